@@ -1,0 +1,54 @@
+"""What is asked and who answers: inventories, personas and the prompts made from them."""
+
+from pasctl.inventory.answers import read_answers
+from pasctl.inventory.builtin import builtin_inventory
+from pasctl.inventory.check import DataReport, check_data
+from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item
+from pasctl.inventory.papi import papi_inventory, papi_personas
+from pasctl.inventory.papi_hub import cached_papi, pull_papi
+from pasctl.inventory.personas import PersonaSet, require_usable, signs, trait_poles
+from pasctl.inventory.prompts import (
+    ORDERS,
+    few_shot,
+    letter_levels,
+    personality_prompt,
+    question,
+    second_person,
+    wording_digest,
+)
+from pasctl.inventory.simulate import GradedResponse, simulate
+from pasctl.inventory.spec import default_personas, load_inventory, load_personas
+
+__all__ = [
+    "LETTERS",
+    "ORDERS",
+    "TRAITS",
+    "CodingReport",
+    "DataReport",
+    "GradedResponse",
+    "Inventory",
+    "Item",
+    "PersonaSet",
+    "builtin_inventory",
+    "cached_papi",
+    "check_data",
+    "default_personas",
+    "few_shot",
+    "letter_levels",
+    "load_inventory",
+    "load_personas",
+    "papi_inventory",
+    "papi_personas",
+    "personality_prompt",
+    "prove_coding",
+    "pull_papi",
+    "question",
+    "read_answers",
+    "require_usable",
+    "second_person",
+    "signs",
+    "simulate",
+    "trait_poles",
+    "wording_digest",
+]

@@ -1,0 +1,155 @@
+"""A user's own answers: agreements with items, from a JSON or a CSV file.
+
+JSON is one of
+
+    {"E01": 5, "E02": 2}                              one persona, named by the file
+    {"ada": {"E01": 5}, "bob": {"E01": 1}}            several personas
+    [{"id": "ada", "answers": {"E01": 5}}]            the same as a list
+
+and CSV has a header with the columns `item` (or `item id`, `id`), `agreement`, and `persona` if there are several. Null
+or an empty field is a missing answer, and so is an item that is not mentioned.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pasctl.errors import InputError, MissingError
+from pasctl.inventory.items import Inventory
+from pasctl.inventory.personas import PersonaSet
+
+Row = tuple[str, str, Any]  # persona, item id, agreement as the file has it
+
+_FORMS = (
+    "answers are {item: 1..5}, {persona: {item: 1..5}}, a list of {id, answers}, or CSV with columns item, agreement"
+)
+_ITEM_COLUMNS = ("item", "item id", "id")
+
+
+def read_answers(path: Path | str, inventory: Inventory) -> PersonaSet:
+    """Personas from a `.json` or `.csv` file, as agreements with the items of `inventory`.
+
+    Raises:
+        InputError: unknown or repeated items or personas, or a value that is not a whole number 1..5.
+        MissingError: there is no such file.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as UTF-8 text: {error}", hint=_FORMS) from error
+    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    return _persona_set(rows, path, inventory)
+
+
+def label_of(path: Path) -> str:
+    """A file's stem as an artifact label: lower case, other characters than letters, digits and ._+- become -."""
+    return re.sub(r"[^a-z0-9._+-]+", "-", path.stem.lower()).strip("-._+") or "answers"
+
+
+def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> PersonaSet:
+    columns = inventory.position
+    answers: dict[str, dict[int, float]] = {}
+    for persona, item, value in rows:
+        if item not in columns:
+            spelled = {name.lower(): name for name in columns}
+            near = difflib.get_close_matches(item.lower(), spelled, n=1)
+            hint = f"did you mean {spelled[near[0]]}?" if near else f"ids are like {inventory.items[0].id}"
+            raise InputError(f"{path}: {persona}: inventory {inventory.name} has no item {item!r}", hint=hint)
+        given = answers.setdefault(persona, {})
+        if columns[item] in given:
+            raise InputError(f"{path}: {persona} answers item {item} twice")
+        given[columns[item]] = _agreement(value, f"{path}: {persona}, item {item}")
+    if not answers:
+        raise InputError(f"{path}: no answers found", hint=_FORMS)
+    values = np.full((len(answers), len(inventory)), np.nan)
+    for row, given in enumerate(answers.values()):
+        values[row, list(given)] = list(given.values())
+    return PersonaSet(label=label_of(path), ids=tuple(answers), agreements=values)
+
+
+def _agreement(value: Any, where: str) -> float:
+    if value is None or value == "":
+        return np.nan
+    # bool is an int to Python, but true is no agreement
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in (1, 2, 3, 4, 5):
+        raise InputError(f"{where}: a whole number 1..5 is expected, found {value!r}")
+    return float(value)
+
+
+def _json_rows(text: str, path: Path) -> list[Row]:
+    try:
+        document = json.loads(text, object_pairs_hook=_unique)
+    except ValueError as error:
+        raise InputError(f"{path}: not readable as JSON: {error}", hint=_FORMS) from error
+    if isinstance(document, list):
+        return _listed_rows(document, path)
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: an object or a list is expected, found {type(document).__name__}", hint=_FORMS)
+    nested = [isinstance(value, dict) for value in document.values()]
+    if any(nested) and not all(nested):
+        raise InputError(f"{path}: personas and answers are mixed on one level", hint=_FORMS)
+    personas = document if any(nested) else {path.stem: document}
+    return [(name, item, value) for name, given in personas.items() for item, value in given.items()]
+
+
+def _listed_rows(document: list[Any], path: Path) -> list[Row]:
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for entry in document:
+        if not isinstance(entry, dict) or not isinstance(entry.get("answers"), dict) or "id" not in entry:
+            raise InputError(f"{path}: a list holds objects with id and answers, found {entry!r:.60}", hint=_FORMS)
+        name = str(entry["id"])
+        if name in seen:
+            raise InputError(f"{path}: persona {name} occurs twice")
+        seen.add(name)
+        rows.extend((name, item, value) for item, value in entry["answers"].items())
+    return rows
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names occur once: json keeps the last of two without a word."""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} occurs twice")
+    return document
+
+
+def _csv_rows(text: str, path: Path) -> list[Row]:
+    reader = csv.reader(text.splitlines())
+    header = [name.strip().lower().replace("_", " ") for name in next(reader, [])]
+    item = next((header.index(name) for name in _ITEM_COLUMNS if name in header), None)
+    if item is None or "agreement" not in header:
+        raise InputError(
+            f"{path}: columns item and agreement are expected, found {', '.join(header) or 'none'}", hint=_FORMS
+        )
+    agreement = header.index("agreement")
+    persona = header.index("persona") if "persona" in header else None
+    rows: list[Row] = []
+    for number, cells in enumerate(reader, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(f"{path}: line {number} has {len(cells)} fields, the header has {len(header)}")
+        name = path.stem if persona is None else cells[persona].strip()
+        rows.append((name, cells[item].strip(), _number(cells[agreement].strip())))
+    return rows
+
+
+def _number(cell: str) -> Any:
+    """A number where the cell is one, else the cell: the check of agreements names what it found."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

@@ -1,0 +1,194 @@
+"""The PAPI reader: IPIP-NEO-300 answers in the file layout of the PAlign repository.
+
+PAPI stores keyed scores: the answers to items keyed -1 are already reversed. The published code reads them as
+agreements. Here they become agreements, after the correlations have shown that they are keyed (see coding.py).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import python_calamine
+
+from pasctl.errors import InputError, MissingError
+from pasctl.inventory.coding import prove_coding, require_clear
+from pasctl.inventory.items import TRAITS, Inventory, Item, Split, listing
+from pasctl.inventory.personas import PersonaSet
+
+ITEM_KEY = "IPIP-NEO-ItemKey.xls"
+SPLIT = "mpi_300_split.json"
+TEST_SET = "Test-set.json"
+PAPI_FILES = (ITEM_KEY, SPLIT, TEST_SET)
+LAYOUT = f"a PAPI folder holds {ITEM_KEY}, {SPLIT} and {TEST_SET}, as the folder PAPI of the PAlign repository does"
+LABELS = (
+    "Very Accurate",
+    "Moderately Accurate",
+    "Neither Accurate Nor Inaccurate",
+    "Moderately Inaccurate",
+    "Very Inaccurate",
+)
+CODINGS = ("auto", "keyed", "agreement", "as-published")
+
+_SIGN = re.compile(rf"([+-])([{TRAITS}])\d")
+
+
+def papi_inventory(folder: Path | str) -> Inventory:
+    """The inventory "papi": items `i1`, `i2`, ... in the order of Full#, split as PAlign splits them."""
+    folder = Path(folder)
+    split = _read_split(folder)
+    path = _find(folder, ITEM_KEY)
+    rows = _key_rows(path)
+    expected = set(range(1, len(rows) + 1))
+    if set(rows) != expected:
+        raise InputError(
+            f"{path}: Full# counts 1..{len(rows)}, found also {listing(sorted(map(str, set(rows) - expected)))}"
+        )
+    without = sorted(expected ^ set(split))
+    if without:
+        raise InputError(
+            f"{folder}: {SPLIT} and {ITEM_KEY} are about different items: {listing([f'i{n}' for n in without])}",
+        )
+    items = []
+    for number in sorted(rows):
+        sign, facet, text = rows[number]
+        found = _SIGN.fullmatch(sign)
+        if found is None:
+            raise InputError(f"{path}: the Sign of item {number} is like +N1, found {sign!r}")
+        key = 1 if found[1] == "+" else -1
+        items.append(Item(f"i{number}", text, trait=found[2], facet=facet, key=key, split=split[number]))
+    return Inventory(name="papi", items=tuple(items), labels=LABELS)
+
+
+def papi_personas(folder: Path | str, coding: str = "auto") -> PersonaSet:
+    """All respondents of the test set as agreements, named by their case number.
+
+    Args:
+        folder: Where the three files are.
+        coding: How to read the stored values. "auto" proves it from the correlations and refuses what is not clear;
+            "keyed" and "agreement" take the user's word; "as-published" leaves keyed scores as they are and marks the
+            set.
+
+    Raises:
+        InputError: the coding is not clear, or an answer is not a whole number 0..5.
+        MissingError: a file is missing.
+    """
+    if coding not in CODINGS:
+        raise InputError(f"coding is one of {', '.join(CODINGS)}, found {coding!r}")
+    inventory = papi_inventory(folder)
+    ids, stored = stored_answers(folder, inventory)
+    if coding == "auto":
+        report = prove_coding(stored, inventory)
+        require_clear(report, str(folder))
+        coding = "keyed" if report.found == "keyed" else "agreement"
+    if coding == "keyed":
+        stored = np.where(inventory.keys > 0, stored, 6 - stored)
+    marked = "as-published" if coding == "as-published" else "agreement"
+    return PersonaSet(label="papi", ids=ids, agreements=stored, coding=marked)
+
+
+def stored_answers(folder: Path | str, inventory: Inventory) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """Persona ids, and the values [P, I] as the test set stores them, NaN where it has 0."""
+    return _read_answers(_find(Path(folder), TEST_SET), inventory)
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file in the folder, or at most two folders below it: a checkout of PAlign and a hub snapshot work too."""
+    if not folder.is_dir():
+        raise MissingError(f"PAPI folder {folder} does not exist", hint=LAYOUT)
+    found: list[Path] = []
+    for pattern in (name, f"*/{name}", f"*/*/{name}"):
+        found = sorted(folder.glob(pattern))
+        if found:
+            break
+    if not found:
+        raise MissingError(f"{name} is missing in {folder}", hint=LAYOUT)
+    if len(found) > 1:
+        raise InputError(
+            f"{name} is in {folder} more than once: {listing([str(p) for p in found])}", hint="name one folder"
+        )
+    return found[0]
+
+
+def _key_rows(path: Path) -> dict[int, tuple[str, str, str]]:
+    """Full# -> (Sign, Facet, Item) of the first sheet."""
+    try:
+        # From bytes, not by path: calamine then goes by the content, so a key saved again as xlsx can keep its name.
+        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes())).get_sheet_by_index(0)
+        header, *body = cast("list[list[Any]]", sheet.to_python())
+    except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: not a readable spreadsheet: {_first_line(error)}") from error
+    columns = ("Full#", "Sign", "Facet", "Item")
+    absent = [name for name in columns if name not in header]
+    if absent:
+        raise InputError(f"{path}: columns {', '.join(columns)} are expected, missing {', '.join(absent)}")
+    at = [header.index(name) for name in columns]
+    rows: dict[int, tuple[str, str, str]] = {}
+    for row in body:
+        number, sign, facet, text = (row[i] for i in at)
+        if number == "":
+            continue  # a note below the table
+        if not isinstance(number, int | float) or number != int(number) or number in rows:
+            raise InputError(f"{path}: Full# is a whole number that occurs once, found {number!r}")
+        rows[int(number)] = (str(sign).strip(), str(facet).strip(), str(text).strip())
+    return rows
+
+
+def _read_split(folder: Path) -> dict[int, Split]:
+    """Full# -> split. PAlign fits on `train_index` and reports on `test_index`."""
+    path = _find(folder, SPLIT)
+    document = _read_json(path)
+    split: dict[int, Split] = {}
+    names: tuple[tuple[str, Split], ...] = (("train_index", "fit"), ("test_index", "report"))
+    for name, value in names:
+        numbers = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(numbers, list) or not all(type(n) is int for n in numbers):
+            raise InputError(f"{path}: lists of item numbers train_index and test_index are expected, {name} is none")
+        twice = sorted({n for n in numbers if n in split or numbers.count(n) > 1})
+        if twice:
+            raise InputError(
+                f"{path}: each item stands once in one list, found twice: {listing([f'i{n}' for n in twice])}"
+            )
+        split.update(dict.fromkeys(numbers, value))
+    return split
+
+
+def _read_answers(path: Path, inventory: Inventory) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    document = _read_json(path)
+    if not isinstance(document, list) or not document:
+        raise InputError(f"{path}: a list of respondents is expected, found {type(document).__name__}")
+    ids: list[str] = []
+    values = np.empty((len(document), len(inventory)))
+    times: Counter[str] = Counter()
+    for row, respondent in enumerate(document):
+        if not isinstance(respondent, dict) or "case" not in respondent:
+            raise InputError(f"{path}: respondent {row} is no object with a case number")
+        case = str(respondent["case"])
+        times[case] += 1
+        # A case number that comes back is another row of answers: keep both, and say which is which.
+        ids.append(case if times[case] == 1 else f"{case}#{times[case]}")
+        for column, item in enumerate(inventory.items):
+            value = respondent.get(item.id)
+            if type(value) is not int or not 0 <= value <= 5:
+                raise InputError(
+                    f"{path}: case {case}, item {item.id}: 1..5 or 0 for missing is expected, found {value!r}"
+                )
+            values[row, column] = value or np.nan
+    return tuple(ids), values
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not readable as JSON: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,139 @@
+"""Personas: the steering targets, as agreements with the items of an inventory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pasctl.errors import InputError
+from pasctl.inventory.items import TRAITS, IntArray, Inventory, canonical_digest, listing
+
+CODINGS = ("agreement", "as-published")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._+-]*")
+_POLES = re.compile(rf"[{TRAITS}][+-](?:,[{TRAITS}][+-])*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class PersonaSet:
+    """Personas over one inventory.
+
+    Attributes:
+        label: Short name for artifacts: "papi", "builtin", "e+", ...; lower case, matches `[a-z0-9][a-z0-9._+-]*`.
+        ids: Unique names, one per row.
+        agreements: float64 [P, I], columns in inventory order, 1..5, NaN where missing; read-only.
+        coding: "agreement", or "as-published" when keyed scores were read as if they were agreements (for comparison
+            with published numbers only; marks every output).
+    """
+
+    label: str
+    ids: tuple[str, ...]
+    agreements: npt.NDArray[np.float64]
+    coding: str = "agreement"
+
+    def __post_init__(self) -> None:
+        """Refuses a shape, an id, a value or a label that would go wrong later; keeps a read-only copy."""
+        values = np.array(self.agreements, dtype=np.float64)
+        if values.ndim != 2 or len(values) != len(self.ids) or not self.ids:
+            raise InputError(
+                f"agreements are [personas, items] with one id a row, found {values.shape}, {self.ids[:5]}"
+            )
+        if len(set(self.ids)) < len(self.ids):
+            twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
+            raise InputError(f"persona names must be unique, found more than once: {listing(twice)}")
+        wrong = ~(np.isnan(values) | ((values >= 1) & (values <= 5)))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise InputError(
+                f"persona {self.ids[row]}: agreements are 1..5, found {values[row, column]} in column {column}"
+            )
+        if not _LABEL.fullmatch(self.label):
+            raise InputError(f"a persona label is lower-case letters, digits and ._+-, found {self.label!r}")
+        if self.coding not in CODINGS:
+            raise InputError(f"coding is one of {', '.join(CODINGS)}, found {self.coding!r}")
+        values.flags.writeable = False
+        object.__setattr__(self, "agreements", values)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over ids, agreements and coding. The label is only a name and stays out."""
+        document = self.to_json()
+        del document["label"]
+        return canonical_digest(document)
+
+    def subset(self, indices: Sequence[int] | IntArray) -> PersonaSet:
+        """The personas at these rows, in this order."""
+        rows = [int(i) for i in indices]
+        return PersonaSet(self.label, tuple(self.ids[i] for i in rows), self.agreements[rows], self.coding)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, missing answers as null; `from_json` restores the same digest."""
+        rows = [[_plain(v) for v in row] for row in self.agreements.tolist()]
+        return {"label": self.label, "ids": list(self.ids), "agreements": rows, "coding": self.coding}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> PersonaSet:
+        """Inverse of `to_json`."""
+        try:
+            rows = [[np.nan if v is None else float(v) for v in row] for row in document["agreements"]]
+            return cls(document["label"], tuple(document["ids"]), np.array(rows, dtype=np.float64), document["coding"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a set of personas: {error}") from error
+
+
+def _plain(value: float) -> float | int | None:
+    """A JSON number with one spelling per value: 4, not 4.0."""
+    if np.isnan(value):
+        return None
+    return int(value) if value.is_integer() else value
+
+
+def signs(agreements: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """sign(g - 3) of agreements [P, I], int8: +1 agrees, -1 disagrees, 0 where the answer is 3 or missing."""
+    return np.nan_to_num(np.sign(agreements - 3), nan=0.0).astype(np.int8)
+
+
+def require_usable(personas: PersonaSet, columns: IntArray) -> None:
+    """Raises InputError naming the personas that neither agree nor disagree with any item of `columns`."""
+    opinions = np.count_nonzero(signs(personas.agreements[:, columns]), axis=1)
+    names = [name for name, count in zip(personas.ids, opinions, strict=True) if not count]
+    if names:
+        raise InputError(
+            f"no usable answer from {listing(names)}: all {len(columns)} items are answered 3 or missing",
+            hint="answer more items of the fit split, or select other personas",
+        )
+
+
+def is_pole_spec(spec: str) -> bool:
+    """Whether this names trait poles: `E+`, `E+,N-`."""
+    return _POLES.fullmatch(spec) is not None
+
+
+def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
+    """One persona per trait pole named in `spec`: "E+,N-" gives the two personas "E+" and "N-".
+
+    `E+` agrees fully (5) with the items keyed +1 of E and disagrees fully (1) with those keyed -1; `E-` the other way
+    round. Items of other traits are missing.
+    """
+    if not is_pole_spec(spec):
+        raise InputError(f"trait poles are O+ ... N-, separated by commas, found {spec!r}")
+    names = spec.upper().split(",")
+    traits, keys = np.array(inventory.traits), inventory.keys
+    rows = []
+    for name in names:
+        trait, sign = name[0], name[1]
+        if trait not in inventory.traits:
+            raise InputError(
+                f"inventory {inventory.name} has no items of trait {trait}, so {trait}{sign} has no answers"
+            )
+        towards = keys if sign == "+" else -keys
+        rows.append(np.where(traits == trait, 3.0 + 2.0 * towards, np.nan))
+    return PersonaSet(label="-".join(names).lower(), ids=tuple(names), agreements=np.array(rows))

@@ -1,0 +1,157 @@
+"""The words users type for inventories and personas.
+
+Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled).
+
+Personas: `builtin`, `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles such as `E+` or `E+,N-`; a `.json`
+or `.csv` file of answers.
+
+SELECT is one or more parts with `,` or `|` between them:
+
+- `0-20`  the first twenty: positions count from 0 and the end is not included
+- `7`     the one at position 7
+- `case=172481,172482`  by name; in a comma list, what follows `case=` belongs to it unless it is a range
+
+The last `:` part is a selection if it reads as one, so a folder called `7` is written `./7`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Literal
+
+from pasctl.errors import InputError
+from pasctl.inventory.answers import read_answers
+from pasctl.inventory.builtin import builtin_inventory
+from pasctl.inventory.items import Inventory
+from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
+from pasctl.inventory.papi_hub import cached_papi
+from pasctl.inventory.personas import PersonaSet, is_pole_spec, trait_poles
+from pasctl.inventory.simulate import simulate
+
+INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
+PERSONA_FORMS = (
+    "personas are: builtin[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
+    "or a .json or .csv file of answers; SELECT is like 0-20 (the first 20), 7 or case=172481,172482"
+)
+_RANGE = re.compile(r"(\d+)-(\d+)")
+
+# ("range", start, stop) with the end not included, or ("case", name)
+Part = tuple[Literal["range"], int, int] | tuple[Literal["case"], str]
+
+
+def load_inventory(spec: str) -> Inventory:
+    """The inventory that `spec` names: "builtin", "papi:DIR" or "papi"."""
+    if spec == "builtin":
+        return builtin_inventory()
+    source, colon, place = spec.partition(":")
+    if source == "papi" and bool(colon) == bool(place):
+        return papi_inventory(papi_folder(place))
+    raise InputError(f"unknown inventory {spec!r}", hint=INVENTORY_FORMS)
+
+
+def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet:
+    """The personas that `spec` names, as agreements with the items of `inventory`.
+
+    Args:
+        spec: See the module's docstring.
+        inventory: Respondents must have answered this very inventory.
+        coding: How stored PAPI values are read, see `papi_personas`. Other sources hold agreements by definition.
+
+    Raises:
+        InputError: an unknown form, another inventory, a selection that matches nothing, a bad answer.
+        MissingError: a file or folder is missing.
+    """
+    if coding not in CODINGS:
+        raise InputError(f"coding is one of {', '.join(CODINGS)}, found {coding!r}")
+    source, colon, rest = spec.partition(":")
+    if colon and not rest:
+        raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
+    if source == "papi":
+        place, parts = _split_selection(rest)
+        folder = papi_folder(place)
+        _require_same(spec, papi_inventory(folder), inventory)
+        # The whole file first: the proof of the coding needs all respondents.
+        return _select(papi_personas(folder, coding), parts, spec)
+    if coding in ("keyed", "as-published"):
+        raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are agreements")
+    if source == "builtin":
+        place, parts = _split_selection(rest)
+        if not place:
+            _require_same(spec, builtin_inventory(), inventory)
+            return _select(simulate(inventory), parts, spec)
+    if is_pole_spec(spec):
+        return trait_poles(spec, inventory)
+    if spec.lower().endswith((".json", ".csv")):
+        return read_answers(spec, inventory)
+    raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
+
+
+def default_personas(inventory_spec: str) -> str:
+    """The personas that come with an inventory: its own respondents, under the same words."""
+    return inventory_spec
+
+
+def papi_folder(place: str) -> Path:
+    """A named folder, or for no name the hub dataset in the hub's cache."""
+    return Path(place) if place else cached_papi()
+
+
+def _require_same(spec: str, own: Inventory, given: Inventory) -> None:
+    if own.digest != given.digest:
+        raise InputError(
+            f"personas {spec!r} answered inventory {own.name} of {len(own)} items, not {given.name} of {len(given)}",
+            hint="name the inventory that they answered, or use trait poles such as E+, which fit any",
+        )
+
+
+def _split_selection(rest: str) -> tuple[str, list[Part]]:
+    """`DIR:SELECT`, `DIR`, `SELECT` or nothing -> (DIR, parts). DIR may contain colons."""
+    place, _, last = rest.rpartition(":")
+    parts = _parse_selection(last)
+    return (rest, []) if parts is None else (place, parts)
+
+
+def _parse_selection(text: str) -> list[Part] | None:
+    """The parts of a selection, or None when the text is none."""
+    parts: list[Part] = []
+    for alternative in text.split("|"):
+        in_case = False
+        for word in alternative.split(","):
+            found = _RANGE.fullmatch(word)
+            if found:
+                parts.append(("range", int(found[1]), int(found[2])))
+            elif word.startswith("case=") and len(word) > len("case="):
+                in_case = True
+                parts.append(("case", word.removeprefix("case=")))
+            elif in_case and word:
+                parts.append(("case", word))
+            elif word.isdecimal():
+                parts.append(("range", int(word), int(word) + 1))
+            else:
+                return None
+    return parts
+
+
+def _select(personas: PersonaSet, parts: list[Part], spec: str) -> PersonaSet:
+    """The selected personas, each once, in the order of the selection; all when nothing is selected."""
+    if not parts:
+        return personas
+    rows: dict[int, None] = {}
+    for part in parts:
+        if part[0] == "case":
+            if part[1] not in personas.ids:
+                near = difflib.get_close_matches(part[1], personas.ids, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"names are like {personas.ids[0]}"
+                raise InputError(f"personas {spec!r}: no case {part[1]} among {len(personas)}", hint=hint)
+            rows[personas.ids.index(part[1])] = None
+        else:
+            start, stop = part[1:]
+            if not start < stop <= len(personas):
+                raise InputError(
+                    f"personas {spec!r}: {start}-{stop} does not lie within the {len(personas)} available",
+                    hint=f"0-{len(personas)} is all of them; the end is not included",
+                )
+            rows.update(dict.fromkeys(range(start, stop)))
+    return personas.subset(list(rows))

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pasctl.errors import InputError, MissingError
+from pasctl.inventory import PersonaSet, builtin_inventory, read_answers, require_usable, signs, trait_poles
+from pasctl.inventory.answers import label_of
+
+INVENTORY = builtin_inventory()
+
+
+def persona_set(rows: list[list[float]], **fields: object) -> PersonaSet:
+    ids = tuple(f"p{n}" for n in range(len(rows)))
+    return PersonaSet(**({"label": "test", "ids": ids, "agreements": np.array(rows)} | fields))  # type: ignore[arg-type]
+
+
+def test_signs_of_every_answer() -> None:
+    got = signs(np.array([[1.0, 2, 3, 4, 5, np.nan]]))
+    assert got.dtype == np.int8
+    assert got.tolist() == [[-1, -1, 0, 1, 1, 0]]
+
+
+def test_json_round_trip_keeps_missing_answers_and_digest() -> None:
+    personas = persona_set([[1, np.nan, 2.5], [5, 3, 4]], coding="as-published")
+    again = PersonaSet.from_json(json.loads(json.dumps(personas.to_json(), allow_nan=False)))
+    assert np.array_equal(again.agreements, personas.agreements, equal_nan=True)
+    assert (again.label, again.ids, again.coding, again.digest) == (
+        personas.label,
+        personas.ids,
+        personas.coding,
+        personas.digest,
+    )
+
+
+def test_digest_follows_the_content_and_not_the_label() -> None:
+    base = persona_set([[1, 2], [4, 5]])
+    assert persona_set([[1, 2], [4, 5]], label="other").digest == base.digest
+    others = [
+        persona_set([[1, 2], [4, np.nan]]),
+        persona_set([[1, 2], [4, 5]], ids=("p0", "q")),
+        persona_set([[1, 2], [4, 5]], coding="as-published"),
+    ]
+    assert len({p.digest for p in [base, *others]}) == 4
+
+
+def test_subset_takes_rows_in_the_asked_order() -> None:
+    base = persona_set([[1, 2], [3, 4], [5, 1]])
+    part = base.subset([2, 0])
+    assert part.ids == ("p2", "p0")
+    assert part.agreements.tolist() == [[5, 1], [1, 2]]
+
+
+def test_agreements_cannot_be_changed_behind_the_digest() -> None:
+    source = np.array([[1.0, 2.0]])
+    personas = persona_set([[1, 2]], agreements=source)
+    source[0, 0] = 5
+    assert personas.agreements[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        personas.agreements[0, 0] = 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"agreements": np.array([[0.0, 1.0]])}, "p0.*0.0"),
+        ({"agreements": np.array([[5.5, 1.0]])}, "p0.*5.5"),
+        ({"agreements": np.array([1.0, 2.0])}, "one id a row"),
+        ({"ids": ("a", "b")}, "one id a row"),
+        ({"label": "Upper"}, "Upper"),
+        ({"label": ""}, "label"),
+        ({"coding": "raw"}, "raw"),
+    ],
+)
+def test_persona_set_refuses(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        persona_set([[1, 2]], **fields)
+
+
+def test_persona_names_are_unique() -> None:
+    with pytest.raises(InputError, match="more than once: a"):
+        persona_set([[1], [2]], ids=("a", "a"))
+
+
+def test_pole_agrees_with_plus_items_and_leaves_other_traits_out() -> None:
+    personas = trait_poles("E+,n-", INVENTORY)
+    assert personas.ids == ("E+", "N-")
+    assert personas.label == "e+-n-"
+    for row, (trait, sign) in zip(personas.agreements, [("E", "+"), ("N", "-")], strict=True):
+        for item, value in zip(INVENTORY.items, row, strict=True):
+            if item.trait != trait:
+                assert np.isnan(value)
+            else:
+                assert value == (5 if (item.key > 0) == (sign == "+") else 1)
+
+
+def test_opposite_poles_are_mirror_images() -> None:
+    for trait in "OCEAN":
+        plus, minus = trait_poles(f"{trait}+", INVENTORY), trait_poles(f"{trait}-", INVENTORY)
+        assert np.array_equal(6 - plus.agreements, minus.agreements, equal_nan=True)
+
+
+def test_require_usable_names_only_who_has_no_opinion() -> None:
+    columns = np.array([0, 1])
+    personas = persona_set([[1, 3, 3], [3, np.nan, 5], [3, 3, 3]])
+    with pytest.raises(InputError, match=r"from p1, p2:"):
+        require_usable(personas, columns)
+    require_usable(personas.subset([0]), columns)
+    require_usable(personas.subset([0, 1]), np.array([0, 2]))
+
+
+# ----- answers from files
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ids"),
+    [
+        ("ada.json", '{"E01": 5, "E02": null, "N01": 2}', ["ada"]),
+        ("x.json", '{"ada": {"E01": 5, "N01": 2}, "bob": {"E01": 1}}', ["ada", "bob"]),
+        ("x.json", '[{"id": "ada", "answers": {"E01": 5, "N01": 2.0}}]', ["ada"]),
+        ("ada.csv", "item id,agreement\nE01,5\nE02,\n\nN01,2\n", ["ada"]),
+        ("x.csv", "\ufeffPersona,Item,Agreement\nada,E01,5\nbob,E01,1\nada,N01,2\n", ["ada", "bob"]),
+    ],
+)
+def test_all_forms_of_answers_say_the_same(tmp_path: Path, name: str, text: str, ids: list[str]) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    personas = read_answers(path, INVENTORY)
+    assert list(personas.ids) == ids
+    row = personas.agreements[0]
+    given = {INVENTORY.items[c].id: row[c] for c in np.flatnonzero(~np.isnan(row))}
+    assert given == {"E01": 5, "N01": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"E01": 6}', "E01.*found 6"),
+        ("a.json", '{"E01": 0}', "E01.*found 0"),
+        ("a.json", '{"E01": 4.5}', "E01.*4.5"),
+        ("a.json", '{"E01": true}', "E01.*True"),
+        ("a.json", '{"E01": "5"}', "E01.*'5'"),
+        ("a.json", '{"E01": NaN}', "E01.*nan"),
+        ("a.json", '{"E01": [5]}', "E01"),
+        ("a.json", '{"E01": 5, "E01": 4}', "E01' occurs twice"),
+        ("a.json", '{"ada": {"E01": 5}, "E02": 4}', "mixed"),
+        ("a.json", "{}", "no answers"),
+        ("a.json", '"E01"', "object or a list"),
+        ("a.json", '{"E01": 5', "JSON"),
+        ("a.json", '[{"id": "ada"}]', "id and answers"),
+        ("a.json", '[{"id": "a", "answers": {"E01": 5}}, {"id": "a", "answers": {"E02": 5}}]', "a occurs twice"),
+        ("a.csv", "E01,5\nE02,4\n", "columns item and agreement.*e01"),
+        ("a.csv", "item,agreement\nE01,five\n", "E01.*'five'"),
+        ("a.csv", "item,agreement\nE01,5\nE01,5\n", "E01 twice"),
+        ("a.csv", "item,agreement\nE01\n", "line 2"),
+        ("a.csv", "", "columns item and agreement"),
+        ("a.csv", "item,agreement\n", "no answers"),
+    ],
+)
+def test_bad_answers_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_answers(tmp_path / name, INVENTORY)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_item_suggests_a_near_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"e01": 5}')
+    with pytest.raises(InputError, match="no item 'e01'") as caught:
+        read_answers(path, INVENTORY)
+    assert caught.value.hint is not None
+    assert "E01" in caught.value.hint
+
+
+def test_answers_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"nobody\.json"):
+        read_answers(tmp_path / "nobody.json", INVENTORY)
+    (tmp_path / "latin.json").write_bytes(b'{"\xe9": 5}')
+    with pytest.raises(InputError, match="UTF-8"):
+        read_answers(tmp_path / "latin.json", INVENTORY)
+
+
+def test_a_persona_with_threes_only_loads(tmp_path: Path) -> None:
+    path = tmp_path / "even.json"
+    path.write_text('{"E01": 3}')
+    personas = read_answers(path, INVENTORY)
+    with pytest.raises(InputError, match="even"):
+        require_usable(personas, INVENTORY.indices("fit"))
+
+
+@pytest.mark.parametrize(
+    ("stem", "label"),
+    [("My Answers (2)", "my-answers-2"), ("ada_lovelace", "ada_lovelace"), ("Ã©", "answers"), ("_x", "x")],
+)
+def test_labels_from_file_names(stem: str, label: str) -> None:
+    assert label_of(Path(f"{stem}.json")) == label
