@@ -1,0 +1,1 @@
+"""Models: which one is meant, loading it, its geometry, its module paths, and its chat template."""

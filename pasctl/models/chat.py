@@ -1,0 +1,162 @@
+"""Chat rendering: from a question to the exact tokens that an answer letter follows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pasctl.errors import InputError
+
+ChatKind = Literal["chat", "chat-no-system", "base"]
+
+# Some templates (Llama 3.2's) print today's date: the same prompt would then give other activations tomorrow.
+PINNED_DATE = datetime(2024, 7, 26, tzinfo=UTC)
+PLAIN_TURN = "{user}\nAnswer:"
+SAMPLE_QUESTIONS = (
+    'Statement: "I worry about things."\nOptions: (A) Very Accurate (E) Very Inaccurate',
+    "How accurately does this describe you?\n\nYou get stressed out easily",
+)
+_SENTINELS = ("pasctl-system-sentinel", "pasctl-user-sentinel")
+
+
+class ChatRenderer:
+    """Renders one question as a model expects it, up to the point where its answer begins.
+
+    Thinking is switched off where the template has a switch for it. Nothing is ever cut off a rendered conversation:
+    the template is asked for a generation prompt and the answer letter is appended to that.
+
+    Attributes:
+        kind: "chat"; "chat-no-system", a template that refuses or drops a system turn, so the system text goes into the
+            user turn; "base", no template, so the question is plain text.
+        letter_form: what stands between the prompt and the answer letter: "" after a template, " " in plain text.
+        warning: something the user should know about the rendering, or None.
+        template_digest: sha256 of everything here that decides the text; part of a store key.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
+        self.thinking_switch = "enable_thinking" in (self.template or "")
+        self.kind: ChatKind = self._detect_kind()
+        self.letter_form = " " if self.kind == "base" else ""
+        self.warning = (
+            "the model has no chat template: questions are rendered as plain text that ends in 'Answer:'"
+            if self.kind == "base"
+            else None
+        )
+        self._start = self._start_ids() if self.kind == "base" else []
+        parts = [self.kind, self.template or PLAIN_TURN, self.letter_form, PINNED_DATE.isoformat()]
+        self.template_digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def render(self, user: str, system: str | None = None) -> str:
+        """Text of one question up to the answer; the letter goes right behind it, in `letter_form`."""
+        if self.kind == "chat":
+            return self._apply_template(user, system)
+        if self.kind == "chat-no-system":
+            return self._apply_template(_joined(system, user), None)
+        return _joined(system, PLAIN_TURN.format(user=user))
+
+    def encode(self, user: str, system: str | None = None) -> list[int]:
+        """Token ids of `render`, with the special tokens that a text starts with and none at its end."""
+        return self._tokenize(self.render(user, system))
+
+    def letter_ids(self, letters: str = "ABCDE", sample_prompts: Sequence[str] = SAMPLE_QUESTIONS) -> list[int]:
+        """Id of each answer letter, after proving that appending it to a prompt adds exactly this one token.
+
+        Args:
+            letters: the answer letters, in order.
+            sample_prompts: questions (user texts) to prove it on.
+
+        Raises:
+            InputError: a letter is not one token of its own there, or two letters are the same token.
+        """
+        found: dict[str, int] = {}
+        for question in sample_prompts:
+            prompt = self.render(question)
+            ids = self._tokenize(prompt)
+            for letter in letters:
+                token = self._appended_token(prompt, ids, letter)
+                if found.setdefault(letter, token) != token:
+                    raise InputError(
+                        f"answer letter {letter!r} is token {found[letter]} after one prompt, {token} after another"
+                    )
+        if len(set(found.values())) != len(letters):
+            raise InputError(f"answer letters {letters!r} do not have {len(letters)} tokens of their own: {found}")
+        return [found[letter] for letter in letters]
+
+    def _appended_token(self, prompt: str, ids: list[int], letter: str) -> int:
+        form = self.letter_form + letter
+        longer = self._tokenize(prompt + form)
+        if len(longer) != len(ids) + 1 or longer[: len(ids)] != ids:
+            shared = next((n for n, pair in enumerate(zip(ids, longer, strict=False)) if pair[0] != pair[1]), len(ids))
+            tail = self.tokenizer.convert_ids_to_tokens(longer[shared:])
+            raise InputError(
+                f"answer letter {form!r} should add one token to the prompt that ends in {prompt[-20:]!r}, "
+                f"the tokenizer ends it in {tail}",
+                hint="the model's chat template or tokenizer lets letters merge with what stands before them",
+            )
+        return longer[-1]
+
+    def _tokenize(self, text: str) -> list[int]:
+        # a template writes its own BOS, so the tokenizer must not add a second one
+        return [*self._start, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def _start_ids(self) -> list[int]:
+        """Special tokens that the tokenizer puts before a text (BOS); those that it puts behind (EOS) are left out."""
+        encoded = self.tokenizer("a", add_special_tokens=True, return_special_tokens_mask=True)
+        mask = list(encoded["special_tokens_mask"])
+        return list(encoded["input_ids"][: mask.index(0)]) if 0 in mask else []
+
+    def _detect_kind(self) -> ChatKind:
+        if self.template is None:
+            return "base"
+        from jinja2.exceptions import TemplateError
+
+        system, user = _SENTINELS
+        try:
+            alone = self._apply_template(user, None)
+        except TemplateError as error:
+            raise InputError(f"the chat template cannot render one user turn: {error}") from error
+        if user not in alone:
+            raise InputError(
+                "the chat template drops the user's text", hint="the model may expect another message format"
+            )
+        try:
+            both = self._apply_template(user, system)
+        except TemplateError:
+            return "chat-no-system"
+        return "chat" if system in both and user in both else "chat-no-system"
+
+    def _apply_template(self, user: str, system: str | None) -> str:
+        messages = [{"role": "user", "content": user}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        switches = {"enable_thinking": False} if self.thinking_switch else {}
+        text = self.tokenizer.apply_chat_template(
+            messages,
+            chat_template=_pin_date(self.template or ""),
+            tokenize=False,
+            add_generation_prompt=True,
+            **switches,
+        )
+        return str(text)
+
+
+def _joined(system: str | None, user: str) -> str:
+    return f"{system}\n\n{user}" if system else user
+
+
+def _pin_date(template: str) -> str:
+    """The template with its `strftime_now` replaced by a macro of the same name that tells PINNED_DATE.
+
+    transformers offers the function as a global and takes no callable in its place, so the template must do it.
+    """
+    formats = set(re.findall(r"strftime_now\(\s*[\"']([^\"']*)[\"']\s*\)", template))
+    if not formats:
+        return template
+    dates = json.dumps({form: PINNED_DATE.strftime(form) for form in sorted(formats)})
+    return f"{{%- macro strftime_now(format) -%}}{{{{ {dates}[format] }}}}{{%- endmacro -%}}{template}"

@@ -1,0 +1,90 @@
+"""The architecture that a .gguf file declares, read from its first bytes.
+
+Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 tensors, u64 pairs; then each pair as key
+(u64 length, UTF-8), u32 value type, value. An array is u32 element type, u64 length, elements.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from pasctl.errors import InputError, MissingError
+
+_SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+_MAX_NAME = 1 << 16
+# Families whose name in GGUF is not transformers' model_type. Mistral is stored as "llama": module for module it is.
+_MODEL_TYPES = {"qwen3moe": "qwen3_moe", "qwen2moe": "qwen2_moe"}
+
+
+def gguf_family(path: Path) -> str | None:
+    """The model_type (as in transformers) for the file's `general.architecture`; None if the file does not say.
+
+    Raises:
+        InputError: not a GGUF file of version 2 or 3, or cut short.
+        MissingError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            architecture = _architecture(stream, path)
+    except OSError as error:
+        raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
+    except (struct.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a whole GGUF file: its header breaks off or makes no sense") from error
+    return None if architecture is None else _MODEL_TYPES.get(architecture, architecture)
+
+
+def _architecture(stream: BinaryIO, path: Path) -> str | None:
+    magic = stream.read(4)
+    if magic != b"GGUF":
+        raise InputError(f"{path} is not a GGUF file: it starts with {magic!r}, expected b'GGUF'")
+    version, _, pairs = struct.unpack("<IQQ", _exactly(stream, 20))
+    if version not in (2, 3):
+        raise InputError(f"{path} is GGUF version {version}, expected 2 or 3 (little-endian)")
+    for _ in range(pairs):
+        key = _string(stream)
+        kind = _u32(stream)
+        if key == "general.architecture" and kind == _STRING:
+            return _string(stream)
+        _skip(stream, kind)
+    return None
+
+
+def _skip(stream: BinaryIO, kind: int) -> None:
+    if kind == _STRING:
+        stream.seek(_u64(stream), 1)
+    elif kind == _ARRAY:
+        element, length = _u32(stream), _u64(stream)
+        if element in _SCALAR_SIZES:
+            stream.seek(length * _SCALAR_SIZES[element], 1)
+        else:
+            for _ in range(length):
+                _skip(stream, element)
+    elif kind in _SCALAR_SIZES:
+        stream.seek(_SCALAR_SIZES[kind], 1)
+    else:
+        raise struct.error(f"value type {kind}")
+
+
+def _string(stream: BinaryIO) -> str:
+    length = _u64(stream)
+    if length > _MAX_NAME:
+        raise struct.error(f"a name of {length} bytes")
+    return _exactly(stream, length).decode()
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    found = stream.read(size)
+    if len(found) < size:  # a name cut short would pass for another name
+        raise struct.error(f"{len(found)} bytes of {size}")
+    return found
+
+
+def _u32(stream: BinaryIO) -> int:
+    return int(struct.unpack("<I", _exactly(stream, 4))[0])
+
+
+def _u64(stream: BinaryIO) -> int:
+    return int(struct.unpack("<Q", _exactly(stream, 8))[0])

@@ -1,0 +1,135 @@
+"""Which model a word on the command line means, told so exactly that results can be keyed by it before it loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pasctl.errors import InputError, MissingError
+from pasctl.models.adapters import adapter_for
+from pasctl.models.digests import file_sha256, files_sha256
+from pasctl.models.gguf_header import gguf_family
+from pasctl.models.hub import resolve_commit
+from pasctl.models.layout import PICKLES, TOKENIZER_FILES, WEIGHT_FILES, first_gap, matching
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """One exact model: a commit on the hub, a folder's contents, or a .gguf file's.
+
+    Attributes:
+        spec: the words it was asked for with.
+        kind: "hub", "folder" or "gguf"; "memory" for a model that was handed over as an object.
+        path: folder or file; for a hub model the cached snapshot, None if nothing is cached yet.
+        repo: hub id, and sha its commit; None unless kind is "hub".
+        slug: short name for artifact names, [a-z0-9._-].
+        identity: JSON-able; goes into store keys. Equal for equal contents wherever they are kept.
+        family: transformers' model_type if it is cheaply known.
+    """
+
+    spec: str
+    kind: Literal["hub", "folder", "gguf", "memory"]
+    path: Path | None
+    repo: str | None
+    sha: str | None
+    slug: str
+    identity: dict[str, Any] = field(hash=False)
+    family: str | None
+
+
+def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
+    """The model that `spec` means: an existing folder or .gguf file, else a hub id "org/name".
+
+    Args:
+        spec: path or hub id.
+        revision: branch, tag or commit of a hub model; None = main.
+
+    Raises:
+        InputError: an unsupported family, pickled weights, a damaged .gguf, a revision of a local model.
+        MissingError: there is no such file, folder or hub model, or the hub cannot be reached and has nothing cached.
+    """
+    path = Path(spec).expanduser()
+    if spec and path.exists():
+        if revision is not None:
+            raise InputError(f"{spec} is local and has no revision {revision!r}", hint="drop --revision")
+        source = _folder_source(spec, path) if path.is_dir() else _gguf_source(spec, path)
+    elif _looks_like_path(spec):
+        raise MissingError(
+            f"no such file or folder: {spec}", hint="give a model folder, a .gguf file or a hub id org/name"
+        )
+    elif not _HUB_ID.fullmatch(spec):
+        raise MissingError(
+            f"model {spec!r} is no file or folder here, and a hub id has the form org/name",
+            hint="for example Qwen/Qwen3-0.6B",
+        )
+    else:
+        source = _hub_source(spec, revision)
+    if source.family is not None:
+        adapter_for(source.family)  # an unsupported family is told before anything is downloaded or loaded
+    return source
+
+
+def _hub_source(repo: str, revision: str | None) -> ModelSource:
+    commit = resolve_commit(repo, revision)
+    identity = {"kind": "hub", "repo": repo, "sha": commit.sha}
+    return ModelSource(
+        repo, "hub", commit.folder, repo, commit.sha, _slug(repo.split("/")[-1]), identity, commit.family
+    )
+
+
+def _folder_source(spec: str, folder: Path) -> ModelSource:
+    gap = first_gap(folder)
+    if gap == "model.safetensors" and matching(folder, PICKLES):
+        raise InputError(
+            f"{spec} holds only pickled weights, which can run code when loaded; pasctl loads none",
+            hint="convert them: AutoModelForCausalLM.from_pretrained(...).save_pretrained(...) writes safetensors",
+        )
+    if gap is not None:
+        raise MissingError(
+            f"{spec} is no complete model folder: {gap} is missing",
+            hint="a model folder holds config.json, *.safetensors and the tokenizer's files (tokenizer.json)",
+        )
+    config = folder / "config.json"
+    identity = {
+        "kind": "folder",
+        "config": file_sha256(config),
+        "weights": files_sha256(folder, matching(folder, WEIGHT_FILES)),
+        "tokenizer": files_sha256(folder, matching(folder, TOKENIZER_FILES)),
+    }
+    return ModelSource(
+        spec, "folder", folder, None, None, _slug(folder.resolve().name), identity, _config_family(config)
+    )
+
+
+def _gguf_source(spec: str, file: Path) -> ModelSource:
+    if file.suffix.lower() != ".gguf":
+        raise InputError(
+            f"{spec} is a file but no .gguf", hint="give a model folder, a .gguf file or a hub id org/name"
+        )
+    family = gguf_family(file)
+    identity = {"kind": "gguf", "file": file_sha256(file)}
+    return ModelSource(spec, "gguf", file, None, None, _slug(file.stem), identity, family)
+
+
+def _config_family(config: Path) -> str | None:
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{config} is not JSON: {error}") from error
+    family = content.get("model_type") if isinstance(content, dict) else None
+    return family if isinstance(family, str) else None
+
+
+def _looks_like_path(spec: str) -> bool:
+    separators = spec.count("/") + (spec.count(os.sep) if os.sep != "/" else 0)
+    return spec.startswith((".", "/", "~")) or spec.lower().endswith(".gguf") or separators > 1 or not spec
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "model"

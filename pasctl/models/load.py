@@ -1,0 +1,212 @@
+"""Loading a model: weights, tokenizer, chat template and geometry in one object that the rest of pasctl works on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pasctl.errors import InputError
+from pasctl.models.adapters import Adapter, adapter_for
+from pasctl.models.chat import ChatRenderer
+from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.foreign import one_line_errors, quiet_transformers
+from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.hub import fetch_snapshot
+from pasctl.models.identity import ModelSource, resolve_model
+from pasctl.models.selfcheck import self_check
+from pasctl.models.weights import empty_model, read_tokenizer, read_weights, require_attention, require_packages
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A CausalLM in eval mode, without gradients, and what is known about it.
+
+    Attributes:
+        model: the transformers CausalLM.
+        tokenizer: its tokenizer.
+        chat: renders questions with its chat template.
+        geometry: layers, heads and widths.
+        adapter: its family's row of module paths.
+        device: where input ids belong.
+        dtype: name of the weights' dtype.
+        attn: attention implementation, as transformers names it.
+        source: where it came from; `source.identity` goes into store keys.
+    """
+
+    model: Any
+    tokenizer: Any
+    chat: ChatRenderer
+    geometry: Geometry
+    adapter: Adapter
+    device: str
+    dtype: str
+    attn: str
+    source: ModelSource
+
+    @classmethod
+    def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
+        """A model and a tokenizer that are in memory; without a source it shares no store key with any other."""
+        family = str(model.config.model_type)
+        adapter = adapter_for(family)
+        if source is None:
+            identity = {"kind": "memory", "id": uuid.uuid4().hex}
+            source = ModelSource("<memory>", "memory", None, None, None, f"{family}-memory", identity, family)
+        return cls(
+            model=model.eval().requires_grad_(False),
+            tokenizer=tokenizer,
+            chat=ChatRenderer(tokenizer),
+            geometry=read_geometry(model, adapter),
+            adapter=adapter,
+            device=str(model.get_input_embeddings().weight.device),
+            dtype=str(model.dtype).removeprefix("torch."),
+            attn=str(model.config._attn_implementation),
+            source=source,
+        )
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The model without lm_head; its output's `last_hidden_state` is [B, T, hidden] after the final norm."""
+        return self.model.base_model  # type: ignore[no-any-return]
+
+    @property
+    def lm_head(self) -> nn.Module:
+        """The output embedding, hidden -> vocabulary."""
+        return self.model.get_output_embeddings()  # type: ignore[no-any-return]
+
+    def outputs(self) -> list[nn.Module]:
+        """The attention output projections (o_proj), [..., H*D] -> hidden, in layer order."""
+        return [output for _, _, output in self.adapter.blocks(self.model)]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits float32 [..., vocabulary] of last hidden states [..., hidden] of the backbone."""
+        head: Any = self.lm_head
+        return self._rescaled(head(hidden).float())
+
+    def letter_logits(self, hidden: Tensor, ids: Sequence[int]) -> Tensor:
+        """Logits of a few tokens, from their rows of lm_head alone.
+
+        Args:
+            hidden: [..., hidden], the backbone's last hidden state at the positions wanted.
+            ids: the tokens to score, such as the answer letters'.
+
+        Returns:
+            float32 [..., len(ids)], summed in float32 whatever the model's dtype.
+        """
+        head: Any = self.lm_head
+        rows, weight = list(ids), head.weight
+        if weight.dtype.is_floating_point and not weight.is_meta:
+            bias = None if getattr(head, "bias", None) is None else head.bias[rows].float()
+            logits = nn.functional.linear(hidden.to(weight.device).float(), weight[rows].float(), bias)
+        else:  # packed or offloaded weights: only the module itself knows its rows
+            logits = head(hidden)[..., rows].float()
+        return self._rescaled(logits)
+
+    def _rescaled(self, logits: Tensor) -> Tensor:
+        """What some families do behind lm_head: scale (Cohere), divide (Granite), squash (Gemma 2)."""
+        config = self.model.config
+        scale = getattr(config, "logit_scale", None)
+        divisor = getattr(config, "logits_scaling", None)
+        cap = getattr(config, "final_logit_softcapping", None)
+        logits = logits * scale if scale else logits
+        logits = logits / divisor if divisor else logits
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def load_model(
+    source: ModelSource | str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    attn: str = "auto",
+    device_map: str | dict[str, Any] | None = None,
+    trust_remote_code: bool = False,
+    check: bool = True,
+) -> LoadedModel:
+    """Load a model and prove on one question that it can be read and steered.
+
+    Args:
+        source: a resolved model, or the words for one.
+        dtype: auto, float32, bfloat16 or float16.
+        device: auto, cpu, cuda, cuda:N, mps, xpu.
+        attn: attention implementation by transformers' name; auto = sdpa.
+        device_map: how accelerate spreads the model over devices; `device` then only decides dtype.
+        trust_remote_code: run code that comes with the model.
+        check: run the self-check.
+
+    Raises:
+        MissingError: files, or packages to read them, are not there.
+        InputError: an unsupported family or unknown option.
+        PasctlError: transformers could not load it, or the self-check failed.
+    """
+    if isinstance(source, str):
+        source = resolve_model(source)
+    if source.family is not None:
+        adapter_for(source.family)
+    device = resolve_device(device)
+    dtype = resolve_dtype(dtype, device)
+    attn = "sdpa" if attn == "auto" else attn
+    require_packages(source, device_map)
+    require_attention(attn)
+    path = _local_path(source, weights=True)
+    common = {"trust_remote_code": trust_remote_code}
+    place = {"device_map": device_map} if device_map is not None else {}
+    with one_line_errors(source.spec), quiet_transformers():
+        model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **common, **place)
+        if device_map is None:
+            model = model.to(device)
+        tokenizer = read_tokenizer(path, **common)
+    loaded = LoadedModel.wrap(model, tokenizer, source)
+    if check:
+        self_check(loaded)
+    return loaded
+
+
+def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> ChatRenderer:
+    """A model's chat renderer without its weights: enough to count a run's tokens.
+
+    Raises:
+        MissingError: the tokenizer's files, or packages to read them, are not there.
+        PasctlError: transformers could not load it.
+    """
+    if isinstance(source, str):
+        source = resolve_model(source)
+    require_packages(source, None)
+    path = _local_path(source, weights=False)
+    with one_line_errors(source.spec), quiet_transformers():
+        return ChatRenderer(read_tokenizer(path, trust_remote_code=trust_remote_code))
+
+
+def load_geometry(source: ModelSource | str, *, trust_remote_code: bool = False) -> Geometry:
+    """A model's geometry without its weights: its modules are laid out on torch's meta device and read as ever.
+
+    Raises:
+        MissingError: files, or packages to read them, are not there.
+        PasctlError: transformers could not read its config.
+    """
+    if isinstance(source, str):
+        source = resolve_model(source)
+    require_packages(source, None)
+    path = _local_path(source, weights=False)
+    with one_line_errors(source.spec), quiet_transformers():
+        model = empty_model(path, trust_remote_code=trust_remote_code)
+        return read_geometry(model, adapter_for(str(model.config.model_type)))
+
+
+def width_of(source: ModelSource | str) -> int:
+    """Numbers that the head outputs of one position hold, L * H * D, known without the weights."""
+    geometry = load_geometry(source)
+    return geometry.layers * geometry.width
+
+
+def _local_path(source: ModelSource, *, weights: bool) -> Path:
+    if source.repo and source.sha:
+        return fetch_snapshot(source.repo, source.sha, weights=weights)
+    if source.path is None:
+        raise InputError(f"{source.spec} cannot be loaded: it has no files")
+    return source.path

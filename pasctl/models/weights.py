@@ -1,0 +1,126 @@
+"""Reading weights and tokenizer from disk with transformers, and refusing what it would let pass with a warning."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pasctl.errors import InputError, MissingError, PasctlError
+from pasctl.models.identity import ModelSource
+
+
+def read_weights(path: Path, **options: Any) -> Any:
+    """The CausalLM of a model folder or .gguf file; every weight of it comes from the file.
+
+    Raises:
+        PasctlError: weights are missing, left over, or of another shape than the config says.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if path.is_dir():
+        options["use_safetensors"] = True
+        place: Path = path
+    else:
+        options |= _gguf_options(path)
+        place = path.parent
+    auto: Any = AutoModelForCausalLM  # annotated as if it could not return the report
+    model, report = auto.from_pretrained(
+        str(place), local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    _require_all_weights(path, report)
+    if path.is_file():
+        _unmark_quantized(model)
+    return model
+
+
+def empty_model(path: Path, *, trust_remote_code: bool = False) -> Any:
+    """The CausalLM of a model folder or .gguf file with shapes but no numbers, on torch's meta device."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    place, file = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
+    config = AutoConfig.from_pretrained(str(place), local_files_only=True, trust_remote_code=trust_remote_code, **file)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+
+def _require_all_weights(path: Path, report: Mapping[str, Any]) -> None:
+    """Refuse what transformers only warns of: missing weights become random numbers, those without a place are dropped.
+
+    A dropped `o_proj.bias` would be a steered model that is served unsteered.
+    """
+    missing = sorted(report["missing_keys"])
+    spare = sorted(key for key in report["unexpected_keys"] if ".layers." in key and "rotary" not in key)
+    for key, found, expected in sorted(report["mismatched_keys"]):
+        raise PasctlError(f"{path}: weight {key} has shape {list(found)}, config.json makes it {list(expected)}")
+    if missing:
+        raise PasctlError(f"{path} lacks {len(missing)} of the model's weights, the first is {missing[0]}")
+    if spare:
+        raise PasctlError(
+            f"{path} holds {len(spare)} weights that its config has no place for, the first is {spare[0]}",
+            hint="does config.json belong to these weights (layers, attention_bias)?",
+        )
+
+
+def _gguf_options(path: Path) -> dict[str, Any]:
+    """Options to load a .gguf dequantized, the way every version of transformers can.
+
+    Newer ones (GgufConfig) keep the weights of some architectures packed unless told otherwise. Packed weights need one
+    more package and a kernel from the hub, compute in float32 only, and such a model cannot be saved or baked.
+    """
+    import transformers
+
+    options: dict[str, Any] = {"gguf_file": path.name}
+    config = getattr(transformers, "GgufConfig", None)
+    if config is not None:
+        options["quantization_config"] = config(dequantize=True)
+    return options
+
+
+def _unmark_quantized(model: Any) -> None:
+    """A dequantized model is an ordinary one, but transformers marks it quantized and then refuses to save it."""
+    model.hf_quantizer = None
+    model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
+def read_tokenizer(path: Path, **options: Any) -> Any:
+    """The tokenizer of a model folder or .gguf file."""
+    from transformers import AutoTokenizer
+
+    if path.is_dir():
+        return AutoTokenizer.from_pretrained(str(path), local_files_only=True, **options)
+    return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True, **options)
+
+
+def require_attention(name: str) -> None:
+    """Refuse an attention implementation that transformers does not know.
+
+    Raises:
+        InputError: it is neither built in, nor registered, nor the id of a kernel on the hub.
+    """
+    from transformers import AttentionInterface
+
+    known = {"eager", *AttentionInterface().valid_keys()}
+    if name not in known and "/" not in name:
+        raise InputError(f"attention {name!r} is unknown, expected auto or one of {', '.join(sorted(known))}")
+
+
+def require_packages(source: ModelSource, device_map: object) -> None:
+    """Refuse to start what optional packages are needed for and are not there.
+
+    Raises:
+        MissingError: names the packages and how to install them.
+    """
+    wanted: dict[str, tuple[str, ...]] = {"gguf": ("gguf", "accelerate")} if source.kind == "gguf" else {}
+    if device_map is not None:
+        wanted["device-map"] = ("accelerate",)
+    for extra, packages in wanted.items():
+        absent = [name for name in packages if importlib.util.find_spec(name) is None]
+        if absent:
+            raise MissingError(
+                f"loading {source.spec} needs the package {' and '.join(absent)}", hint=f"pip install 'pasctl[{extra}]'"
+            )
