@@ -1,0 +1,201 @@
+"""Leases: who is working on a key right now.
+
+They only save double work. Results are right without them, because commits settle every race; so where the table
+cannot be written the work goes on without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pasctl.errors import BusyError, PasctlError
+from pasctl.store.index import Index
+from pasctl.store.manifest import Artifact
+from pasctl.store.schema import leases
+
+HEARTBEAT_SECONDS = 5.0
+EXPIRY_SECONDS = 30.0
+_POLL_SECONDS = (0.2, 1.0)  # first wait and longest wait
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lease. Times are ISO 8601 in UTC."""
+
+    host: str
+    pid: int
+    since: str
+    expires: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} (since {self.since})"
+
+
+@contextlib.contextmanager
+def lease(
+    index: Index,
+    key: str,
+    *,
+    until: Callable[[], Artifact | None],
+    on_wait: Callable[[Holder], None] | None = None,
+    timeout: float | None = None,
+) -> Iterator[Artifact | None]:
+    """Waits for the lease of a key, holds it for the `with` block, and gives it back.
+
+    Yields None when the work is the caller's, or the artifact that `until` found: another process finished it.
+    `on_wait` is called once, with the holder, before the first wait.
+
+    Raises:
+        BusyError: `timeout` seconds have passed and the holder is still at it.
+    """
+    owner = secrets.token_hex(16)
+    done = _wait(index, key, owner, until, on_wait, timeout)
+    if done is not None:
+        yield done
+        return
+    stop = threading.Event()
+    heartbeat = threading.Thread(target=_beat, args=(index, key, owner, stop), name=f"lease {key[:15]}", daemon=True)
+    heartbeat.start()
+    try:
+        yield None
+    finally:
+        stop.set()
+        heartbeat.join()
+        with contextlib.suppress(PasctlError), index.write() as connection:
+            connection.execute(leases.delete().where(leases.c.key == key, leases.c.owner == owner))
+
+
+def _wait(
+    index: Index,
+    key: str,
+    owner: str,
+    until: Callable[[], Artifact | None],
+    on_wait: Callable[[Holder], None] | None,
+    timeout: float | None,
+) -> Artifact | None:
+    begun, pause = time.monotonic(), _POLL_SECONDS[0]
+    while True:
+        if (done := until()) is not None:
+            return done
+        holder = _acquire(index, key, owner)
+        if holder is None:
+            # the former holder may have finished between the look and the lease
+            if (done := until()) is not None:
+                with contextlib.suppress(PasctlError), index.write() as connection:
+                    connection.execute(leases.delete().where(leases.c.key == key, leases.c.owner == owner))
+            return done
+        if on_wait is not None:
+            on_wait(holder)
+            on_wait = None
+        left = float("inf") if timeout is None else timeout - (time.monotonic() - begun)
+        if left <= 0:
+            raise BusyError(
+                f"{holder} is still working on {key[:15]} after {timeout:g} s",
+                hint="wait for it, or end that process: what it has finished is kept and not computed again",
+            )
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, _POLL_SECONDS[1])
+
+
+def _acquire(index: Index, key: str, owner: str) -> Holder | None:
+    """Takes the lease unless a living process holds it; that holder, or None."""
+    try:
+        with index.read() as connection:  # waiting costs no write transactions
+            held = connection.execute(leases.select().where(leases.c.key == key)).mappings().first()
+        if held is not None and _is_alive(held):
+            return _holder(held)
+        with index.write() as connection:
+            held = connection.execute(leases.select().where(leases.c.key == key)).mappings().first()
+            if held is not None and _is_alive(held):
+                return _holder(held)
+            connection.execute(leases.delete().where(leases.c.key == key))
+            connection.execute(leases.insert().values(key=key, owner=owner, **_myself()))
+    except PasctlError:
+        return None  # no lease to be had here: the work goes on, and the commit settles races
+    return None
+
+
+def _beat(index: Index, key: str, owner: str, stop: threading.Event) -> None:
+    mine = leases.update().where(leases.c.key == key, leases.c.owner == owner)
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with contextlib.suppress(PasctlError), index.write() as connection:
+            connection.execute(mine.values(expires=time.time() + EXPIRY_SECONDS))
+
+
+def _holder(held: Any) -> Holder:
+    return Holder(held["host"], held["pid"], _iso(held["since"]), _iso(held["expires"]))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _is_alive(held: Any) -> bool:
+    """Whether a lease still counts.
+
+    A process that can be seen from here is asked after; others have until they expire.
+    """
+    if held["expires"] <= time.time():
+        return False
+    if held["realm"] != _realm():
+        return True
+    return _runs(held["pid"]) and held["started"] == _start_time(held["pid"])
+
+
+def _myself() -> dict[str, Any]:
+    now = time.time()
+    return {
+        "host": platform.node(),
+        "realm": _realm(),
+        "pid": os.getpid(),
+        "started": _start_time(os.getpid()),
+        "since": now,
+        "expires": now + EXPIRY_SECONDS,
+    }
+
+
+def _realm() -> str:
+    """Where a process id means the same process: one boot of one machine, one process namespace (container) on it."""
+    boot, namespace = "", ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{platform.node()} {boot} {namespace}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's process
+    return not _is_zombie(pid)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat after the command's name, which may hold spaces; empty where there is no /proc."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return []
+
+
+def _is_zombie(pid: int) -> bool:
+    return _stat(pid)[:1] == ["Z"]
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in ticks since boot; it tells a process from a later one with the same id."""
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else ""

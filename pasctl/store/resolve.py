@@ -1,0 +1,113 @@
+"""References: what a user may write to mean an artifact.
+
+latest                      the newest, of the kind that is wanted
+kind/model/label@v3         one version; without @v3 the highest
+kind/model, kind            the same, if only one name begins so
+some-tag                    a tag
+s1:3f9a..., 3f9a            a key or the beginning of one, 4 hex digits or more
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from pasctl.errors import InputError, MissingError
+from pasctl.store.refs import Name
+
+if TYPE_CHECKING:
+    from pasctl.store.manifest import Artifact
+    from pasctl.store.store import Store
+
+_NAME = re.compile(r"(?P<path>[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*){0,2})(@v(?P<version>[1-9][0-9]*))?")
+_HEX = re.compile(r"(s1:)?(?P<hex>[0-9a-f]{4,64})")
+_LISTED = 5
+_LS_HINT = "see what there is with `pasctl store ls`"
+
+
+def resolve(store: Store, ref: str, kind: str | None = None) -> Artifact:
+    """The one artifact that `ref` means; `kind` is what the caller can use.
+
+    Raises:
+        MissingError: nothing matches.
+        InputError: several match, or the match is of another kind.
+    """
+    if ref == "latest":
+        newest = next(store.candidates(kind), None)
+        if newest is not None:
+            return newest
+        raise MissingError(f"the store {store.root} holds no {kind or 'artifact'}", hint=_LS_HINT)
+    artifact = _tagged(store, ref) or _named(store, ref) or _keyed(store, ref, kind)
+    if artifact is None:
+        raise _no_match(store, ref)
+    if kind is not None and artifact.kind != kind:
+        raise InputError(f"{ref} is {artifact.name}: expected {kind}, found {artifact.kind}", hint=_LS_HINT)
+    return artifact
+
+
+def _tagged(store: Store, ref: str) -> Artifact | None:
+    key = store.refs.tag(ref)
+    return None if key is None else _held(store, f"tag {ref}", key)
+
+
+def _named(store: Store, ref: str) -> Artifact | None:
+    match = _NAME.fullmatch(ref)
+    if match is None:
+        return None
+    parts = match["path"].split("/")
+    names = [name for name in store.refs.names() if [name.kind, name.model, name.label][: len(parts)] == parts]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise _ambiguous(ref, [str(name) for name in names])
+    return _version(store, names[0], match["version"])
+
+
+def _version(store: Store, name: Name, wanted: str | None) -> Artifact | None:
+    versions = store.refs.versions(name)
+    if not versions:
+        return None
+    version = int(wanted) if wanted else max(versions)
+    if version not in versions:
+        have = ", ".join(f"v{each}" for each in versions)
+        raise MissingError(f"{name} has no version v{version} (has {have})", hint=_LS_HINT)
+    return _held(store, f"{name}@v{version}", versions[version])
+
+
+def _keyed(store: Store, ref: str, kind: str | None) -> Artifact | None:
+    match = _HEX.fullmatch(ref)
+    if match is None:
+        return None
+    found = [artifact for key in store.keys(match["hex"]) if (artifact := store.lookup(key))]
+    if len(found) > 1 and kind is not None:
+        found = [artifact for artifact in found if artifact.kind == kind] or found
+    if len(found) > 1:
+        raise _ambiguous(ref, [f"{artifact.short_key} ({artifact.name})" for artifact in found])
+    return found[0] if found else None
+
+
+def _held(store: Store, what: str, key: str) -> Artifact:
+    artifact = store.lookup(key) if store.is_key(key) else None
+    if artifact is None:
+        raise MissingError(
+            f"{what} points to {key[:15] or 'nothing'}, which is not in the store",
+            hint="run the stage that made it again, or see `pasctl store verify`",
+        )
+    return artifact
+
+
+def _ambiguous(ref: str, names: list[str]) -> InputError:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = ", ".join(names[:_LISTED]) + more
+    return InputError(f"{ref!r} matches {len(names)} artifacts: {listed}", hint="write more of the name or key")
+
+
+def _no_match(store: Store, ref: str) -> MissingError:
+    known = [str(name) for name in store.refs.names()] + list(store.refs.tags())
+    labels = {name.rpartition("/")[2]: name for name in known}
+    base = ref.rpartition("@")[0] or ref
+    near = difflib.get_close_matches(base, known, n=3, cutoff=0.5)
+    near = near or [labels[label] for label in difflib.get_close_matches(base, list(labels), n=3, cutoff=0.6)]
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    return MissingError(f"no artifact matches {ref!r}{meant}", hint=_LS_HINT)
