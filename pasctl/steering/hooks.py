@@ -1,0 +1,79 @@
+"""Apply an intervention to a model for the length of a `with` block."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pasctl.errors import InputError
+from pasctl.models.load import LoadedModel
+from pasctl.steering.intervention import Intervention
+
+POSITIONS = ("all", "answer")
+
+
+@contextmanager
+def steer(model: LoadedModel, intervention: Intervention | None, *, positions: str = "all") -> Iterator[None]:
+    """Add W_o d after o_proj of every displaced layer while the block runs; the hooks go whatever happens in it.
+
+    Adding W_o d to o_proj's output equals adding d to its input, since o_proj is affine.
+
+    Args:
+        model: the model to steer; it is left as it was when the block ends.
+        intervention: what to add; None steers nothing.
+        positions: "all" positions, as the paper does, or "answer": only the last position of each forward pass.
+            That is the answer position when the pass ends with the prompt, and every generated token after it.
+
+    Raises:
+        InputError: unknown positions, or a batch whose size is not the intervention's row count.
+    """
+    if positions not in POSITIONS:
+        raise InputError(f"positions {positions!r} is unknown, expected one of {', '.join(POSITIONS)}")
+    handles: list[RemovableHandle] = []
+    try:
+        if intervention is not None:
+            projections = model.outputs()
+            for layer, displacement in intervention.displacements.items():
+                delta = output_shift(projections[layer], displacement)
+                handles.append(projections[layer].register_forward_hook(_adder(delta, positions)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
+    """W_o d, [R, hidden], by calling the module: o_proj(d) - o_proj(0) also holds with a bias or packed weights.
+
+    Args:
+        o_proj: the attention's output projection, H*D -> hidden.
+        displacement: float32 [R, H*D].
+    """
+    held = next(itertools.chain(o_proj.parameters(), o_proj.buffers()))
+    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
+    rows = displacement.to(device=held.device, dtype=dtype)
+    moved: Tensor = o_proj(rows) - o_proj(torch.zeros_like(rows))
+    return moved
+
+
+def _adder(delta: Tensor, positions: str) -> Any:
+    """A forward hook that adds delta [R, hidden] to an output [B, T, hidden]."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        if delta.shape[0] not in (1, output.shape[0]):
+            raise InputError(f"the intervention has {delta.shape[0]} rows, the batch has {output.shape[0]}")
+        shift = delta.to(device=output.device, dtype=output.dtype)[:, None, :]
+        if positions == "all":
+            return output + shift
+        steered = output.clone()
+        steered[:, -1:] += shift
+        return steered
+
+    return hook
