@@ -1,0 +1,64 @@
+"""Read the head outputs, the input of o_proj, at the last token of a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pasctl.errors import PasctlError
+from pasctl.models.load import LoadedModel
+
+
+class HeadOutputs:
+    """The head outputs of the latest forward pass under `capture`."""
+
+    def __init__(self, layers: int, heads: int, head_dim: int) -> None:
+        self._layers = layers
+        self._shape = (heads, head_dim)
+        self._seen: dict[int, Tensor] = {}
+
+    def keep(self, layer: int, o_proj_input: Tensor) -> None:
+        """Store layer's input of o_proj [B, T, H*D] at the last position."""
+        last = o_proj_input[:, -1]
+        self._seen[layer] = last.view(last.shape[0], *self._shape)
+
+    def take(self) -> Tensor:
+        """Give [B, L, H, D] on the CPU, in the model's dtype, by one device-to-host copy, and forget it.
+
+        Raises:
+            PasctlError: some layer was not run since the last call.
+        """
+        if len(self._seen) != self._layers:
+            raise PasctlError(f"captured {len(self._seen)} layers of {self._layers} in this forward pass")
+        # with a device map the layers may sit on several devices: gather on the last one
+        device = self._seen[self._layers - 1].device
+        stacked = torch.stack([self._seen[layer].to(device) for layer in range(self._layers)], dim=1)
+        self._seen.clear()
+        return stacked.cpu()
+
+
+@contextmanager
+def capture(model: LoadedModel) -> Iterator[HeadOutputs]:
+    """Record head outputs at the last position of every forward pass in the block; hooks go when it ends."""
+    geometry = model.geometry
+    record = HeadOutputs(geometry.layers, geometry.heads, geometry.head_dim)
+    handles: list[RemovableHandle] = []
+    try:
+        for layer, o_proj in enumerate(model.outputs()):
+            handles.append(o_proj.register_forward_pre_hook(_keeper(record, layer)))
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keeper(record: HeadOutputs, layer: int) -> Any:
+    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        record.keep(layer, args[0])
+
+    return hook

@@ -1,0 +1,39 @@
+"""Head outputs of whole token sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pasctl.activations.capture import capture
+from pasctl.activations.forward import run_plan
+from pasctl.activations.plan import Batch, plan_tokens
+from pasctl.models.device import torch_dtype
+from pasctl.models.load import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """Head outputs [N, L, H, D] in the model's dtype, with the count of the work."""
+
+    head_outputs: Tensor
+    tokens_asked: int
+    tokens_run: int
+
+
+def extract_head_outputs(model: LoadedModel, sequences: Sequence[Sequence[int]], *, batch_tokens: int) -> Extracted:
+    """Read the head outputs at the last token of each of N sequences; lm_head is never run."""
+    plan = plan_tokens(sequences, batch_tokens=batch_tokens)
+    geometry = model.geometry
+    shape = (len(sequences), geometry.layers, geometry.heads, geometry.head_dim)
+    out = torch.empty(shape, dtype=torch_dtype(model.dtype))
+    with capture(model) as record:
+
+        def consume(batch: Batch, hidden: Tensor) -> None:
+            out[list(batch.rows)] = record.take()
+
+        run_plan(model, plan, consume)
+    return Extracted(out, plan.tokens_asked, plan.tokens_run)
