@@ -1,0 +1,15 @@
+"""Directions to shift a head's output along, one per persona and head."""
+
+from __future__ import annotations
+
+from pasctl.registry import Registry
+
+DIRECTIONS = Registry(
+    "direction method",
+    {
+        "mass-mean": "pasctl.directions.mass_mean:MassMean",
+        "probe-weight": "pasctl.directions.probe_weight:ProbeWeight",
+    },
+)
+
+CENTERS = ("none", "population")

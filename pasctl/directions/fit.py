@@ -1,0 +1,154 @@
+"""Unit directions theta and spreads sigma of chosen heads, for every persona."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pasctl.directions import CENTERS
+from pasctl.directions.method import DirectionMethod
+from pasctl.errors import InputError, PasctlError
+from pasctl.probes.pairs import LayerSource, Pairs, layer_at, layer_count, pair_labels, pair_rows, persona_name
+
+RELATIVE_ZERO = 1e-9
+"""A direction this much shorter than its head's directions before centring is rounding, not signal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Where to steer each persona, and how long one unit of alpha is.
+
+    Attributes:
+        heads: int64 [P, K, 2], (layer, head).
+        theta: float32 [P, K, D], unit vectors.
+        sigma: float32 [P, K], standard deviation (ddof 0) of x . theta over the persona's fit rows, in units of x.
+    """
+
+    heads: NDArray[np.int64]
+    theta: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+
+
+def fit_directions(
+    x: LayerSource,
+    pairs: Pairs,
+    signs: NDArray[np.int8],
+    heads: NDArray[np.int64],
+    method: DirectionMethod,
+    center: str = "none",
+    *,
+    n_layers: int | None = None,
+    ids: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Directions:
+    """Fit the directions, one layer in memory at a time, only in heads that some persona asks for.
+
+    Args:
+        x: head outputs [I, A, L, H, D] of the fit items, or a function from a layer to its [I, A, H, D].
+        pairs: (agree, disagree) columns of the answer axis.
+        signs: [P, I] in {-1, 0, 1}; 0 leaves the item out.
+        heads: (layer, head) [P, K, 2].
+        method: the formula of the raw direction.
+        center: "population" takes the mean over personas of a head's raw directions off each, and with it what all
+            personas share: most people agree more often than not.
+        n_layers: L, needed when `x` is a function.
+        ids: names of the personas, for error messages.
+        progress: called with (layers done, layers to do) after each layer.
+
+    Raises:
+        InputError: unknown centring, too few personas for it, a persona without usable items, shapes that do not fit.
+        PasctlError: a direction that is zero or not finite, e.g. where both answers have the same head output.
+    """
+    depth = layer_count(x, n_layers)
+    _check(signs, heads, center, depth, ids)
+    by_layer = [int(layer) for layer in np.unique(heads[:, :, 0])]
+    theta: NDArray[np.float32] | None = None
+    sigma = np.zeros(heads.shape[:2], dtype=np.float32)
+    for done, layer in enumerate(by_layer, start=1):
+        persona, slot = np.nonzero(heads[:, :, 0] == layer)
+        wanted, position = np.unique(heads[persona, slot, 1], return_inverse=True)
+        layer_x = layer_at(x, layer)
+        if len(layer_x) != signs.shape[1]:
+            raise InputError(f"layer {layer}: expected head outputs of {signs.shape[1]} items, found {len(layer_x)}")
+        if wanted[0] < 0 or wanted[-1] >= layer_x.shape[2]:
+            raise InputError(f"layer {layer}: expected heads 0..{layer_x.shape[2] - 1}, found {wanted.tolist()}")
+        picked = layer_x[:, :, torch.from_numpy(wanted)]
+        unit = _unit_directions(method.raw(picked, pairs, signs), center)[persona, position]  # NaN where there is none
+        spread = _spread(picked, pairs, signs, unit, persona, position)
+        bad = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            _refuse(persona_name(int(persona[first]), ids), layer, int(wanted[position[first]]), center)
+        if theta is None:
+            theta = np.zeros((*heads.shape[:2], unit.shape[1]), dtype=np.float32)
+        theta[persona, slot], sigma[persona, slot] = unit.float().numpy(), spread.float().numpy()
+        if progress is not None:
+            progress(done, len(by_layer))
+    if theta is None:
+        raise InputError("directions: expected at least one persona and head, found none")
+    return Directions(heads=np.asarray(heads, dtype=np.int64), theta=theta, sigma=sigma)
+
+
+def _unit_directions(raw: Tensor, center: str) -> Tensor:
+    """Centre and normalise [P, H, D]; NaN where the direction is zero or, after centring, only rounding."""
+    size = raw.square().mean(dim=0).sum(dim=1).sqrt()  # RMS length over personas, [H]
+    if center == "population":
+        raw = raw - raw.mean(dim=0)
+    norm = raw.norm(dim=2)
+    norm = torch.where(norm > RELATIVE_ZERO * size, norm, torch.nan)
+    return raw / norm[..., None]
+
+
+def _spread(
+    picked: Tensor,
+    pairs: Pairs,
+    signs: NDArray[np.int8],
+    unit: Tensor,
+    persona: NDArray[np.int64],
+    position: NDArray[np.int64],
+) -> Tensor:
+    """Standard deviation of each direction's projections over its persona's rows: both answers, all orders."""
+    rows = pair_rows(picked, pairs)
+    _, usable = pair_labels(signs, len(pairs))
+    spread = unit.new_zeros(len(unit))
+    for n, (p, h) in enumerate(zip(persona, position, strict=True)):
+        spread[n] = (rows[h][usable[p] > 0] @ unit[n]).std(correction=0)
+    return spread
+
+
+def _check(
+    signs: NDArray[np.int8], heads: NDArray[np.int64], center: str, depth: int, ids: Sequence[str] | None
+) -> None:
+    if center not in CENTERS:
+        raise InputError(f"centring: expected one of {', '.join(CENTERS)}, found '{center}'")
+    if signs.ndim != 2 or heads.ndim != 3 or heads.shape[::2] != (len(signs), 2):
+        raise InputError(
+            "directions: expected signs [personas, items] and heads [personas, heads, 2], "
+            f"found shapes {list(signs.shape)} and {list(heads.shape)}"
+        )
+    if center == "population" and len(signs) < 2:
+        raise InputError(
+            f"centring on the population: expected at least 2 personas, found {len(signs)}",
+            hint="give more personas or --center none",
+        )
+    if heads.size and (heads[:, :, 0].min() < 0 or heads[:, :, 0].max() >= depth):
+        raise InputError(f"heads: expected layers 0..{depth - 1}, found {np.unique(heads[:, :, 0]).tolist()}")
+    empty = np.flatnonzero(~(signs != 0).any(axis=1))
+    if len(empty):
+        raise InputError(
+            f"{persona_name(int(empty[0]), ids)}: expected an item answered other than 3, found none",
+            hint="leave the persona out",
+        )
+
+
+def _refuse(persona: str, layer: int, head: int, center: str) -> None:
+    centred = ", or this persona answers as the population does" if center == "population" else ""
+    raise PasctlError(
+        f"{persona} layer {layer} head {head}: expected a direction, found a zero or non-finite vector",
+        hint=f"check that the two answers' prompts differ{centred}",
+    )
