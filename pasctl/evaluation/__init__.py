@@ -1,0 +1,1 @@
+"""Scoring of questionnaires: rows, metrics, baselines, and the published log layout."""

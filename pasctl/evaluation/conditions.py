@@ -1,0 +1,61 @@
+"""The conditions of an evaluation: what the model is told, and whether it is steered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.errors import InputError
+from pasctl.inventory import Inventory, few_shot, personality_prompt
+
+SystemText = Callable[[Inventory, NDArray[np.float64], NDArray[np.int64]], str]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One row of the results table.
+
+    Attributes:
+        name: as typed after `--mode`.
+        steered: whether the persona's displacement is added; then there is one run for each alpha.
+        system: renders the system text from the inventory, the persona's agreements [I] and the fit columns;
+            None says nothing.
+    """
+
+    name: str
+    steered: bool
+    system: SystemText | None
+
+    @property
+    def personal(self) -> bool:
+        """Whether the model's answers depend on the persona."""
+        return self.steered or self.system is not None
+
+
+CONDITIONS = {
+    condition.name: condition
+    for condition in (
+        Condition("no-change", steered=False, system=None),
+        Condition("few-shot", steered=False, system=few_shot),
+        Condition("personality-prompt", steered=False, system=personality_prompt),
+        Condition("pas", steered=True, system=None),
+        Condition("pas+few-shot", steered=True, system=few_shot),
+    )
+}
+
+
+def parse_conditions(names: str) -> tuple[str, ...]:
+    """Read a comma-separated list of condition names, in the order given, each once.
+
+    Raises:
+        InputError: an unknown name, or none at all.
+    """
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    unknown = [name for name in chosen if name not in CONDITIONS]
+    if unknown or not chosen:
+        found = ", ".join(unknown) or "nothing"
+        raise InputError(f"mode {found} is unknown, expected a comma list of {', '.join(CONDITIONS)}")
+    return chosen

@@ -1,0 +1,61 @@
+"""Letter log-probabilities are those of a plain forward pass of each whole prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pasctl.errors import InputError
+from pasctl.evaluation.alphas import parse_alphas
+from pasctl.evaluation.conditions import CONDITIONS, parse_conditions
+from pasctl.evaluation.scoring import score_letters
+from pasctl.models.load import LoadedModel
+from pasctl.steering import steer
+from tests.activations.test_forward import some_sequences
+from tests.steering.test_hooks import random_intervention
+from tests.tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
+
+LETTERS = [40, 41, 42, 43, 44]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("positions", ["all", "answer"])
+def test_scores_equal_a_plain_forward_pass(family: str, positions: str) -> None:
+    model = tiny_loaded(family)
+    prompts = some_sequences()
+    intervention = random_intervention(10)
+    scores = score_letters(model, prompts, LETTERS, batch_tokens=60, intervention=intervention, positions=positions)
+    for found, prompt in zip(scores.logprobs, prompts, strict=True):
+        with steer(model, intervention, positions=positions), torch.inference_mode():
+            logits = model.model(torch.tensor([prompt]), use_cache=False).logits[0, -1]
+        expected = torch.log_softmax(logits.double(), dim=-1)[LETTERS]
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_letters_never_have_more_than_all_of_the_mass_in_bfloat16() -> None:
+    model = LoadedModel.wrap(tiny_model(dtype=torch.bfloat16), tiny_tokenizer())
+    # a head that all but always says letter 40
+    with torch.no_grad():
+        model.lm_head.weight[40] *= 30
+    scores = score_letters(model, some_sequences(count=40), LETTERS, batch_tokens=1000)
+    assert (np.exp(scores.logprobs.astype(np.float64)).sum(axis=1) <= 1 + 1e-6).all()
+
+
+def test_conditions_are_read_in_order_and_once() -> None:
+    assert parse_conditions("pas, no-change,pas") == ("pas", "no-change")
+    assert set(CONDITIONS) == {"no-change", "few-shot", "personality-prompt", "pas", "pas+few-shot"}
+    for bad in ("", "pass", "pas,,magic"):
+        with pytest.raises(InputError, match="mode"):
+            parse_conditions(bad)
+
+
+def test_alphas_are_read_in_every_form() -> None:
+    assert parse_alphas("0, 1,2.5") == (0.0, 1.0, 2.5)
+    assert parse_alphas(4) == (4.0,)
+    assert parse_alphas([-0.0, 0, 2]) == (0.0, 2.0)
+    for bad in ("", "four", "1,nan", "inf", "1,,2"):
+        with pytest.raises(InputError, match="alpha"):
+            parse_alphas(bad)
+    with pytest.raises(InputError, match="empty"):
+        parse_alphas([])
