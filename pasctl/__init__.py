@@ -1,0 +1,83 @@
+"""Steer a language model's personality, with every result kept in a store.
+
+The names a notebook needs; each is loaded when first used, so that `import pasctl` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import PasctlError
+from pasctl.version import __version__
+
+if TYPE_CHECKING:
+    from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
+    from pasctl.models.load import LoadedModel, load_model
+    from pasctl.stages.evaluate import evaluate
+    from pasctl.stages.extract import extract
+    from pasctl.stages.fit_directions import fit_directions
+    from pasctl.stages.model import ModelOptions
+    from pasctl.stages.pipeline import PipelineParams, run
+    from pasctl.stages.steering import intervention
+    from pasctl.stages.train_probes import train_probes
+    from pasctl.steering import Intervention, bake, steer
+    from pasctl.store import Store
+
+_HOMES = {
+    "Intervention": "pasctl.steering",
+    "Inventory": "pasctl.inventory",
+    "LoadedModel": "pasctl.models.load",
+    "ModelOptions": "pasctl.stages.model",
+    "PersonaSet": "pasctl.inventory",
+    "PipelineParams": "pasctl.stages.pipeline",
+    "Store": "pasctl.store",
+    "bake": "pasctl.steering",
+    "evaluate": "pasctl.stages.evaluate",
+    "extract": "pasctl.stages.extract",
+    "fit_directions": "pasctl.stages.fit_directions",
+    "intervention": "pasctl.stages.steering",
+    "load_inventory": "pasctl.inventory",
+    "load_model": "pasctl.models.load",
+    "load_personas": "pasctl.inventory",
+    "run": "pasctl.stages.pipeline",
+    "steer": "pasctl.steering",
+    "train_probes": "pasctl.stages.train_probes",
+}
+
+__all__ = [  # in the order of _HOMES, then the rest
+    "Intervention",
+    "Inventory",
+    "LoadedModel",
+    "ModelOptions",
+    "PasctlError",
+    "PersonaSet",
+    "PipelineParams",
+    "Store",
+    "__version__",
+    "bake",
+    "evaluate",
+    "extract",
+    "fit_directions",
+    "intervention",
+    "load_inventory",
+    "load_model",
+    "load_personas",
+    "run",
+    "steer",
+    "train_probes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pasctl' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""One file per stage; `runner` alone talks to the store."""

@@ -1,0 +1,129 @@
+"""Checks of the machine, the store and a model; none of them changes anything."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pasctl.errors import PasctlError
+from pasctl.inventory import LETTERS, builtin_inventory, question
+from pasctl.models.device import resolve_device, resolve_dtype
+from pasctl.models.hub import hub_reachable
+from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.runner import open_store
+
+if TYPE_CHECKING:
+    from pasctl.models.load import LoadedModel
+
+PACKAGES = ("torch", "transformers", "huggingface-hub", "numpy", "sqlalchemy", "pyarrow")
+EXTRAS = ("gguf", "accelerate")
+LOW_DISK_GIB = 2.0
+SAMPLE_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report; `ok` None is a note that is neither good nor bad."""
+
+    what: str
+    ok: bool | None
+    found: str
+
+
+def check_machine(store: str, device: str = "auto") -> list[Finding]:
+    """Versions, device, store, disk and hub."""
+    findings = [Finding("python", True, platform.python_version())]
+    findings += [_package(name, needed=True) for name in PACKAGES]
+    findings += [_package(name, needed=False) for name in EXTRAS]
+    place = resolve_device(device)
+    findings.append(Finding("device", True, f"{place}, dtype auto is {resolve_dtype('auto', place)}"))
+    findings += [_store(store), _disk(store)]
+    reachable, words = hub_reachable()
+    findings.append(Finding("hub", True if reachable else None, words))
+    return findings
+
+
+def check_model(spec: str, options: ModelOptions) -> list[Finding]:
+    """Load a model with its self-check, look at the letters' tokens, and generate a few tokens steered.
+
+    A model that fails to load is a finding, not an error.
+    """
+    try:
+        model = ModelHandle(spec, options).load()
+    except PasctlError as error:
+        return [Finding("model", False, error.message)]
+    geometry = model.geometry
+    findings = [
+        Finding(
+            "model",
+            True,
+            f"{model.source.family}, {geometry.layers} layers x {geometry.heads} heads of {geometry.head_dim}, "
+            f"hidden {geometry.hidden}, {model.dtype} on {model.device}; zero displacement changes no logit",
+        )
+    ]
+    inventory = builtin_inventory()
+    ids = model.chat.letter_ids(LETTERS)
+    longest = max(len(model.chat.encode(question(item, inventory))) for item in inventory.items)
+    letters = ", ".join(f"{letter}={token}" for letter, token in zip(LETTERS, ids, strict=True))
+    findings.append(
+        Finding("tokens", True, f"{letters}; prompts of at most {longest} tokens, template {model.chat.kind}")
+    )
+    if model.chat.warning:
+        findings.append(Finding("template", None, model.chat.warning))
+    findings.append(_steered_sample(model))
+    return findings
+
+
+def _steered_sample(model: LoadedModel) -> Finding:
+    """Generate with a random displacement; the text says nothing, that it comes is the point."""
+    import torch
+
+    from pasctl.steering import Intervention, steer
+
+    geometry = model.geometry
+    shift = torch.randn(1, geometry.heads * geometry.head_dim, generator=torch.Generator().manual_seed(0))
+    prompt = torch.tensor([model.chat.encode("Tell me about yourself.")], device=model.device)
+    with steer(model, Intervention({geometry.layers // 2: 0.1 * shift})), torch.inference_mode():
+        tokens = model.model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=SAMPLE_TOKENS,
+            do_sample=False,
+            pad_token_id=model.tokenizer.pad_token_id or model.tokenizer.eos_token_id or 0,
+        )
+    new = tokens[0, prompt.shape[1] :]
+    text = " ".join(model.tokenizer.decode(new, skip_special_tokens=True).split())
+    return Finding("steering", len(new) > 0, f"{len(new)} tokens generated: {text!r}")
+
+
+def _package(name: str, *, needed: bool) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False if needed else None, "not installed" if needed else "not installed (extra gguf)")
+
+
+def _store(folder: str) -> Finding:
+    if not Path(folder).is_dir():
+        return Finding("store", None, f"{folder} does not exist yet")
+    store = open_store(folder)
+    try:
+        problems = [problem for problem in store.verify() if not problem.note]
+        count = len(store.ls())
+    except PasctlError as error:
+        return Finding("store", False, error.message)
+    if problems:
+        return Finding("store", False, f"{folder}: {len(problems)} problems, see `pasctl store verify`")
+    return Finding("store", True, f"{folder}: {count} artifacts")
+
+
+def _disk(folder: str) -> Finding:
+    place = Path(folder).resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    return Finding("disk", free > LOW_DISK_GIB, f"{free:.1f} GiB free")

@@ -1,0 +1,193 @@
+"""directions + personas + model -> results: what the model answers, told or steered, beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pasctl.errors import InputError
+from pasctl.evaluation.alphas import parse_alphas
+from pasctl.evaluation.conditions import parse_conditions
+from pasctl.inventory import Inventory, wording_digest
+from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.progress import Reporter
+from pasctl.stages.questionnaire import EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
+from pasctl.stages.runner import (
+    Artifact,
+    Job,
+    Outcome,
+    Payload,
+    Stage,
+    Store,
+    Work,
+    find_input,
+    open_store,
+    run_job,
+)
+
+if TYPE_CHECKING:
+    from pasctl.models.identity import ModelSource
+    from pasctl.models.load import LoadedModel
+
+STAGE = Stage("eval", "results", version=1)
+DEFAULT_MODES = "no-change,few-shot,personality-prompt,pas,pas+few-shot"
+DEFAULT_BATCH_TOKENS = 16_384
+
+
+def evaluate(
+    *,
+    directions: str | Artifact | None = None,
+    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
+    alpha: float | str | Sequence[float] = 4.0,
+    modes: str = DEFAULT_MODES,
+    positions: str = "all",
+    option_order: str = "forward",
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    options: ModelOptions | None = None,
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Answer the report items under every condition and compare with each persona's own answers (design section 6).
+
+    Args:
+        directions: which to read; None takes the latest that fits the model.
+        model: None takes the model the directions were fitted on, from where it was found then.
+        alpha: strength, or several: 4.0, "0,1,2,4" or a sequence.
+        modes: comma list of condition names.
+        positions: steer at "all" positions or only at the "answer".
+        option_order: "forward", or "both" to average over the scale forward and reversed.
+        seed: enters the key; scoring draws nothing.
+        batch_tokens: bound on the tokens of one forward pass; not part of the key.
+        options: how to load the model.
+        store: the store or its folder.
+        reporter: receives notes and progress.
+        dry_run: say what would be done and do nothing.
+
+    Raises:
+        InputError: alpha that is no number, an unknown mode, another model than the directions'.
+        MissingError: there are no directions that fit.
+    """
+    params = EvalParams(parse_conditions(modes), parse_alphas(alpha), positions, option_order)
+    opened = open_store(store)
+    handle = ModelHandle.of(model, options) if model is not None else None
+    source = find_input(
+        opened,
+        "directions",
+        directions,
+        fits=lambda artifact: handle is None or artifact.document["model"] == handle.identity,
+        wanted=f"of {handle.source.spec}" if handle else "",
+    )
+    if handle is None:
+        handle = recorded_model(source, options)
+    handle.require(source.document["model"], source.name)
+    inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
+    shared = {
+        "stage": STAGE.name,
+        "stage_version": STAGE.version,
+        "model": handle.identity,
+        "numerics": {name: value for name, value in handle.numerics(seed).items() if name != "seed"},
+        "inventory": inventory.digest,
+        "items": "report",
+        "wording": wording_digest(),
+        "option_order": params.option_order,
+    }
+    task = Questionnaire(source, params, shared)
+    job = Job(
+        stage=STAGE,
+        model=source.model,
+        label=source.label,
+        params={
+            "conditions": list(params.conditions),
+            "alphas": list(params.alphas),
+            "positions": positions,
+            "option_order": option_order,
+            "wording": wording_digest(),
+        },
+        inputs={"directions": source},
+        identity=handle.identity,
+        numerics=handle.numerics(seed),
+        compute=partial(_compute, task=task, handle=handle, batch_tokens=batch_tokens),
+        provenance={
+            "model": handle.provenance(),
+            "coding": source.provenance.get("coding"),
+            "batch_tokens": batch_tokens,
+        },
+        parts=lambda: tuple(task.distinct),
+        estimate=lambda: {"units": len(task.units), "units_distinct": len(task.distinct)},
+    )
+    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+def recorded_model(artifact: Artifact, options: ModelOptions | None = None) -> ModelHandle:
+    """The model an artifact was made with, found where it was then."""
+    found = artifact.provenance.get("model") or {}
+    if "spec" not in found:
+        raise InputError(f"{artifact.name} does not say which model made it", hint="give it with --model")
+    given = options or ModelOptions()
+    dtype = found.get("dtype", "auto") if given.dtype == "auto" else given.dtype
+    revision = given.revision or found.get("revision")
+    return ModelHandle(found["spec"], replace(given, dtype=dtype, revision=revision))
+
+
+def _compute(work: Work, *, task: Questionnaire, handle: ModelHandle, batch_tokens: int) -> Payload:
+    from pasctl.evaluation.metrics import metrics_table
+    from pasctl.evaluation.rows import to_table
+
+    distinct = task.distinct
+    answers = earlier_answers(work, list(distinct))
+    counts = {"units": len(task.units), "units_reused": len(answers), "tokens_asked": 0, "tokens_run": 0}
+    scorer: Scorer | None = None
+    with work.reporter.progress("eval", len(distinct), "units") as advance:
+        for key, unit in distinct.items():
+            name = f"parts/{key}.safetensors"
+            if key not in answers and work.has(name):
+                answers[key] = work.read_tensors(name)["level_logprobs"]
+                counts["units_reused"] += 1
+            elif key not in answers:
+                scorer = scorer or Scorer(handle.load(work.reporter), task, batch_tokens)
+                answers[key] = scorer.answer(unit, counts)
+                work.write(name, {"level_logprobs": answers[key]})
+            advance(1)
+    work.provenance["counts"] = counts
+    rows = result_rows(task, answers)
+    return {
+        "rows.parquet": to_table(rows),
+        "metrics.json": {"coding": task.steering.personas.coding, "conditions": metrics_table(rows)},
+        "answers.safetensors": {"level_logprobs": np.stack([answers[key] for key in distinct])},
+        "units.json": {
+            "parts": list(distinct),
+            "orders": list(task.params.orders),
+            "items": [task.inventory.items[place].id for place in task.inventory.indices("report")],
+            "personas": task.steering.personas.to_json(),
+        },
+    }
+
+
+def export_published_log(results: Artifact, path: str | Path) -> Path:
+    """Write the log layout of the published code (`score`, `mean`, `std` per trait) and give its path.
+
+    Args:
+        results: of an evaluation that has the condition "pas".
+        path: a file, or a folder that gets the published name `PAS_<model>_OOD.json`.
+
+    Raises:
+        InputError: the results do not hold the condition pas at exactly one strength.
+    """
+    from pasctl.evaluation.export_log import log_name, published_log, write_log
+    from pasctl.evaluation.rows import from_table
+
+    alphas = results.params["alphas"]
+    if "pas" not in results.params["conditions"] or len(alphas) != 1:
+        raise InputError(f"{results.name} does not hold the condition pas at one strength, which a log is about")
+    target = Path(path)
+    if target.is_dir():
+        target = target / log_name("pas", results.model)
+    write_log(target, published_log(from_table(results.read_table("rows.parquet")), "pas", alphas[0]))
+    return target

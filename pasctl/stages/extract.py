@@ -1,0 +1,248 @@
+"""inventory + model -> activations: head outputs at the answer letter of every item."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import InputError
+from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
+from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.progress import Reporter
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pasctl.models.chat import ChatRenderer
+    from pasctl.models.identity import ModelSource
+    from pasctl.models.load import LoadedModel
+
+STAGE = Stage("extract", "activations", version=1)
+SHARD_ITEMS = 32  # a shard is what a killed run may lose; its batches do not depend on other shards
+DEFAULT_BATCH_TOKENS = 16_384
+
+
+@dataclass(frozen=True)
+class ExtractParams:
+    """What is extracted.
+
+    Attributes:
+        answers: the two ends of the scale, which probes and directions need, or all five letters.
+        option_order: the options as printed, or also reversed, so that agreeing is not tied to one letter.
+        items: the inventory's fit items, or all of them.
+    """
+
+    answers: str = "ends"
+    option_order: str = "forward"
+    items: str = "fit"
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("answers", self.answers, ("ends", "all")),
+            ("option order", self.option_order, ("forward", "both")),
+            ("items", self.items, ("fit", "all")),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name} {value!r} is unknown, expected one of {', '.join(allowed)}")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The answer columns of `head_outputs`, from most to least agreement within each option order."""
+        orders = ("forward", "reversed") if self.option_order == "both" else ("forward",)
+        levels = (5, 4, 3, 2, 1) if self.answers == "all" else (5, 1)
+        return tuple(
+            Column(order, level, LETTERS[letter_levels(order).index(level)]) for order in orders for level in levels
+        )
+
+
+@dataclass(frozen=True)
+class Column:
+    """One answer of an item: in which option order, which agreement, by which letter."""
+
+    order: str
+    agreement: int
+    letter: str
+
+
+def extract(
+    model: str | ModelSource | LoadedModel | ModelHandle,
+    *,
+    inventory: str | Inventory = "builtin",
+    answers: str = "ends",
+    option_order: str = "forward",
+    items: str = "fit",
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    options: ModelOptions | None = None,
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Extract head outputs [items, answers, L, H, D] at the answer letter's token (design section 5).
+
+    Args:
+        model: hub id, local folder, .gguf file, or a model already loaded.
+        inventory: "builtin", "papi:FOLDER", "papi" (from the hub's cache), or an inventory.
+        answers: "ends" of the scale or "all" letters.
+        option_order: "forward", or "both" to extract with the scale reversed as well.
+        items: "fit" or "all".
+        seed: enters the key; extraction itself draws nothing.
+        batch_tokens: bound on the tokens of one forward pass; not part of the key.
+        options: how to load the model.
+        store: the store or its folder.
+        reporter: receives notes and progress.
+        dry_run: say what would be done and do nothing.
+    """
+    params = ExtractParams(answers, option_order, items)
+    spec = inventory if isinstance(inventory, str) else None
+    chosen = load_inventory(inventory) if isinstance(inventory, str) else inventory
+    handle = ModelHandle.of(model, options)
+    job = Job(
+        stage=STAGE,
+        model=handle.slug,
+        label=chosen.name,
+        params={**asdict(params), "inventory": chosen.digest, "wording": wording_digest()},
+        inputs={},
+        identity=handle.identity,
+        numerics=handle.numerics(seed),
+        compute=partial(_compute, handle=handle, inventory=chosen, params=params, batch_tokens=batch_tokens),
+        provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": batch_tokens},
+        estimate=lambda: _estimate(handle, chosen, params, batch_tokens),
+    )
+    return run_job(open_store(store), job, reporter=reporter, dry_run=dry_run)
+
+
+def read_head_outputs(activations: Artifact) -> tuple[Tensor, dict[str, Any]]:
+    """Head outputs [I, A, L, H, D] of the items extracted, in inventory order, and the artifact's description.
+
+    Raises:
+        IntegrityError: a shard does not match its digest.
+    """
+    import torch
+
+    from pasctl.stages.arrays import from_store
+
+    described = activations.read_json("items.json")
+    place = {column: row for row, column in enumerate(described["rows"])}
+    out: Tensor | None = None
+    for name in activations.files("head_outputs/"):
+        shard = activations.read_tensors(name)
+        values = from_store(shard["head_outputs"])
+        if out is None:
+            out = torch.empty((len(place), *values.shape[1:]), dtype=values.dtype)
+        out[[place[int(item)] for item in from_store(shard["items"])]] = values
+    if out is None:
+        raise InputError(f"{activations.name} holds no head outputs")
+    return out, described
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """The token sequences of an extraction, in shards that do not depend on who computes them.
+
+    Attributes:
+        prompts: item -> option order -> token ids that end where the answer letter begins.
+        letters: answer letter -> token id.
+        columns: the answers of each item.
+    """
+
+    prompts: dict[int, dict[str, list[int]]]
+    letters: dict[str, int]
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def render(cls, chat: ChatRenderer, inventory: Inventory, params: ExtractParams) -> Sheet:
+        """Render the inventory's questions with a model's chat template."""
+        orders = tuple(dict.fromkeys(column.order for column in params.columns))
+        prompts = {
+            int(row): {order: chat.encode(question(inventory.items[row], inventory, order)) for order in orders}
+            for row in inventory.indices(params.items)
+        }
+        return cls(prompts, dict(zip(LETTERS, chat.letter_ids(LETTERS), strict=True)), params.columns)
+
+    @property
+    def shards(self) -> dict[str, list[int]]:
+        """File name -> items; items of similar length are together, for fuller batches."""
+        by_length = sorted(self.prompts, key=lambda row: (len(self.prompts[row]["forward"]), row))
+        return {
+            f"head_outputs/{start:05d}-{min(start + SHARD_ITEMS, len(by_length)):05d}.safetensors": by_length[
+                start : start + SHARD_ITEMS
+            ]
+            for start in range(0, len(by_length), SHARD_ITEMS)
+        }
+
+    def sequences(self, shard: list[int]) -> list[list[int]]:
+        """Token ids up to and with the answer letter: item by item, column by column."""
+        return [
+            [*self.prompts[row][column.order], self.letters[column.letter]] for row in shard for column in self.columns
+        ]
+
+
+def _compute(
+    work: Work, *, handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int
+) -> Payload:
+    import numpy as np
+
+    from pasctl.activations.extract import extract_head_outputs
+    from pasctl.stages.arrays import to_store
+
+    model = handle.load(work.reporter)
+    sheet = Sheet.render(model.chat, inventory, params)
+    counts = {"tokens_asked": 0, "tokens_run": 0, "items_resumed": 0}
+    with work.reporter.progress("extract", len(sheet.prompts), "items") as advance:
+        for name, shard in sheet.shards.items():
+            if work.has(name):
+                counts["items_resumed"] += len(shard)
+            else:
+                extracted = extract_head_outputs(model, sheet.sequences(shard), batch_tokens=batch_tokens)
+                # [items * answers, L, H, D] -> [items, answers, L, H, D]
+                values = extracted.head_outputs.view(len(shard), len(sheet.columns), *extracted.head_outputs.shape[1:])
+                work.write(name, {"head_outputs": to_store(values), "items": np.array(shard, np.int64)})
+                counts["tokens_asked"] += extracted.tokens_asked
+                counts["tokens_run"] += extracted.tokens_run
+            advance(len(shard))
+    work.provenance["counts"] = counts
+    return {
+        "items.json": _description(model, inventory, sheet),
+        "prompts.json": {str(row): orders for row, orders in sheet.prompts.items()},
+    }
+
+
+def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict[str, Any]:
+    levels = {(column.order, column.agreement): place for place, column in enumerate(sheet.columns)}
+    return {
+        "inventory": inventory.to_json(),
+        "rows": sorted(sheet.prompts),
+        "columns": [asdict(column) for column in sheet.columns],
+        # agreeing against disagreeing answers of one order: 5 with 1 and, where extracted, 4 with 2
+        "pairs": [[levels[order, high], levels[order, 6 - high]] for order, high in levels if high > 3],
+        "letters": sheet.letters,
+        "geometry": asdict(model.geometry),
+        "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
+    }
+
+
+def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
+    """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
+    from pasctl.activations.plan import plan_tokens
+    from pasctl.models.load import load_chat, width_of
+
+    sheet = Sheet.render(load_chat(handle.source), inventory, params)
+    plans = [plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens) for shard in sheet.shards.values()]
+    sequences = len(sheet.prompts) * len(sheet.columns)
+    return {
+        "sequences": sequences,
+        "tokens_asked": sum(plan.tokens_asked for plan in plans),
+        "tokens_run": sum(plan.tokens_run for plan in plans),
+        "bytes": sequences * width_of(handle.source) * (4 if handle.dtype == "float32" else 2),
+    }
+
+
+def _absolute(spec: str | None) -> str | None:
+    """A spec that still means the same from another working folder."""
+    if spec is None or not spec.startswith("papi:"):
+        return spec
+    return f"papi:{Path(spec.removeprefix('papi:')).resolve()}"

@@ -1,0 +1,103 @@
+"""A model that is identified at once and loaded only when a stage must compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import InputError
+from pasctl.models.device import resolve_device, resolve_dtype
+from pasctl.models.identity import ModelSource, resolve_model
+from pasctl.stages.progress import Reporter, Silent
+
+if TYPE_CHECKING:
+    from pasctl.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load a model; "auto" is resolved by `pasctl.models.device`."""
+
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    attn: str = "sdpa"
+    device_map: str | None = None
+    trust_remote_code: bool = False
+
+
+class ModelHandle:
+    """One model for several stages: its identity is known from files, its weights are loaded once, on demand."""
+
+    def __init__(self, spec: str | ModelSource, options: ModelOptions | None = None) -> None:
+        """Resolve the source, the device and the dtype.
+
+        Raises:
+            MissingError: no such model.
+            InputError: an unknown dtype, device or family.
+        """
+        self.options = options or ModelOptions()
+        self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
+        self.device = resolve_device(self.options.device)
+        self.attn = "sdpa" if self.options.attn == "auto" else self.options.attn
+        self.dtype = resolve_dtype(self.options.dtype, self.device)
+        self._loaded: LoadedModel | None = None
+
+    @classmethod
+    def of(
+        cls, model: str | ModelSource | LoadedModel | ModelHandle, options: ModelOptions | None = None
+    ) -> ModelHandle:
+        """Make a handle of whatever a caller has: a spec, a source, a loaded model, or a handle already."""
+        if isinstance(model, ModelHandle):
+            return model
+        if isinstance(model, str | ModelSource):
+            return cls(model, options)
+        handle = cls(model.source, ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn))
+        handle._loaded = model
+        return handle
+
+    @property
+    def slug(self) -> str:
+        """The model's part of artifact names."""
+        return self.source.slug
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What enters keys: repository and commit, or digests of the files."""
+        return self.source.identity
+
+    def numerics(self, seed: int) -> dict[str, Any]:
+        """What else of the model's run enters keys; device and batch size do not."""
+        return {"dtype": self.dtype, "attn": self.attn, "seed": seed}
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the model was found and how it is run: kept in the manifest, not in the key."""
+        return {"spec": self.source.spec, "revision": self.source.sha, "device": self.device, "dtype": self.dtype}
+
+    def load(self, reporter: Reporter | None = None) -> LoadedModel:
+        """Load the weights and check the model, or give the one loaded before."""
+        if self._loaded is None:
+            from pasctl.models.load import load_model
+
+            (reporter or Silent()).note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
+            self._loaded = load_model(
+                self.source,
+                dtype=self.dtype,
+                device=self.device,
+                attn=self.attn,
+                device_map=self.options.device_map,
+                trust_remote_code=self.options.trust_remote_code,
+            )
+        return self._loaded
+
+    def require(self, identity: dict[str, Any], name: str) -> None:
+        """Refuse to use an artifact of another model.
+
+        Raises:
+            InputError: the artifact `name` was made with a model of another identity.
+        """
+        if identity != self.identity:
+            raise InputError(
+                f"{name} was made with another model than {self.source.spec}",
+                hint="give the model it was made with, or run the earlier stages for this one",
+            )

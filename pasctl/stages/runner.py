@@ -1,0 +1,278 @@
+"""The one place where stages meet the store: find inputs, compute the key, resume, commit."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pasctl.errors import BusyError, MissingError
+from pasctl.stages.progress import Reporter, Silent
+from pasctl.store import Artifact, Bf16, Holder, Staging, Store, make_key, slug
+
+__all__ = [
+    "Artifact",
+    "Bf16",
+    "Job",
+    "Outcome",
+    "Payload",
+    "Stage",
+    "Store",
+    "Work",
+    "find_input",
+    "of_model",
+    "open_store",
+    "part_key",
+    "run_job",
+]
+
+DEFAULT_STORE = "artifacts"
+_VERSIONED = ("pasctl", "torch", "transformers", "numpy", "scikit-learn")
+
+Payload = Mapping[str, Any]
+"""File name -> content: a dict of tensors (.safetensors), a table (.parquet) or plain JSON (.json)."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name, the kind of artifact it makes, and its version, bumped by hand when its results change."""
+
+    name: str
+    kind: str
+    version: int
+
+
+class Work:
+    """What a stage sees of the store while it computes: its own unfinished files, and parts made earlier.
+
+    Attributes:
+        reporter: takes notes and progress.
+        provenance: facts and counts for the manifest; not part of the key.
+    """
+
+    def __init__(self, store: Store, staging: Staging, reporter: Reporter) -> None:
+        self._store = store
+        self._staging = staging
+        self.reporter = reporter
+        self.provenance: dict[str, Any] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether an intact file of that name is there from an earlier, interrupted run."""
+        return self._staging.has(name)
+
+    def write(self, name: str, content: Any) -> None:
+        """Write one file durably; the ending tells the format. Names under parts/ do not enter the artifact."""
+        if name.endswith(".safetensors"):
+            self._staging.write_tensors(name, content)
+        elif name.endswith(".parquet"):
+            self._staging.write_table(name, content)
+        else:
+            self._staging.write_json(name, content)
+
+    def read_tensors(self, name: str) -> dict[str, Any]:
+        """Tensors of an unfinished file."""
+        return dict(self._staging.read_tensors(name))
+
+    def find_parts(self, keys: Sequence[str]) -> dict[str, Artifact]:
+        """Those of the parts that some finished artifact holds already."""
+        return self._store.find_parts(keys)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage with everything resolved.
+
+    Attributes:
+        params: resolved parameters, JSON-able; they enter the key.
+        inputs: role -> artifact; their content digests enter the key.
+        identity: the model's identity, None for a stage without a model.
+        numerics: dtype, attention, seed.
+        compute: does the work and gives the payload's remaining files.
+        provenance: facts that do not enter the key.
+        parts: gives the keys of the parts the artifact will hold; called only when it is computed.
+        estimate: for `--dry-run`, what the work would be; it may not load a model.
+    """
+
+    stage: Stage
+    model: str
+    label: str
+    params: dict[str, Any]
+    inputs: dict[str, Artifact]
+    identity: dict[str, Any] | None
+    numerics: dict[str, Any]
+    compute: Callable[[Work], Payload]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    parts: Callable[[], tuple[str, ...]] = tuple
+    estimate: Callable[[], dict[str, Any]] = dict
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Everything the result depends on; its digest is the key."""
+        return {
+            "stage": self.stage.name,
+            "stage_version": self.stage.version,
+            "params": self.params,
+            "inputs": {role: artifact.content_digest for role, artifact in self.inputs.items()},
+            "model": self.identity,
+            "numerics": self.numerics,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a stage.
+
+    Attributes:
+        key: the artifact's key.
+        artifact: the result; None after a dry run that missed.
+        reused: whether the store had it.
+        plan: of a dry run, what would be done; empty otherwise.
+        inputs: role -> name of the artifact taken.
+    """
+
+    stage: str
+    key: str
+    artifact: Artifact | None
+    reused: bool
+    seconds: float
+    inputs: dict[str, str]
+    plan: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as one JSON document."""
+        made = self.artifact
+        return {
+            "stage": self.stage,
+            "key": self.key,
+            "name": made.name if made else None,
+            "path": str(made.path) if made else None,
+            "content_digest": made.content_digest if made else None,
+            "reused": self.reused,
+            "seconds": round(self.seconds, 3),
+            "inputs": self.inputs,
+            **({"plan": self.plan} if self.plan else {}),
+            **({"counts": made.provenance.get("counts", {})} if made else {}),
+        }
+
+
+def part_key(document: dict[str, Any]) -> str:
+    """The key of a part of an artifact: 64 hex digits, from all that the part depends on."""
+    return make_key(document).removeprefix("s1:")
+
+
+def of_model(artifact: Artifact, model: str | None) -> bool:
+    """Whether an artifact is of the model that a user names: by its slug, or by the words used when it was made."""
+    recorded = artifact.provenance.get("model") or {}
+    return model is None or model in (artifact.model, recorded.get("spec")) or slug(model) == artifact.model
+
+
+def open_store(store: Store | Path | str) -> Store:
+    """The store at a path; a store is given back as it is."""
+    return store if isinstance(store, Store) else Store(store)
+
+
+def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run: bool = False) -> Outcome:
+    """Give the job's artifact: from the store, from another process that is at it, or by computing it.
+
+    What an interrupted run left is taken up; a failed one leaves its finished files for the next.
+
+    Raises:
+        StoreError: the store cannot be written.
+        IntegrityError: an input does not match its digest.
+    """
+    reporter = reporter or Silent()
+    began = time.monotonic()
+    for artifact in job.inputs.values():
+        reporter.note(f"reading {artifact.name}")
+    key = make_key(job.document)
+    names = {role: artifact.name for role, artifact in job.inputs.items()}
+
+    def outcome(artifact: Artifact | None, *, reused: bool, plan: dict[str, Any] | None = None) -> Outcome:
+        return Outcome(job.stage.name, key, artifact, reused, time.monotonic() - began, names, plan or {})
+
+    found = store.lookup(key)
+    if found is not None:
+        return outcome(found, reused=True)
+    if dry_run:
+        return outcome(None, reused=False, plan=job.estimate())
+
+    def waiting(holder: Holder) -> None:
+        reporter.note(f"waiting for {holder}, which is computing the same {job.stage.kind}")
+
+    with store.lease(key, on_wait=waiting) as done:
+        if done is not None:
+            return outcome(done, reused=True)
+        try:
+            made = _make(store, key, job, reporter, began)
+        except BusyError:
+            # where no lease can be had, another process may commit this key and take the unfinished files with it
+            made_elsewhere = store.lookup(key)
+            if made_elsewhere is None:
+                raise
+            return outcome(made_elsewhere, reused=True)
+        return outcome(made, reused=False)
+
+
+def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) -> Artifact:
+    staging = store.stage(key)
+    work = Work(store, staging, reporter)
+    for name, content in job.compute(work).items():
+        work.write(name, content)
+    return staging.commit(
+        kind=job.stage.kind,
+        stage=job.stage.name,
+        stage_version=job.stage.version,
+        model=job.model,
+        label=job.label,
+        document=job.document,
+        inputs=job.inputs,
+        parts=job.parts(),
+        provenance={
+            **job.provenance,
+            **work.provenance,
+            "seconds": round(time.monotonic() - began, 3),
+            "host": platform.node(),
+            "versions": _versions(),
+        },
+    )
+
+
+def find_input(
+    store: Store,
+    kind: str,
+    ref: str | Artifact | None,
+    *,
+    fits: Callable[[Artifact], bool] = lambda artifact: True,
+    wanted: str = "",
+) -> Artifact:
+    """The artifact that a stage reads: the one named, or the latest of its kind that fits.
+
+    Raises:
+        MissingError: the reference matches nothing, or nothing fits.
+        InputError: the reference is ambiguous or of another kind.
+    """
+    if isinstance(ref, Artifact):
+        return ref
+    if ref is not None:
+        return store.resolve(ref, kind)
+    for artifact in store.candidates(kind):
+        if fits(artifact):
+            return artifact
+    maker = {"activations": "extract", "probes": "train-probes", "directions": "fit-directions"}[kind]
+    raise MissingError(
+        f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}", hint=f"run `pasctl {maker}` first"
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

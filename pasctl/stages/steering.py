@@ -1,0 +1,99 @@
+"""From a directions artifact to interventions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.errors import InputError
+from pasctl.inventory import PersonaSet
+from pasctl.stages.runner import Artifact, Store, find_input, open_store
+
+if TYPE_CHECKING:
+    from pasctl.models.geometry import Geometry
+    from pasctl.models.load import LoadedModel
+    from pasctl.steering.intervention import Intervention
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionSet:
+    """The personas of a directions artifact and where each is steered to.
+
+    Attributes:
+        personas: P personas.
+        heads: int64 [P, K, 2], rows of (layer, head).
+        theta: float32 [P, K, D], unit vectors.
+        sigma: float32 [P, K].
+    """
+
+    personas: PersonaSet
+    heads: NDArray[np.int64]
+    theta: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, directions: Artifact) -> DirectionSet:
+        """Read the artifact.
+
+        Raises:
+            IntegrityError: a file is not what its digest says.
+        """
+        arrays: dict[str, NDArray[Any]] = directions.read_arrays("directions.safetensors")
+        personas = PersonaSet.from_json(directions.read_json("personas.json"))
+        return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"])
+
+    def intervention(self, geometry: Geometry, persona: int, alpha: float) -> Intervention:
+        """The displacement alpha * sigma * theta of the persona at place `persona`."""
+        import torch
+
+        from pasctl.steering.intervention import Intervention
+
+        heads, theta, sigma = (torch.from_numpy(each[persona]) for each in (self.heads, self.theta, self.sigma))
+        return Intervention.from_heads(geometry, heads, theta, sigma, alpha)
+
+    def digest(self, persona: int) -> str:
+        """sha256 of one persona's directions, whatever the others' are."""
+        digest = hashlib.sha256()
+        for array, kind in ((self.heads, "<i8"), (self.theta, "<f4"), (self.sigma, "<f4")):
+            digest.update(str(array[persona].shape).encode())
+            digest.update(np.ascontiguousarray(array[persona], dtype=kind).tobytes())
+        return digest.hexdigest()
+
+
+def intervention(
+    model: LoadedModel,
+    persona: str,
+    alpha: float,
+    *,
+    directions: str | Artifact | None = None,
+    store: Store | Path | str = "artifacts",
+) -> Intervention:
+    """The displacement of one persona, ready for `pasctl.steer`.
+
+    Args:
+        model: the model the directions were fitted on.
+        persona: its id: a PAPI case number, "E+", a name in an answers file.
+        alpha: strength.
+        directions: which to read; None takes the latest of this model.
+        store: the store or its folder.
+
+    Raises:
+        InputError: no such persona, or directions of another model.
+        MissingError: there are no directions of this model.
+    """
+    identity = model.source.identity
+    source = find_input(
+        open_store(store), "directions", directions, fits=lambda artifact: artifact.document["model"] == identity
+    )
+    if source.document["model"] != identity:
+        raise InputError(f"{source.name} was made with another model than {model.source.spec}")
+    known = DirectionSet.read(source)
+    ids = known.personas.ids
+    if persona not in ids:
+        raise InputError(f"{source.name} has no persona {persona!r}, it has {', '.join(ids[:5])}")
+    return known.intervention(model.geometry, ids.index(persona), alpha)

@@ -1,0 +1,237 @@
+"""activations + personas -> probes: how well each head tells a persona's answers apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import InputError
+from pasctl.inventory import Inventory, PersonaSet, default_personas, load_personas, require_usable, signs
+from pasctl.probes import PROBES
+from pasctl.stages.progress import Reporter
+from pasctl.stages.runner import (
+    Artifact,
+    Job,
+    Outcome,
+    Payload,
+    Stage,
+    Store,
+    Work,
+    find_input,
+    of_model,
+    open_store,
+    run_job,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+STAGE = Stage("train-probes", "probes", version=1)
+
+
+@dataclass(frozen=True)
+class ProbeParams:
+    """How probes are trained.
+
+    Attributes:
+        method: a name in `pasctl.probes.PROBES`.
+        c: inverse strength of the L2 penalty, as in scikit-learn.
+        validation: share of each trait's items held out to rank heads.
+        weights: keep the probes' weights.
+    """
+
+    method: str = "logistic"
+    c: float = 1.0
+    validation: float = 0.25
+    weights: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FitItems:
+    """The activations of an inventory's fit items, with what the maths needs.
+
+    Attributes:
+        head_outputs: [I, A, L, H, D].
+        columns: int [I], the items' places in the inventory.
+        pairs: (agree, disagree) answer columns.
+    """
+
+    inventory: Inventory
+    head_outputs: Tensor
+    columns: NDArray[np.int64]
+    pairs: list[tuple[int, int]]
+
+    @property
+    def traits(self) -> list[str]:
+        """The trait of each item."""
+        return [self.inventory.items[column].trait for column in self.columns]
+
+
+def train_probes(
+    *,
+    personas: str | PersonaSet | None = None,
+    activations: str | Artifact | None = None,
+    method: str = "logistic",
+    c: float = 1.0,
+    validation: float = 0.25,
+    weights: bool = False,
+    coding: str = "auto",
+    model: str | None = None,
+    seed: int = 0,
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Train one probe per persona, layer and head (PAS; design section 5).
+
+    Args:
+        personas: a spec such as "papi:FOLDER:0-20", "E+" or "answers.json", or a set; None takes the inventory's own
+            respondents.
+        activations: which to read; None takes the latest that fits.
+        method: a name in `pasctl.probes.PROBES`.
+        c: inverse strength of the L2 penalty, as in scikit-learn.
+        validation: share of each trait's items held out to rank heads.
+        weights: keep the probes' weights in the artifact.
+        coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
+        model: take activations of this model only: the slug in artifact names.
+        seed: of the item split.
+        store: the store or its folder.
+        reporter: receives notes and progress.
+        dry_run: say what would be done and do nothing.
+
+    Raises:
+        InputError: a persona without usable answers, or personas of another inventory.
+        MissingError: there are no activations that fit.
+    """
+    PROBES.check(method)
+    params = ProbeParams(method, c, validation, weights)
+    opened = open_store(store)
+    source = find_input(
+        opened, "activations", activations, fits=_fitting(personas, model), wanted=_wanted(personas, model)
+    )
+    described = source.read_json("items.json")
+    inventory = Inventory.from_json(described["inventory"])
+    if personas is None:
+        personas = default_personas(source.provenance.get("inventory") or inventory.name)
+    chosen = load_personas(personas, inventory, coding=coding) if isinstance(personas, str) else personas
+    if chosen.agreements.shape[1] != len(inventory.items):
+        raise InputError(
+            f"personas {chosen.label} answer {chosen.agreements.shape[1]} items, "
+            f"{source.name} has {len(inventory.items)}"
+        )
+    require_usable(chosen, fit_columns(inventory, described))
+    job = Job(
+        stage=STAGE,
+        model=source.model,
+        label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
+        params={
+            "method": method,
+            "c": float(c),
+            "validation": float(validation),
+            "weights": weights,
+            "personas": chosen.digest,
+            "inventory": inventory.digest,
+        },
+        inputs={"activations": source},
+        identity=source.document["model"],
+        numerics={"seed": seed},
+        compute=partial(_compute, activations=source, personas=chosen, params=params, seed=seed),
+        provenance={"coding": chosen.coding, "model": source.provenance.get("model")},
+        estimate=lambda: _estimate(described, chosen),
+    )
+    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+def fit_columns(inventory: Inventory, described: dict[str, Any]) -> NDArray[np.int64]:
+    """The fit items that were extracted, as places in the inventory; report items are never fitted on."""
+    import numpy as np
+
+    return np.intersect1d(inventory.indices("fit"), np.array(described["rows"], np.int64))
+
+
+def read_fit_items(activations: Artifact) -> FitItems:
+    """Read activations and keep the fit items."""
+    import numpy as np
+
+    from pasctl.stages.extract import read_head_outputs
+
+    values, described = read_head_outputs(activations)
+    inventory = Inventory.from_json(described["inventory"])
+    columns = fit_columns(inventory, described)
+    kept = np.searchsorted(np.array(described["rows"], np.int64), columns)
+    pairs = [(int(agree), int(disagree)) for agree, disagree in described["pairs"]]
+    return FitItems(inventory, values[kept], columns, pairs)
+
+
+def _compute(work: Work, *, activations: Artifact, personas: PersonaSet, params: ProbeParams, seed: int) -> Payload:
+    from pasctl.probes.fit import fit_probes
+    from pasctl.probes.split import split_items
+
+    items = read_fit_items(activations)
+    held_out = split_items(items.traits, params.validation, seed)
+    layers = items.head_outputs.shape[2]
+    with work.reporter.progress("train-probes", layers, "layers") as advance:
+        scores = fit_probes(
+            items.head_outputs,
+            items.pairs,
+            signs(personas.agreements[:, items.columns]),
+            held_out,
+            PROBES.get(params.method)(c=params.c),
+            ids=personas.ids,
+            keep_weights=params.weights,
+            progress=lambda done, total: advance(1),
+        )
+    tensors = {
+        "accuracy": scores.accuracy,
+        "log_loss": scores.log_loss,
+        "n_train": scores.n_train,
+        "n_validation": scores.n_validation,
+    }
+    if scores.weights is not None and scores.bias is not None:
+        tensors |= {"weights": scores.weights, "bias": scores.bias}
+    ids = [items.inventory.items[column].id for column in items.columns]
+    work.provenance["counts"] = {"probes": int(scores.accuracy.size)}
+    return {
+        "scores.safetensors": tensors,
+        "personas.json": personas.to_json(),
+        "split.json": {
+            "fit": [name for name, held in zip(ids, held_out, strict=True) if not held],
+            "validation": [name for name, held in zip(ids, held_out, strict=True) if held],
+        },
+    }
+
+
+def _fitting(personas: str | PersonaSet | None, model: str | None) -> Any:
+    """Activations of the right model and, where the personas tell it, of the right inventory."""
+    inventory = _inventory_of(personas)
+
+    def fits(artifact: Artifact) -> bool:
+        return of_model(artifact, model) and (inventory is None or artifact.label == inventory)
+
+    return fits
+
+
+def _wanted(personas: str | PersonaSet | None, model: str | None) -> str:
+    inventory = _inventory_of(personas)
+    return " ".join(filter(None, (model and f"of {model}", inventory and f"for inventory {inventory}")))
+
+
+def _inventory_of(personas: str | PersonaSet | None) -> str | None:
+    spec = personas if isinstance(personas, str) else None
+    if spec is None:
+        return None
+    name = spec.partition(":")[0]
+    return name if name in ("papi", "builtin") else None
+
+
+def _estimate(described: dict[str, Any], personas: PersonaSet) -> dict[str, Any]:
+    geometry = described["geometry"]
+    return {
+        "personas": len(personas.ids),
+        "probes": len(personas.ids) * geometry["layers"] * geometry["heads"],
+        "forward_tokens": 0,
+    }
