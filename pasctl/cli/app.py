@@ -1,0 +1,99 @@
+"""The `pasctl` application: its commands, its configuration, and how it fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pasctl.cli import data, doctor, pas, store
+from pasctl.cli.config import read_config
+from pasctl.errors import PasctlError
+from pasctl.version import __version__
+
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class Root(TyperGroup):
+    """The top command: turns what a command raises into one line, a hint and an exit code."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line; `--help` prints here."""
+        with _ending():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _ending():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except PasctlError as error:
+        _tell(error)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        print("interrupted: what was computed is kept, the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # the reader has gone: what is still buffered must not raise again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXIT_BROKEN_PIPE) from error
+
+
+def _tell(error: PasctlError) -> None:
+    if os.environ.get("PASCTL_DEBUG") == "1":
+        traceback.print_exception(error)
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Root,
+    help="Steer a language model's personality, and measure what changed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # markup eats square brackets in help texts
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("extract")(pas.extract)
+app.command("train-probes")(pas.train_probes)
+app.command("fit-directions")(pas.fit_directions)
+app.command("eval")(pas.evaluate)
+app.command("run")(pas.run)
+app.command("doctor")(doctor.doctor)
+app.add_typer(store.app, name="store")
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"pasctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Steer a language model's personality, and measure what changed.
+
+    Settings come from flags, PASCTL_* variables, and pasctl.toml in the working folder, in this order.
+    """
+    context.default_map = read_config(context.command)

@@ -1,0 +1,97 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pasctl.stages.model import ModelOptions
+
+StoreDir = Annotated[str, typer.Option("--store", envvar="PASCTL_STORE", help="Folder of the store.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Seed = Annotated[int, typer.Option("--seed", envvar="PASCTL_SEED", help="Seed; enters every key.")]
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", envvar="PASCTL_MODEL", help="Hub id, local folder, or .gguf file.", metavar="MODEL"),
+]
+OptionalModel = Annotated[
+    str | None,
+    typer.Option("--model", "-m", envvar="PASCTL_MODEL", help="Take inputs of this model only.", metavar="MODEL"),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", metavar="REV")
+]
+Dtype = Annotated[
+    str, typer.Option("--dtype", envvar="PASCTL_DTYPE", help="auto, float32, bfloat16 or float16.", metavar="DTYPE")
+]
+Device = Annotated[
+    str, typer.Option("--device", envvar="PASCTL_DEVICE", help="auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
+]
+Attn = Annotated[
+    str,
+    typer.Option("--attn", envvar="PASCTL_ATTN", help="Attention of transformers: sdpa, eager, ...", metavar="NAME"),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option("--device-map", help="Spread the model: auto, balanced, ... (needs accelerate).", metavar="MAP"),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model. Off unless you say so.")
+]
+BatchTokens = Annotated[
+    int,
+    typer.Option("--batch-tokens", min=1, help="At most this many tokens in one forward pass; results keep their key."),
+]
+Inventory = Annotated[
+    str,
+    typer.Option(
+        "--inventory", envvar="PASCTL_INVENTORY", help="builtin, papi:FOLDER, or papi (from the hub).", metavar="SPEC"
+    ),
+]
+Personas = Annotated[
+    str | None,
+    typer.Option(
+        "--personas",
+        help="papi:FOLDER[:0-20|case=172481,...] (0-20 is the first 20), E+ or E+,N-, "
+        "or a JSON or CSV file of answers. Default: the inventory's own respondents.",
+        metavar="SPEC",
+    ),
+]
+Coding = Annotated[
+    str,
+    typer.Option(
+        "--coding", help="How PAPI answers are stored: auto (proved from the data), keyed, agreement, as-published."
+    ),
+]
+OptionOrder = Annotated[str, typer.Option("--option-order", help="forward, or both: the scale is also shown reversed.")]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", min=1, help="Heads a persona. Default 24, or all of a smaller model.")
+]
+Method = Annotated[str, typer.Option("--method", help="Direction method: mass-mean or probe-weight.")]
+Center = Annotated[
+    str, typer.Option("--center", help="none, or population: take off the direction that all personas share.")
+]
+Alpha = Annotated[str, typer.Option("--alpha", help="Strength, or several: 0,1,2,4,6,8.", metavar="A[,A...]")]
+Mode = Annotated[
+    str,
+    typer.Option(
+        "--mode",
+        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot.",
+        metavar="NAME[,NAME...]",
+    ),
+]
+Positions = Annotated[
+    str, typer.Option("--positions", help="Steer at all positions, or from the answer on: all, answer.")
+]
+
+
+def model_options(
+    revision: str | None, dtype: str, device: str, attn: str, device_map: str | None, trust_remote_code: bool
+) -> ModelOptions:
+    """The model options of a command as one value."""
+    from pasctl.stages.model import ModelOptions
+
+    return ModelOptions(revision, dtype, device, attn, device_map, trust_remote_code)

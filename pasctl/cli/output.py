@@ -1,0 +1,141 @@
+"""What commands print: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pasctl.stages.progress import Advance
+
+if TYPE_CHECKING:
+    from pasctl.stages.runner import Outcome
+
+BAR_AFTER_SECONDS = 2.0
+
+
+class Terminal:
+    """A reporter on stderr: notes always, a bar for what takes longer than two seconds, none without a terminal."""
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, description: str, total: int, unit: str) -> Iterator[Advance]:
+        """Show a bar with rate and time left while the block runs."""
+        if not sys.stderr.isatty():
+            yield lambda steps: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit, markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        task = bar.add_task(description, total=total, rate="")
+        began = time.monotonic()
+
+        def advance(steps: int) -> None:
+            elapsed = time.monotonic() - began
+            bar.advance(task, steps)
+            bar.update(task, rate=f"{bar.tasks[0].completed / max(elapsed, 1e-9):.1f}/s")
+            if elapsed > BAR_AFTER_SECONDS and not bar.live.is_started:
+                bar.start()
+
+        try:
+            yield advance
+        finally:
+            bar.stop()
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line of stdout."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False, default=str), flush=True)
+
+
+def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
+    """A stage's result: its name, whether it was computed, and how much was run."""
+    if as_json:
+        print_json(outcome_json(outcome))
+        return
+    if outcome.artifact is None:
+        plan = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in outcome.plan.items())
+        print(f"{outcome.stage}: would compute {outcome.key[:15]} ({plan})")
+        return
+    counts = outcome.artifact.provenance.get("counts", {})
+    if outcome.reused:
+        told = f"already in the store, nothing was loaded or run ({outcome.seconds:.1f} s)"
+    else:
+        told = f"computed in {outcome.seconds:.1f} s"
+        if counts.get("tokens_asked"):
+            told += f", {counts['tokens_run']:,} tokens run for {counts['tokens_asked']:,} asked"
+    print(f"{outcome.artifact.name}  {told}", flush=True)
+    if outcome.artifact.kind == "results":
+        print()
+        print(results_table(outcome.artifact.read_json("metrics.json")))
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """The outcome; for results with their metrics."""
+    document = outcome.to_json()
+    if outcome.artifact is not None and outcome.artifact.kind == "results":
+        document["metrics"] = outcome.artifact.read_json("metrics.json")
+    return document
+
+
+def results_table(metrics: dict[str, Any]) -> str:
+    """Conditions and baselines side by side, on the same items; lower MAE is better."""
+    conditions = metrics["conditions"]
+    traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
+    header = ["condition", "alpha", *traits, "composite", "item r", "acquiescence", "option mass"]
+    body = [
+        [
+            row["condition"],
+            f"{row['alpha']:g}" if row["condition"].startswith("pas") else "",
+            *(_number(row["mae"].get(trait)) for trait in traits),
+            _number(row["composite"]),
+            _number(row["item_correlation"]),
+            _number(row["acquiescence"]),
+            _number(row["option_mass"]),
+        ]
+        for row in conditions
+    ]
+    first = conditions[0]
+    lines = [
+        align([header, *body], left=1),
+        "",
+        f"MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over "
+        f"{', '.join(first['traits'])}.",
+        f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
+        f"{_number(first['acquiescence_person'])}. Baselines need no model.",
+    ]
+    if metrics["coding"] != "agreement":
+        lines.append(f"Coding: {metrics['coding']} (keyed scores read as agreement), for comparison only.")
+    return "\n".join(lines)
+
+
+def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
+    """Rows as text in columns: the first `left` columns flush left, the others right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
