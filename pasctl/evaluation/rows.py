@@ -98,7 +98,8 @@ def build_rows(
     Raises:
         InputError: shapes that do not fit, or a log-probability that is NaN, infinite or above 0.
     """
-    raw = np.asarray(level_logprobs, dtype=np.float64)
+    # NumPy sums in memory order: rows must be the same whether the values were just computed or read back
+    raw = np.ascontiguousarray(level_logprobs, dtype=np.float64)
     raw = raw[None] if raw.ndim == 2 else raw
     if raw.ndim != 3 or raw.shape[1:] != (len(items), 5):
         raise InputError(

@@ -73,7 +73,7 @@ def few_shot(inventory: Inventory, agreements: npt.NDArray[np.float64], columns:
     """
     labels = labels_by_level(inventory)
     lines = [
-        FEW_SHOT_LINE.format(text=inventory.items[column].text, label=_lower_first(labels[level]))
+        FEW_SHOT_LINE.format(text=inventory.items[column].text, label=labels[level].lower())
         for column, level in _answered(agreements, columns)
     ]
     return "\n".join([FEW_SHOT_HEAD, *lines, FEW_SHOT_TAIL])

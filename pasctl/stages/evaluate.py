@@ -120,7 +120,7 @@ def evaluate(
             "batch_tokens": batch_tokens,
         },
         parts=lambda: tuple(task.distinct),
-        estimate=lambda: {"units": len(task.units), "units_distinct": len(task.distinct)},
+        estimate=lambda: _estimate(task, handle, opened),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
@@ -134,6 +134,25 @@ def recorded_model(artifact: Artifact, options: ModelOptions | None = None) -> M
     dtype = found.get("dtype", "auto") if given.dtype == "auto" else given.dtype
     revision = given.revision or found.get("revision")
     return ModelHandle(found["spec"], replace(given, dtype=dtype, revision=revision))
+
+
+def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
+    """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
+    from pasctl.activations.plan import plan_tokens
+    from pasctl.models.load import load_chat
+
+    held = store.find_parts(list(task.distinct))
+    missing = [unit for key, unit in task.distinct.items() if key not in held]
+    chat = load_chat(handle.source)
+    plain = [chat.encode(text) for text in task.questions]
+    plan = plan_tokens(plain)
+    extra = [len(chat.encode(task.questions[0], unit.system)) - len(plain[0]) for unit in missing]
+    return {
+        "units": len(task.units),
+        "units_to_run": len(missing),
+        "tokens_asked": len(missing) * plan.tokens_asked + len(plain) * sum(extra),
+        "tokens_run": len(missing) * plan.tokens_run + sum(extra),
+    }
 
 
 def _compute(work: Work, *, task: Questionnaire, handle: ModelHandle, batch_tokens: int) -> Payload:

@@ -75,6 +75,15 @@ class Questionnaire:
         return DirectionSet.read(self.directions)
 
     @cached_property
+    def questions(self) -> list[str]:
+        """The report items as the model is asked them: all in the first option order, then all in the next."""
+        return [
+            question(self.inventory.items[place], self.inventory, order)
+            for order in self.params.orders
+            for place in self.inventory.indices("report")
+        ]
+
+    @cached_property
     def units(self) -> list[tuple[Unit, str]]:
         """Units with their part keys; units that feed the model the same thing have the same key."""
         personas = self.steering.personas
@@ -102,19 +111,13 @@ class Questionnaire:
 
 
 class Scorer:
-    """Answers the report items as one unit asks; keeps the rendered questions of the model."""
+    """Answers the report items as one unit asks."""
 
     def __init__(self, model: LoadedModel, task: Questionnaire, batch_tokens: int) -> None:
         self._model = model
         self._task = task
         self._batch_tokens = batch_tokens
         self._letters = model.chat.letter_ids(LETTERS)
-        inventory = task.inventory
-        self._questions = [
-            question(inventory.items[place], inventory, order)
-            for order in task.params.orders
-            for place in inventory.indices("report")
-        ]
 
     def answer(self, unit: Unit, counts: dict[str, int]) -> NDArray[np.float32]:
         """Log-probability of the letter for agreement 1..5, float32 [orders, items, 5]; adds to the token counts."""
@@ -122,7 +125,7 @@ class Scorer:
 
         scores = score_letters(
             self._model,
-            [self._model.chat.encode(text, unit.system) for text in self._questions],
+            [self._model.chat.encode(text, unit.system) for text in self._task.questions],
             self._letters,
             batch_tokens=self._batch_tokens,
             intervention=self._intervention(unit),

@@ -166,8 +166,10 @@ def part_key(document: dict[str, Any]) -> str:
 
 def of_model(artifact: Artifact, model: str | None) -> bool:
     """Whether an artifact is of the model that a user names: by its slug, or by the words used when it was made."""
-    recorded = artifact.provenance.get("model") or {}
-    return model is None or model in (artifact.model, recorded.get("spec")) or slug(model) == artifact.model
+    if model is None:
+        return True
+    recorded = (artifact.provenance.get("model") or {}).get("spec")
+    return artifact.model in (model, slug(model)) or recorded in (model, str(Path(model).resolve()))
 
 
 def open_store(store: Store | Path | str) -> Store:

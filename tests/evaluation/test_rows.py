@@ -103,3 +103,15 @@ def test_take_picks_items_in_the_order_asked_for() -> None:
     taken = ITEMS.take(np.array([2, 0]))
     assert (taken.ids, taken.traits, taken.facets) == (("i3", "i1"), ("N", "O"), ("Anger", "Ideas"))
     assert taken.keys.tolist() == [1, 1]
+
+
+def test_rows_do_not_depend_on_the_memory_order_of_the_values() -> None:
+    generator = np.random.default_rng(4)
+    items = RowItems(("a",) * 40, ("O",) * 40, ("f",) * 40, np.ones(40, np.int8))
+    values = np.log(generator.dirichlet(np.ones(6), (2, 40))[..., :5]).astype(np.float32)
+    other = np.asfortranarray(values)
+    assert other.strides != values.strides
+    given = {"persona": "p", "condition": "pas", "alpha": 1.0, "items": items, "agreements": np.full(40, 4.0)}
+    one, two = build_rows(level_logprobs=values, **given), build_rows(level_logprobs=other, **given)
+    for name, column in one.items():
+        np.testing.assert_array_equal(column, two[name])
