@@ -31,7 +31,7 @@ def check(
     print(f"split         {report.split['fit']} to fit, {report.split['report']} to report")
     print(f"respondents   {report.respondents}, {report.respondents_with_missing} with missing answers")
     print(f"missing       {report.missing_answers} answers")
-    print(f"coding        {report.coding}")
+    print(f"coding        {report.coding.found}: {report.coding}")
 
 
 @app.command("pull")

@@ -245,4 +245,4 @@ def _absolute(spec: str | None) -> str | None:
     """A spec that still means the same from another working folder."""
     if spec is None or not spec.startswith("papi:"):
         return spec
-    return f"papi:{Path(spec.removeprefix('papi:')).resolve()}"
+    return f"papi:{Path(spec.removeprefix('papi:')).absolute()}"

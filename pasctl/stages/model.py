@@ -72,7 +72,7 @@ class ModelHandle:
 
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""
-        spec = str(self.source.path.resolve()) if self.source.path and not self.source.repo else self.source.spec
+        spec = str(self.source.path.absolute()) if self.source.path and not self.source.repo else self.source.spec
         return {"spec": spec, "revision": self.source.sha, "device": self.device, "dtype": self.dtype}
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:

@@ -169,7 +169,7 @@ def of_model(artifact: Artifact, model: str | None) -> bool:
     if model is None:
         return True
     recorded = (artifact.provenance.get("model") or {}).get("spec")
-    return artifact.model in (model, slug(model)) or recorded in (model, str(Path(model).resolve()))
+    return artifact.model in (model, slug(model)) or recorded in (model, str(Path(model).absolute()))
 
 
 def open_store(store: Store | Path | str) -> Store:

@@ -1,0 +1,96 @@
+"""What people and programs read on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from pasctl.cli.output import align, print_json, results_table
+
+ROW = {
+    "condition": "pas",
+    "alpha": 4.0,
+    "mae": {"O": 1.0, "C": 0.5, "E": 0.25, "A": None, "N": 2.0},
+    "composite": None,
+    "item_correlation": 0.125,
+    "acquiescence": 3.5,
+    "acquiescence_person": 3.1,
+    "option_mass": 0.75,
+    "traits": ["O", "C", "E", "N"],
+    "personas": 2,
+    "items": 30,
+}
+
+
+def test_columns_line_up() -> None:
+    lines = align([["name", "n"], ["a", "100"], ["longer", "7"]], left=1).splitlines()
+    assert lines == ["name      n", "a       100", "longer    7"]
+
+
+def test_the_table_has_every_figure_and_says_what_is_missing() -> None:
+    baseline = {**ROW, "condition": "constant-3", "alpha": 0.0, "option_mass": None}
+    table = results_table({"coding": "agreement", "conditions": [ROW, baseline]})
+    header, first, second = table.splitlines()[:3]
+    cells = dict(
+        zip(header.replace("item r", "item_r").replace("option mass", "mass").split(), first.split(), strict=True)
+    )
+    assert cells["alpha"] == "4"
+    assert (cells["C"], cells["A"], cells["composite"], cells["item_r"]) == ("0.500", "-", "-", "0.125")
+    assert second.split()[0] == "constant-3"
+    assert "2 personas, 30 items" in table
+    assert "Coding" not in table
+
+
+def test_a_table_of_misread_answers_says_so() -> None:
+    assert "as-published" in results_table({"coding": "as-published", "conditions": [ROW]})
+
+
+def test_json_is_one_line_and_refuses_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"text": "ein Wort\nzwei", "value": 1.5})
+    assert json.loads(capsys.readouterr().out) == {"text": "ein Wort\nzwei", "value": 1.5}
+    with pytest.raises(ValueError, match="JSON"):
+        print_json(float("nan"))
+
+
+PROGRESS = """
+import time
+from pasctl.cli import output
+output.BAR_AFTER_SECONDS = 0.2
+with output.Terminal().progress("extract", 4, "items") as advance:
+    for _ in range(4):
+        time.sleep(0.15)
+        advance(1)
+"""
+
+
+def shown(*, terminal: bool) -> str:
+    if not terminal:
+        return subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, check=True).stderr
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", PROGRESS], stderr=slave, stdout=subprocess.DEVNULL)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    assert process.wait() == 0
+    os.close(master)
+    return seen.decode()
+
+
+def test_a_long_work_shows_a_bar_in_a_terminal_and_nothing_in_a_pipe() -> None:
+    seen = shown(terminal=True)
+    assert "extract" in seen
+    assert "items" in seen
+    assert "/s" in seen
+    assert shown(terminal=False) == ""
