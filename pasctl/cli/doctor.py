@@ -18,7 +18,7 @@ def doctor(
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     device: o.Device = "auto",
-    attn: o.Attn = "sdpa",
+    attn: o.Attn = "auto",
     device_map: o.DeviceMap = None,
     trust_remote_code: o.TrustRemoteCode = False,
     store: o.StoreDir = "artifacts",

@@ -32,7 +32,9 @@ Device = Annotated[
 ]
 Attn = Annotated[
     str,
-    typer.Option("--attn", envvar="PASCTL_ATTN", help="Attention of transformers: sdpa, eager, ...", metavar="NAME"),
+    typer.Option(
+        "--attn", envvar="PASCTL_ATTN", help="transformers' attention: auto (sdpa), eager, ...", metavar="NAME"
+    ),
 ]
 DeviceMap = Annotated[
     str | None,

@@ -76,16 +76,15 @@ def evaluate(
     """
     params = EvalParams(parse_conditions(modes), parse_alphas(alpha), positions, option_order)
     opened = open_store(store)
-    handle = ModelHandle.of(model, options) if model is not None else None
+    given = ModelHandle.of(model, options) if model is not None else None
     source = find_input(
         opened,
         "directions",
         directions,
-        fits=lambda artifact: handle is None or artifact.document["model"] == handle.identity,
-        wanted=f"of {handle.source.spec}" if handle else "",
+        fits=lambda artifact: given is None or artifact.document["model"] == given.identity,
+        wanted=f"of {given.source.spec}" if given else "",
     )
-    if handle is None:
-        handle = recorded_model(source, options)
+    handle = evaluated_model(source, given, options)
     handle.require(source.document["model"], source.name)
     inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
     shared = {
@@ -125,15 +124,26 @@ def evaluate(
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def recorded_model(artifact: Artifact, options: ModelOptions | None = None) -> ModelHandle:
-    """The model an artifact was made with, found where it was then."""
+def evaluated_model(artifact: Artifact, given: ModelHandle | None, options: ModelOptions | None) -> ModelHandle:
+    """The model to evaluate: the one given, else the artifact's own from where it was found then.
+
+    What the options leave open, dtype and attention, is as it was when the artifact was made.
+
+    Raises:
+        InputError: no model is given, and the artifact does not say which one made it.
+    """
+    if given is not None and given.is_loaded:
+        return given
     found = artifact.provenance.get("model") or {}
-    if "spec" not in found:
+    if given is None and "spec" not in found:
         raise InputError(f"{artifact.name} does not say which model made it", hint="give it with --model")
-    given = options or ModelOptions()
-    dtype = found.get("dtype", "auto") if given.dtype == "auto" else given.dtype
-    revision = given.revision or found.get("revision")
-    return ModelHandle(found["spec"], replace(given, dtype=dtype, revision=revision))
+    asked = given.options if given is not None else options or ModelOptions()
+    kept = {
+        name: found[name]
+        for name in ("dtype", "attn", "revision")
+        if name in found and getattr(asked, name) in ("auto", None)
+    }
+    return ModelHandle(given.source if given is not None else found["spec"], replace(asked, **kept))
 
 
 def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:

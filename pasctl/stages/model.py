@@ -21,7 +21,7 @@ class ModelOptions:
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
-    attn: str = "sdpa"
+    attn: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
 
@@ -57,6 +57,11 @@ class ModelHandle:
         return handle
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory, and with them dtype and attention settled."""
+        return self._loaded is not None
+
+    @property
     def slug(self) -> str:
         """The model's part of artifact names."""
         return self.source.slug
@@ -73,7 +78,13 @@ class ModelHandle:
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""
         spec = str(self.source.path.absolute()) if self.source.path and not self.source.repo else self.source.spec
-        return {"spec": spec, "revision": self.source.sha, "device": self.device, "dtype": self.dtype}
+        return {
+            "spec": spec,
+            "revision": self.source.sha,
+            "device": self.device,
+            "dtype": self.dtype,
+            "attn": self.attn,
+        }
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:
         """Load the weights and check the model, or give the one loaded before."""

@@ -18,10 +18,11 @@ from pasctl.models.load import LoadedModel
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.model import ModelOptions
 from pasctl.stages.runner import Artifact
 from pasctl.stages.train_probes import train_probes
 from pasctl.steering import steer
-from tests.tiny import tiny_loaded
+from tests.tiny import save_tiny, tiny_loaded
 
 PERSONAS = 3
 REPORT = 30
@@ -136,6 +137,17 @@ def test_both_option_orders_are_asked_and_averaged(model: LoadedModel, store: Pa
     rows = from_table(artifact.read_table("rows.parquet"))
     first = (rows["condition"] == "no-change") & (rows["persona"] == rows["persona"][0])
     np.testing.assert_allclose(rows["expected"][first], averaged, atol=1e-6)
+
+
+def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path) -> None:
+    folder, store = str(save_tiny(tmp_path / "tiny")), tmp_path / "store"
+    list(pasctl.run([folder], pasctl.PipelineParams(personas="E+", options=ModelOptions(dtype="float32")), store=store))
+    for model in (None, folder):
+        keys = [
+            evaluate(model=model, modes="no-change", store=store, dry_run=True, options=ModelOptions(dtype=dtype)).key
+            for dtype in ("auto", "float32", "bfloat16")
+        ]
+        assert keys[0] == keys[1] != keys[2]
 
 
 def test_directions_of_another_model_are_refused(store: Path) -> None:
