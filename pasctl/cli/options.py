@@ -78,10 +78,10 @@ Center = Annotated[
 ]
 Alpha = Annotated[str, typer.Option("--alpha", help="Strength, or several: 0,1,2,4,6,8.", metavar="A[,A...]")]
 Mode = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--mode",
-        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot.",
+        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot. Default: all.",
         metavar="NAME[,NAME...]",
     ),
 ]

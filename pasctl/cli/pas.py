@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_outcome
 from pasctl.errors import InputError
-
-DEFAULT_MODES = "no-change,few-shot,personality-prompt,pas,pas+few-shot"
-DEFAULT_BATCH_TOKENS = 16_384
 
 
 def extract(
@@ -123,7 +121,7 @@ def fit_directions(
 
 def evaluate(
     alpha: o.Alpha = "4",
-    mode: o.Mode = DEFAULT_MODES,
+    mode: o.Mode = None,
     positions: o.Positions = "all",
     option_order: o.OptionOrder = "forward",
     directions: Annotated[
@@ -190,7 +188,7 @@ def run(
     method: o.Method = "mass-mean",
     center: o.Center = "none",
     alpha: o.Alpha = "4",
-    mode: o.Mode = DEFAULT_MODES,
+    mode: o.Mode = None,
     positions: o.Positions = "all",
     dtype: o.Dtype = "auto",
     device: o.Device = "auto",

@@ -47,12 +47,14 @@ CONDITIONS = {
 }
 
 
-def parse_conditions(names: str) -> tuple[str, ...]:
-    """Read a comma-separated list of condition names, in the order given, each once.
+def parse_conditions(names: str | None) -> tuple[str, ...]:
+    """Read a comma-separated list of condition names, in the order given, each once; None means all.
 
     Raises:
         InputError: an unknown name, or none at all.
     """
+    if names is None:
+        return tuple(CONDITIONS)
     chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     unknown = [name for name in chosen if name not in CONDITIONS]
     if unknown or not chosen:

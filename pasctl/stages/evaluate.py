@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, plan_tokens
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.conditions import parse_conditions
-from pasctl.inventory import Inventory, wording_digest
+from pasctl.inventory import wording_digest
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter
-from pasctl.stages.questionnaire import EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
+from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
 from pasctl.stages.runner import (
     Artifact,
     Job,
     Outcome,
     Payload,
-    Stage,
     Store,
     Work,
     find_input,
@@ -34,17 +34,13 @@ if TYPE_CHECKING:
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
-STAGE = Stage("eval", "results", version=1)
-DEFAULT_MODES = "no-change,few-shot,personality-prompt,pas,pas+few-shot"
-DEFAULT_BATCH_TOKENS = 16_384
-
 
 def evaluate(
     *,
     directions: str | Artifact | None = None,
     model: str | ModelSource | LoadedModel | ModelHandle | None = None,
     alpha: float | str | Sequence[float] = 4.0,
-    modes: str = DEFAULT_MODES,
+    modes: str | None = None,
     positions: str = "all",
     option_order: str = "forward",
     seed: int = 0,
@@ -60,7 +56,7 @@ def evaluate(
         directions: which to read; None takes the latest that fits the model.
         model: None takes the model the directions were fitted on, from where it was found then.
         alpha: strength, or several: 4.0, "0,1,2,4" or a sequence.
-        modes: comma list of condition names.
+        modes: comma list of condition names; None is all of them.
         positions: steer at "all" positions or only at the "answer".
         option_order: "forward", or "both" to average over the scale forward and reversed.
         seed: enters the key; scoring draws nothing.
@@ -86,29 +82,12 @@ def evaluate(
     )
     handle = evaluated_model(source, given, options)
     handle.require(source.document["model"], source.name)
-    inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
-    shared = {
-        "stage": STAGE.name,
-        "stage_version": STAGE.version,
-        "model": handle.identity,
-        "numerics": {name: value for name, value in handle.numerics(seed).items() if name != "seed"},
-        "inventory": inventory.digest,
-        "items": "report",
-        "wording": wording_digest(),
-        "option_order": params.option_order,
-    }
-    task = Questionnaire(source, params, shared)
+    task = Questionnaire(source, params, handle.identity, handle.numerics(seed))
     job = Job(
         stage=STAGE,
         model=source.model,
         label=source.label,
-        params={
-            "conditions": list(params.conditions),
-            "alphas": list(params.alphas),
-            "positions": positions,
-            "option_order": option_order,
-            "wording": wording_digest(),
-        },
+        params={**params.to_json(), "wording": wording_digest()},
         inputs={"directions": source},
         identity=handle.identity,
         numerics=handle.numerics(seed),
@@ -148,7 +127,6 @@ def evaluated_model(artifact: Artifact, given: ModelHandle | None, options: Mode
 
 def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
-    from pasctl.activations.plan import plan_tokens
     from pasctl.models.load import load_chat
 
     held = store.find_parts(list(task.distinct))

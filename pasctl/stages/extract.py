@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, plan_tokens
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
 from pasctl.stages.model import ModelHandle, ModelOptions
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 STAGE = Stage("extract", "activations", version=1)
 SHARD_ITEMS = 32  # a shard is what a killed run may lose; its batches do not depend on other shards
-DEFAULT_BATCH_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,6 @@ def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict
 
 def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
-    from pasctl.activations.plan import plan_tokens
     from pasctl.models.load import load_chat, width_of
 
     sheet = Sheet.render(load_chat(handle.source), inventory, params)

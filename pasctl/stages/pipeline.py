@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pasctl.stages.evaluate import DEFAULT_MODES, evaluate
-from pasctl.stages.extract import DEFAULT_BATCH_TOKENS, extract
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
+from pasctl.stages.evaluate import evaluate
+from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter, Silent
@@ -28,7 +29,7 @@ class PipelineParams:
     method: str = "mass-mean"
     center: str = "none"
     alpha: float | str | Sequence[float] = 4.0
-    modes: str = DEFAULT_MODES
+    modes: str | None = None
     positions: str = "all"
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.evaluation.units import Unit, plan_units
-from pasctl.inventory import LETTERS, Inventory, letter_levels, question
-from pasctl.stages.runner import Artifact, Work, part_key
+from pasctl.inventory import LETTERS, Inventory, letter_levels, question, wording_digest
+from pasctl.stages.runner import Artifact, Stage, Work, part_key
 from pasctl.stages.steering import DirectionSet
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Columns
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
+
+
+STAGE = Stage("eval", "results", version=1)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class EvalParams:
         if self.option_order not in ("forward", "both"):
             raise InputError(f"option order {self.option_order!r} is unknown, expected forward or both")
 
+    def to_json(self) -> dict[str, Any]:
+        """As they enter the key."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
     @property
     def orders(self) -> tuple[str, ...]:
         """The option orders shown."""
@@ -57,12 +64,14 @@ class Questionnaire:
     Attributes:
         directions: the artifact evaluated.
         params: what is evaluated.
-        shared: what every unit's answers depend on: model, numerics, items, wording.
+        model: the model's identity.
+        numerics: dtype, attention and seed of the run.
     """
 
     directions: Artifact
     params: EvalParams
-    shared: dict[str, Any]
+    model: dict[str, Any]
+    numerics: dict[str, Any]
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -107,7 +116,21 @@ class Questionnaire:
                 "positions": self.params.positions,
             }
         told = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
-        return part_key({**self.shared, "system": told, "steering": steering})
+        return part_key({**self._shared, "system": told, "steering": steering})
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        """What every unit's answers depend on. Not the seed: scoring draws nothing."""
+        return {
+            "stage": STAGE.name,
+            "stage_version": STAGE.version,
+            "model": self.model,
+            "numerics": {name: value for name, value in self.numerics.items() if name != "seed"},
+            "inventory": self.inventory.digest,
+            "items": "report",
+            "wording": wording_digest(),
+            "option_order": self.params.option_order,
+        }
 
 
 class Scorer:
