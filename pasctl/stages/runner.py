@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 DEFAULT_STORE = "artifacts"
-_VERSIONED = ("pasctl", "torch", "transformers", "numpy", "scikit-learn")
+_VERSIONED = ("pasctl", "torch", "transformers", "numpy")
 
 Payload = Mapping[str, Any]
 """File name -> content: a dict of tensors (.safetensors), a table (.parquet) or plain JSON (.json)."""
