@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pasctl.errors import InputError
+from pasctl.errors import InputError, MissingError
 
 CONFIG_NAME = "pasctl.toml"
 
@@ -23,9 +23,13 @@ def read_config(command: Any) -> dict[str, Any]:
 
     Raises:
         InputError: the file is no TOML, or names a command or an option that does not exist.
+        MissingError: PASCTL_CONFIG names no file.
     """
-    path = Path(os.environ.get("PASCTL_CONFIG", CONFIG_NAME))
+    named = os.environ.get("PASCTL_CONFIG")
+    path = Path(named or CONFIG_NAME)
     if not path.is_file():
+        if named:
+            raise MissingError(f"PASCTL_CONFIG names {path}, which is no file")
         return {}
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -36,27 +40,31 @@ def read_config(command: Any) -> dict[str, Any]:
         if not isinstance(value, dict) and name.replace("-", "_") not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise InputError(
-                f"{path} sets {name!r}, which no command has", hint=f"did you mean {near[0]}?" if near else None
+                f"{path} sets {name!r}, which no command has as an option",
+                hint=f"did you mean {near[0]}?" if near else None,
             )
     return _defaults(command, settings, {}, path)
 
 
 def _defaults(command: Any, settings: dict[str, Any], inherited: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Defaults of a command, or of each sub-command of a group; `store = ...` is an option, `[store]` a group."""
     subcommands: dict[str, Any] = getattr(command, "commands", {})
-    own = {name.replace("-", "_"): _flat(value) for name, value in settings.items() if name not in subcommands}
-    if not subcommands:
-        options = {parameter.name for parameter in command.params}
-        unknown = sorted(set(own) - options)
-        if unknown:
-            raise InputError(f"{path} sets {unknown[0]!r} for {command.name}, which has no such option")
-        return {name: value for name, value in (inherited | own).items() if name in options}
-    shared = inherited | {name: value for name, value in own.items() if not isinstance(value, dict)}
-    unknown = sorted(name for name, value in own.items() if isinstance(value, dict))
+    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    own = {name.replace("-", "_"): _flat(value) for name, value in settings.items() if name not in tables}
+    unknown = sorted(set(tables) - set(subcommands))
     if unknown:
-        raise InputError(f"{path} has a table [{unknown[0]}], expected one of {', '.join(sorted(subcommands))}")
-    return {
-        name: _defaults(subcommand, settings.get(name, {}), shared, path) for name, subcommand in subcommands.items()
-    }
+        raise InputError(
+            f"{path} has a table [{unknown[0]}], expected one of {', '.join(sorted(subcommands)) or 'none'}"
+        )
+    if subcommands:
+        return {
+            name: _defaults(each, tables.get(name, {}), inherited | own, path) for name, each in subcommands.items()
+        }
+    options = {parameter.name for parameter in command.params}
+    stray = sorted(set(own) - options)
+    if stray:
+        raise InputError(f"{path} sets {stray[0]!r} for {command.name}, which has no such option")
+    return {name: value for name, value in (inherited | own).items() if name in options}
 
 
 def _flat(value: Any) -> Any:

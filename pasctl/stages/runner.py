@@ -198,6 +198,8 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
 
     found = store.lookup(key)
     if found is not None:
+        if not dry_run:
+            store.touch(found)
         return outcome(found, reused=True)
     if dry_run:
         return outcome(None, reused=False, plan=job.estimate())

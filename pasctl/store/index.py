@@ -64,11 +64,10 @@ class Index:
             found = connection.execute(_ROW.where(schema.artifacts.c.key == key)).first()
         return None if found is None else Row(*found)
 
-    def rows(self, kind: str | None = None, model: str | None = None) -> list[Row]:
-        """The rows of a kind and model, newest first."""
-        query = _ROW.order_by(
-            schema.artifacts.c.created_at.desc(), schema.artifacts.c.version.desc(), schema.artifacts.c.key
-        )
+    def rows(self, kind: str | None = None, model: str | None = None, *, by_use: bool = False) -> list[Row]:
+        """The rows of a kind and model, newest first; or, `by_use`, those first that were last made or asked for."""
+        time = schema.artifacts.c.used_at if by_use else schema.artifacts.c.created_at
+        query = _ROW.order_by(time.desc(), schema.artifacts.c.version.desc(), schema.artifacts.c.key)
         if kind is not None:
             query = query.where(schema.artifacts.c.kind == kind)
         if model is not None:
@@ -106,6 +105,11 @@ class Index:
         """Enters an artifact, over an older row of the same key."""
         with self.write() as connection:
             _put(connection, artifact)
+
+    def touch(self, key: str, when: str) -> None:
+        """Notes that an artifact was asked for."""
+        with self.write() as connection:
+            connection.execute(schema.artifacts.update().where(schema.artifacts.c.key == key).values(used_at=when))
 
     def put_tag(self, name: str, key: str) -> None:
         """Enters a tag."""
@@ -187,6 +191,7 @@ def _put(connection: sa.Connection, artifact: Artifact) -> None:
             content_digest=artifact.content_digest,
             size=artifact.size,
             created_at=artifact.created_at,
+            used_at=artifact.created_at,
         )
     )
     inputs: list[dict[str, Any]] = [

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,6 +48,11 @@ _FIELDS: dict[str, type] = {
     "created_at": str,
 }
 _Payload = TypeVar("_Payload")
+
+
+def now() -> str:
+    """The time in UTC as manifests and the index have it; as text it sorts by time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def check_word(what: str, word: str) -> str:

@@ -1,6 +1,6 @@
 """References: what a user may write to mean an artifact.
 
-latest                      the newest, of the kind that is wanted
+latest                      the one last made or asked for, of the kind that is wanted
 kind/model/label@v3         one version; without @v3 the highest
 kind/model, kind            the same, if only one name begins so
 some-tag                    a tag

@@ -27,7 +27,8 @@ artifacts = sa.Table(
     sa.Column("content_digest", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.String(40), nullable=False),
-    sa.Index("artifacts_by_kind", "kind", "model", "created_at"),
+    sa.Column("used_at", sa.String(40), nullable=False),  # last made or asked for; a rebuilt index has created_at here
+    sa.Index("artifacts_by_kind", "kind", "model", "used_at"),
 )
 inputs = sa.Table(
     "inputs",

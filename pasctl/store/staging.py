@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +17,7 @@ from pasctl.errors import BusyError, IntegrityError, PasctlError
 from pasctl.store import payload
 from pasctl.store.disk import TEMPORARY, disk_errors, fsync_folder, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import file_digest, make_key
-from pasctl.store.manifest import MANIFEST, SCHEMA, Artifact, check_file_name, check_word, digest_content
+from pasctl.store.manifest import MANIFEST, SCHEMA, Artifact, check_file_name, check_word, digest_content, now
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +126,7 @@ class Staging:
             },
             "parts": sorted(set(parts)),
             "provenance": dict(provenance or {}),
-            "created_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "created_at": now(),
         }
         while True:
             if done := self._lookup(self.key):

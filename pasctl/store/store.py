@@ -26,7 +26,7 @@ from pasctl.store import keys as keys_module
 from pasctl.store.disk import disk_errors, fsync_folder, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
 from pasctl.store.lineage import Lineage, trace
-from pasctl.store.manifest import MANIFEST, Artifact, read_manifest
+from pasctl.store.manifest import MANIFEST, Artifact, now, read_manifest
 from pasctl.store.refs import Name, Refs
 from pasctl.store.resolve import resolve
 from pasctl.store.staging import Staging
@@ -141,10 +141,19 @@ class Store:
         return found
 
     def candidates(self, kind: str | None = None, model: str | None = None) -> Iterator[Artifact]:
-        """The artifacts of a kind and model, newest first, one at a time; a damaged manifest raises IntegrityError."""
-        for row in self.index.rows(kind, model):
+        """The artifacts of a kind and model, last made or touched first; a damaged manifest raises IntegrityError."""
+        for row in self.index.rows(kind, model, by_use=True):
             if artifact := self._of_row(row):
                 yield artifact
+
+    def touch(self, artifact: Artifact) -> None:
+        """Makes an artifact the latest of its kind, as if it had just been made.
+
+        Somebody who runs a stage again and gets what was there already means that result with the next stage. A store
+        that cannot be written, and an index rebuilt from the disk, know only when artifacts were made.
+        """
+        with contextlib.suppress(StoreError):
+            self.index.touch(artifact.key, now())
 
     def find_part(self, part_key: str) -> Artifact | None:
         """The newest artifact that holds a part."""

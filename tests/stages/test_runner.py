@@ -125,6 +125,16 @@ def test_the_latest_input_that_fits_is_taken(tmp_path: Path) -> None:
     assert raised.value.hint == "run `pasctl extract` first"
 
 
+def test_a_result_that_was_asked_for_again_is_the_latest(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = run_job(store, job(numbers)).artifact
+    second = run_job(store, job(numbers, seed=1)).artifact
+    assert run_job(store, job(never), dry_run=True).artifact == first
+    assert find_input(store, "activations", None) == second
+    run_job(store, job(never))
+    assert find_input(store, "activations", None) == first
+
+
 def test_a_model_is_known_by_slug_by_hub_id_and_by_path(tmp_path: Path) -> None:
     artifact = run_job(Store(tmp_path), job(numbers)).artifact
     assert artifact is not None

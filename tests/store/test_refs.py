@@ -53,6 +53,21 @@ def test_ls_is_newest_first_and_filters(store: Store, made: dict[str, Artifact])
     assert list(store.candidates("directions", "qwen3-0.6b")) == store.ls("directions")
 
 
+def test_what_was_asked_for_again_is_the_latest(store: Store, made: dict[str, Artifact]) -> None:
+    first = made["directions/qwen3-0.6b/papi@v1"]
+    store.touch(first)
+    assert (
+        store.resolve("latest")
+        == store.resolve("latest", "directions")
+        == next(store.candidates("directions"))
+        == first
+    )
+    assert store.ls() == list(reversed(made.values()))
+    assert store.resolve("latest", "probes") == made["probes/smollm2/papi@v1"]
+    store.reindex()
+    assert store.resolve("latest") == made["probes/smollm2/papi@v1"]
+
+
 @pytest.mark.parametrize(
     ("ref", "message"),
     [
