@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,10 +63,16 @@ def _prefix_cache(model: LoadedModel, prefix: tuple[int, ...]) -> Cache | None:
 
 
 def _expanded(prefix: Cache | None, rows: int) -> Cache | None:
-    """A copy of the prefix for a batch: a forward pass appends to its cache, and the prefix must stay as it is."""
+    """A cache for a batch that begins with the prefix; its keys and values are views, copied when a layer appends.
+
+    Every batch needs its own: a forward pass appends to its cache, and the prefix must stay as it is.
+    """
     if prefix is None:
         return None
-    cache = copy.deepcopy(prefix)
-    if rows > 1:
-        cache.batch_repeat_interleave(rows)
+    cache = copy.copy(prefix)
+    layers: list[Any] = [copy.copy(layer) for layer in prefix.layers]
+    for layer in layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    cache.layers = layers
     return cache

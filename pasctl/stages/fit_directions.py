@@ -10,6 +10,7 @@ from typing import Any
 from pasctl.directions import CENTERS, DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet, signs
+from pasctl.stages.model import of_model
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import (
     Artifact,
@@ -20,7 +21,6 @@ from pasctl.stages.runner import (
     Store,
     Work,
     find_input,
-    of_model,
     open_store,
     run_job,
 )
@@ -66,7 +66,7 @@ def fit_directions(
         top_k: heads a persona; None is 24, or all heads of a model that has fewer.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "none", or "population" to take off what all personas share.
-        model: take probes of this model only: the slug in artifact names.
+        model: take probes of this model only: folder, file, hub id, or its name in artifact names.
         seed: enters the key; the methods here draw nothing.
         store: the store or its folder.
         reporter: receives notes and progress.
@@ -84,7 +84,7 @@ def fit_directions(
         opened,
         "probes",
         probes,
-        fits=lambda artifact: of_model(artifact, model),
+        fits=of_model(model),
         wanted=f"of {model}" if model else "",
     )
     source = find_input(opened, "activations", activations or scored.inputs["activations"].key)

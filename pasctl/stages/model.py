@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
@@ -12,6 +14,7 @@ from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
+    from pasctl.stages.runner import Artifact
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,24 @@ class ModelHandle:
                 f"{name} was made with another model than {self.source.spec}",
                 hint="give the model it was made with, or run the earlier stages for this one",
             )
+
+
+def of_model(model: str | None) -> Callable[[Artifact], bool]:
+    """Whether an artifact is of the model that a user names, without a network.
+
+    Args:
+        model: a folder or .gguf file that is here, told by its contents; a hub id, whatever its commit; or a model's
+            name in artifact names. None is any model.
+
+    Raises:
+        MissingError: a folder that lacks a model's files.
+        InputError: a file that is no model.
+    """
+    if model is None:
+        return lambda artifact: True
+    if Path(model).expanduser().exists():
+        identity = resolve_model(model).identity
+        return lambda artifact: bool(artifact.document["model"] == identity)
+    if "/" in model:
+        return lambda artifact: bool((artifact.document["model"] or {}).get("repo") == model)
+    return lambda artifact: artifact.model == model

@@ -12,7 +12,7 @@ from typing import Any
 
 from pasctl.errors import BusyError, MissingError
 from pasctl.stages.progress import Reporter, Silent
-from pasctl.store import Artifact, Bf16, Holder, Staging, Store, make_key, slug
+from pasctl.store import Artifact, Bf16, Holder, Staging, Store, make_key
 
 __all__ = [
     "Artifact",
@@ -24,7 +24,6 @@ __all__ = [
     "Store",
     "Work",
     "find_input",
-    "of_model",
     "open_store",
     "part_key",
     "run_job",
@@ -162,14 +161,6 @@ class Outcome:
 def part_key(document: dict[str, Any]) -> str:
     """The key of a part of an artifact: 64 hex digits, from all that the part depends on."""
     return make_key(document).removeprefix("s1:")
-
-
-def of_model(artifact: Artifact, model: str | None) -> bool:
-    """Whether an artifact is of the model that a user names: by its slug, or by the words used when it was made."""
-    if model is None:
-        return True
-    recorded = (artifact.provenance.get("model") or {}).get("spec")
-    return artifact.model in (model, slug(model)) or recorded in (model, str(Path(model).absolute()))
 
 
 def open_store(store: Store | Path | str) -> Store:

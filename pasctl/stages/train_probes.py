@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, PersonaSet, default_personas, load_personas, require_usable, signs
 from pasctl.probes import PROBES
+from pasctl.stages.model import of_model
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import (
     Artifact,
@@ -20,7 +21,6 @@ from pasctl.stages.runner import (
     Store,
     Work,
     find_input,
-    of_model,
     open_store,
     run_job,
 )
@@ -97,7 +97,7 @@ def train_probes(
         validation: share of each trait's items held out to rank heads.
         weights: keep the probes' weights in the artifact.
         coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
-        model: take activations of this model only: the slug in artifact names.
+        model: take activations of this model only: folder, file, hub id, or its name in artifact names.
         seed: of the item split.
         store: the store or its folder.
         reporter: receives notes and progress.
@@ -207,10 +207,10 @@ def _compute(work: Work, *, activations: Artifact, personas: PersonaSet, params:
 
 def _fitting(personas: str | PersonaSet | None, model: str | None) -> Any:
     """Activations of the right model and, where the personas tell it, of the right inventory."""
-    inventory = _inventory_of(personas)
+    inventory, right_model = _inventory_of(personas), of_model(model)
 
     def fits(artifact: Artifact) -> bool:
-        return of_model(artifact, model) and (inventory is None or artifact.label == inventory)
+        return right_model(artifact) and (inventory is None or artifact.label == inventory)
 
     return fits
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pasctl.errors import MissingError
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, find_input, of_model, run_job
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, find_input, run_job
 
 STAGE = Stage("count", "activations", version=1)
 
@@ -133,12 +133,3 @@ def test_a_result_that_was_asked_for_again_is_the_latest(tmp_path: Path) -> None
     assert find_input(store, "activations", None) == second
     run_job(store, job(never))
     assert find_input(store, "activations", None) == first
-
-
-def test_a_model_is_known_by_slug_by_hub_id_and_by_path(tmp_path: Path) -> None:
-    artifact = run_job(Store(tmp_path), job(numbers)).artifact
-    assert artifact is not None
-    for name in (None, "tiny", "Some-Org/Tiny", "/models/Tiny"):
-        assert of_model(artifact, name)
-    for name in ("tiny2", "Some-Org/Other", "/models/Other"):
-        assert not of_model(artifact, name)
