@@ -98,13 +98,14 @@ def results_table(metrics: dict[str, Any]) -> str:
     """Conditions and baselines side by side, on the same items; lower MAE is better."""
     conditions = metrics["conditions"]
     traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
-    header = ["condition", "alpha", *traits, "composite", "item r", "acquiescence", "option mass"]
+    header = ["condition", "alpha", *traits, "composite", "95%", "item r", "acquiescence", "option mass"]
     body = [
         [
             row["condition"],
             f"{row['alpha']:g}" if row["condition"].startswith("pas") else "",
             *(_number(row["mae"].get(trait)) for trait in traits),
             _number(row["composite"]),
+            _interval(row["composite_interval"]),
             _number(row["item_correlation"]),
             _number(row["acquiescence"]),
             _number(row["option_mass"]),
@@ -115,8 +116,9 @@ def results_table(metrics: dict[str, Any]) -> str:
     lines = [
         align([header, *body], left=1),
         "",
-        f"MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over "
-        f"{', '.join(first['traits'])}.",
+        "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the "
+        "five traits,",
+        "with a 95% interval by a bootstrap over personas.",
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
         f"{_number(first['acquiescence_person'])}. Baselines need no model.",
     ]
@@ -139,3 +141,7 @@ def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: list[float] | None) -> str:
+    return "-" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"

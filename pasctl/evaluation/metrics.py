@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
+from pasctl.evaluation.bootstrap import composite_interval
 from pasctl.evaluation.rows import Columns, RowItems
 
 TRAITS = ("O", "C", "E", "A", "N")
@@ -58,6 +59,7 @@ def condition_metrics(
     Returns:
         mae, mae_argmax: trait -> mean absolute error, see `trait_mae`.
         composite, composite_argmax: the sum over the five traits, None unless all five are there.
+        composite_interval: 95% bootstrap interval over personas of composite, see `bootstrap.composite_interval`.
         traits: the traits that have an error.
         item_correlation: see `item_correlation`.
         acquiescence: of the model; acquiescence_person: of the persons, the number it should come near to.
@@ -71,6 +73,7 @@ def condition_metrics(
         "mae_argmax": mae_argmax,
         "composite": composite(mae),
         "composite_argmax": composite(mae_argmax),
+        "composite_interval": composite_interval(persona_errors(expected, agreements, items.traits)),
         "traits": [trait for trait, value in mae.items() if value is not None],
         "item_correlation": item_correlation(expected, agreements),
         "acquiescence": acquiescence(expected, items),
@@ -84,6 +87,12 @@ def trait_mae(predicted: Floats, agreements: Floats, traits: Sequence[str]) -> d
     """Per trait, the mean over personas of the persona's mean absolute error on its answered items of the trait."""
     error = np.abs(predicted - agreements)
     return {trait: _mean(row_means(error[:, member])) for trait, member in _by_trait(traits)}
+
+
+def persona_errors(predicted: Floats, agreements: Floats, traits: Sequence[str]) -> Floats:
+    """Each persona's mean absolute error on each of the five traits [P, 5], NaN where it answered no such item."""
+    error, of_item = np.abs(predicted - agreements), np.asarray(traits, dtype=object)
+    return np.stack([row_means(error[:, of_item == trait]) for trait in TRAITS], axis=1)
 
 
 def composite(mae: dict[str, float | None]) -> float | None:

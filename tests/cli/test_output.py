@@ -17,6 +17,7 @@ ROW = {
     "alpha": 4.0,
     "mae": {"O": 1.0, "C": 0.5, "E": 0.25, "A": None, "N": 2.0},
     "composite": None,
+    "composite_interval": [1.25, 2.5],
     "item_correlation": 0.125,
     "acquiescence": 3.5,
     "acquiescence_person": 3.1,
@@ -41,6 +42,7 @@ def test_the_table_has_every_figure_and_says_what_is_missing() -> None:
     )
     assert cells["alpha"] == "4"
     assert (cells["C"], cells["A"], cells["composite"], cells["item_r"]) == ("0.500", "-", "-", "0.125")
+    assert cells["95%"] == "1.25..2.50"
     assert second.split()[0] == "constant-3"
     assert "2 personas, 30 items" in table
     assert "Coding" not in table
