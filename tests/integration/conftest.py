@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.warm import Warm
-from tests.inventory import papi_files
+from tests.inventory.papi_files import answers, write_folder
 
-LARGE_PAPI_ITEMS = 300
+LARGE_PAPI_ITEMS = 225
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +59,8 @@ def finished_store(finished_master: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def large_papi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """300 invented items in PAPI's layout: ten shards, and work that takes long enough to be disturbed."""
-    with pytest.MonkeyPatch.context() as patch:
-        facets = [(trait, number) for trait in "OCEAN" for number in range(1, 7)]
-        keys = (1, 1, 1, -1, -1) * 2
-        patch.setattr(papi_files, "FACETS", facets)
-        patch.setattr(papi_files, "KEYS", keys)
-        patch.setattr(papi_files, "N_ITEMS", LARGE_PAPI_ITEMS)
-        yield papi_files.write_folder(tmp_path_factory.mktemp("papi"), papi_files.answers(20, keyed=True))
+def large_papi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Invented items in PAPI's layout: eight shards, and work that takes long enough to be disturbed."""
+    values = answers(20, keyed=True, facets=9)
+    assert values.shape[1] == LARGE_PAPI_ITEMS
+    return write_folder(tmp_path_factory.mktemp("papi"), values)

@@ -10,29 +10,31 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 
-FACETS = [(trait, number) for trait in "OCEAN" for number in (1, 2)]
+FACETS = 2  # a trait; at most 9, since the item key numbers them with one digit
 KEYS = (1, 1, 1, -1, -1)
-N_ITEMS = len(FACETS) * len(KEYS)
+N_ITEMS = 5 * FACETS * len(KEYS)
 
 
-def answers(n: int, *, keyed: bool, seed: int = 3) -> npt.NDArray[np.int64]:
-    """[n, N_ITEMS] in 1..5: a facet score plus noise, cut at fixed points; reversed on -1 items unless keyed."""
+def answers(n: int, *, keyed: bool, seed: int = 3, facets: int = FACETS) -> npt.NDArray[np.int64]:
+    """[n, items] in 1..5: a facet score plus noise, cut at fixed points; reversed on -1 items unless keyed."""
     rng = np.random.default_rng(seed)
-    score = np.repeat(rng.standard_normal((n, len(FACETS))), len(KEYS), axis=1)
+    score = np.repeat(rng.standard_normal((n, 5 * facets)), len(KEYS), axis=1)
     values = 1 + np.digitize(score + rng.standard_normal(score.shape), [-1.5, -0.5, 0.5, 1.5])
-    return values if keyed else np.where(np.tile(KEYS, len(FACETS)) > 0, values, 6 - values)
+    return values if keyed else np.where(np.tile(KEYS, 5 * facets) > 0, values, 6 - values)
 
 
 def write_folder(folder: Path, values: npt.NDArray[np.int64]) -> Path:
+    """Write answers [respondents, items] with an item key of as many facets as they have."""
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(1, N_ITEMS + 1)
+    count = values.shape[1]
+    numbers = range(1, count + 1)
+    codes = [f"{trait}{facet + 1}" for trait in "OCEAN" for facet in range(count // len(KEYS) // 5)]
     rows: list[list[object]] = []
     for number in numbers:
-        trait, facet = FACETS[(number - 1) // len(KEYS)]
+        code = codes[(number - 1) // len(KEYS)]
         sign = "+" if KEYS[(number - 1) % len(KEYS)] > 0 else "-"
-        code = f"{trait}{facet}"
         rows.append([number, "", sign + code, code, f"facet {code}", f"Do thing number {number}."])
-    rows = [rows[i * 7 % N_ITEMS] for i in range(N_ITEMS)]  # the real key is not in Full# order either
+    rows = [rows[i * 7 % count] for i in range(count)]  # the real key is not in Full# order either
     write_xlsx(folder / "IPIP-NEO-ItemKey.xls", [["Full#", "Short#", "Sign", "Key", "Facet", "Item"], *rows])
     split = {"train_index": [n for n in numbers if n % 3 == 0], "test_index": [n for n in numbers if n % 3]}
     (folder / "mpi_300_split.json").write_text(json.dumps(split))

@@ -27,7 +27,7 @@ def edit_json(path: Path, change: Callable[[Any], None]) -> None:
 def test_items_come_in_the_order_of_their_numbers(small_papi: Path) -> None:
     inventory = papi_inventory(small_papi)
     assert [item.id for item in inventory.items] == [f"i{n}" for n in range(1, N_ITEMS + 1)]
-    assert inventory.keys.tolist() == list(KEYS) * len(FACETS)
+    assert inventory.keys.tolist() == list(KEYS) * 5 * FACETS
     assert [item.text for item in inventory.items[:2]] == ["Do thing number 1.", "Do thing number 2."]
     assert [item.split for item in inventory.items[:3]] == ["report", "report", "fit"]
 
@@ -73,7 +73,7 @@ def test_shuffled_answers_are_refused_with_both_figures(tmp_path: Path) -> None:
 
 def test_half_reversed_answers_are_refused(tmp_path: Path) -> None:
     """A file in which every other facet was reversed is neither one nor the other."""
-    by_facet = np.repeat(np.arange(len(FACETS)), len(KEYS)) % 2 == 0
+    by_facet = np.repeat(np.arange(5 * FACETS), len(KEYS)) % 2 == 0
     mixed = np.where(by_facet, answers(200, keyed=True), answers(200, keyed=False))
     with pytest.raises(InputError, match="cannot tell"):
         papi_personas(write_folder(tmp_path / "mixed", mixed))
