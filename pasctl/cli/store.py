@@ -62,7 +62,8 @@ def ls(
 @app.command("show")
 def show(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
     """Show what an artifact is, what it was made from, and its figures."""
-    artifact = _open(store).resolve(ref)
+    opened = _open(store)
+    artifact = opened.resolve(ref)
     if json:
         print_json({**artifact.manifest, "name": artifact.name, "path": str(artifact.path)})
         return
@@ -72,6 +73,8 @@ def show(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> Non
     print(f"size      {_size(artifact.size)} in {len(artifact.files())} files")
     for role, source in artifact.inputs.items():
         print(f"input     {role}: {source.name}")
+    for user in opened.consumers(artifact.key):
+        print(f"used by   {user.name}")
     for section in ("params", "model", "numerics"):
         for name, value in (artifact.document.get(section) or {}).items():
             print(f"{section:<9} {name} = {_plain(value)}")

@@ -29,11 +29,6 @@ class Condition:
     steered: bool
     system: SystemText | None
 
-    @property
-    def personal(self) -> bool:
-        """Whether the model's answers depend on the persona."""
-        return self.steered or self.system is not None
-
 
 CONDITIONS = {
     condition.name: condition

@@ -19,7 +19,6 @@ Split = Literal["fit", "report"]
 
 TRAITS = "OCEAN"
 LETTERS = "ABCDE"  # answer letters; which agreement a letter stands for depends on the option order, see prompts.py
-SCALE = (1, 2, 3, 4, 5)  # agreement, from "not at all like me" to "exactly like me"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ __all__ = [
     "run_job",
 ]
 
-DEFAULT_STORE = "artifacts"
 _VERSIONED = ("pasctl", "torch", "transformers", "numpy")
 
 Payload = Mapping[str, Any]

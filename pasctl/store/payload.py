@@ -66,15 +66,6 @@ class Bf16:
         """The same numbers as float32, exactly: bfloat16 is the upper half of a float32."""
         return (self.bits.astype(np.uint32) << 16).view(np.float32)
 
-    @classmethod
-    def from_float32(cls, values: np.ndarray) -> Bf16:
-        """The nearest bfloat16 of each number, ties to even, as PyTorch rounds. NaN stays NaN."""
-        floats = np.asarray(values, dtype=np.float32)
-        wide = floats.view(np.uint32)
-        rounded = (wide + 0x7FFF + ((wide >> 16) & 1)) >> 16
-        # adding to a NaN's bits could carry over into infinity or zero
-        return cls(np.where(np.isnan(floats), 0x7FC0, rounded).astype(np.uint16))
-
 
 Tensor: TypeAlias = np.ndarray | Bf16
 

@@ -155,10 +155,6 @@ class Store:
         with contextlib.suppress(StoreError):
             self.index.touch(artifact.key, now())
 
-    def find_part(self, part_key: str) -> Artifact | None:
-        """The newest artifact that holds a part."""
-        return self.find_parts([part_key]).get(part_key)
-
     def find_parts(self, part_keys: Iterable[str]) -> dict[str, Artifact]:
         """For each part that some artifact holds, the newest such artifact."""
         found: dict[str, Artifact] = {}

@@ -193,7 +193,10 @@ def test_damage_is_found_at_the_first_read_of_each_object(store: Store) -> None:
 def test_tensors_as_plain_arrays(store: Store) -> None:
     staging = store.stage(make_key(document()))
     values = np.float32([[0.5, -2.0], [3.0, 0.0]])  # exact in bfloat16
-    staging.write_tensors("x.safetensors", {"wide": Bf16.from_float32(values), "plain": values.astype(np.float16)})
+    staging.write_tensors(
+        "x.safetensors",
+        {"wide": Bf16((values.view(np.uint32) >> 16).astype(np.uint16)), "plain": values.astype(np.float16)},
+    )
     staged = staging.read_arrays("x.safetensors")
     for arrays in (staged, commit(staging, document()).read_arrays("x.safetensors")):
         assert {name: array.dtype.name for name, array in arrays.items()} == {"wide": "float32", "plain": "float16"}
@@ -260,7 +263,6 @@ def test_inputs_and_parts_are_recorded(store: Store) -> None:
     assert first.inputs["activations"].content_digest == source.content_digest
     assert first.inputs["activations"].name == source.name
     assert store.find_parts(["p1", "p2", "p3", "p4"]) == {"p1": first, "p2": second, "p3": second}
-    assert store.find_part("p4") is None
     many = [f"x{number}" for number in range(2000)]
     assert store.find_parts([*many, "p1"]) == {"p1": first}
     assert store.consumers(source.key) == [second, first]

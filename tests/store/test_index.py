@@ -33,7 +33,7 @@ def answers(store: Store) -> object:
         names = ("artifacts", "inputs", "parts", "tags")
         rows = {name: sorted(map(tuple, connection.execute(schema.metadata.tables[name].select()))) for name in names}
     shown = [(artifact.name, artifact.key, artifact.created_at) for artifact in store.ls()]
-    return shown, store.tags(), store.find_part("p1"), store.consumers(store.resolve("first").key), rows
+    return shown, store.tags(), store.find_parts(["p1", "p2"]), store.consumers(store.resolve("first").key), rows
 
 
 def drop(store: Store) -> None:
