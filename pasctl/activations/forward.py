@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -39,17 +38,54 @@ def run_plan(
     """
     everywhere = intervention if positions == "all" else None
     at_answer = intervention if positions == "answer" else None
+    run_batch = _run_packed if plan.packed else _run_rows
     with steer(model, everywhere):
         prefix = _prefix_cache(model, plan.prefix)
         for batch in plan.batches:
-            ids = torch.tensor(batch.suffixes, device=model.model.device)
-            past = _expanded(prefix, len(batch.rows))
-            scope: AbstractContextManager[None] = nullcontext()
-            if at_answer is not None:
-                scope = steer(model, at_answer, positions="answer")
-            with scope:
-                output = model.backbone(ids, past_key_values=past, use_cache=past is not None)
-            consume(batch, output.last_hidden_state[:, -1])
+            consume(batch, run_batch(model, prefix, batch, at_answer))
+
+
+def can_pack(model: LoadedModel) -> bool:
+    """Whether the model takes a mask of our own: its attention does, and no layer has a window of its own."""
+    layers = DynamicCache(config=model.model.config).layers
+    return model.attn in ("sdpa", "eager") and not any(getattr(layer, "is_sliding", False) for layer in layers)
+
+
+def _run_rows(model: LoadedModel, prefix: Cache | None, batch: Batch, at_answer: Intervention | None) -> Tensor:
+    """One row a sequence, each behind the prefix. Gives [n, hidden] of the last tokens."""
+    ids = torch.tensor(batch.suffixes, device=model.model.device)
+    past = _expanded(prefix, len(batch.rows))
+    with steer(model, at_answer, positions="answer"):
+        output = model.backbone(ids, past_key_values=past, use_cache=past is not None)
+    hidden: Tensor = output.last_hidden_state[:, -1]
+    return hidden
+
+
+def _run_packed(model: LoadedModel, prefix: Cache | None, batch: Batch, at_answer: Intervention | None) -> Tensor:
+    """One row for all sequences, end to end behind one prefix; a mask keeps each to the prefix and itself."""
+    device = model.model.device
+    lengths = torch.tensor([len(suffix) for suffix in batch.suffixes], device=device)
+    ids = torch.tensor([[token for suffix in batch.suffixes for token in suffix]], device=device)
+    last = lengths.cumsum(0) - 1
+    begins = prefix.get_seq_length() if prefix is not None else 0
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
+    place = torch.arange(ids.shape[1], device=device)
+    # every suffix continues the prefix: its first token stands right behind it
+    positions = begins + place - (last + 1 - lengths)[owner]
+    seen = (owner[:, None] == owner[None, :]) & (place[:, None] >= place[None, :])
+    dtype = model.model.dtype
+    mask = torch.zeros(1, 1, len(place), begins + len(place), dtype=dtype, device=device)
+    mask[0, 0, :, begins:].masked_fill_(~seen, torch.finfo(dtype).min)
+    with steer(model, at_answer, positions=last):
+        output = model.backbone(
+            ids,
+            position_ids=positions[None],
+            attention_mask=mask,
+            past_key_values=_expanded(prefix, 1),
+            use_cache=prefix is not None,
+        )
+    hidden: Tensor = output.last_hidden_state[0, last]
+    return hidden
 
 
 def _prefix_cache(model: LoadedModel, prefix: tuple[int, ...]) -> Cache | None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pasctl.activations.forward import run_plan
+from pasctl.activations.forward import can_pack, run_plan
 from pasctl.activations.plan import Batch, plan_tokens
 from pasctl.models.load import LoadedModel
 from pasctl.steering.intervention import Intervention
@@ -50,7 +50,7 @@ def score_letters(
         intervention: steering while the prompts are read; None leaves the model as it is.
         positions: where it is applied: every position, or the answer position alone.
     """
-    plan = plan_tokens(prompts, batch_tokens=batch_tokens)
+    plan = plan_tokens(prompts, batch_tokens=batch_tokens, may_pack=can_pack(model))
     logprobs = np.empty((len(prompts), len(letter_ids)), np.float32)
 
     def consume(batch: Batch, hidden: Tensor) -> None:

@@ -19,7 +19,7 @@ POSITIONS = ("all", "answer")
 
 
 @contextmanager
-def steer(model: LoadedModel, intervention: Intervention | None, *, positions: str = "all") -> Iterator[None]:
+def steer(model: LoadedModel, intervention: Intervention | None, *, positions: str | Tensor = "all") -> Iterator[None]:
     """Add W_o d after o_proj of every displaced layer while the block runs; the hooks go whatever happens in it.
 
     Adding W_o d to o_proj's output equals adding d to its input, since o_proj is affine.
@@ -29,11 +29,12 @@ def steer(model: LoadedModel, intervention: Intervention | None, *, positions: s
         intervention: what to add; None steers nothing.
         positions: "all" positions, as the paper does, or "answer": only the last position of each forward pass.
             That is the answer position when the pass ends with the prompt, and every generated token after it.
+            A tensor of ints: these positions of each forward pass.
 
     Raises:
         InputError: unknown positions, or a batch whose size is not the intervention's row count.
     """
-    if positions not in POSITIONS:
+    if isinstance(positions, str) and positions not in POSITIONS:
         raise InputError(f"positions {positions!r} is unknown, expected one of {', '.join(POSITIONS)}")
     handles: list[RemovableHandle] = []
     try:
@@ -63,17 +64,16 @@ def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
     return moved
 
 
-def _adder(delta: Tensor, positions: str) -> Any:
+def _adder(delta: Tensor, positions: str | Tensor) -> Any:
     """A forward hook that adds delta [R, hidden] to an output [B, T, hidden]."""
+    named = {"all": slice(None), "answer": slice(-1, None)}
+    where = named[positions] if isinstance(positions, str) else positions
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         if delta.shape[0] not in (1, output.shape[0]):
             raise InputError(f"the intervention has {delta.shape[0]} rows, the batch has {output.shape[0]}")
-        shift = delta.to(device=output.device, dtype=output.dtype)[:, None, :]
-        if positions == "all":
-            return output + shift
         steered = output.clone()
-        steered[:, -1:] += shift
+        steered[:, where] += delta.to(device=output.device, dtype=output.dtype)[:, None, :]
         return steered
 
     return hook

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from pasctl.activations.extract import extract_head_outputs
-from pasctl.activations.forward import run_plan
+from pasctl.activations.forward import can_pack, run_plan
 from pasctl.activations.plan import Batch, plan_tokens
 from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
@@ -69,9 +69,12 @@ def test_extraction_never_runs_lm_head_and_leaves_no_hook() -> None:
 
 
 @pytest.mark.parametrize("positions", ["all", "answer"])
-@pytest.mark.parametrize("shared", [0, 12])
-def test_steered_hidden_states_equal_those_of_each_sequence_alone(positions: str, shared: int) -> None:
-    model = tiny_loaded()
+@pytest.mark.parametrize(("shared", "packed"), [(0, False), (12, False), (300, False), (300, True)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steered_hidden_states_equal_those_of_each_sequence_alone(
+    family: str, positions: str, shared: int, packed: bool
+) -> None:
+    model = tiny_loaded(family)
     given = some_sequences(shared)
     intervention = random_intervention(9)
     found = torch.empty(len(given), HIDDEN)
@@ -79,7 +82,9 @@ def test_steered_hidden_states_equal_those_of_each_sequence_alone(positions: str
     def consume(batch: Batch, hidden: Tensor) -> None:
         found[list(batch.rows)] = hidden
 
-    run_plan(model, plan_tokens(given), consume, intervention=intervention, positions=positions)
+    plan = plan_tokens(given, may_pack=packed and can_pack(model))
+    assert plan.packed == packed
+    run_plan(model, plan, consume, intervention=intervention, positions=positions)
     for hidden, sequence in zip(found, given, strict=True):
         with steer(model, intervention, positions=positions), torch.inference_mode():
             alone = model.backbone(torch.tensor([sequence]), use_cache=False).last_hidden_state[0, -1]
@@ -103,6 +108,24 @@ def test_an_interrupted_plan_leaves_the_model_unsteered() -> None:
     assert torch.equal(extract_head_outputs(model, some_sequences(), batch_tokens=1000).head_outputs, plain)
 
 
+def test_eager_attention_packs_as_well() -> None:
+    model = tiny_loaded()
+    given = some_sequences(shared=300)
+    plan = plan_tokens(given, may_pack=True)
+    hidden: dict[str, Tensor] = {}
+    for attn in ("sdpa", "eager"):
+        model.model.set_attn_implementation(attn)
+        model.attn = attn
+        assert can_pack(model)
+        hidden[attn] = torch.empty(len(given), HIDDEN)
+
+        def consume(batch: Batch, last: Tensor, into: Tensor = hidden[attn]) -> None:
+            into[list(batch.rows)] = last
+
+        run_plan(model, plan, consume)
+    torch.testing.assert_close(hidden["sdpa"], hidden["eager"], atol=TOLERANCE, rtol=TOLERANCE)
+
+
 def test_a_sliding_window_shorter_than_the_prefix_is_kept() -> None:
     config = tiny_config("mistral")
     config.sliding_window = 8
@@ -110,6 +133,7 @@ def test_a_sliding_window_shorter_than_the_prefix_is_kept() -> None:
         torch.manual_seed(0)
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
     model = LoadedModel.wrap(network, tiny_tokenizer())
+    assert not can_pack(model)
     given = some_sequences(shared=30)
     extracted = extract_head_outputs(model, given, batch_tokens=1000)
     for found, sequence in zip(extracted.head_outputs, given, strict=True):

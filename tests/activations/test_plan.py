@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pasctl.activations.plan import TokenPlan, plan_tokens
+from pasctl.activations.plan import PACK_PREFIX, PACK_TOKENS, TokenPlan, plan_tokens
 
 
 def sequences(seed: int, count: int, shared: int) -> list[list[int]]:
@@ -53,3 +53,25 @@ def test_tokens_are_counted() -> None:
     plan = plan_tokens([[1, 2, 3], [1, 2, 4, 5], [1, 2, 6]])
     assert plan.tokens_asked == 10
     assert plan.tokens_run == 2 + 1 + 2 + 1
+
+
+def test_a_long_prefix_is_packed_where_the_model_allows_it() -> None:
+    given = sequences(4, count=400, shared=PACK_PREFIX + 10)
+    plan = plan_tokens(given, may_pack=True)
+    assert plan.packed
+    assert rebuilt(plan, 400) == given
+    sizes = [sum(map(len, batch.suffixes)) for batch in plan.batches]
+    assert max(sizes) <= PACK_TOKENS
+    assert len(sizes) > 1
+    assert plan.tokens_run == len(plan.prefix) + sum(sizes) == plan_tokens(given).tokens_run
+    assert not plan_tokens(given).packed
+    assert not plan_tokens(sequences(4, count=40, shared=10), may_pack=True).packed
+
+
+def test_packed_batches_stay_within_the_bound_too() -> None:
+    given = sequences(5, count=60, shared=PACK_PREFIX)
+    plan = plan_tokens(given, batch_tokens=PACK_PREFIX + 20, may_pack=True)
+    assert rebuilt(plan, 60) == given
+    for batch in plan.batches:
+        assert len(plan.prefix) + sum(map(len, batch.suffixes)) <= PACK_PREFIX + 20
+    assert [len(batch.rows) for batch in plan_tokens(given, batch_tokens=1, may_pack=True).batches] == [1] * 60

@@ -73,6 +73,16 @@ def test_answer_positions_displace_the_last_token_alone(model: LoadedModel, ids:
     assert not torch.allclose(steered[:, -1], plain[:, -1])
 
 
+def test_any_positions_can_be_named(model: LoadedModel, ids: Tensor) -> None:
+    intervention = random_intervention(11)
+    chosen = torch.tensor([2, 7])
+    mask = torch.zeros(11)
+    mask[chosen] = 1
+    expected = displaced_head_outputs(model, ids, dict(intervention.displacements), mask)
+    with steer(model, intervention, positions=chosen):
+        torch.testing.assert_close(logits(model, ids), expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
 def test_each_row_gets_its_own_displacement(model: LoadedModel, ids: Tensor) -> None:
     parts = [random_intervention(2, (0,)), None, random_intervention(3, (1, 2))]
     with steer(model, Intervention.stack(parts)):
