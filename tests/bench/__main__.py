@@ -1,4 +1,4 @@
-"""`python -m tests.bench [extract] [probes]`: print one table of ratios; nothing about time is asserted."""
+"""`python -m tests.bench [extract] [score] [probes]`: print one table of ratios; nothing about time is asserted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 import torch
 
-from tests.bench import extract, probes
+from tests.bench import extract, probes, score
 
-BENCHES = {"extract": extract.run, "probes": probes.run}
+BENCHES = {"extract": extract.run, "score": score.run, "probes": probes.run}
 
 
 def main(names: list[str]) -> None:
