@@ -8,7 +8,6 @@ from pasctl.store.keys import ABSENT, Difference, canonical_json, explain, file_
 from pasctl.store.lineage import Lineage
 from pasctl.store.manifest import Artifact, InputRef
 from pasctl.store.payload import Bf16, Tensor
-from pasctl.store.refs import slug
 from pasctl.store.staging import Staging
 from pasctl.store.store import Counts, Store
 from pasctl.store.verify import Problem
@@ -33,7 +32,6 @@ __all__ = [
     "explain",
     "file_digest",
     "make_key",
-    "slug",
 ]
 
 

@@ -116,10 +116,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return ""
-
-
-def slug(text: str) -> str:
-    """A model id or path as the model part of a name: `Qwen/Qwen3-0.6B` becomes `qwen3-0.6b`."""
-    last = text.rstrip("/").rpartition("/")[2].lower()
-    word = re.sub(r"[^a-z0-9._+-]+", "-", last).strip("-._+")
-    return word[:100].rstrip(".") or "none"

@@ -32,6 +32,7 @@ def verify(store: Store, *, deep: bool = False) -> list[Problem]:
     says, inputs are there (a missing one is a note: it may have been removed on purpose). `deep` also reads every byte
     and makes every key again.
     """
+    versions = {key: (name, version) for name, version, key in _named(store)}
     artifacts: dict[str, Artifact] = {}
     problems: list[Problem] = []
     for folder in sorted(store.objects.glob("*/*/*")):
@@ -42,9 +43,8 @@ def verify(store: Store, *, deep: bool = False) -> list[Problem]:
         except (IntegrityError, OSError) as error:
             problems.append(Problem(folder.name[:12], MANIFEST, str(error)))
         else:
-            bare = Artifact(manifest["key"], manifest, folder)
-            artifacts[bare.key] = bare
-    versions = {key: (name, version) for name, version, key in _named(store)}
+            key = manifest["key"]
+            artifacts[key] = Artifact(key, manifest, folder, version=versions.get(key, ("", None))[1])
     for artifact in artifacts.values():
         problems += _files(artifact, deep)
         problems += _inputs(artifact, artifacts)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pasctl.errors import InputError, MissingError
-from pasctl.store import Artifact, Store, make_key, slug
+from pasctl.store import Artifact, Store, make_key
 from tests.store.worker import commit, document
 
 
@@ -148,9 +148,3 @@ def test_tags(store: Store, made: dict[str, Artifact]) -> None:
 def test_tags_that_would_mean_something_else_are_refused(store: Store, made: dict[str, Artifact], tag: str) -> None:
     with pytest.raises(InputError, match="tag"):
         store.tag(next(iter(made.values())), tag)
-
-
-def test_slug() -> None:
-    assert slug("Qwen/Qwen3-0.6B") == "qwen3-0.6b"
-    assert slug("/data/My Model.GGUF/") == "my-model.gguf"
-    assert slug("…") == "none"

@@ -28,7 +28,7 @@ def test_deep_names_the_shard_with_one_flipped_bit(store: Store, made: Artifact)
     (made.path / SHARD).write_bytes(data)
     assert problems(store) == []
     (problem,) = problems(store, deep=True)
-    assert (problem.artifact, problem.file) == (f"activations/tiny/papi ({made.short_key})", SHARD)
+    assert (problem.artifact, problem.file) == (f"{made.name} ({made.short_key})", SHARD)
     assert "sha256" in problem.what
 
 
@@ -59,7 +59,7 @@ def test_deep_finds_a_document_that_was_changed(store: Store, made: Artifact) ->
 def test_index_and_disk_are_compared_both_ways(store: Store, made: Artifact) -> None:
     with store.index.write() as connection:
         connection.execute(schema.artifacts.delete().where(schema.artifacts.c.key == made.key))
-    assert [problem.what for problem in problems(store)] == [f"does not list activations/tiny/papi ({made.short_key})"]
+    assert [problem.what for problem in problems(store)] == [f"does not list {made.name} ({made.short_key})"]
     store.reindex()
     with store.index.write() as connection:
         connection.execute(schema.artifacts.update().where(schema.artifacts.c.key == made.key).values(version=9))
