@@ -119,10 +119,14 @@ def tag(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits, dot, dash, underscore.", metavar="NAME")],
     force: Annotated[bool, typer.Option("--force", help="Move a tag that names something else.")] = False,
     store: o.StoreDir = "artifacts",
+    json: o.Json = False,
 ) -> None:
     """Give an artifact a name of your own."""
     artifact = _open(store).tag(ref, name, force=force)
-    print(f"{name} -> {artifact.name}")
+    if json:
+        print_json({"tag": name, "name": artifact.name, "key": artifact.key})
+    else:
+        print(f"{name} -> {artifact.name}")
 
 
 @app.command("verify")
@@ -160,9 +164,13 @@ def reindex(store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
 
 
 @app.command("path")
-def path(ref: Ref, store: o.StoreDir = "artifacts") -> None:
+def path(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
     """Print the folder of an artifact, for other programs."""
-    print(_open(store).resolve(ref).path)
+    artifact = _open(store).resolve(ref)
+    if json:
+        print_json({"name": artifact.name, "path": str(artifact.path)})
+    else:
+        print(artifact.path)
 
 
 def _summary(artifact: Artifact, tags: dict[str, list[str]]) -> dict[str, Any]:
