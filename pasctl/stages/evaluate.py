@@ -127,11 +127,9 @@ def evaluated_model(artifact: Artifact, given: ModelHandle | None, options: Mode
 
 def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
-    from pasctl.models.load import load_chat
-
     held = store.find_parts(list(task.distinct))
     missing = [unit for key, unit in task.distinct.items() if key not in held]
-    chat = load_chat(handle.source)
+    chat = handle.chat()
     plain = [chat.encode(text) for text in task.questions]
     plan = plan_tokens(plain)
     extra = [len(chat.encode(task.questions[0], unit.system)) - len(plain[0]) for unit in missing]

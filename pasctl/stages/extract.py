@@ -227,16 +227,14 @@ def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict
 
 def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
-    from pasctl.models.load import load_chat, width_of
-
-    sheet = Sheet.render(load_chat(handle.source), inventory, params)
+    sheet = Sheet.render(handle.chat(), inventory, params)
     plans = [plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens) for shard in sheet.shards.values()]
     sequences = len(sheet.prompts) * len(sheet.columns)
     return {
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": sequences * width_of(handle.source) * (4 if handle.dtype == "float32" else 2),
+        "bytes": sequences * handle.head_output_width() * (4 if handle.dtype == "float32" else 2),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def fit_directions(
         stage=STAGE,
         model=scored.model,
         label=scored.label,
-        params={"top_k": params.top_k, "method": method, "center": center},
+        params=asdict(params),
         inputs={"activations": source, "probes": scored},
         identity=scored.document["model"],
         numerics={"seed": seed},

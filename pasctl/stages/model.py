@@ -13,6 +13,7 @@ from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
+    from pasctl.models.chat import ChatRenderer
     from pasctl.models.load import LoadedModel
     from pasctl.stages.runner import Artifact
 
@@ -90,11 +91,12 @@ class ModelHandle:
         }
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:
-        """Load the weights and check the model, or give the one loaded before."""
+        """Load the weights and check the model, or give the one loaded before; say what is odd about it."""
+        reporter = reporter or Silent()
         if self._loaded is None:
             from pasctl.models.load import load_model
 
-            (reporter or Silent()).note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
+            reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
             self._loaded = load_model(
                 self.source,
                 dtype=self.dtype,
@@ -103,7 +105,25 @@ class ModelHandle:
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
             )
+            if self._loaded.chat.warning:
+                reporter.note(f"warning: {self._loaded.chat.warning}")
         return self._loaded
+
+    def chat(self) -> ChatRenderer:
+        """The model's chat renderer; the weights stay where they are."""
+        if self._loaded is not None:
+            return self._loaded.chat
+        from pasctl.models.load import load_chat
+
+        return load_chat(self.source, trust_remote_code=self.options.trust_remote_code)
+
+    def head_output_width(self) -> int:
+        """L * H * D, the numbers in one answer's head outputs; the weights stay where they are."""
+        if self._loaded is not None:
+            return self._loaded.geometry.layers * self._loaded.geometry.width
+        from pasctl.models.load import width_of
+
+        return width_of(self.source)
 
     def require(self, identity: dict[str, Any], name: str) -> None:
         """Refuse to use an artifact of another model.

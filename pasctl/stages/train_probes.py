@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +108,7 @@ def train_probes(
         MissingError: there are no activations that fit.
     """
     PROBES.check(method)
-    params = ProbeParams(method, c, validation, weights)
+    params = ProbeParams(method, float(c), float(validation), weights)
     opened = open_store(store)
     source = find_input(
         opened, "activations", activations, fits=_fitting(personas, model), wanted=_wanted(personas, model)
@@ -128,14 +128,7 @@ def train_probes(
         stage=STAGE,
         model=source.model,
         label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
-        params={
-            "method": method,
-            "c": float(c),
-            "validation": float(validation),
-            "weights": weights,
-            "personas": chosen.digest,
-            "inventory": inventory.digest,
-        },
+        params={**asdict(params), "personas": chosen.digest, "inventory": inventory.digest},
         inputs={"activations": source},
         identity=source.document["model"],
         numerics={"seed": seed},
