@@ -13,10 +13,13 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
+    from pasctl.memory.episodic import EpisodicMemory
+    from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
+    from pasctl.stages.memory import memory_run, open_memory
     from pasctl.stages.model import ModelOptions
     from pasctl.stages.pipeline import PipelineParams, run
     from pasctl.stages.steering import intervention
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     from pasctl.store import Store
 
 _HOMES = {
+    "EpisodicMemory": "pasctl.memory.episodic",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
     "LoadedModel": "pasctl.models.load",
+    "MemoryParams": "pasctl.memory.params",
     "ModelOptions": "pasctl.stages.model",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.stages.pipeline",
@@ -40,15 +45,19 @@ _HOMES = {
     "load_inventory": "pasctl.inventory",
     "load_model": "pasctl.models.load",
     "load_personas": "pasctl.inventory",
+    "memory_run": "pasctl.stages.memory",
+    "open_memory": "pasctl.stages.memory",
     "run": "pasctl.stages.pipeline",
     "steer": "pasctl.steering",
     "train_probes": "pasctl.stages.train_probes",
 }
 
 __all__ = [  # in the order of _HOMES, then the rest
+    "EpisodicMemory",
     "Intervention",
     "Inventory",
     "LoadedModel",
+    "MemoryParams",
     "ModelOptions",
     "PasctlError",
     "PersonaSet",
@@ -63,6 +72,8 @@ __all__ = [  # in the order of _HOMES, then the rest
     "load_inventory",
     "load_model",
     "load_personas",
+    "memory_run",
+    "open_memory",
     "run",
     "steer",
     "train_probes",

@@ -64,6 +64,18 @@ class ChatRenderer:
         """Token ids of `render`, with the special tokens that a text starts with and none at its end."""
         return self._tokenize(self.render(user, system))
 
+    def around(self) -> tuple[list[int], str]:
+        """What stands around a user's text: the token ids before it, and the text behind it up to the answer.
+
+        Raises:
+            InputError: the template writes the user's text twice, or alters it, so it cannot be read piece by piece.
+        """
+        marker = _SENTINELS[1]
+        before, *rest = self.render(marker).split(marker)
+        if len(rest) != 1:
+            raise InputError(f"the chat template writes a user's text {len(rest)} times, expected once")
+        return self._tokenize(before), rest[0]
+
     def letter_ids(self, letters: str = "ABCDE", sample_prompts: Sequence[str] = SAMPLE_QUESTIONS) -> list[int]:
         """Id of each answer letter, after proving that appending it to a prompt adds exactly this one token.
 

@@ -107,6 +107,20 @@ class LoadedModel:
             logits = head(hidden)[..., rows].float()
         return self._rescaled(logits)
 
+    @property
+    def vocabulary(self) -> int:
+        """Rows of lm_head."""
+        head: Any = self.lm_head
+        return int(getattr(head, "out_features", None) or head.weight.shape[0])
+
+    def tile_logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
+        """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once."""
+        head: Any = self.lm_head
+        if not head.weight.dtype.is_floating_point or head.weight.is_meta:
+            return self.logits(hidden)[..., start:stop]
+        bias = None if getattr(head, "bias", None) is None else head.bias[start:stop]
+        return self._rescaled(nn.functional.linear(hidden, head.weight[start:stop], bias).float())
+
     def _rescaled(self, logits: Tensor) -> Tensor:
         """What some families do behind lm_head: scale (Cohere), divide (Granite), squash (Gemma 2)."""
         config = self.model.config

@@ -75,6 +75,10 @@ class Work:
         """Tensors of an unfinished file."""
         return dict(self._staging.read_tensors(name))
 
+    def path(self, name: str) -> Path:
+        """Where an unfinished file is, for those who map it into memory."""
+        return self._staging.path(name)
+
     def find_parts(self, keys: Sequence[str]) -> dict[str, Artifact]:
         """Those of the parts that some finished artifact holds already."""
         return self._store.find_parts(keys)

@@ -83,6 +83,10 @@ class Staging:
         """The pyarrow table in a staged Parquet file."""
         return self._read(name, payload.decode_table)
 
+    def path(self, name: str) -> Path:
+        """Where a staged shard is, after its bytes have been checked."""
+        return self._require(check_file_name(name))
+
     def commit(
         self,
         *,

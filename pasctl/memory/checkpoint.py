@@ -1,0 +1,113 @@
+"""What a reader must write down with each segment, so that another process can go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pasctl.errors import IntegrityError, PasctlError
+from pasctl.memory.reader import Reader
+from pasctl.memory.segments import segment_tensors
+from pasctl.memory.window import Window
+
+
+def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str, Tensor]:
+    """Tensors of the segment start..stop: its keys and values, and the reader's state at its end.
+
+    Args:
+        reader: at the end of the segment.
+        start: first token of the segment.
+        stop: the one behind its last.
+        evicted: events that had left the window by the end of the segment before.
+    """
+    key, value = reader.past.segments.read_all_layers(start, stop)
+    queues = [layer[0] for layer in reader.queues]
+    last = reader.last_hidden
+    if last is None:
+        raise PasctlError("nothing was read, so there is nothing to write down")
+    events = reader.past.events
+    return {
+        **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
+        "ids": torch.tensor(reader.ids[start:stop]),
+        "surprise": reader.surprise[start:stop],
+        "representatives": events.representatives(evicted).cpu(),
+        "starts": torch.tensor(events.starts),
+        "pending": torch.tensor(events.pending, dtype=torch.int64),
+        "mass": torch.cat([window.mass[0].flatten() for window in reader.windows]).cpu(),
+        "window_starts": torch.tensor([window.start for window in reader.windows]),
+        "queue": torch.tensor([event for queue in queues for event in queue], dtype=torch.int64),
+        "queue_sizes": torch.tensor([len(queue) for queue in queues]),
+        "last_hidden": last.cpu(),
+        "counts": torch.tensor([start, stop, events.evicted, reader.tokens_attended]),
+    }
+
+
+def restore(reader: Reader, files: Sequence[Path]) -> None:
+    """Bring a fresh reader to where the segments' files end.
+
+    Raises:
+        IntegrityError: a file is damaged, or the files do not follow each other.
+    """
+    last: dict[str, Tensor] = {}
+    parts: list[dict[str, Tensor]] = []
+    expected = 0
+    for number, path in enumerate(files):
+        small = ("ids", "surprise", "representatives", "counts")
+        tensors = _read(path, None if number + 1 == len(files) else small)
+        begin, stop = tensors["counts"][:2].tolist()
+        if begin != expected or len(tensors["ids"]) != stop - begin:
+            raise IntegrityError(f"segment {path} holds tokens {begin}-{stop}, expected them to begin at {expected}")
+        reader.past.segments.attach(path, begin, stop)
+        parts.append(tensors)
+        expected, last = stop, tensors
+    if not parts:
+        return
+    reader.ids = [token for part in parts for token in part["ids"].tolist()]
+    reader.surprise = torch.cat([part["surprise"] for part in parts])
+    reader.flushed = len(reader.ids)
+    reader.last_hidden = last["last_hidden"].to(reader.model.device)
+    reader.tokens_attended = int(last["counts"][3])
+    queues = torch.split(last["queue"], last["queue_sizes"].tolist())
+    reader.queues = [[queue.tolist()] for queue in queues]
+    events = reader.past.events
+    events.starts, events.pending = last["starts"].tolist(), last["pending"].tolist()
+    for part in parts:
+        events.evict(part["representatives"].to(reader.model.device))
+    _restore_windows(reader, last)
+
+
+def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
+    device, end, segments = reader.model.device, len(reader.ids), reader.past.segments
+    starts = last["window_starts"].tolist()
+    base = min(starts)
+    keys, values = segments.read_all_layers(base, end)
+    sizes = [segments.kv_heads * (end - start) for start in starts]
+    for layer, (start, mass) in enumerate(zip(starts, torch.split(last["mass"], sizes), strict=True)):
+        reader.windows[layer] = Window(
+            start,
+            keys[layer, :, start - base :][None].to(device, copy=True),
+            values[layer, :, start - base :][None].to(device, copy=True),
+            mass.view(1, segments.kv_heads, -1).to(device),
+            torch.arange(start, end, device=device)[None],
+        )
+    if reader.past.events.evicted:
+        keys, values = segments.read_all_layers(0, reader.params.n_init)
+        reader.past.first = [
+            (key[None].to(device), value[None].to(device)) for key, value in zip(keys, values, strict=True)
+        ]
+
+
+def _read(path: Path, names: Sequence[str] | None) -> dict[str, Tensor]:
+    """Tensors of a segment's file; None reads all but keys and values."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            wanted = names or [name for name in file.keys() if name[0] not in "kv"]  # noqa: SIM118 - no mapping
+            return {name: file.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(
+            f"segment {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
+        ) from error

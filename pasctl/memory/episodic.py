@@ -1,0 +1,218 @@
+"""A text read once, and asked as often as one likes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pasctl.errors import InputError
+from pasctl.memory.asking import Asking, Decoding, decode
+from pasctl.memory.checkpoint import checkpoint, restore
+from pasctl.memory.params import MemoryParams
+from pasctl.memory.reader import Reader
+from pasctl.memory.recall import Recalled
+from pasctl.models.load import LoadedModel
+from pasctl.steering.hooks import steer
+from pasctl.steering.intervention import Intervention
+
+Writer = Callable[[int, dict[str, Tensor]], Path]
+"""Writes the tensors of segment number n and gives the file they are in."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and what was recalled for it.
+
+    Attributes:
+        recalled: per step and layer, the events and their scores.
+    """
+
+    question: str
+    text: str
+    tokens: tuple[int, ...]
+    recalled: tuple[Recalled, ...]
+
+
+class EpisodicMemory:
+    """EM-LLM's memory for one text: `read` it, `ask` about it, keep it.
+
+    The text stands in the user's turn of the model's chat template, a question behind it in the same turn.
+
+    Attributes:
+        model: the model that reads and answers.
+        params: how events are cut and recalled.
+        reader: the text so far: token ids, surprise, events, keys and values.
+        intervention: steers reading and answering, if given.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel | Any,
+        tokenizer: Any = None,
+        *,
+        params: MemoryParams | None = None,
+        intervention: Intervention | None = None,
+        writer: Writer | None = None,
+        **named: Any,
+    ) -> None:
+        """Start an empty memory.
+
+        Args:
+            model: a loaded model, or a transformers CausalLM with its tokenizer.
+            tokenizer: of a CausalLM.
+            params: all parameters; or give them by name: n_init=128, n_local=4096, ...
+            intervention: a displacement of attention heads, in force while reading and answering.
+            writer: writes segments down as they fill, which frees their memory; None keeps them.
+            **named: parameters of `MemoryParams`.
+
+        Raises:
+            InputError: parameters that contradict each other, or both ways of giving them.
+        """
+        if params is not None and named:
+            raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
+        self.model = model if isinstance(model, LoadedModel) else LoadedModel.wrap(model, tokenizer)
+        self.params = params or MemoryParams(**named)
+        self.intervention = intervention
+        self.reader = Reader(self.model, self.params)
+        self._writer = writer
+        self._written = 0
+        self._evicted = 0
+        self._before, self._behind = self.model.chat.around()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a piece of text, without special tokens around it."""
+        ids = self.model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return [int(token) for token in ids]
+
+    def read(self, text: str, *, on_chunk: Callable[[int], None] | None = None) -> None:
+        """Read more text.
+
+        Args:
+            text: it goes behind what was read before.
+            on_chunk: called with the number of tokens read, after each chunk.
+        """
+        self.read_ids(self.encode(text) if self.reader.ids else self.text_ids(text), on_chunk=on_chunk)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a text from its beginning, with what the chat template puts before a user's words."""
+        return [*self._before, *self.encode(text)]
+
+    def read_ids(self, ids: Sequence[int], *, on_chunk: Callable[[int], None] | None = None) -> None:
+        """Read token ids as they are; nothing is put before them."""
+        size = self.params.chunk
+        with self._steered():
+            for start in range(0, len(ids), size):
+                piece = ids[start : start + size]
+                self.reader.read(piece, self if self._writer else None)
+                if on_chunk is not None:
+                    on_chunk(len(piece))
+
+    def segment(self, reader: Reader, start: int, stop: int) -> None:
+        """Write a segment that has filled (called by the reader)."""
+        if self._writer is None:
+            return
+        path = self._writer(self._written, checkpoint(reader, start, stop, self._evicted))
+        reader.past.segments.replace_with_file(self._written, path)
+        self._written += 1
+        self._evicted = reader.past.events.evicted
+
+    def finish(self) -> None:
+        """Write what is left of the last segment."""
+        self.reader.flush(self if self._writer else None)
+
+    def restore(self, files: Sequence[Path]) -> None:
+        """Take up a text from the files of its segments, in order.
+
+        Raises:
+            IntegrityError: a file is damaged.
+        """
+        restore(self.reader, files)
+        self._written, self._evicted = len(files), self.reader.past.events.evicted
+
+    def question_ids(self, question: str) -> list[int]:
+        """Token ids of a question behind the text, up to where the answer begins."""
+        return self.encode(f"\n\n{question}{self._behind}")
+
+    def ask(self, question: str, **how: Any) -> str:
+        """Answer a question; `how` are the fields of `Decoding`."""
+        return self.ask_all([question], Decoding(**how))[0].text
+
+    def ask_all(self, questions: Sequence[str], how: Decoding | None = None) -> list[Answer]:
+        """Answer several questions in one batch."""
+        asking = Asking(self.reader, len(questions))
+        tokens: list[list[int]] = [[] for _ in questions]
+        with self._steered():
+            for step in decode(asking, [self.question_ids(q) for q in questions], self.end_tokens(), how or Decoding()):
+                for row, token in enumerate(step):
+                    if token is not None:
+                        tokens[row].append(token)
+        texts = [self.model.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in tokens]
+        return [
+            Answer(question, text, tuple(ids), tuple(each for each in asking.log if each.row == row))
+            for row, (question, text, ids) in enumerate(zip(questions, texts, tokens, strict=True))
+        ]
+
+    def stream(self, question: str, how: Decoding | None = None) -> Iterator[str]:
+        """Answer one question piece by piece; the pieces joined are the answer."""
+        ids: list[int] = []
+        shown = ""
+        with self._steered():
+            for (token,) in decode(
+                Asking(self.reader, 1), [self.question_ids(question)], self.end_tokens(), how or Decoding()
+            ):
+                if token is None:
+                    continue
+                ids.append(token)
+                text = self.model.tokenizer.decode(ids, skip_special_tokens=True)
+                if not text.endswith("\ufffd"):  # half of a character: the next token completes it
+                    yield text[len(shown) :]
+                    shown = text
+
+    def end_tokens(self) -> set[int]:
+        """Tokens that end an answer: the model's and the tokenizer's."""
+        ends = getattr(self.model.model.generation_config, "eos_token_id", None)
+        listed = ends if isinstance(ends, list) else [ends]
+        return {int(token) for token in [*listed, self.model.tokenizer.eos_token_id] if token is not None}
+
+    def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
+        """Logits float32 [B, vocabulary] behind questions given as token ids."""
+        with self._steered():
+            return Asking(self.reader, len(questions)).ask(questions)
+
+    def describe(self) -> dict[str, Any]:
+        """Figures of what was read."""
+        events = self.reader.past.events
+        lengths = torch.tensor(events.starts).diff().float()
+        tokens = len(self.reader.ids)
+        return {
+            "params": asdict(self.params),
+            "tokens": tokens,
+            "events": len(lengths),
+            "events_outside_window": events.evicted,
+            "mean_event_tokens": round(float(lengths.mean()), 2) if len(lengths) else 0.0,
+            "mean_surprise": round(float(self.reader.surprise[1:].mean()), 4) if tokens > 1 else 0.0,
+            "boundaries": self._most_surprising(5),
+        }
+
+    def _most_surprising(self, count: int) -> list[dict[str, Any]]:
+        """The events that began with the most surprising tokens, and how they begin."""
+        reader = self.reader
+        starts = torch.tensor([start for start in reader.past.events.starts if start < len(reader.ids)])
+        best = starts[reader.surprise[starts].argsort(descending=True)[:count]].tolist() if len(starts) else []
+        return [
+            {
+                "token": start,
+                "surprise": round(float(reader.surprise[start]), 3),
+                "text": " ".join(self.model.tokenizer.decode(reader.ids[start : start + 16]).split()),
+            }
+            for start in best
+        ]
+
+    def _steered(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.intervention is None else steer(self.model, self.intervention)

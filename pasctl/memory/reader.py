@@ -1,0 +1,194 @@
+"""Reading a text into memory, chunk by chunk: attend, measure surprise, cut events, let them leave the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pasctl.memory.attention import memory_attention, run_backbone
+from pasctl.memory.events import Events
+from pasctl.memory.params import MemoryParams
+from pasctl.memory.recall import ForwardPass, Past, Recalled
+from pasctl.memory.refinement import refine
+from pasctl.memory.representatives import representatives
+from pasctl.memory.rotary import Rotary
+from pasctl.memory.segmentation import (
+    fixed_boundaries,
+    merge_and_split,
+    random_boundaries,
+    sentence_boundaries,
+    surprise_boundaries,
+)
+from pasctl.memory.segments import Segments
+from pasctl.memory.surprise import token_surprise
+from pasctl.memory.window import Window
+from pasctl.models.load import LoadedModel
+
+SEGMENT_TOKENS = 1024
+
+
+class Listener(Protocol):
+    """Told when a segment of the text is complete, so that it can be written down."""
+
+    def segment(self, reader: Reader, start: int, stop: int) -> None:
+        """Tokens start..stop have been read, and nothing about them changes any more but what `state` holds."""
+
+
+class Reader:
+    """A text that is being read, and everything known about it so far.
+
+    Attributes:
+        ids: token ids read.
+        surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
+        past: events, keys and values.
+        windows: the local window, one a layer.
+        tokens_attended: far keys attended, summed over layers and chunks.
+    """
+
+    def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
+        geometry, dtype = model.geometry, model.model.dtype
+        self.model, self.params = model, params
+        shape = (geometry.kv_heads, geometry.head_dim, dtype)
+        self.past = Past(
+            params, Rotary(model), Events(params.n_init, geometry.layers, *shape), Segments(geometry.layers, *shape)
+        )
+        self.windows = [Window.empty(*shape, model.device) for _ in range(geometry.layers)]
+        self.queues: list[list[list[int]]] = [[[]] for _ in range(geometry.layers)]
+        self.ids: list[int] = []
+        self.surprise = torch.empty(0)
+        self.tokens_attended = 0
+        self.log: list[Recalled] = []
+        self.last_hidden: Tensor | None = None
+        self.flushed = 0
+        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local - params.chunk)
+        self.sliding = sliding_windows(model)
+
+    @torch.inference_mode()
+    def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
+        """Read more tokens, `chunk` at a time."""
+        with memory_attention(self.model):
+            for start in range(0, len(ids), self.params.chunk):
+                self._read_chunk(list(ids[start : start + self.params.chunk]), listener)
+
+    def _read_chunk(self, ids: list[int], listener: Listener | None) -> None:
+        begin = len(self.ids)
+        self._evict(begin)
+        positions = torch.arange(begin, begin + len(ids), device=self.model.device)[None]
+        step = ForwardPass(self.past, self.windows, self.queues, positions, step=begin)
+        hidden = run_backbone(self.model, torch.tensor([ids]), step)[0]
+        self.tokens_attended += step.attended
+        self.log = step.log
+        self._measure(ids, hidden)
+        self.ids += ids
+        self._cut(begin)
+        if len(self.ids) - self.flushed >= self.segment_tokens:
+            self.flush(listener)
+
+    def flush(self, listener: Listener | None = None) -> None:
+        """Make a segment of the tokens read since the last one, a short one at the end of a text."""
+        start, stop = self.flushed, len(self.ids)
+        if start == stop:
+            return
+        first = [start - window.start for window in self.windows]
+        key = torch.stack([w.key[0, :, at : at + stop - start] for w, at in zip(self.windows, first, strict=True)])
+        value = torch.stack([w.value[0, :, at : at + stop - start] for w, at in zip(self.windows, first, strict=True)])
+        self.past.segments.append(start, key.cpu(), value.cpu())
+        self.flushed = stop
+        if listener is not None:
+            listener.segment(self, start, stop)
+
+    def _evict(self, begin: int) -> None:
+        """Let the events that end n_local tokens before `begin` leave the window."""
+        events, old = self.past.events, self.past.events.evicted
+        new = old
+        while new + 1 < len(events.starts) and events.starts[new + 1] <= begin - self.params.n_local:
+            new += 1
+        if new > old:
+            self._represent(old, new)
+        left = events.starts[events.evicted] if events.evicted else 0
+        for window, sliding in zip(self.windows, self.sliding, strict=True):
+            window.drop_before(left if sliding is None else min(left, max(0, begin - sliding)))
+
+    def _represent(self, old: int, new: int) -> None:
+        events = self.past.events
+        start = 0 if old == 0 else events.starts[old]
+        stop = events.starts[new]
+        parts = [(w.key[0], w.mass[0], start - w.start) for w in self.windows]
+        keys = torch.stack([key[:, at : at + stop - start] for key, _, at in parts])
+        mass = torch.stack([mass[:, at : at + stop - start] for _, mass, at in parts])
+        spans = [(a - start, b - start) for a, b in (events.span(number) for number in range(old, new))]
+        events.evict(representatives(keys, mass, spans, self.params.repr_topk))
+        if old == 0:
+            n_init = self.params.n_init
+            self.past.first = [(w.key[:, :, :n_init].clone(), w.value[:, :, :n_init].clone()) for w in self.windows]
+
+    def _measure(self, ids: list[int], hidden: Tensor) -> None:
+        """Surprise of a chunk's tokens; each needs the hidden state before it."""
+        targets, states = torch.tensor(ids, device=hidden.device), hidden
+        if self.last_hidden is None:
+            found = torch.zeros(1)
+            targets, states = targets[1:], hidden[:-1]
+        else:
+            found = torch.empty(0)
+            states = torch.cat([self.last_hidden, hidden[:-1]])
+        if len(targets):
+            measured = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
+            found = torch.cat([found, measured.float().cpu()])
+        self.surprise = torch.cat([self.surprise, found])
+        self.last_hidden = hidden[-1:].clone()
+
+    def _cut(self, begin: int) -> None:
+        """Find the events' starts in the tokens from `begin` on."""
+        params, events, end = self.params, self.past.events, len(self.ids)
+        candidates = (self._boundaries(begin, end).nonzero()[:, 0] + begin).tolist()
+        found = merge_and_split(
+            candidates, begin=events.open, end=end, min_block=params.min_block, max_block=params.max_block
+        )
+        if params.refine == "none":
+            events.starts += found
+            return
+        events.pending += found
+        while len(events.pending) > 1:
+            events.starts.append(self._refined(events.starts[-1], *events.pending[:2]))
+            del events.pending[0]
+
+    def _boundaries(self, begin: int, end: int) -> Tensor:
+        params, every = self.params, 2 * self.params.min_block
+        if params.segmenter == "surprise":
+            return surprise_boundaries(self.surprise, window=params.n_local, gamma=params.gamma, start=begin)
+        if params.segmenter == "fixed":
+            return fixed_boundaries(begin, end, every)
+        if params.segmenter == "random":
+            return random_boundaries(begin, end, every, params.seed)
+        decode = self.model.tokenizer.decode
+        before = (
+            [decode([token]) for token in self.ids[begin - 1 : end]] if begin else ["", *map(decode, self.ids[:end])]
+        )
+        return sentence_boundaries(before)
+
+    def _refined(self, before: int, boundary: int, after: int) -> int:
+        """A boundary at its best place between its neighbours, unless an event would get too long."""
+        keys = torch.stack(
+            [
+                w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1)
+                for w, sliding in zip(self.windows, self.sliding, strict=True)
+                if sliding is None
+            ]
+        )
+        [moved] = refine(keys, [boundary - before], method=self.params.refine, min_block=self.params.min_block)
+        moved += before
+        longest = max(moved - before, after - moved)
+        return moved if longest <= self.params.max_block else boundary
+
+
+def sliding_windows(model: LoadedModel) -> list[int | None]:
+    """Each layer's own sliding window; such layers take no memory."""
+    modules = [attention for _, attention, _ in model.adapter.blocks(model.model)]
+    found = [getattr(module, "sliding_window", None) for module in modules]
+    config = model.model.config
+    if not any(found) and getattr(config, "layer_types", None) is None:
+        found = [getattr(config, "sliding_window", None) for _ in modules]
+    return [None if each is None else int(each) for each in found]

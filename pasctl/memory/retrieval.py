@@ -1,0 +1,69 @@
+"""Retrieval: which events a chunk recalls, by similarity and by neighbourhood in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+
+def score_events(query: Tensor, representatives: Tensor) -> Tensor:
+    """Similarity of queries and events, summed over heads.
+
+    Args:
+        query: [B, G, D], the chunk's mean query, summed over the query heads of each key-value head.
+        representatives: [E, G, D].
+
+    Returns:
+        float32 [B, E].
+    """
+    return (query.flatten(1) @ representatives.flatten(1).T).float()
+
+
+def choose_events(
+    scores: Tensor, lengths: Tensor, *, budget: int, contiguity: float, queue: Sequence[int]
+) -> tuple[list[int], list[int], list[int]]:
+    """Events to attend within a budget of tokens (EM-LLM, section 3.4).
+
+    The best events fill the share that similarity has; events next to them enter a queue at its front, from which the
+    contiguity share is filled; what is left of the budget goes to the next best. No event is taken twice.
+
+    Args:
+        scores: float32 [E].
+        lengths: tokens of each event, int64 [E].
+        budget: tokens.
+        contiguity: share of the budget for neighbours.
+        queue: neighbours from earlier chunks, the newest first.
+
+    Returns:
+        Events found by similarity, neighbours, and the new queue: those neighbours that were taken.
+    """
+    if int(lengths.sum()) <= budget:
+        return list(range(len(lengths))), [], list(queue)
+    # no event is empty, so the best `budget` events are more than can be taken
+    order = scores.sort(dim=-1, descending=True, stable=True).indices[:budget].tolist()
+    taken: set[int] = set()
+    hits, used = _take(order, lengths, round(budget * (1 - contiguity)), taken)
+    neighbours: list[int] = []
+    if contiguity > 0:
+        beside = [near for hit in hits for near in (hit - 1, hit + 1) if 0 <= near < len(lengths)]
+        neighbours, more = _take(dict.fromkeys([*beside, *queue]), lengths, budget - used, taken)
+        used += more
+    extra, _ = _take(order, lengths, budget - used, taken)
+    return [*hits, *extra], neighbours, neighbours
+
+
+def _take(events: Iterable[int], lengths: Tensor, budget: int, taken: set[int]) -> tuple[list[int], int]:
+    """Events in their order up to the first that does not fit; those taken already are passed over."""
+    found: list[int] = []
+    used = 0
+    for event in events:
+        if event in taken:
+            continue
+        length = int(lengths[event])
+        if used + length > budget:
+            break
+        found.append(event)
+        taken.add(event)
+        used += length
+    return found, used
