@@ -63,7 +63,7 @@ def _tell(error: PasctlError) -> None:
 
 app = typer.Typer(
     cls=Root,
-    help="Steer a language model's personality, and measure what changed.",
+    help="Steer a language model's personality, measure what changed, and give it a long memory.",
     no_args_is_help=True,
     rich_markup_mode=None,  # markup eats square brackets in help texts
     pretty_exceptions_enable=False,
@@ -94,7 +94,7 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Steer a language model's personality, and measure what changed.
+    """Steer a language model's personality, measure what changed, and give it a long memory.
 
     Settings come from flags, PASCTL_* variables, and pasctl.toml in the working folder, in this order.
     """

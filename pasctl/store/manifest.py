@@ -165,7 +165,7 @@ class Artifact:
 
     @property
     def kind(self) -> str:
-        """What it holds: activations, probes, directions, results."""
+        """What it holds: activations, probes, directions, results, memory."""
         return str(self.manifest["kind"])
 
     @property
