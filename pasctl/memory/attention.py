@@ -112,7 +112,7 @@ def joint_attention(
                 scores[..., :offset].masked_fill_(~far[3][:, None, None], lowest)
             values = torch.cat([far[2][:, kv], values], dim=2)
         weights = scores.softmax(-1)
-        out[:, rows] = (weights @ values).view(batch, heads if size == groups else size * share, chunk, width)
+        out[:, rows] = (weights @ values).view(batch, size * share, chunk, width)
         near_weights = weights.view(batch, size, share, chunk, -1)[..., offset:]
         mass[:, kv] = (near_weights * counted[:, :, None]).sum((2, 3), dtype=torch.float32)
     return out, mass
