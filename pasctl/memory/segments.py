@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pasctl.errors import IntegrityError
 from pasctl.memory.codec import dequantize, quantize
 
 RESIDENT_BYTES = 32 << 20
+_BLOCK = 2 << 20  # Linux may map as much of its cache, one huge page, when a single byte is touched
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "I8": torch.int8}
 
 
@@ -26,21 +29,23 @@ class _Segment:
     stop: int
     tensors: dict[str, Tensor]
     mapped: mmap.mmap | None = None
+    touched: set[int] = field(default_factory=set)  # blocks of the address space
 
 
-def segment_tensors(key: Tensor, value: Tensor, int8: bool) -> dict[str, Tensor]:
+def segment_tensors(k: Tensor, v: Tensor, int8: bool) -> dict[str, Tensor]:
     """Keys and values [L, G, n, D] as they stand in a file."""
     if not int8:
-        return {"k": key.contiguous(), "v": value.contiguous()}
-    (k, k_scale), (v, v_scale) = quantize(key), quantize(value)
-    return {"k": k, "k_scale": k_scale, "v": v, "v_scale": v_scale}
+        return {"k": k.contiguous(), "v": v.contiguous()}
+    (k_int8, k_scale), (v_int8, v_scale) = quantize(k.contiguous()), quantize(v.contiguous())
+    return {"k": k_int8, "k_scale": k_scale, "v": v_int8, "v_scale": v_scale}
 
 
 class Segments:
     """Runs of tokens that follow each other, each with keys and values [L, G, n, D].
 
-    Pages of mapped files count as resident memory once they were read. After `resident_bytes` were read, all are given
-    back to the system, which keeps them in its cache if it can.
+    Pages of mapped files count as resident memory once they were read, and so do their neighbours that the system maps
+    with them: a single token may cost 2 MiB, and is counted so. When more than `resident_bytes` were touched, all are
+    given back to the system, which keeps them in its cache if it can.
     """
 
     def __init__(
@@ -48,57 +53,94 @@ class Segments:
     ) -> None:
         self.layers, self.kv_heads, self.head_dim, self.dtype = layers, kv_heads, head_dim, dtype
         self._resident_bytes = resident_bytes
-        self._touched = 0
         self._segments: list[_Segment] = []
-        self._starts = torch.empty(0, dtype=torch.int64)
+        self._starts: list[int] = []
+        self._touched: list[_Segment] = []  # those with blocks in memory
 
     @property
     def tokens(self) -> int:
-        """Tokens in all segments."""
+        """The token behind the last one; their number, if the first segment begins at 0."""
         return self._segments[-1].stop if self._segments else 0
 
-    def append(self, start: int, key: Tensor, value: Tensor) -> None:
-        """Add a run of tokens [L, G, n, D] that begins at `start`, in memory."""
-        self._add(_Segment(start, start + key.shape[2], {"k": key, "v": value}))
+    def append(self, start: int, k: Tensor, v: Tensor) -> None:
+        """Add a run of tokens [L, G, n, D] that begins at `start`, in memory.
+
+        Raises:
+            ValueError: the shape is another, or the run does not begin where the last one ends.
+        """
+        wanted = (self.layers, self.kv_heads, k.shape[-2], self.head_dim)
+        if k.shape != wanted or v.shape != wanted:
+            raise ValueError(f"keys {tuple(k.shape)} and values {tuple(v.shape)}, expected {wanted}")
+        self._add(_Segment(start, start + k.shape[2], {"k": k, "v": v}))
 
     def attach(self, path: Path, start: int, stop: int) -> None:
         """Add the run of tokens that a file holds.
 
         Raises:
             IntegrityError: the file is not what it should be.
+            ValueError: the run does not begin where the last one ends.
         """
         self._add(self._map(path, start, stop))
 
-    def replace_with_file(self, number: int, path: Path) -> None:
+    def replace_with_file(self, index: int, path: Path) -> None:
         """Read a segment from its file from now on, and give its memory back.
 
         Raises:
             IntegrityError: the file is not what it should be.
         """
-        held = self._segments[number]
-        self._segments[number] = self._map(path, held.start, held.stop)
+        held = self._segments[index]
+        self._segments[index] = self._map(path, held.start, held.stop)
 
     def read(self, layer: int, spans: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """Keys and values [G, n, D] of some runs of tokens in one layer, in the order of `spans`."""
+        """Keys and values [G, n, D] of some runs of tokens in one layer, in the order of `spans`.
+
+        Raises:
+            IndexError: a span is not within the segments.
+        """
         total = sum(stop - start for start, stop in spans)
-        key, value = (torch.empty(self.kv_heads, total, self.head_dim, dtype=self.dtype) for _ in range(2))
+        self._check(spans)
+        k, v = (torch.empty(self.kv_heads, total, self.head_dim, dtype=self.dtype) for _ in range(2))
+        self._copy(layer, spans, k, v)
+        return k, v
+
+    def read_all_layers(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [L, G, stop - start, D].
+
+        Raises:
+            IndexError: the span is not within the segments.
+        """
+        self._check([(start, stop)])
+        shape = (self.layers, self.kv_heads, stop - start, self.head_dim)
+        k, v = (torch.empty(shape, dtype=self.dtype) for _ in range(2))
+        for layer in range(self.layers):
+            self._copy(layer, [(start, stop)], k[layer], v[layer])
+        return k, v
+
+    def close(self) -> None:
+        """Forget all segments and unmap their files; tensors that were read stay valid, being copies."""
+        # not mmap.close(): a torch tensor does not hold the buffer, and one still in use would point to nothing
+        self._segments, self._starts, self._touched = [], [], []
+
+    def _check(self, spans: Sequence[tuple[int, int]]) -> None:
+        first = self._starts[0] if self._starts else 0
+        for start, stop in spans:
+            if not first <= start <= stop <= self.tokens:
+                raise IndexError(f"tokens {start}-{stop} were asked for, the segments hold {first}-{self.tokens}")
+
+    def _copy(self, layer: int, spans: Sequence[tuple[int, int]], k: Tensor, v: Tensor) -> None:
+        """Fill `k` and `v` [G, sum of lengths, D] with one layer of `spans`."""
         place = 0
         for start, stop in spans:
             while start < stop:
-                segment = self._segments[int(torch.searchsorted(self._starts, start, right=True)) - 1]
+                segment = self._segments[bisect_right(self._starts, start) - 1]
                 end = min(stop, segment.stop)
                 rows = slice(start - segment.start, end - segment.start)
-                key[:, place : place + end - start] = self._part(segment, "k", layer, rows)
-                value[:, place : place + end - start] = self._part(segment, "v", layer, rows)
+                k[:, place : place + end - start] = self._part(segment, "k", layer, rows)
+                v[:, place : place + end - start] = self._part(segment, "v", layer, rows)
                 place += end - start
                 start = end
-        self._forget_pages(2 * key.numel() * key.element_size())
-        return key, value
-
-    def read_all_layers(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Keys and values [L, G, stop - start, D]."""
-        pairs = [self.read(layer, [(start, stop)]) for layer in range(self.layers)]
-        return torch.stack([key for key, _ in pairs]), torch.stack([value for _, value in pairs])
+                if segment.mapped is not None:
+                    self._forget_pages(segment, layer, rows)
 
     def _part(self, segment: _Segment, name: str, layer: int, rows: slice) -> Tensor:
         part = segment.tensors[name][layer, :, rows]
@@ -106,17 +148,26 @@ class Segments:
         return part if scale is None else dequantize(part, scale[layer, :, rows], self.dtype)
 
     def _add(self, segment: _Segment) -> None:
+        if self._segments and segment.start != self.tokens:
+            raise ValueError(f"a segment begins at token {segment.start}, expected {self.tokens}")
         self._segments.append(segment)
-        self._starts = torch.tensor([each.start for each in self._segments])
+        self._starts.append(segment.start)
 
-    def _forget_pages(self, count: int) -> None:
-        self._touched += count
-        if self._touched < self._resident_bytes or not hasattr(mmap, "MADV_DONTNEED"):
+    def _forget_pages(self, segment: _Segment, layer: int, rows: slice) -> None:
+        """Count the blocks in which `rows` of one layer lie, and give all blocks back when they are too many."""
+        if not segment.touched:
+            self._touched.append(segment)
+        for tensor in segment.tensors.values():
+            for head in tensor[layer, :, rows]:
+                first = head.data_ptr()
+                segment.touched.update(range(first // _BLOCK, (first + head.nbytes - 1) // _BLOCK + 1))
+        if sum(len(each.touched) for each in self._touched) * _BLOCK <= self._resident_bytes:
             return
-        for segment in self._segments:
-            if segment.mapped is not None:
-                segment.mapped.madvise(mmap.MADV_DONTNEED)
-        self._touched = 0
+        for each in self._touched:
+            if each.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+                each.mapped.madvise(mmap.MADV_DONTNEED)
+            each.touched.clear()
+        self._touched = []
 
     def _map(self, path: Path, start: int, stop: int) -> _Segment:
         """Tensors of a safetensors file without reading it."""
@@ -124,27 +175,38 @@ class Segments:
             with path.open("rb") as stream:
                 # a private map may be handed to torch, which knows no read-only tensors; nothing writes to it
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-            (length,) = struct.unpack_from("<Q", mapped, 0)
-            header = json.loads(mapped[8 : 8 + length])
-            tensors = {
-                name: self._view(mapped, header[name], 8 + length)
-                for name in ("k", "v", "k_scale", "v_scale")
-                if name in header
-            }
-            wanted = (self.layers, self.kv_heads, stop - start)
-            if {"k", "v"} - set(tensors) or any(tensor.shape[:3] != wanted for tensor in tensors.values()):
-                raise ValueError(f"expected keys and values of {wanted} layers, heads and tokens")
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-            raise IntegrityError(
-                f"segment {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
-            ) from error
+                # by the stream, not the map: a page of each file would stay resident
+                (length,) = struct.unpack("<Q", stream.read(8))
+                if length > len(mapped) - 8:
+                    raise ValueError(f"header of {length} bytes in a file of {len(mapped)}")
+                header = json.loads(stream.read(length))
+            tensors: dict[str, Tensor] = {}
+            for name in ("k", "v"):
+                shape = (self.layers, self.kv_heads, stop - start, self.head_dim)
+                tensors[name] = self._view(mapped, name, header[name], 8 + length, shape)
+                if tensors[name].dtype == torch.int8:
+                    scale = f"{name}_scale"
+                    tensors[scale] = self._view(mapped, scale, header[scale], 8 + length, (*shape[:3], 1))
+        except KeyError as error:
+            raise self._damaged(path, f"it lacks {error}, or knows another dtype") from error
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError, struct.error) as error:
+            raise self._damaged(path, error) from error
         return _Segment(start, stop, tensors, mapped)
 
     @staticmethod
-    def _view(mapped: mmap.mmap, entry: Any, origin: int) -> Tensor:
-        first, last = entry["data_offsets"]
-        if origin + last > len(mapped):
-            raise ValueError(f"it ends at byte {len(mapped)}, expected {origin + last}")
-        dtype = _DTYPES[entry["dtype"]]
-        flat = torch.frombuffer(mapped, dtype=dtype, count=(last - first) // dtype.itemsize, offset=origin + first)
-        return flat.view(entry["shape"])
+    def _damaged(path: Path, reason: object) -> IntegrityError:
+        return IntegrityError(
+            f"segment {path} cannot be read: {reason}", hint="`pasctl store verify --deep` tells what is damaged"
+        )
+
+    @staticmethod
+    def _view(mapped: mmap.mmap, name: str, entry: Any, origin: int, shape: tuple[int, ...]) -> Tensor:
+        dtype, (first, last) = _DTYPES[entry["dtype"]], entry["data_offsets"]
+        count = math.prod(shape)
+        if tuple(entry["shape"]) != shape:
+            raise ValueError(f"{name} has shape {entry['shape']}, expected {list(shape)}")
+        if first < 0 or last - first != count * dtype.itemsize or origin + last > len(mapped):
+            raise ValueError(
+                f"{name} at {first}-{last} does not fit its shape or the file's {len(mapped) - origin} bytes"
+            )
+        return torch.frombuffer(mapped, dtype=dtype, count=count, offset=origin + first).view(shape)
