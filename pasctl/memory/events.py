@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ class Events:
         self._shape = (layers, _BLOCK, kv_heads, head_dim)
         self._dtype = dtype
         self._blocks: list[Tensor] = []
-        self._lengths = torch.empty(0, dtype=torch.int64)
+        self._lengths: list[int] = []
 
     @property
     def open(self) -> int:
@@ -45,8 +47,8 @@ class Events:
                 self._blocks.append(torch.zeros(self._shape, dtype=self._dtype, device=vector.device))
             self._blocks[-1][:, place] = vector
             self.evicted += 1
-        bounds = torch.tensor(self.starts[: self.evicted + 1])
-        self._lengths = bounds[1:] - bounds[:-1]
+        bounds = self.starts[len(self._lengths) : self.evicted + 1]
+        self._lengths += [stop - start for start, stop in pairwise(bounds)]
 
     def representatives(self, first: int) -> Tensor:
         """Representatives [E, L, G, D] of the evicted events from number `first` on."""

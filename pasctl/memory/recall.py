@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pasctl.memory.attention import joint_attention
+from pasctl.memory.attention import Keys, joint_attention
 from pasctl.memory.codec import round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -42,6 +42,25 @@ class Past:
     first: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Far:
+    """Unrotated keys and values [B, G, M, D] from outside the window.
+
+    Attributes:
+        key: keys.
+        value: values.
+        real: how many keys of each row are no padding.
+        lengths: the same, int64 [B, 1].
+        places: real positions int64 [B, M], where they are wanted.
+    """
+
+    key: Tensor
+    value: Tensor
+    real: tuple[int, ...]
+    lengths: Tensor
+    places: Tensor | None
+
+
 class ForwardPass:
     """Attends one chunk of B rows, layer by layer, and appends its keys and values to the windows."""
 
@@ -71,80 +90,95 @@ class ForwardPass:
         self._step = step
         self.log: list[Recalled] = []
         self.attended = 0
-        self._visible: dict[tuple[int, int | None], Tensor] = {}
+        self._visible: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.memory.attention.Recall`)."""
-        params, window = self.past.params, self.windows[layer]
+        params, window, rotary = self.past.params, self.windows[layer], self.past.rotary
         if params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)
-        keys = torch.cat([window.key, key], dim=2)
-        values = torch.cat([window.value, value], dim=2)
-        where = torch.cat([window.positions, self.positions], dim=1)
         far = self._far(layer, query) if sliding is None else None
+        window.append(key, value, self.positions)
         origin = torch.zeros_like(self.positions[:, :1])
         if params.positions != "true":
             origin = origin + window.start
         if far is not None and params.positions == "compact":
-            origin = origin - far[3]
+            origin = origin - far.lengths
         here = self.positions.clamp_min(window.start) - origin
-        near_query = self.past.rotary.rotate(query, here)
-        near_key = self.past.rotary.rotate(keys, where.clamp_min(window.start) - origin)
-        visible = self._visibility(layer, where, sliding)
-        if far is None:
-            joined = None
-        else:
-            order = torch.arange(far[0].shape[2], device=query.device)[None]
-            real = None if bool((far[3] == order.shape[1]).all()) else order < far[3]
-            if params.positions == "paper":
-                distance = torch.full_like(self.positions, params.n_local - 1)
-                joined = (self.past.rotary.rotate(query, distance), far[0], far[1], real)
-            else:
-                placed = self.past.rotary.rotate(far[0], order if params.positions == "compact" else far[2])
-                joined = (near_query, placed, far[1], real)
-        out, mass = joint_attention(joined, (near_query, near_key, values, visible), scaling)
-        window.append(key, value, mass, self.positions)
+        visible, clear = self._visibility(window, sliding)
+        near = Keys(
+            rotary.rotate(query, here),
+            rotary.rotate(window.key, window.positions.clamp_min(window.start) - origin),
+            window.value,
+            visible,
+            clear,
+        )
+        out, mass = joint_attention(None if far is None else self._place(far, query, near.query), near, scaling)
+        window.receive(mass)
         return out
 
-    def _visibility(self, layer: int, where: Tensor, sliding: int | None) -> Tensor:
-        """Which keys [B, C, N + C] each query may attend: not later ones, no padding, not beyond a sliding window."""
-        name = (self.windows[layer].start, sliding)
+    def _place(self, far: _Far, query: Tensor, turned: Tensor) -> Keys:
+        """Far keys where the chosen kind of position wants them, and the queries [B, H, C, D] that fit to them."""
+        params, rotary = self.past.params, self.past.rotary
+        order = torch.arange(far.key.shape[2], device=query.device)[None]
+        # the shortest row's keys are all real
+        clear = min(far.real)
+        visible = (order[:, clear:] < far.lengths)[:, None]
+        if params.positions == "paper":
+            distance = torch.full_like(self.positions, params.n_local - 1)
+            return Keys(rotary.rotate(query, distance), far.key, far.value, visible, clear)
+        places = order if far.places is None else far.places
+        return Keys(turned, rotary.rotate(far.key, places), far.value, visible, clear)
+
+    def _visibility(self, window: Window, sliding: int | None) -> tuple[Tensor, int]:
+        """Which keys each query may attend: not later ones, no padding, not beyond a sliding window.
+
+        Gives bool [B or 1, C, keys behind the first `clear`], and `clear`: so many of the first keys all may attend.
+        """
+        name = (window.start, sliding)
         if name not in self._visible:
-            query, keys = self.positions[:, :, None], where[:, None, :]
+            keys, query = window.positions[:, None, :], self.positions[:, :, None]
+            padded = bool((keys < 0).any())
+            clear = 0 if padded or sliding is not None else keys.shape[-1] - query.shape[1]
+            keys = keys[:, :, clear:]
             seen = (keys >= 0) & (keys <= query)
-            self._visible[name] = seen if sliding is None else seen & (query - keys < sliding)
+            self._visible[name] = (seen if sliding is None else seen & (query - keys < sliding), clear)
         return self._visible[name]
 
-    def _far(self, layer: int, query: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-        """Keys and values [B, G, M, D] outside the window, their positions [B, M], and how many are real [B, 1]."""
+    def _far(self, layer: int, query: Tensor) -> _Far | None:
+        """First tokens and recalled events of each row, padded to the longest."""
         past = self.past
         if not past.first:
             return None
         if not self._given:
             self._retrieve(layer, query)
         rows = [self._row(layer, events) for events in self.chosen[layer]]
-        lengths = [row[2].shape[0] for row in rows]
-        longest = max(lengths)
-        self.attended += sum(lengths)
-        pad = torch.nn.functional.pad
-        keys, values = (
-            torch.stack([pad(row[part], (0, 0, 0, longest - row[part].shape[1])) for row in rows]) for part in (0, 1)
-        )
-        places = torch.stack([pad(row[2], (0, longest - row[2].shape[0])) for row in rows])
-        return keys, values, places, torch.tensor(lengths, device=keys.device)[:, None]
+        real = tuple(row[0].shape[1] for row in rows)
+        self.attended += sum(real)
+        keys, values = (_stack([row[part] for row in rows], max(real)) for part in (0, 1))
+        places = None
+        if past.params.positions == "true":
+            places = _stack([self._positions(events)[None, :, None] for events in self.chosen[layer]], max(real))
+            places = places[:, 0, :, 0].to(keys.device)
+        return _Far(keys, values, real, torch.tensor(real, device=keys.device)[:, None], places)
 
-    def _row(self, layer: int, events: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values [G, M, D] and positions [M] of the first tokens and some events."""
+    def _row(self, layer: int, events: list[int]) -> tuple[Tensor, Tensor]:
+        """Keys and values [G, M, D] of the first tokens and some events."""
         key, value = (each[0] for each in self.past.first[layer])
+        if not events:
+            return key, value
         spans = [self.past.events.span(event) for event in events]
-        places = [torch.arange(key.shape[1]), *(torch.arange(*span) for span in spans)]
-        if spans:
-            found_key, found_value = self.past.segments.read(layer, spans)
-            key = torch.cat([key, found_key.to(key.device)], dim=1)
-            value = torch.cat([value, found_value.to(value.device)], dim=1)
-        return key, value, torch.cat(places).to(key.device)
+        found_key, found_value = self.past.segments.read(layer, spans)
+        return torch.cat([key, found_key.to(key.device)], dim=1), torch.cat(
+            [value, found_value.to(value.device)], dim=1
+        )
+
+    def _positions(self, events: list[int]) -> Tensor:
+        """Real positions [M] of the first tokens and some events."""
+        spans = [self.past.events.span(event) for event in events]
+        return torch.cat([torch.arange(self.past.params.n_init), *(torch.arange(*span) for span in spans)])
 
     def _retrieve(self, layer: int, query: Tensor) -> None:
         params, past = self.past.params, self.past
@@ -167,3 +201,10 @@ class ForwardPass:
                 self.queues[layer][row] = before[row]
                 continue
             self.log.append(Recalled(self._step, row, layer, tuple(events), tuple(scores)))
+
+
+def _stack(rows: list[Tensor], length: int) -> Tensor:
+    """Rows [G, n, D] as one tensor [B, G, length, D], padded with zeros."""
+    if len(rows) == 1:
+        return rows[0][None]
+    return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in rows])

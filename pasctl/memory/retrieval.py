@@ -21,7 +21,7 @@ def score_events(query: Tensor, representatives: Tensor) -> Tensor:
 
 
 def choose_events(
-    scores: Tensor, lengths: Tensor, *, budget: int, contiguity: float, queue: Sequence[int]
+    scores: Tensor, lengths: Sequence[int], *, budget: int, contiguity: float, queue: Sequence[int]
 ) -> tuple[list[int], list[int], list[int]]:
     """Events to attend within a budget of tokens (EM-LLM, section 3.4).
 
@@ -30,7 +30,7 @@ def choose_events(
 
     Args:
         scores: float32 [E].
-        lengths: tokens of each event, int64 [E].
+        lengths: tokens of each event.
         budget: tokens.
         contiguity: share of the budget for neighbours.
         queue: neighbours from earlier chunks, the newest first.
@@ -38,7 +38,7 @@ def choose_events(
     Returns:
         Events found by similarity, neighbours, and the new queue: those neighbours that were taken.
     """
-    if int(lengths.sum()) <= budget:
+    if sum(lengths) <= budget:
         return list(range(len(lengths))), [], list(queue)
     # no event is empty, so the best `budget` events are more than can be taken
     order = scores.sort(dim=-1, descending=True, stable=True).indices[:budget].tolist()
@@ -53,17 +53,16 @@ def choose_events(
     return [*hits, *extra], neighbours, neighbours
 
 
-def _take(events: Iterable[int], lengths: Tensor, budget: int, taken: set[int]) -> tuple[list[int], int]:
+def _take(events: Iterable[int], lengths: Sequence[int], budget: int, taken: set[int]) -> tuple[list[int], int]:
     """Events in their order up to the first that does not fit; those taken already are passed over."""
     found: list[int] = []
     used = 0
     for event in events:
         if event in taken:
             continue
-        length = int(lengths[event])
-        if used + length > budget:
-            break
+        used += lengths[event]
+        if used > budget:
+            return found, used - lengths[event]
         found.append(event)
         taken.add(event)
-        used += length
     return found, used

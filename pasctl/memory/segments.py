@@ -97,11 +97,12 @@ class Segments:
         Raises:
             IndexError: a span is not within the segments.
         """
-        total = sum(stop - start for start, stop in spans)
         self._check(spans)
-        k, v = (torch.empty(self.kv_heads, total, self.head_dim, dtype=self.dtype) for _ in range(2))
-        self._copy(layer, spans, k, v)
-        return k, v
+        keys, values = self._views(layer, spans)
+        none = torch.empty(self.kv_heads, 0, self.head_dim, dtype=self.dtype)
+        found = torch.cat([none, *keys], dim=1), torch.cat([none, *values], dim=1)
+        self._forget_pages()
+        return found
 
     def read_all_layers(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Keys and values [L, G, stop - start, D].
@@ -113,7 +114,11 @@ class Segments:
         shape = (self.layers, self.kv_heads, stop - start, self.head_dim)
         k, v = (torch.empty(shape, dtype=self.dtype) for _ in range(2))
         for layer in range(self.layers):
-            self._copy(layer, [(start, stop)], k[layer], v[layer])
+            keys, values = self._views(layer, [(start, stop)])
+            if keys:
+                torch.cat(keys, dim=1, out=k[layer])
+                torch.cat(values, dim=1, out=v[layer])
+            self._forget_pages()
         return k, v
 
     def close(self) -> None:
@@ -127,20 +132,20 @@ class Segments:
             if not first <= start <= stop <= self.tokens:
                 raise IndexError(f"tokens {start}-{stop} were asked for, the segments hold {first}-{self.tokens}")
 
-    def _copy(self, layer: int, spans: Sequence[tuple[int, int]], k: Tensor, v: Tensor) -> None:
-        """Fill `k` and `v` [G, sum of lengths, D] with one layer of `spans`."""
-        place = 0
-        for start, stop in spans:
+    def _views(self, layer: int, spans: Sequence[tuple[int, int]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Keys and values [G, n, D] of one layer, piece by piece, in place where no int8 has to be turned back."""
+        keys, values = [], []
+        for start, stop in _joined(spans):
             while start < stop:
                 segment = self._segments[bisect_right(self._starts, start) - 1]
                 end = min(stop, segment.stop)
                 rows = slice(start - segment.start, end - segment.start)
-                k[:, place : place + end - start] = self._part(segment, "k", layer, rows)
-                v[:, place : place + end - start] = self._part(segment, "v", layer, rows)
-                place += end - start
+                keys.append(self._part(segment, "k", layer, rows))
+                values.append(self._part(segment, "v", layer, rows))
                 start = end
                 if segment.mapped is not None:
-                    self._forget_pages(segment, layer, rows)
+                    self._touch(segment, layer, rows)
+        return keys, values
 
     def _part(self, segment: _Segment, name: str, layer: int, rows: slice) -> Tensor:
         part = segment.tensors[name][layer, :, rows]
@@ -153,14 +158,20 @@ class Segments:
         self._segments.append(segment)
         self._starts.append(segment.start)
 
-    def _forget_pages(self, segment: _Segment, layer: int, rows: slice) -> None:
-        """Count the blocks in which `rows` of one layer lie, and give all blocks back when they are too many."""
+    def _touch(self, segment: _Segment, layer: int, rows: slice) -> None:
+        """Count the blocks in which `rows` of one layer lie."""
         if not segment.touched:
             self._touched.append(segment)
         for tensor in segment.tensors.values():
-            for head in tensor[layer, :, rows]:
-                first = head.data_ptr()
-                segment.touched.update(range(first // _BLOCK, (first + head.nbytes - 1) // _BLOCK + 1))
+            size = tensor.element_size()
+            base = tensor.data_ptr() + layer * tensor.stride(0) * size
+            begin, length = rows.start * tensor.stride(2) * size, (rows.stop - rows.start) * tensor.stride(2) * size
+            for head in range(self.kv_heads):
+                first = base + head * tensor.stride(1) * size + begin
+                segment.touched.update(range(first // _BLOCK, (first + length - 1) // _BLOCK + 1))
+
+    def _forget_pages(self) -> None:
+        """Give all pages of the mapped files back when too many blocks were touched."""
         if sum(len(each.touched) for each in self._touched) * _BLOCK <= self._resident_bytes:
             return
         for each in self._touched:
@@ -210,3 +221,14 @@ class Segments:
                 f"{name} at {first}-{last} does not fit its shape or the file's {len(mapped) - origin} bytes"
             )
         return torch.frombuffer(mapped, dtype=dtype, count=count, offset=origin + first).view(shape)
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in their order, with those that follow each other without a gap made one."""
+    found: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if found and found[-1][1] == start:
+            found[-1] = (found[-1][0], stop)
+        else:
+            found.append((start, stop))
+    return found

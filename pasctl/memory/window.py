@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 
-@dataclass
 class Window:
-    """Unrotated keys and values of the last tokens.
+    """Unrotated keys and values of the last tokens, in buffers with room behind them so that appending copies little.
 
     Attributes:
         start: position of the first token.
-        key: [B, G, N, D].
-        value: [B, G, N, D].
-        mass: attention received while local, float32 [B, G, N].
-        positions: int64 [B, N]; -1 is padding, which nothing attends.
     """
 
-    start: int
-    key: Tensor
-    value: Tensor
-    mass: Tensor
-    positions: Tensor
+    def __init__(self, start: int, key: Tensor, value: Tensor, mass: Tensor, positions: Tensor) -> None:
+        """Begin with some tokens; what is appended later does not change the tensors given.
+
+        Args:
+            start: position of the first token.
+            key: [B, G, N, D].
+            value: [B, G, N, D].
+            mass: attention received while local, float32 [B, G, N].
+            positions: int64 [B, N]; -1 is padding, which nothing attends.
+        """
+        self.start = start
+        self._first, self._stop = 0, key.shape[2]
+        self._key, self._value, self._mass, self._positions = key, value, mass, positions
 
     @classmethod
     def empty(cls, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str) -> Window:
@@ -32,6 +33,26 @@ class Window:
         none = torch.empty(1, kv_heads, 0, head_dim, dtype=dtype, device=device)
         mass = torch.empty(1, kv_heads, 0, device=device)
         return cls(0, none, none, mass, torch.empty(1, 0, dtype=torch.int64, device=device))
+
+    @property
+    def key(self) -> Tensor:
+        """Keys [B, G, N, D]."""
+        return self._key[:, :, self._first : self._stop]
+
+    @property
+    def value(self) -> Tensor:
+        """Values [B, G, N, D]."""
+        return self._value[:, :, self._first : self._stop]
+
+    @property
+    def mass(self) -> Tensor:
+        """Attention that each key received while local, float32 [B, G, N]."""
+        return self._mass[:, :, self._first : self._stop]
+
+    @property
+    def positions(self) -> Tensor:
+        """Positions int64 [B, N]; -1 is padding."""
+        return self._positions[:, self._first : self._stop]
 
     def fork(self, rows: int) -> Window:
         """A window for several questions, each with the same past; appending to it leaves this one as it is."""
@@ -43,20 +64,36 @@ class Window:
             self.positions.expand(rows, -1),
         )
 
-    def append(self, key: Tensor, value: Tensor, mass: Tensor, positions: Tensor) -> None:
-        """Add a chunk's keys and values; `mass` [B, G, N + C] is what all of them received from the chunk."""
-        grown = torch.nn.functional.pad(self.mass, (0, key.shape[2]))
-        self.key = torch.cat([self.key, key], dim=2)
-        self.value = torch.cat([self.value, value], dim=2)
-        self.mass = grown + mass
-        self.positions = torch.cat([self.positions, positions], dim=1)
+    def append(self, key: Tensor, value: Tensor, positions: Tensor) -> None:
+        """Add a chunk's keys and values [B, G, C, D] at positions [B, C]; they have received no attention yet."""
+        count = key.shape[2]
+        if self._stop + count > self._key.shape[2]:
+            self._grow(count)
+        place = slice(self._stop, self._stop + count)
+        self._key[:, :, place], self._value[:, :, place] = key, value
+        self._mass[:, :, place] = 0.0
+        self._positions[:, place] = positions
+        self._stop += count
+
+    def receive(self, mass: Tensor) -> None:
+        """Count attention [B, G, N] that the keys received from a chunk."""
+        self.mass.add_(mass)
 
     def drop_before(self, start: int) -> None:
-        """Forget the tokens before position `start`."""
+        """Forget the tokens before position `start`; their room is used again when the window grows."""
         gone = start - self.start
-        if gone <= 0:
-            return
-        # copies, or the view would keep all of the past in memory
-        self.key, self.value = self.key[:, :, gone:].clone(), self.value[:, :, gone:].clone()
-        self.mass, self.positions = self.mass[:, :, gone:].clone(), self.positions[:, gone:].clone()
-        self.start = start
+        if gone > 0:
+            self._first += gone
+            self.start = start
+
+    def _grow(self, more: int) -> None:
+        """Move to buffers of twice the length that is needed now."""
+        size = self._stop - self._first
+        for name, dimension in (("_key", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
+            held = getattr(self, name).narrow(dimension, self._first, size)
+            shape = list(held.shape)
+            shape[dimension] = 2 * (size + more)
+            grown = held.new_empty(shape)
+            grown.narrow(dimension, 0, size).copy_(held)
+            setattr(self, name, grown)
+        self._first, self._stop = 0, size
