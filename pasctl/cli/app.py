@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import data, doctor, memory, pas, store
+from pasctl.cli import data, doctor, memory, memory_eval, pas, store
 from pasctl.cli.config import read_config
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
@@ -76,6 +76,7 @@ app.command("eval")(pas.evaluate)
 app.command("run")(pas.run)
 app.command("memory-run")(memory.memory_run)
 app.command("memory-ask")(memory.memory_ask)
+app.command("memory-eval")(memory_eval.memory_eval)
 app.command("doctor")(doctor.doctor)
 app.add_typer(store.app, name="store")
 app.add_typer(data.app, name="data")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pasctl.cli import memory_options as m
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, align, print_json, print_outcome
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pasctl.stages.memory import Text
 
 Ref = Annotated[str, typer.Argument(help="memory/model/label[@vN], a tag, a key, or latest.", metavar="REF")]
-MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="At most this many tokens an answer.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")]
 TopP = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens that hold this much together.")]
 RetrieveEvery = Annotated[
@@ -29,24 +29,21 @@ def memory_run(
     model: o.Model,
     ask: Annotated[list[str] | None, typer.Option("--ask", help="Ask this when the text is read; may repeat.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Name of the memory; default: the file's.")] = None,
-    n_init: Annotated[int, typer.Option("--n-init", help="First tokens, always attended.")] = 128,
-    n_local: Annotated[int, typer.Option("--n-local", help="Last tokens, always attended.")] = 4096,
-    n_mem: Annotated[int, typer.Option("--n-mem", help="Tokens recalled, a layer and chunk.")] = 2048,
-    chunk: Annotated[int, typer.Option("--chunk", help="Tokens of one forward pass.")] = 512,
-    min_block: Annotated[int, typer.Option("--min-block", help="Fewest tokens of an event.")] = 8,
-    max_block: Annotated[int, typer.Option("--max-block", help="Most tokens of an event.")] = 128,
-    repr_topk: Annotated[int, typer.Option("--repr-topk", help="Keys averaged to represent an event.")] = 4,
-    gamma: Annotated[float, typer.Option("--gamma", help="Surprise threshold: mean + gamma * std.")] = 1.0,
-    refine: Annotated[str, typer.Option("--refine", help="none, modularity or conductance.")] = "none",
-    contiguity: Annotated[float, typer.Option("--contiguity", help="Share of n-mem for events' neighbours.")] = 0.3,
-    memory_positions: Annotated[
-        str, typer.Option("--positions", help="Of recalled keys: paper, compact or true.")
-    ] = "paper",
-    kv_dtype: Annotated[str, typer.Option("--kv-dtype", help="Keep keys and values as: model, or int8.")] = "model",
-    segmenter: Annotated[
-        str, typer.Option("--segmenter", help="Events by surprise; or fixed, sentence, random to compare.")
-    ] = "surprise",
-    max_new_tokens: MaxNewTokens = 64,
+    n_init: m.NInit = None,
+    n_local: m.NLocal = None,
+    n_mem: m.NMem = None,
+    chunk: m.Chunk = None,
+    min_block: m.MinBlock = 8,
+    max_block: m.MaxBlock = None,
+    repr_topk: m.ReprTopk = 4,
+    gamma: m.Gamma = 1.0,
+    refine: m.Refine = "none",
+    refine_layers: m.RefineLayers = None,
+    contiguity: m.Contiguity = 0.3,
+    memory_positions: m.Positions = "paper",
+    kv_dtype: m.KvDtype = "model",
+    segmenter: m.Segmenter = "surprise",
+    max_new_tokens: m.MaxNewTokens = 64,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
     retrieve_every: RetrieveEvery = 1,
@@ -61,12 +58,15 @@ def memory_run(
     json: o.Json = False,
 ) -> None:
     """Read long texts into an episodic memory, and ask about them."""
-    from pasctl.memory.params import MemoryParams
     from pasctl.stages.memory import memory_run as stage
     from pasctl.stages.memory import open_memory
     from pasctl.stages.model import ModelHandle
 
-    params = MemoryParams(
+    how = _decoding(max_new_tokens, temperature, top_p, seed, retrieve_every)
+    loaded = [_text(text) for text in texts]
+    handle = ModelHandle(model, o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code))
+    params = m.memory_params(
+        handle,
         n_init=n_init,
         n_local=n_local,
         n_mem=n_mem,
@@ -76,15 +76,13 @@ def memory_run(
         repr_topk=repr_topk,
         gamma=gamma,
         refine=refine,
+        refine_layers=refine_layers,
         contiguity=contiguity,
         positions=memory_positions,
         kv_dtype=kv_dtype,
         segmenter=segmenter,
         seed=seed,
     )
-    how = _decoding(max_new_tokens, temperature, top_p, seed, retrieve_every)
-    loaded = [_text(text) for text in texts]
-    handle = ModelHandle(model, o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code))
     outcome = stage(handle, loaded, params=params, label=label, store=store, reporter=Terminal(), dry_run=dry_run)
     print_outcome(outcome, as_json=json)
     if outcome.artifact is None:
@@ -102,7 +100,7 @@ def memory_ask(
         str | None,
         typer.Option("--model", "-m", help="Where the model is now; default: where it was.", metavar="MODEL"),
     ] = None,
-    max_new_tokens: MaxNewTokens = 64,
+    max_new_tokens: m.MaxNewTokens = 64,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
     retrieve_every: RetrieveEvery = 1,

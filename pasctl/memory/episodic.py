@@ -15,6 +15,7 @@ from pasctl.errors import InputError
 from pasctl.memory.asking import Asking, Decoding, decode
 from pasctl.memory.checkpoint import checkpoint, restore
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.prompt import Prompt, end_tokens
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import Recalled
 from pasctl.models.load import LoadedModel
@@ -42,11 +43,10 @@ class Answer:
 class EpisodicMemory:
     """EM-LLM's memory for one text: `read` it, `ask` about it, keep it.
 
-    The text stands in the user's turn of the model's chat template, a question behind it in the same turn.
-
     Attributes:
         model: the model that reads and answers.
         params: how events are cut and recalled.
+        prompt: turns texts and questions into token ids.
         reader: the text so far: token ids, surprise, events, keys and values.
         intervention: steers reading and answering, if given.
     """
@@ -83,12 +83,7 @@ class EpisodicMemory:
         self._writer = writer
         self._written = 0
         self._evicted = 0
-        self._before, self._behind = self.model.chat.around()
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a piece of text, without special tokens around it."""
-        ids = self.model.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return [int(token) for token in ids]
+        self.prompt = Prompt(self.model.chat)
 
     def read(self, text: str, *, on_chunk: Callable[[int], None] | None = None) -> None:
         """Read more text.
@@ -97,11 +92,7 @@ class EpisodicMemory:
             text: it goes behind what was read before.
             on_chunk: called with the number of tokens read, after each chunk.
         """
-        self.read_ids(self.encode(text) if self.reader.ids else self.text_ids(text), on_chunk=on_chunk)
-
-    def text_ids(self, text: str) -> list[int]:
-        """Token ids of a text from its beginning, with what the chat template puts before a user's words."""
-        return [*self._before, *self.encode(text)]
+        self.read_ids(self.prompt.encode(text) if self.reader.ids else self.prompt.text(text), on_chunk=on_chunk)
 
     def read_ids(self, ids: Sequence[int], *, on_chunk: Callable[[int], None] | None = None) -> None:
         """Read token ids as they are; nothing is put before them."""
@@ -135,10 +126,6 @@ class EpisodicMemory:
         restore(self.reader, files)
         self._written, self._evicted = len(files), self.reader.past.events.evicted
 
-    def question_ids(self, question: str) -> list[int]:
-        """Token ids of a question behind the text, up to where the answer begins."""
-        return self.encode(f"\n\n{question}{self._behind}")
-
     def ask(self, question: str, **how: Any) -> str:
         """Answer a question; `how` are the fields of `Decoding`."""
         return self.ask_all([question], Decoding(**how))[0].text
@@ -148,7 +135,9 @@ class EpisodicMemory:
         asking = Asking(self.reader, len(questions))
         tokens: list[list[int]] = [[] for _ in questions]
         with self._steered():
-            for step in decode(asking, [self.question_ids(q) for q in questions], self.end_tokens(), how or Decoding()):
+            for step in decode(
+                asking, [self.prompt.question(q) for q in questions], end_tokens(self.model), how or Decoding()
+            ):
                 for row, token in enumerate(step):
                     if token is not None:
                         tokens[row].append(token)
@@ -164,7 +153,7 @@ class EpisodicMemory:
         shown = ""
         with self._steered():
             for (token,) in decode(
-                Asking(self.reader, 1), [self.question_ids(question)], self.end_tokens(), how or Decoding()
+                Asking(self.reader, 1), [self.prompt.question(question)], end_tokens(self.model), how or Decoding()
             ):
                 if token is None:
                     continue
@@ -173,12 +162,6 @@ class EpisodicMemory:
                 if not text.endswith("\ufffd"):  # half of a character: the next token completes it
                     yield text[len(shown) :]
                     shown = text
-
-    def end_tokens(self) -> set[int]:
-        """Tokens that end an answer: the model's and the tokenizer's."""
-        ends = getattr(self.model.model.generation_config, "eos_token_id", None)
-        listed = ends if isinstance(ends, list) else [ends]
-        return {int(token) for token in [*listed, self.model.tokenizer.eos_token_id] if token is not None}
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] behind questions given as token ids."""

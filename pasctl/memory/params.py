@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pasctl.errors import InputError
 
@@ -10,6 +11,8 @@ POSITIONS = ("paper", "compact", "true")
 SEGMENTERS = ("surprise", "fixed", "sentence", "random")
 REFINEMENTS = ("none", "modularity", "conductance")
 KV_DTYPES = ("model", "int8")
+_SCALED = ("n_init", "n_local", "n_mem", "chunk", "max_block")
+_LEAST_BLOCK = 32  # of max_block when it is scaled
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,14 @@ class MemoryParams:
     Attributes:
         n_init: first tokens of the text, always attended.
         n_local: tokens before a chunk that are attended for certain; an event stays local until it leaves them whole.
-        n_mem: at most this many tokens of recalled events, per layer and chunk.
+        n_mem: at most this many tokens of recalled events, per layer and chunk; 0 recalls nothing.
         chunk: tokens of one forward pass.
         min_block: fewest tokens of an event.
         max_block: most tokens of an event.
         repr_topk: keys that a representative is the mean of.
         gamma: a token begins an event when its surprise is above mean + gamma * std.
         refine: how boundaries are moved after they were found.
+        refine_layers: layers whose keys that looks at; None is all that take memory.
         contiguity: share of n_mem that goes to the neighbours of the events found.
         positions: `paper`, all recalled keys at distance n_local - 1; `compact`, packed in order before the
             window; `true`, where they stood.
@@ -44,14 +48,31 @@ class MemoryParams:
     repr_topk: int = 4
     gamma: float = 1.0
     refine: str = "none"
+    refine_layers: tuple[int, ...] | None = None
     contiguity: float = 0.3
     positions: str = "paper"
     kv_dtype: str = "model"
     segmenter: str = "surprise"
     seed: int = 0
 
+    @classmethod
+    def for_context(cls, context: int | None, **given: Any) -> MemoryParams:
+        """EM-LLM's defaults, halved until what one pass attends fits in a model's context; what is given stays.
+
+        Args:
+            context: tokens that the model's positions were made for; None if it does not say.
+            **given: parameters by name; None leaves one to its default.
+        """
+        sizes: dict[str, int] = {name: getattr(cls, name) for name in _SCALED}
+        named = {name: value for name, value in given.items() if value is not None}
+        while context and sum(sizes.values()) - sizes["max_block"] > context and sizes["max_block"] > _LEAST_BLOCK:
+            sizes = {name: size // 2 for name, size in sizes.items()}
+        return cls(**{**sizes, **named})
+
     def __post_init__(self) -> None:
-        for name in ("n_local", "n_mem", "chunk", "min_block", "repr_topk"):
+        if self.refine_layers is not None:  # a list, when it comes from a file
+            object.__setattr__(self, "refine_layers", tuple(self.refine_layers))
+        for name in ("n_local", "chunk", "min_block", "repr_topk"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
         for name, allowed in (
@@ -66,10 +87,10 @@ class MemoryParams:
             raise InputError(f"n_init is {self.n_init}, expected 0 or more")
         if self.max_block < 2 * self.min_block:
             raise InputError(f"max_block is {self.max_block}, expected at least twice min_block {self.min_block}")
-        if self.n_mem < self.max_block:
+        if self.n_mem and self.n_mem < self.max_block:
             raise InputError(
                 f"n_mem is {self.n_mem}, fewer tokens than one event may have (max_block {self.max_block})",
-                hint="raise n_mem or lower max_block",
+                hint="raise n_mem or lower max_block; 0 recalls nothing",
             )
         least = self.chunk + 2 * self.max_block
         if self.n_local < max(least, self.n_init):

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pasctl.errors import InputError
 from pasctl.memory.attention import memory_attention, run_backbone
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -65,6 +66,20 @@ class Reader:
         self.flushed = 0
         self.segment_tokens = min(SEGMENT_TOKENS, params.n_local - params.chunk)
         self.sliding = sliding_windows(model)
+        self.refine_layers = self._refine_layers()
+
+    def _refine_layers(self) -> list[int]:
+        """Layers whose keys refinement looks at.
+
+        Raises:
+            InputError: one that the model has not, or that has a sliding window of its own.
+        """
+        able = [layer for layer, sliding in enumerate(self.sliding) if sliding is None]
+        wanted = self.params.refine_layers
+        for layer in wanted or ():
+            if layer not in able:
+                raise InputError(f"refine_layers has {layer}, which is no layer with memory of this model's")
+        return able if wanted is None else list(wanted)
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
@@ -174,8 +189,7 @@ class Reader:
         keys = torch.stack(
             [
                 w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1)
-                for w, sliding in zip(self.windows, self.sliding, strict=True)
-                if sliding is None
+                for w in (self.windows[layer] for layer in self.refine_layers)
             ]
         )
         [moved] = refine(keys, [boundary - before], method=self.params.refine, min_block=self.params.min_block)

@@ -1,4 +1,4 @@
-"""The architecture that a .gguf file declares, read from its first bytes.
+"""The architecture and context that a .gguf file declares, read from its first bytes.
 
 Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 tensors, u64 pairs; then each pair as key
 (u64 length, UTF-8), u32 value type, value. An array is u32 element type, u64 length, elements.
@@ -7,20 +7,34 @@ Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 te
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pasctl.errors import InputError, MissingError
 
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_STRING, _ARRAY = 8, 9
+_UINT32, _STRING, _ARRAY = 4, 8, 9
 _MAX_NAME = 1 << 16
 # Families whose name in GGUF is not transformers' model_type. Mistral is stored as "llama": module for module it is.
 _MODEL_TYPES = {"qwen3moe": "qwen3_moe", "qwen2moe": "qwen2_moe"}
 
 
-def gguf_family(path: Path) -> str | None:
-    """The model_type (as in transformers) for the file's `general.architecture`; None if the file does not say.
+@dataclass(frozen=True)
+class GgufHeader:
+    """What a file says about its model; None where it does not.
+
+    Attributes:
+        family: the model_type (as in transformers) for `general.architecture`.
+        context: `<architecture>.context_length` in tokens.
+    """
+
+    family: str | None = None
+    context: int | None = None
+
+
+def read_gguf_header(path: Path) -> GgufHeader:
+    """The facts that a file's header begins with.
 
     Raises:
         InputError: not a GGUF file of version 2 or 3, or cut short.
@@ -28,28 +42,33 @@ def gguf_family(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as stream:
-            architecture = _architecture(stream, path)
+            return _facts(stream, path)
     except OSError as error:
         raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
     except (struct.error, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a whole GGUF file: its header breaks off or makes no sense") from error
-    return None if architecture is None else _MODEL_TYPES.get(architecture, architecture)
 
 
-def _architecture(stream: BinaryIO, path: Path) -> str | None:
+def _facts(stream: BinaryIO, path: Path) -> GgufHeader:
     magic = stream.read(4)
     if magic != b"GGUF":
         raise InputError(f"{path} is not a GGUF file: it starts with {magic!r}, expected b'GGUF'")
     version, _, pairs = struct.unpack("<IQQ", _exactly(stream, 20))
     if version not in (2, 3):
         raise InputError(f"{path} is GGUF version {version}, expected 2 or 3 (little-endian)")
+    family = context = None
     for _ in range(pairs):
         key = _string(stream)
         kind = _u32(stream)
         if key == "general.architecture" and kind == _STRING:
-            return _string(stream)
-        _skip(stream, kind)
-    return None
+            family = _string(stream)
+        elif key.endswith(".context_length") and kind == _UINT32:
+            context = _u32(stream)
+        else:
+            _skip(stream, kind)
+        if family is not None and context is not None:
+            break
+    return GgufHeader(None if family is None else _MODEL_TYPES.get(family, family), context)
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:

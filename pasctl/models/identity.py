@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pasctl.errors import InputError, MissingError
 from pasctl.models.adapters import adapter_for
 from pasctl.models.digests import file_sha256, files_sha256
-from pasctl.models.gguf_header import gguf_family
+from pasctl.models.gguf_header import read_gguf_header
 from pasctl.models.hub import resolve_commit
 from pasctl.models.layout import PICKLES, TOKENIZER_FILES, WEIGHT_FILES, first_gap, matching
 
@@ -31,6 +31,7 @@ class ModelSource:
         slug: short name for artifact names, [a-z0-9._-].
         identity: JSON-able; goes into store keys. Equal for equal contents wherever they are kept.
         family: transformers' model_type if it is cheaply known.
+        context: tokens that the model's positions were made for, if that is cheaply known.
     """
 
     spec: str
@@ -41,6 +42,7 @@ class ModelSource:
     slug: str
     identity: dict[str, Any] = field(hash=False)
     family: str | None
+    context: int | None = None
 
 
 def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
@@ -95,15 +97,23 @@ def _folder_source(spec: str, folder: Path) -> ModelSource:
             f"{spec} is no complete model folder: {gap} is missing",
             hint="a model folder holds config.json, *.safetensors and the tokenizer's files (tokenizer.json)",
         )
-    config = folder / "config.json"
     identity = {
         "kind": "folder",
-        "config": file_sha256(config),
+        "config": file_sha256(folder / "config.json"),
         "weights": files_sha256(folder, matching(folder, WEIGHT_FILES)),
         "tokenizer": files_sha256(folder, matching(folder, TOKENIZER_FILES)),
     }
+    family = _config(folder).get("model_type")
     return ModelSource(
-        spec, "folder", folder, None, None, _slug(folder.resolve().name), identity, _config_family(config)
+        spec,
+        "folder",
+        folder,
+        None,
+        None,
+        _slug(folder.resolve().name),
+        identity,
+        family if isinstance(family, str) else None,
+        read_context(folder),
     )
 
 
@@ -112,18 +122,25 @@ def _gguf_source(spec: str, file: Path) -> ModelSource:
         raise InputError(
             f"{spec} is a file but no .gguf", hint="give a model folder, a .gguf file or a hub id org/name"
         )
-    family = gguf_family(file)
+    header = read_gguf_header(file)
     identity = {"kind": "gguf", "file": file_sha256(file)}
-    return ModelSource(spec, "gguf", file, None, None, _slug(file.stem), identity, family)
+    return ModelSource(spec, "gguf", file, None, None, _slug(file.stem), identity, header.family, header.context)
 
 
-def _config_family(config: Path) -> str | None:
+def read_context(folder: Path) -> int | None:
+    """Tokens that a model's positions were made for, as the config.json in its folder says; None if it does not."""
+    config = _config(folder)
+    found = config.get("max_position_embeddings") or (config.get("text_config") or {}).get("max_position_embeddings")
+    return found if isinstance(found, int) else None
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
     try:
-        content = json.loads(config.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{config} is not JSON: {error}") from error
-    family = content.get("model_type") if isinstance(content, dict) else None
-    return family if isinstance(family, str) else None
+        raise InputError(f"{path} is not JSON: {error}") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _looks_like_path(spec: str) -> bool:

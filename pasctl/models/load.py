@@ -212,12 +212,6 @@ def load_geometry(source: ModelSource | str, *, trust_remote_code: bool = False)
         return read_geometry(model, adapter_for(str(model.config.model_type)))
 
 
-def width_of(source: ModelSource | str) -> int:
-    """Numbers that the head outputs of one position hold, L * H * D, known without the weights."""
-    geometry = load_geometry(source)
-    return geometry.layers * geometry.width
-
-
 def _local_path(source: ModelSource, *, weights: bool) -> Path:
     if source.repo and source.sha:
         return fetch_snapshot(source.repo, source.sha, weights=weights)

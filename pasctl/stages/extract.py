@@ -229,12 +229,12 @@ def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, 
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
     sheet = Sheet.render(handle.chat(), inventory, params)
     plans = [plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens) for shard in sheet.shards.values()]
-    sequences = len(sheet.prompts) * len(sheet.columns)
+    sequences, geometry = len(sheet.prompts) * len(sheet.columns), handle.geometry()
     return {
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": sequences * handle.head_output_width() * (4 if handle.dtype == "float32" else 2),
+        "bytes": sequences * geometry.layers * geometry.width * (4 if handle.dtype == "float32" else 2),
     }
 
 

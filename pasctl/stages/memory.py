@@ -187,7 +187,7 @@ def _compute(work: Work, *, handle: ModelHandle, texts: Sequence[Text], params: 
         return work.path(name)
 
     memory = EpisodicMemory(handle.load(work.reporter), params=params, writer=write)
-    ids = memory.text_ids("\n\n".join(text.content for text in texts))
+    ids = memory.prompt.text("\n\n".join(text.content for text in texts))
     done: list[Path] = []
     while work.has(_segment_name(len(done))):
         done.append(work.path(_segment_name(len(done))))
@@ -209,12 +209,10 @@ def _compute(work: Work, *, handle: ModelHandle, texts: Sequence[Text], params: 
 
 def _estimate(handle: ModelHandle, texts: Sequence[Text]) -> dict[str, Any]:
     """Tokens, from the tokenizer, and bytes of keys and values on disk at most; no weights are loaded."""
-    from pasctl.models.load import load_geometry
+    from pasctl.memory.prompt import Prompt
 
-    chat = handle.chat()
-    joined = "\n\n".join(text.content for text in texts)
-    tokens = len(chat.around()[0]) + len(chat.tokenizer(joined, add_special_tokens=False, verbose=False)["input_ids"])
-    geometry = handle.load().geometry if handle.is_loaded else load_geometry(handle.source)
+    tokens = len(Prompt(handle.chat()).text("\n\n".join(text.content for text in texts)))
+    geometry = handle.geometry()
     each = geometry.layers * geometry.kv_heads * geometry.head_dim * 2
     return {"tokens": tokens, "bytes": tokens * each * (4 if handle.dtype == "float32" else 2)}
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
 from pasctl.models.device import resolve_device, resolve_dtype
-from pasctl.models.identity import ModelSource, resolve_model
+from pasctl.models.hub import fetch_snapshot
+from pasctl.models.identity import ModelSource, read_context, resolve_model
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
+    from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel
     from pasctl.stages.runner import Artifact
 
@@ -117,13 +119,22 @@ class ModelHandle:
 
         return load_chat(self.source, trust_remote_code=self.options.trust_remote_code)
 
-    def head_output_width(self) -> int:
-        """L * H * D, the numbers in one answer's head outputs; the weights stay where they are."""
+    def geometry(self) -> Geometry:
+        """Layers, heads and widths; the weights stay where they are."""
         if self._loaded is not None:
-            return self._loaded.geometry.layers * self._loaded.geometry.width
-        from pasctl.models.load import width_of
+            return self._loaded.geometry
+        from pasctl.models.load import load_geometry
 
-        return width_of(self.source)
+        return load_geometry(self.source, trust_remote_code=self.options.trust_remote_code)
+
+    def context(self) -> int | None:
+        """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""
+        if self._loaded is not None:
+            found = getattr(self._loaded.model.config, "max_position_embeddings", None)
+            return found if isinstance(found, int) else None
+        if self.source.repo and self.source.sha:
+            return read_context(fetch_snapshot(self.source.repo, self.source.sha, weights=False))
+        return self.source.context
 
     def require(self, identity: dict[str, Any], name: str) -> None:
         """Refuse to use an artifact of another model.

@@ -75,6 +75,10 @@ class Work:
         """Tensors of an unfinished file."""
         return dict(self._staging.read_tensors(name))
 
+    def read_json(self, name: str) -> Any:
+        """Content of an unfinished JSON file."""
+        return self._staging.read_json(name)
+
     def path(self, name: str) -> Path:
         """Where an unfinished file is, for those who map it into memory."""
         return self._staging.path(name)

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from pasctl.errors import InputError, MissingError
-from pasctl.models.gguf_header import gguf_family
+from pasctl.models.gguf_header import GgufHeader, read_gguf_header
 
 
 def _text(word: str) -> bytes:
@@ -42,13 +42,21 @@ def test_the_architecture_is_found_wherever_it_stands(tmp_path, version, archite
     for position in range(len(OTHERS) + 1):
         file = tmp_path / f"{position}.gguf"
         file.write_bytes(_header(*OTHERS[:position], wanted, *OTHERS[position:], version=version))
-        assert gguf_family(file) == family
+        assert read_gguf_header(file).family == family
+
+
+def test_the_context_is_found_before_and_behind_the_architecture(tmp_path):
+    family, context = _pair("general.architecture", 8, _text("qwen3")), _pair("qwen3.context_length", 4, b"\0\x20\0\0")
+    for number, pairs in enumerate([(family, *OTHERS, context), (context, *OTHERS, family)]):
+        file = tmp_path / f"{number}.gguf"
+        file.write_bytes(_header(*pairs))
+        assert read_gguf_header(file) == GgufHeader("qwen3", 8192)
 
 
 def test_none_if_the_file_does_not_say(tmp_path):
     file = tmp_path / "m.gguf"
     file.write_bytes(_header(*OTHERS))
-    assert gguf_family(file) is None
+    assert read_gguf_header(file) == GgufHeader()
 
 
 def test_a_file_cut_anywhere_is_an_error_and_never_a_crash(tmp_path):
@@ -57,7 +65,7 @@ def test_a_file_cut_anywhere_is_an_error_and_never_a_crash(tmp_path):
     for length in range(len(whole)):
         file.write_bytes(whole[:length])
         with pytest.raises(InputError):
-            gguf_family(file)
+            read_gguf_header(file)
 
 
 @pytest.mark.parametrize("content", [_header(magic=b"GGML"), _header(version=1), _header(version=0x03000000)])
@@ -65,9 +73,9 @@ def test_other_formats_are_refused(tmp_path, content):
     file = tmp_path / "m.gguf"
     file.write_bytes(content)
     with pytest.raises(InputError):
-        gguf_family(file)
+        read_gguf_header(file)
 
 
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(MissingError):
-        gguf_family(tmp_path / "none.gguf")
+        read_gguf_header(tmp_path / "none.gguf")

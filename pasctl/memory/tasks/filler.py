@@ -187,6 +187,7 @@ def weave(
     filler: Iterator[str],
     count: CountTokens,
     separator: str = " ",
+    opening: str = "",
 ) -> str:
     """As much filler as fits in `length` tokens with the facts, each at the sentence boundary next to its depth.
 
@@ -199,6 +200,7 @@ def weave(
         filler: An endless stream of sentences.
         count: Tokens of a text.
         separator: What stands between two sentences.
+        opening: What the text begins with, a paragraph of its own.
 
     Raises:
         InputError: The facts alone are longer than `length`.
@@ -210,7 +212,8 @@ def weave(
         return count(separator + sentence) - overhead
 
     facts = sorted(facts, key=lambda fact: fact[0])
-    alone = count(separator.join(sentence for _, sentence in facts))
+    opening = f"{opening}\n\n" if opening else ""
+    alone = count(opening + separator.join(sentence for _, sentence in facts))
     if alone > length:
         raise InputError(f"a text of {length} tokens cannot hold its facts, which take {alone}", hint="ask for more")
     sentences: list[str] = []
@@ -223,7 +226,7 @@ def weave(
 
     def text(n: int) -> str:
         extend(n)
-        return separator.join(_insert(sentences[:n], ends[: n + 1], facts))
+        return opening + separator.join(_insert(sentences[:n], ends[: n + 1], facts))
 
     while ends[-1] + alone <= length:
         extend(len(sentences) + 1)

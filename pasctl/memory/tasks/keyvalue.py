@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pasctl.memory.tasks.filler import weave
 from pasctl.memory.tasks.trial import CountTokens, Trial, random_stream
 
+OPENING = "Each line below tells a key and its value. Remember them: you will be asked for the value of a key."
 SYLLABLES = 3  # 85 ** 3 words: enough for texts of two million tokens
 
 
@@ -31,6 +32,6 @@ def make(length: int, depth: float, seed: int, count: CountTokens) -> Trial:
     lines = (f"{key}: {value}" for key, value in zip(words, words, strict=False))
     line = next(lines)
     key, _, value = line.partition(": ")
-    text = weave(length, [(depth, line)], lines, count, separator="\n")
+    text = weave(length, [(depth, line)], lines, count, separator="\n", opening=OPENING)
     question = f"What is the value of the key {key}?"
     return Trial("keyvalue", length, depth, seed, text, question, (value,), (line,))

@@ -9,6 +9,10 @@ from __future__ import annotations
 from pasctl.memory.tasks.filler import around, varied, weave
 from pasctl.memory.tasks.trial import CountTokens, Trial, random_stream
 
+OPENING = (
+    "Code words of several people are hidden in the long text below. Find and remember them: "
+    "you will be asked for them."
+)
 PEOPLE = 4
 SPREAD = 0.05
 ORDINALS = ("first", "second")
@@ -84,6 +88,6 @@ def make(length: int, depth: float, seed: int, count: CountTokens) -> Trial:
     ]
     n = len(ORDINALS)
     depths = around(depth, n, SPREAD) + [rng.random() for _ in statements[n:]]
-    text = weave(length, list(zip(depths, statements, strict=True)), varied(rng), count)
+    text = weave(length, list(zip(depths, statements, strict=True)), varied(rng), count, opening=OPENING)
     question = f"What are the first and the second code word of the {holders[0]}?"
     return Trial("needle", length, depth, seed, text, question, tuple(words[:n]), tuple(statements[:n]))

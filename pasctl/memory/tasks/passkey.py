@@ -7,6 +7,7 @@ from typing import Literal
 from pasctl.memory.tasks.filler import repetitive, varied, weave
 from pasctl.memory.tasks.trial import CountTokens, Trial, random_stream
 
+OPENING = "A pass key is hidden in the long text below. Find it and remember it: you will be asked for it."
 QUESTION = "What is the pass key?"
 
 
@@ -19,7 +20,7 @@ def make(
     key = str(rng.randrange(10_000, 100_000))
     statement = f"The pass key is {key}. Remember it. {key} is the pass key."
     sentences = repetitive(rng) if filler == "repetitive" else varied(rng)
-    text = weave(length, [(depth, statement)], sentences, count)
+    text = weave(length, [(depth, statement)], sentences, count, opening=OPENING)
     return Trial(task, length, depth, seed, text, QUESTION, (key,), (statement,))
 
 

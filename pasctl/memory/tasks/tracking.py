@@ -11,6 +11,10 @@ from string import ascii_uppercase
 from pasctl.memory.tasks.filler import around, varied, weave
 from pasctl.memory.tasks.trial import CountTokens, Trial, random_stream
 
+OPENING = (
+    "Statements about variables are hidden in the long text below. Find and remember them: "
+    "you will be asked for a value."
+)
 CHAINS = 3
 NAMES = 4  # of one chain: the number goes through NAMES - 1 copies
 SPREAD = 0.1
@@ -31,7 +35,7 @@ def make(length: int, depth: float, seed: int, count: CountTokens) -> Trial:
         depths = around(depth, NAMES, SPREAD) if i == 0 else sorted(rng.random() for _ in chain)
         sources = [str(value), *(f"VAR {name}" for name in chain)]
         facts += [(d, f"VAR {name} = {of}.") for d, name, of in zip(depths, chain, sources[:-1], strict=True)]
-    text = weave(length, facts, varied(rng), count)
+    text = weave(length, facts, varied(rng), count, opening=OPENING)
     evidence = tuple(statement for _, statement in facts[:NAMES])
     question = f"Which number is the value of VAR {names[NAMES - 1]}?"
     return Trial("tracking", length, depth, seed, text, question, (str(values[0]),), evidence)

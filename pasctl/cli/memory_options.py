@@ -1,0 +1,85 @@
+"""Options of the memory commands that several of them share."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pasctl.errors import InputError
+
+if TYPE_CHECKING:
+    from pasctl.memory.params import MemoryParams
+    from pasctl.stages.model import ModelHandle
+
+_SCALED = "default {}, less for a model with a short context."
+
+NInit = Annotated[
+    int | None, typer.Option("--n-init", help=f"First tokens, always attended; {_SCALED.format(128)}", metavar="N")
+]
+NLocal = Annotated[
+    int | None, typer.Option("--n-local", help=f"Last tokens, always attended; {_SCALED.format(4096)}", metavar="N")
+]
+NMem = Annotated[
+    int | None, typer.Option("--n-mem", help=f"Tokens recalled, a layer and chunk; {_SCALED.format(2048)}", metavar="N")
+]
+Chunk = Annotated[
+    int | None, typer.Option("--chunk", help=f"Tokens of one forward pass; {_SCALED.format(512)}", metavar="N")
+]
+MinBlock = Annotated[int, typer.Option("--min-block", help="Fewest tokens of an event.")]
+MaxBlock = Annotated[
+    int | None, typer.Option("--max-block", help=f"Most tokens of an event; {_SCALED.format(128)}", metavar="N")
+]
+ReprTopk = Annotated[int, typer.Option("--repr-topk", help="Keys averaged to represent an event.")]
+Gamma = Annotated[float, typer.Option("--gamma", help="Surprise threshold: mean + gamma * std.")]
+Refine = Annotated[str, typer.Option("--refine", help="Move boundaries by: none, modularity or conductance.")]
+RefineLayers = Annotated[
+    str | None, typer.Option("--refine-layers", help="Layers whose keys refinement looks at: 0-3,7; default: all.")
+]
+Contiguity = Annotated[float, typer.Option("--contiguity", help="Share of n-mem for events' neighbours.")]
+Positions = Annotated[str, typer.Option("--positions", help="Of recalled keys: paper, compact or true.")]
+KvDtype = Annotated[str, typer.Option("--kv-dtype", help="Keep keys and values as: model, or int8.")]
+Segmenter = Annotated[
+    str, typer.Option("--segmenter", help="Events by surprise; or fixed, sentence, random to compare.")
+]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="At most this many tokens an answer.")]
+
+
+def memory_params(handle: ModelHandle, *, refine_layers: str | None, **given: Any) -> MemoryParams:
+    """The parameters that were given, the others scaled to the model's context."""
+    from pasctl.memory.params import MemoryParams
+
+    layers = None if refine_layers is None else parse_layers(refine_layers)
+    return MemoryParams.for_context(handle.context(), refine_layers=layers, **given)
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Layers from "0-3,7".
+
+    Raises:
+        InputError: no such list.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise InputError(f"layers {text!r}: {part.strip()!r} is no layer or range, expected for example 0-3,7")
+        found |= set(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def parse_tokens(text: str) -> tuple[int, ...]:
+    """Numbers of tokens from "512,4k,1m"; k is 1024 and m is 1024 * 1024.
+
+    Raises:
+        InputError: a part is no such number.
+    """
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)([km]?)", part.strip().lower())
+        if not match or int(match[1]) == 0:
+            raise InputError(f"lengths {text!r}: {part.strip()!r} is no number of tokens, expected for example 4k,16k")
+        found.append(int(match[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[match[2]])
+    return tuple(found)

@@ -1,0 +1,49 @@
+"""What a model is given: a text in the user's turn of its chat template, and a question behind it in the same turn."""
+
+from __future__ import annotations
+
+from pasctl.models.chat import ChatRenderer
+from pasctl.models.load import LoadedModel
+
+
+class Prompt:
+    """Turns texts and questions into token ids.
+
+    Users' words are never taken for special tokens: a text that holds `<|im_end|>` does not end the turn.
+    """
+
+    def __init__(self, chat: ChatRenderer) -> None:
+        self._tokenizer = chat.tokenizer
+        self._before, self._behind = chat.around()
+
+    def text(self, text: str) -> list[int]:
+        """Token ids of a text from its beginning, with what the chat template puts before a user's words."""
+        return [*self._before, *self.encode(text)]
+
+    def question(self, question: str) -> list[int]:
+        """Token ids of a question behind the text, up to where the answer begins."""
+        return [*self.encode(f"\n\n{question}"), *self._encode(self._behind)]
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a user's words."""
+        return self._encode(text, split_special_tokens=True)
+
+    def spans(self, text: str, parts: tuple[str, ...]) -> list[tuple[int, int]]:
+        """First token, and the one behind the last, of some parts of a text as `text` encodes it."""
+        found = []
+        for part in parts:
+            place = text.index(part)
+            first, last = (len(self.encode(text[:end])) for end in (place, place + len(part)))
+            found.append((len(self._before) + first, len(self._before) + last))
+        return found
+
+    def _encode(self, text: str, **how: bool) -> list[int]:
+        ids = self._tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
+        return [int(token) for token in ids]
+
+
+def end_tokens(model: LoadedModel) -> set[int]:
+    """Tokens that end an answer: the model's and the tokenizer's."""
+    ends = getattr(model.model.generation_config, "eos_token_id", None)
+    listed = ends if isinstance(ends, list) else [ends]
+    return {int(token) for token in [*listed, model.tokenizer.eos_token_id] if token is not None}
