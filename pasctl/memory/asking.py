@@ -98,7 +98,9 @@ class Asking:
             device=self.reader.model.device,
         )
         again = None if retrieve else self.chosen
-        step = ForwardPass(self.reader.past, self.windows, self.queues, positions, chosen=again, step=self.steps)
+        step = ForwardPass(
+            self.reader.past, self.windows, self.queues, positions, chosen=again, step=self.steps, count=False
+        )
         with memory_attention(self.reader.model):
             hidden = run_backbone(self.reader.model, ids, step)
         self.lengths = [past + len(piece) for past, piece in zip(self.lengths, pieces, strict=True)]

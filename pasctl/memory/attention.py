@@ -6,6 +6,7 @@ of ours that gets a `Recall` through the model's keyword arguments. No model cla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,23 @@ class Keys:
     clear: int = 0
 
 
-def joint_attention(far: Keys | None, near: Keys, scaling: float) -> tuple[Tensor, Tensor]:
+class Scratch:
+    """Buffers that are used again and again: on a CPU, fresh pages cost more than what is computed on them."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """A tensor of a shape, with the dtype and device of another; what it held under this name is overwritten."""
+        size, held = math.prod(shape), self._buffers.get(name)
+        if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
+            held = self._buffers[name] = like.new_empty(size)
+        return held[:size].view(shape)
+
+
+def joint_attention(
+    far: Keys | None, near: Keys, scaling: float, scratch: Scratch, *, count: bool
+) -> tuple[Tensor, Tensor | None]:
     """One exact softmax over two sets of keys, for which the queries may be rotated differently.
 
     Matrix products write one score matrix; on a CPU this is faster than scaled_dot_product_attention over keys
@@ -100,51 +117,62 @@ def joint_attention(far: Keys | None, near: Keys, scaling: float) -> tuple[Tenso
         far: keys from outside the window, if there are any.
         near: keys of the window and the chunk.
         scaling: of the scores.
+        scratch: buffers for scores and weights.
+        count: whether to give the attention received.
 
     Returns:
         The output [B, H, C, D], and the attention each near key received, summed over queries and over the
-        query heads of its group, float32 [B, G, N]; rows of queries that see no near key count nothing.
+        query heads of its group, float32 [B, G, N]; None if it was not to be counted.
     """
     query = near.query
-    batch, heads, chunk, _ = query.shape
-    groups, count = near.key.shape[1:3]
-    share = heads // groups
-    offset = 0 if far is None else far.key.shape[2]
+    batch, heads, chunk, width = query.shape
+    groups, local = near.key.shape[1:3]
+    share, offset = heads // groups, 0 if far is None else far.key.shape[2]
     out = torch.empty_like(query)
-    mass = torch.zeros(batch, groups, count, device=query.device)
-    idle = None if near.clear else ~near.visible.any(-1)
-    for row, kv, heads_of in _blocks(batch, groups, share, chunk * (offset + count), query.device.type):
-        scores = query.new_empty(kv.stop - kv.start, (heads_of.stop - heads_of.start) * chunk, offset + count)
+    mass = torch.zeros(batch, groups, local, device=query.device) if count else None
+    for row in range(batch):
+        value = near.value[row]
         if far is not None:
-            _score(far, row, kv, heads_of, scaling, scores[..., :offset])
-        _score(near, row, kv, heads_of, scaling, scores[..., offset:])
-        weights = scores.softmax(-1)
-        received = weights[..., offset:]
-        found = torch.bmm(received, near.value[row, kv])
-        if far is not None:
-            found.baddbmm_(weights[..., :offset], far.value[row, kv])
-        by_group = out[row].view(groups, share, chunk, -1)
-        by_group[kv, heads_of] = found.view(len(found), -1, chunk, found.shape[-1])
-        if idle is not None:
-            received = received.masked_fill(idle[row % len(idle)].repeat(received.shape[1] // chunk)[:, None], 0.0)
-        mass[row, kv] += received.sum(1, dtype=torch.float32)
+            room = scratch.take("value", value, groups, offset + local, width)
+            value = torch.cat([far.value[row], value], dim=1, out=room)
+        by_group = out[row].view(groups, share, chunk, width)
+        for kv, heads_of in _blocks(groups, share, chunk * (offset + local), query.device.type):
+            weights = _weights(far, near, row, kv, heads_of, scaling, scratch)
+            by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
+            if mass is not None:
+                mass[row, kv] += weights.sum(1)[:, offset:]
     return out, mass
 
 
-def _blocks(batch: int, groups: int, share: int, per_head: int, device: str) -> Iterator[tuple[int, slice, slice]]:
-    """Row, key-value heads, and query heads of each of them, of every product that is made at once."""
+def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tuple[slice, slice]]:
+    """Key-value heads, and query heads of each of them, of every product that is made at once."""
     budget = max(1, _SCORES_AT_ONCE.get(device, _SCORES_ELSEWHERE) // per_head)
     some, each = max(1, min(groups, budget // share)), min(share, budget)
-    for row, first, head in product(range(batch), range(0, groups, some), range(0, share, each)):
-        yield row, slice(first, min(first + some, groups)), slice(head, min(head + each, share))
+    for first, head in product(range(0, groups, some), range(0, share, each)):
+        yield slice(first, min(first + some, groups)), slice(head, min(head + each, share))
 
 
-def _score(keys: Keys, row: int, kv: slice, heads: slice, scaling: float, into: Tensor) -> None:
-    """Write the scaled scores [g, heads * C, N] of one row, some key-value heads and some query heads of each."""
+def _weights(
+    far: Keys | None, near: Keys, row: int, kv: slice, heads: slice, scaling: float, scratch: Scratch
+) -> Tensor:
+    """Attention weights [g, heads * C, M + N] of one row, some key-value heads and some query heads of each."""
+    scores = _score(near, row, kv, heads, scaling, scratch, "near")
+    if far is not None:
+        parts = [_score(far, row, kv, heads, scaling, scratch, "far"), scores]
+        wide = sum(part.shape[-1] for part in parts)
+        scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], wide))
+    return torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
+
+
+def _score(keys: Keys, row: int, kv: slice, heads: slice, scaling: float, scratch: Scratch, name: str) -> Tensor:
+    """Scaled scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
     chunk, width = keys.query.shape[2:]
     query = keys.query[row].view(keys.key.shape[1], -1, chunk, width)[kv, heads] * scaling
-    torch.bmm(query.reshape(-1, into.shape[1], width), keys.key[row, kv].transpose(1, 2), out=into)
+    query = query.reshape(len(query), -1, width)
+    key = keys.key[row, kv].transpose(1, 2)
+    scores = torch.bmm(query, key, out=scratch.take(name, query, *query.shape[:2], key.shape[-1]))
     hidden = ~keys.visible[row % len(keys.visible)]
     if hidden.shape[-1]:
-        masked = into[..., keys.clear :]
-        masked.view(len(into), -1, chunk, masked.shape[-1]).masked_fill_(hidden, torch.finfo(into.dtype).min)
+        masked = scores[..., keys.clear :]
+        masked.view(len(scores), -1, chunk, masked.shape[-1]).masked_fill_(hidden, torch.finfo(scores.dtype).min)
+    return scores

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.reader import Reader
+from pasctl.memory.rotary import rotate
 from pasctl.memory.segments import segment_tensors
 from pasctl.memory.window import Window
 
@@ -87,12 +88,15 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
     keys, values = segments.read_all_layers(base, end)
     sizes = [segments.kv_heads * (end - start) for start in starts]
     for layer, (start, mass) in enumerate(zip(starts, torch.split(last["mass"], sizes), strict=True)):
+        positions = torch.arange(start, end, device=device)[None]
+        key = keys[layer, :, start - base :][None].to(device, copy=True)
         reader.windows[layer] = Window(
             start,
-            keys[layer, :, start - base :][None].to(device, copy=True),
+            key,
+            rotate(key, reader.past.rotary.angles(positions)),
             values[layer, :, start - base :][None].to(device, copy=True),
             mass.view(1, segments.kv_heads, -1).to(device),
-            torch.arange(start, end, device=device)[None],
+            positions,
         )
     if reader.past.events.evicted:
         keys, values = segments.read_all_layers(0, reader.params.n_init)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pasctl.memory.attention import Keys, joint_attention
+from pasctl.memory.attention import Keys, Scratch, joint_attention
 from pasctl.memory.codec import round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.rotary import Rotary
+from pasctl.memory.rotary import Rotary, rotate
 from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
 
@@ -40,6 +40,11 @@ class Past:
     events: Events
     segments: Segments
     first: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    scratch: Scratch = field(default_factory=Scratch)
+
+    def __post_init__(self) -> None:
+        """Angles of a query that looks at what is all at one distance."""
+        self.afar = self.rotary.angles(torch.tensor([[self.params.n_local - 1]]))
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class ForwardPass:
         *,
         chosen: list[list[list[int]]] | None = None,
         step: int = 0,
+        count: bool = True,
     ) -> None:
         """Prepare a pass.
 
@@ -83,11 +89,13 @@ class ForwardPass:
             positions: of the chunk's tokens, int64 [B, C]; -1 is padding.
             chosen: layer -> row -> events recalled by an earlier pass, to use again; None retrieves anew.
             step: number of the pass, for the log.
+            count: whether to add up the attention that each key receives.
         """
         self.past, self.windows, self.queues, self.positions = past, windows, queues, positions
         self.chosen: list[list[list[int]]] = chosen or []
         self._given = chosen is not None
-        self._step = step
+        self._step, self._count = step, count
+        self._here = past.rotary.angles(positions.clamp_min(0))
         self.log: list[Recalled] = []
         self.attended = 0
         self._visible: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
@@ -96,41 +104,34 @@ class ForwardPass:
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.memory.attention.Recall`)."""
-        params, window, rotary = self.past.params, self.windows[layer], self.past.rotary
+        params, window = self.past.params, self.windows[layer]
         if params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)
         far = self._far(layer, query) if sliding is None else None
-        window.append(key, value, self.positions)
-        origin = torch.zeros_like(self.positions[:, :1])
-        if params.positions != "true":
-            origin = origin + window.start
-        if far is not None and params.positions == "compact":
-            origin = origin - far.lengths
-        here = self.positions.clamp_min(window.start) - origin
+        window.append(key, rotate(key, self._here), value, self.positions)
         visible, clear = self._visibility(window, sliding)
-        near = Keys(
-            rotary.rotate(query, here),
-            rotary.rotate(window.key, window.positions.clamp_min(window.start) - origin),
-            window.value,
-            visible,
-            clear,
-        )
-        out, mass = joint_attention(None if far is None else self._place(far, query, near.query), near, scaling)
-        window.receive(mass)
+        near = Keys(rotate(query, self._here), window.turned, window.value, visible, clear)
+        placed = None if far is None else self._place(far, query, near.query, window.start)
+        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count)
+        if mass is not None:
+            window.receive(mass)
         return out
 
-    def _place(self, far: _Far, query: Tensor, turned: Tensor) -> Keys:
+    def _place(self, far: _Far, query: Tensor, turned: Tensor, start: int) -> Keys:
         """Far keys where the chosen kind of position wants them, and the queries [B, H, C, D] that fit to them."""
-        params, rotary = self.past.params, self.past.rotary
-        order = torch.arange(far.key.shape[2], device=query.device)[None]
+        rotary, positions = self.past.rotary, self.past.params.positions
+        longest = far.key.shape[2]
         # the shortest row's keys are all real
         clear = min(far.real)
-        visible = (order[:, clear:] < far.lengths)[:, None]
-        if params.positions == "paper":
-            distance = torch.full_like(self.positions, params.n_local - 1)
-            return Keys(rotary.rotate(query, distance), far.key, far.value, visible, clear)
-        places = order if far.places is None else far.places
-        return Keys(turned, rotary.rotate(far.key, places), far.value, visible, clear)
+        order = torch.arange(clear, longest, device=query.device)[None]
+        visible = (order < far.lengths)[:, None]
+        if positions == "paper":
+            return Keys(rotate(query, self.past.afar), far.key, far.value, visible, clear)
+        if far.places is not None:
+            return Keys(turned, rotate(far.key, rotary.angles(far.places)), far.value, visible, clear)
+        # packed before the window, and counted from the first of them
+        here = rotary.angles((self.positions - start).clamp_min(0) + far.lengths)
+        return Keys(rotate(query, here), rotate(far.key, rotary.count(longest)), far.value, visible, clear)
 
     def _visibility(self, window: Window, sliding: int | None) -> tuple[Tensor, int]:
         """Which keys each query may attend: not later ones, no padding, not beyond a sliding window.
@@ -187,7 +188,7 @@ class ForwardPass:
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
         mean = torch.einsum("bhcd,bc->bhd", query, share.to(query.dtype))[:, :, None]
-        turned = past.rotary.rotate(mean, torch.full((batch, 1), params.n_local - 1, device=query.device))
+        turned = rotate(mean, past.afar)
         groups = past.segments.kv_heads
         summed = turned.view(batch, groups, heads // groups, width).sum(2)
         asked = real.any(-1).tolist()

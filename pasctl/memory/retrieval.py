@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from torch import Tensor
 
@@ -38,10 +39,10 @@ def choose_events(
     Returns:
         Events found by similarity, neighbours, and the new queue: those neighbours that were taken.
     """
-    if sum(lengths) <= budget:
+    # no event is empty: more than `budget` of them never fit, and the best `budget` are more than can be taken
+    if sum(islice(lengths, budget + 1)) <= budget:
         return list(range(len(lengths))), [], list(queue)
-    # no event is empty, so the best `budget` events are more than can be taken
-    order = scores.sort(dim=-1, descending=True, stable=True).indices[:budget].tolist()
+    order = scores.topk(min(budget, len(lengths))).indices.tolist()
     taken: set[int] = set()
     hits, used = _take(order, lengths, round(budget * (1 - contiguity)), taken)
     neighbours: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,18 @@ from torch import Tensor
 
 from pasctl.errors import PasctlError
 from pasctl.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Angles:
+    """Cosine and sine [B or 1, 1, n, D / 2] of the angles at some positions."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def first(self, count: int) -> Angles:
+        """Those of the first `count` positions."""
+        return Angles(self.cosine[:, :, :count], self.sine[:, :, :count])
 
 
 class Rotary:
@@ -26,11 +39,26 @@ class Rotary:
         module: Any = getattr(model.backbone, "rotary_emb", None)
         if module is None or getattr(module, "inv_freq", None) is None:
             raise PasctlError(f"a {model.adapter.family} model without rotary_emb cannot have an episodic memory")
-        self.frequencies: Tensor = module.inv_freq.float()
+        self.frequencies: Tensor = module.inv_freq.double().cpu()
+        self._device, self._dtype = model.device, model.model.dtype
+        self._count = self.angles(torch.arange(0)[None])
 
-    def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Rotate queries or keys [B, heads, n, D] to positions int64 [B or 1, n]."""
-        angles = positions[:, None, :, None].float() * self.frequencies.to(x.device)
-        cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    def angles(self, positions: Tensor) -> Angles:
+        """Angles at positions int64 [B or 1, n]; in float64, since float32 is too coarse from some 100k tokens on."""
+        angles = positions[:, None, :, None].cpu().double() * self.frequencies
+        cosine, sine = (each.to(self._dtype).to(self._device) for each in (angles.cos(), angles.sin()))
+        return Angles(cosine, sine)
+
+    def count(self, length: int) -> Angles:
+        """Angles at the positions 0, 1, ... length - 1; they are kept."""
+        if self._count.cosine.shape[2] < length:
+            self._count = self.angles(torch.arange(2 * length)[None])
+        return self._count.first(length)
+
+
+def rotate(x: Tensor, angles: Angles) -> Tensor:
+    """Queries or keys [B, heads, n, D] rotated by the angles of their n positions."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat(
+        [first * angles.cosine - second * angles.sine, second * angles.cosine + first * angles.sine], dim=-1
+    )

@@ -31,6 +31,9 @@ class _Segment:
     mapped: mmap.mmap | None = None
     touched: set[int] = field(default_factory=set)  # blocks of the address space
 
+    def __post_init__(self) -> None:
+        self.by_layer = {name: tensor.unbind(0) for name, tensor in self.tensors.items()}
+
 
 def segment_tensors(k: Tensor, v: Tensor, int8: bool) -> dict[str, Tensor]:
     """Keys and values [L, G, n, D] as they stand in a file."""
@@ -148,9 +151,9 @@ class Segments:
         return keys, values
 
     def _part(self, segment: _Segment, name: str, layer: int, rows: slice) -> Tensor:
-        part = segment.tensors[name][layer, :, rows]
-        scale = segment.tensors.get(f"{name}_scale")
-        return part if scale is None else dequantize(part, scale[layer, :, rows], self.dtype)
+        part = segment.by_layer[name][layer][:, rows]
+        scale = segment.by_layer.get(f"{name}_scale")
+        return part if scale is None else dequantize(part, scale[layer][:, rows], self.dtype)
 
     def _add(self, segment: _Segment) -> None:
         if self._segments and segment.start != self.tokens:

@@ -7,37 +7,45 @@ from torch import Tensor
 
 
 class Window:
-    """Unrotated keys and values of the last tokens, in buffers with room behind them so that appending copies little.
+    """Keys and values of the last tokens, in buffers with room behind them so that appending copies little.
+
+    Keys are held twice: as they are, for the memory, and rotated to their position in the text, to be attended.
 
     Attributes:
         start: position of the first token.
     """
 
-    def __init__(self, start: int, key: Tensor, value: Tensor, mass: Tensor, positions: Tensor) -> None:
+    def __init__(self, start: int, key: Tensor, turned: Tensor, value: Tensor, mass: Tensor, positions: Tensor) -> None:
         """Begin with some tokens; what is appended later does not change the tensors given.
 
         Args:
             start: position of the first token.
-            key: [B, G, N, D].
+            key: unrotated, [B, G, N, D].
+            turned: the same, rotated, [B, G, N, D].
             value: [B, G, N, D].
             mass: attention received while local, float32 [B, G, N].
             positions: int64 [B, N]; -1 is padding, which nothing attends.
         """
         self.start = start
         self._first, self._stop = 0, key.shape[2]
-        self._key, self._value, self._mass, self._positions = key, value, mass, positions
+        self._key, self._turned, self._value, self._mass, self._positions = key, turned, value, mass, positions
 
     @classmethod
     def empty(cls, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str) -> Window:
         """A window before the first token."""
         none = torch.empty(1, kv_heads, 0, head_dim, dtype=dtype, device=device)
         mass = torch.empty(1, kv_heads, 0, device=device)
-        return cls(0, none, none, mass, torch.empty(1, 0, dtype=torch.int64, device=device))
+        return cls(0, none, none, none, mass, torch.empty(1, 0, dtype=torch.int64, device=device))
 
     @property
     def key(self) -> Tensor:
-        """Keys [B, G, N, D]."""
+        """Unrotated keys [B, G, N, D]."""
         return self._key[:, :, self._first : self._stop]
+
+    @property
+    def turned(self) -> Tensor:
+        """Keys rotated to their positions [B, G, N, D]."""
+        return self._turned[:, :, self._first : self._stop]
 
     @property
     def value(self) -> Tensor:
@@ -59,18 +67,19 @@ class Window:
         return Window(
             self.start,
             self.key.expand(rows, -1, -1, -1),
+            self.turned.expand(rows, -1, -1, -1),
             self.value.expand(rows, -1, -1, -1),
             self.mass.expand(rows, -1, -1),
             self.positions.expand(rows, -1),
         )
 
-    def append(self, key: Tensor, value: Tensor, positions: Tensor) -> None:
-        """Add a chunk's keys and values [B, G, C, D] at positions [B, C]; they have received no attention yet."""
+    def append(self, key: Tensor, turned: Tensor, value: Tensor, positions: Tensor) -> None:
+        """Add a chunk's keys, rotated keys and values [B, G, C, D] at positions [B, C]; none was attended yet."""
         count = key.shape[2]
         if self._stop + count > self._key.shape[2]:
             self._grow(count)
         place = slice(self._stop, self._stop + count)
-        self._key[:, :, place], self._value[:, :, place] = key, value
+        self._key[:, :, place], self._turned[:, :, place], self._value[:, :, place] = key, turned, value
         self._mass[:, :, place] = 0.0
         self._positions[:, place] = positions
         self._stop += count
@@ -89,7 +98,7 @@ class Window:
     def _grow(self, more: int) -> None:
         """Move to buffers of twice the length that is needed now."""
         size = self._stop - self._first
-        for name, dimension in (("_key", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
+        for name, dimension in (("_key", 2), ("_turned", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
             held = getattr(self, name).narrow(dimension, self._first, size)
             shape = list(held.shape)
             shape[dimension] = 2 * (size + more)
