@@ -13,22 +13,25 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
-    from pasctl.memory.episodic import EpisodicMemory
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
+    from pasctl.stages.kept_memory import EpisodicMemory
     from pasctl.stages.memory import memory_run, open_memory
+    from pasctl.stages.memory_ask import memory_ask
+    from pasctl.stages.memory_eval import TrialPlan, memory_eval
     from pasctl.stages.model import ModelOptions
     from pasctl.stages.pipeline import PipelineParams, run
-    from pasctl.stages.steering import intervention
+    from pasctl.stages.steering import Steering, intervention
+    from pasctl.stages.text import Text
     from pasctl.stages.train_probes import train_probes
     from pasctl.steering import Intervention, bake, steer
     from pasctl.store import Store
 
 _HOMES = {
-    "EpisodicMemory": "pasctl.memory.episodic",
+    "EpisodicMemory": "pasctl.stages.kept_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
     "LoadedModel": "pasctl.models.load",
@@ -36,7 +39,10 @@ _HOMES = {
     "ModelOptions": "pasctl.stages.model",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.stages.pipeline",
+    "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
+    "Text": "pasctl.stages.text",
+    "TrialPlan": "pasctl.stages.memory_eval",
     "bake": "pasctl.steering",
     "evaluate": "pasctl.stages.evaluate",
     "extract": "pasctl.stages.extract",
@@ -45,6 +51,8 @@ _HOMES = {
     "load_inventory": "pasctl.inventory",
     "load_model": "pasctl.models.load",
     "load_personas": "pasctl.inventory",
+    "memory_ask": "pasctl.stages.memory_ask",
+    "memory_eval": "pasctl.stages.memory_eval",
     "memory_run": "pasctl.stages.memory",
     "open_memory": "pasctl.stages.memory",
     "run": "pasctl.stages.pipeline",
@@ -62,7 +70,10 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PasctlError",
     "PersonaSet",
     "PipelineParams",
+    "Steering",
     "Store",
+    "Text",
+    "TrialPlan",
     "__version__",
     "bake",
     "evaluate",
@@ -72,6 +83,8 @@ __all__ = [  # in the order of _HOMES, then the rest
     "load_inventory",
     "load_model",
     "load_personas",
+    "memory_ask",
+    "memory_eval",
     "memory_run",
     "open_memory",
     "run",

@@ -1,52 +1,72 @@
-"""The memory commands: read a long text once, ask it later."""
+"""`pasctl memory-run`: read long texts once, to be asked then or later."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pasctl.cli import memory_options as m
 from pasctl.cli import options as o
-from pasctl.cli.output import Terminal, align, print_json, print_outcome
+from pasctl.cli.memory_ask import answer, decoding
+from pasctl.cli.output import Terminal, align, print_outcome
+from pasctl.errors import InputError
 
 if TYPE_CHECKING:
-    from pasctl.memory.asking import Decoding
-    from pasctl.memory.episodic import EpisodicMemory
-    from pasctl.stages.memory import Text
-
-Ref = Annotated[str, typer.Argument(help="memory/model/label[@vN], a tag, a key, or latest.", metavar="REF")]
-Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")]
-TopP = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens that hold this much together.")]
-RetrieveEvery = Annotated[
-    int, typer.Option("--retrieve-every", help="Recall events anew each so many tokens of the answer.")
-]
+    from pasctl.memory.params import MemoryParams
+    from pasctl.stages.model import ModelHandle, ModelOptions
+    from pasctl.stages.runner import Artifact
+    from pasctl.stages.steering import Steering
+    from pasctl.stages.text import Text
 
 
 def memory_run(
     texts: Annotated[list[str], typer.Argument(help="Text files in UTF-8, or - for stdin.", metavar="TEXT...")],
-    model: o.Model,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            envvar="PASCTL_MODEL",
+            help="Hub id, local folder, or .gguf file; with --extend: where the model is now.",
+            metavar="MODEL",
+        ),
+    ] = None,
+    extend: Annotated[
+        str | None,
+        typer.Option("--extend", help="Read on behind this memory, with its parameters; it stays.", metavar="REF"),
+    ] = None,
     ask: Annotated[list[str] | None, typer.Option("--ask", help="Ask this when the text is read; may repeat.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Name of the memory; default: the file's.")] = None,
     n_init: m.NInit = None,
     n_local: m.NLocal = None,
     n_mem: m.NMem = None,
     chunk: m.Chunk = None,
-    min_block: m.MinBlock = 8,
+    min_block: m.MinBlock = None,
     max_block: m.MaxBlock = None,
-    repr_topk: m.ReprTopk = 4,
-    gamma: m.Gamma = 1.0,
-    refine: m.Refine = "none",
+    repr_topk: m.ReprTopk = None,
+    gamma: m.Gamma = None,
+    refine: m.Refine = None,
     refine_layers: m.RefineLayers = None,
-    contiguity: m.Contiguity = 0.3,
-    memory_positions: m.Positions = "paper",
-    kv_dtype: m.KvDtype = "model",
-    segmenter: m.Segmenter = "surprise",
+    contiguity: m.Contiguity = None,
+    memory_positions: m.Positions = None,
+    kv_dtype: m.KvDtype = None,
+    segmenter: m.Segmenter = None,
+    directions: Annotated[
+        str | None,
+        typer.Option("--directions", help="Read and answer steered along these; default: the latest.", metavar="REF"),
+    ] = None,
+    persona: Annotated[
+        str | None, typer.Option("--persona", help="Who to steer to, if the directions have several.", metavar="ID")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Steer, and how strongly.", metavar="A")] = None,
     max_new_tokens: m.MaxNewTokens = 64,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    retrieve_every: RetrieveEvery = 1,
+    temperature: m.Temperature = 0.0,
+    top_p: m.TopP = 1.0,
+    retrieve_every: m.RetrieveEvery = 1,
+    think: m.Think = False,
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     device: o.Device = "auto",
@@ -59,14 +79,11 @@ def memory_run(
 ) -> None:
     """Read long texts into an episodic memory, and ask about them."""
     from pasctl.stages.memory import memory_run as stage
-    from pasctl.stages.memory import open_memory
-    from pasctl.stages.model import ModelHandle
 
-    how = _decoding(max_new_tokens, temperature, top_p, seed, retrieve_every)
+    how = decoding(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
     loaded = [_text(text) for text in texts]
-    handle = ModelHandle(model, o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code))
-    params = m.memory_params(
-        handle,
+    options = o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code)
+    given = m.given_params(
         n_init=n_init,
         n_local=n_local,
         n_mem=n_mem,
@@ -83,72 +100,78 @@ def memory_run(
         segmenter=segmenter,
         seed=seed,
     )
-    outcome = stage(handle, loaded, params=params, label=label, store=store, reporter=Terminal(), dry_run=dry_run)
+    handle, params, parent = _model_and_params(model, options, given, extend, store)
+    outcome = stage(
+        handle,
+        loaded,
+        params=params,
+        extend=parent,
+        steering=_steering(directions, persona, alpha),
+        label=label,
+        store=store,
+        reporter=Terminal(),
+        dry_run=dry_run,
+    )
     print_outcome(outcome, as_json=json)
     if outcome.artifact is None:
         return
     if not json:
-        print(_figures(outcome.artifact.read_json("memory.json")))
+        made = outcome.artifact
+        print(figures(made.read_json("memory.json"), size=made.size, seconds=made.provenance["seconds"]))
     if ask:
-        _answer(open_memory(outcome.artifact, handle, store=store, reporter=Terminal()), ask, how, as_json=json)
-
-
-def memory_ask(
-    ref: Ref,
-    questions: Annotated[list[str], typer.Argument(help="One or several questions.", metavar="QUESTION...")],
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Where the model is now; default: where it was.", metavar="MODEL"),
-    ] = None,
-    max_new_tokens: m.MaxNewTokens = 64,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    retrieve_every: RetrieveEvery = 1,
-    seed: o.Seed = 0,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Ask a text that was read earlier; it is not read again."""
-    from pasctl.stages.memory import open_memory
-
-    how = _decoding(max_new_tokens, temperature, top_p, seed, retrieve_every)
-    _answer(open_memory(ref, model, store=store, reporter=Terminal()), questions, how, as_json=json)
-
-
-def _decoding(max_new_tokens: int, temperature: float, top_p: float, seed: int, retrieve_every: int) -> Decoding:
-    from pasctl.memory.asking import Decoding
-
-    return Decoding(max_new_tokens, temperature, top_p, seed, retrieve_every)
+        answer(outcome.artifact, ask, how, model=handle, store=store, dry_run=dry_run, as_json=json)
 
 
 def _text(path: str) -> Text:
-    from pasctl.stages.memory import Text
+    from pasctl.stages.text import Text
 
     return Text.decode("stdin", sys.stdin.buffer.read()) if path == "-" else Text.load(path)
 
 
-def _figures(described: dict[str, Any]) -> str:
+def _model_and_params(
+    model: str | None, options: ModelOptions, given: dict[str, Any], extend: str | None, store: str
+) -> tuple[ModelHandle, MemoryParams, Artifact | None]:
+    """The model, the parameters, and the memory to extend, which knows both; others that were given are refused later.
+
+    Raises:
+        InputError: neither a model nor a memory to extend, or that memory is of another model.
+    """
+    from pasctl.stages.memory import find_memory, model_of, params_of
+    from pasctl.stages.model import ModelHandle
+    from pasctl.stages.runner import open_store
+
+    if extend is not None:
+        parent = find_memory(open_store(store), extend)
+        wanted = {name: value for name, value in given.items() if name != "seed"}
+        return model_of(parent, model, options), replace(params_of(parent), **wanted), parent
+    if model is None:
+        raise InputError("there is no model, expected --model, or --extend with a memory", hint="see --help")
+    handle = ModelHandle(model, options)
+    return handle, m.memory_params(handle, given), None
+
+
+def _steering(directions: str | None, persona: str | None, alpha: float | None) -> Steering | None:
+    from pasctl.stages.steering import Steering
+
+    if alpha is not None:
+        return Steering(alpha, directions, persona)
+    if directions is None and persona is None:
+        return None
+    raise InputError("--directions and --persona need --alpha, the strength to steer with")
+
+
+def figures(described: dict[str, Any], *, size: int, seconds: float) -> str:
+    """Figures of a memory as text.
+
+    Args:
+        described: its memory.json.
+        size: its bytes in the store.
+        seconds: that reading took.
+    """
     names = ("tokens", "events", "events_outside_window", "mean_event_tokens", "mean_surprise")
     rows = [[name.replace("_", " "), f"{described[name]:,}"] for name in names]
+    rows += [["bytes in the store", f"{size:,}"], ["seconds", f"{seconds:,.1f}"]]
     rows += [
         [f"surprise {each['surprise']:.1f} at {each['token']:,}", each["text"]] for each in described["boundaries"]
     ]
     return align(rows)
-
-
-def _answer(memory: EpisodicMemory, questions: list[str], how: Decoding, *, as_json: bool) -> None:
-    """Stream one answer; several are written in one batch."""
-    if len(questions) == 1 and not as_json:
-        for piece in memory.stream(questions[0], how):
-            print(piece, end="", flush=True)
-        print()
-        return
-    for answer in memory.ask_all(questions, how):
-        if as_json:
-            recalled = [
-                {"step": each.step, "layer": each.layer, "events": each.events, "scores": each.scores}
-                for each in answer.recalled
-            ]
-            print_json({"question": answer.question, "answer": answer.text, "recalled": recalled})
-        else:
-            print(f"{answer.question}\n{answer.text}\n")

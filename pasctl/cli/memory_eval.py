@@ -32,16 +32,16 @@ def memory_eval(
     n_local: m.NLocal = None,
     n_mem: m.NMem = None,
     chunk: m.Chunk = None,
-    min_block: m.MinBlock = 8,
+    min_block: m.MinBlock = None,
     max_block: m.MaxBlock = None,
-    repr_topk: m.ReprTopk = 4,
-    gamma: m.Gamma = 1.0,
-    refine: m.Refine = "none",
+    repr_topk: m.ReprTopk = None,
+    gamma: m.Gamma = None,
+    refine: m.Refine = None,
     refine_layers: m.RefineLayers = None,
-    contiguity: m.Contiguity = 0.3,
-    memory_positions: m.Positions = "paper",
-    kv_dtype: m.KvDtype = "model",
-    segmenter: m.Segmenter = "surprise",
+    contiguity: m.Contiguity = None,
+    memory_positions: m.Positions = None,
+    kv_dtype: m.KvDtype = None,
+    segmenter: m.Segmenter = None,
     max_new_tokens: m.MaxNewTokens = 32,
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
@@ -54,15 +54,14 @@ def memory_eval(
     json: o.Json = False,
 ) -> None:
     """Find out what a model remembers of long texts, with a memory and without."""
-    from pasctl.stages.memory import Text
     from pasctl.stages.memory_eval import TrialPlan, trial_figures
     from pasctl.stages.memory_eval import memory_eval as stage
     from pasctl.stages.model import ModelHandle
+    from pasctl.stages.text import Text
 
     plan = TrialPlan(_names(tasks), m.parse_tokens(lengths), trials, _names(compare or ""), seed, max_new_tokens)
     handle = ModelHandle(model, o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code))
-    params = m.memory_params(
-        handle,
+    given = m.given_params(
         n_init=n_init,
         n_local=n_local,
         n_mem=n_mem,
@@ -83,7 +82,7 @@ def memory_eval(
         handle,
         plan,
         text=Text.load(text) if text else None,
-        params=params,
+        params=m.memory_params(handle, given),
         store=store,
         reporter=Terminal(),
         dry_run=dry_run,

@@ -27,31 +27,62 @@ NMem = Annotated[
 Chunk = Annotated[
     int | None, typer.Option("--chunk", help=f"Tokens of one forward pass; {_SCALED.format(512)}", metavar="N")
 ]
-MinBlock = Annotated[int, typer.Option("--min-block", help="Fewest tokens of an event.")]
+MinBlock = Annotated[int | None, typer.Option("--min-block", help="Fewest tokens of an event; default 8.", metavar="N")]
 MaxBlock = Annotated[
     int | None, typer.Option("--max-block", help=f"Most tokens of an event; {_SCALED.format(128)}", metavar="N")
 ]
-ReprTopk = Annotated[int, typer.Option("--repr-topk", help="Keys averaged to represent an event.")]
-Gamma = Annotated[float, typer.Option("--gamma", help="Surprise threshold: mean + gamma * std.")]
-Refine = Annotated[str, typer.Option("--refine", help="Move boundaries by: none, modularity or conductance.")]
+ReprTopk = Annotated[
+    int | None, typer.Option("--repr-topk", help="Keys averaged to represent an event; default 4.", metavar="N")
+]
+Gamma = Annotated[
+    float | None, typer.Option("--gamma", help="Surprise threshold: mean + gamma * std; default 1.", metavar="X")
+]
+Refine = Annotated[
+    str | None,
+    typer.Option("--refine", help="Move boundaries by: none (default), modularity or conductance.", metavar="NAME"),
+]
 RefineLayers = Annotated[
     str | None, typer.Option("--refine-layers", help="Layers whose keys refinement looks at: 0-3,7; default: all.")
 ]
-Contiguity = Annotated[float, typer.Option("--contiguity", help="Share of n-mem for events' neighbours.")]
-Positions = Annotated[str, typer.Option("--positions", help="Of recalled keys: paper, compact or true.")]
-KvDtype = Annotated[str, typer.Option("--kv-dtype", help="Keep keys and values as: model, or int8.")]
+Contiguity = Annotated[
+    float | None,
+    typer.Option("--contiguity", help="Share of n-mem for events' neighbours; default 0.3.", metavar="X"),
+]
+Positions = Annotated[
+    str | None,
+    typer.Option("--positions", help="Of recalled keys: paper (default), compact or true.", metavar="NAME"),
+]
+KvDtype = Annotated[
+    str | None, typer.Option("--kv-dtype", help="Keep keys and values as: model (default), or int8.", metavar="NAME")
+]
 Segmenter = Annotated[
-    str, typer.Option("--segmenter", help="Events by surprise; or fixed, sentence, random to compare.")
+    str | None,
+    typer.Option(
+        "--segmenter", help="Events by surprise (default); or fixed, sentence, random to compare.", metavar="NAME"
+    ),
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="At most this many tokens an answer.")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")]
+TopP = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens that hold this much together.")]
+RetrieveEvery = Annotated[
+    int, typer.Option("--retrieve-every", help="Recall events anew each so many tokens of the answer.")
+]
+Think = Annotated[
+    bool, typer.Option("--think", help="Let the model think before it answers, if its chat template has the switch.")
+]
 
 
-def memory_params(handle: ModelHandle, *, refine_layers: str | None, **given: Any) -> MemoryParams:
+def given_params(*, refine_layers: str | None, **given: Any) -> dict[str, Any]:
+    """Those parameters of a memory that the user gave."""
+    layers = None if refine_layers is None else parse_layers(refine_layers)
+    return {name: value for name, value in {**given, "refine_layers": layers}.items() if value is not None}
+
+
+def memory_params(handle: ModelHandle, given: dict[str, Any]) -> MemoryParams:
     """The parameters that were given, the others scaled to the model's context."""
     from pasctl.memory.params import MemoryParams
 
-    layers = None if refine_layers is None else parse_layers(refine_layers)
-    return MemoryParams.for_context(handle.context(), refine_layers=layers, **given)
+    return MemoryParams.for_context(handle.context(), **given)
 
 
 def parse_layers(text: str) -> tuple[int, ...]:

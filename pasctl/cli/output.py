@@ -28,7 +28,7 @@ class Terminal:
     def progress(self, description: str, total: int, unit: str) -> Iterator[Advance]:
         """Show a bar with rate and time left while the block runs."""
         if not sys.stderr.isatty():
-            yield lambda steps: None
+            yield lambda steps, told="": None
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,17 +39,18 @@ class Terminal:
             MofNCompleteColumn(),
             TextColumn(unit, markup=False),
             TextColumn("{task.fields[rate]}", markup=False),
+            TextColumn("{task.fields[told]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
-        task = bar.add_task(description, total=total, rate="")
+        task = bar.add_task(description, total=total, rate="", told="")
         began = time.monotonic()
 
-        def advance(steps: int) -> None:
+        def advance(steps: int, told: str = "") -> None:
             elapsed = time.monotonic() - began
             bar.advance(task, steps)
-            bar.update(task, rate=f"{bar.tasks[0].completed / max(elapsed, 1e-9):.1f}/s")
+            bar.update(task, rate=f"{bar.tasks[0].completed / max(elapsed, 1e-9):.1f}/s", told=told)
             if elapsed > BAR_AFTER_SECONDS and not bar.live.is_started:
                 bar.start()
 

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory.attention import memory_attention, run_backbone
+from pasctl.memory.decoding import Decoding
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import ForwardPass, Recalled
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """How answers are written.
+class Answer:
+    """An answer, and what was recalled for it.
 
     Attributes:
-        max_new_tokens: at most this many tokens an answer.
-        temperature: 0 takes the most likely token.
-        top_p: sample from the most likely tokens that have this probability together.
-        seed: of the sampling.
-        retrieve_every: recall events anew each so many tokens of the answer.
+        tokens: of the answer, without the one that ended it.
+        recalled: per step and layer, the events and their scores; of no step after the answer's end.
+        stop: "end", the model ended the answer; "length", it was cut off after `max_new_tokens`.
+        first_step: the step that read the question's last token, which the answer's first token follows.
     """
 
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    retrieve_every: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("max_new_tokens", "retrieve_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.temperature < 0:
-            raise InputError(f"temperature is {self.temperature}, expected 0 or more")
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"top_p is {self.top_p}, expected above 0 and at most 1")
+    question: str
+    text: str
+    tokens: tuple[int, ...]
+    recalled: tuple[Recalled, ...]
+    stop: Literal["end", "length"]
+    first_step: int
 
 
 class Asking:
@@ -57,6 +50,7 @@ class Asking:
         self.chosen: list[list[list[int]]] | None = None
         self.log: list[Recalled] = []
         self.steps = 0
+        self.first_steps = [0] * rows
 
     @torch.inference_mode()
     def ask(self, questions: Sequence[Sequence[int]]) -> Tensor:
@@ -80,6 +74,7 @@ class Asking:
             for row, piece in enumerate(pieces):
                 if piece:
                     last[row] = hidden[row, len(piece) - 1]
+                    self.first_steps[row] = self.steps - 1
         return self.reader.model.logits(torch.stack([each for each in last if each is not None]))
 
     @torch.inference_mode()
@@ -107,6 +102,60 @@ class Asking:
         self.chosen, self.steps = step.chosen, self.steps + 1
         self.log += step.log
         return hidden
+
+
+class Writing:
+    """Answers to several questions while they are written: iterating writes on, then `answers` has them.
+
+    It yields (row, piece) as texts grow; a row's pieces joined are its answer's text. A piece never ends in half of a
+    character, nor in white space that may turn out to be the answer's end.
+    """
+
+    def __init__(
+        self,
+        asking: Asking,
+        questions: Sequence[str],
+        prompts: Sequence[Sequence[int]],
+        how: Decoding,
+        *,
+        ends: set[int],
+        tokenizer: Any,
+    ) -> None:
+        """Prepare the answers to `questions`, which `prompts` are the token ids of."""
+        self._asking, self._questions, self._prompts, self._how = asking, questions, prompts, how
+        self._ends, self._tokenizer = ends, tokenizer
+        self.answers: list[Answer] = []
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Write the answers."""
+        rows = len(self._questions)
+        tokens: list[list[int]] = [[] for _ in range(rows)]
+        shown, ended = [""] * rows, [False] * rows
+        for step in decode(self._asking, self._prompts, self._ends, self._how):
+            for row, token in enumerate(step):
+                if token is None:
+                    ended[row] = True
+                    continue
+                tokens[row].append(token)
+                text = self._text(tokens[row])
+                if not text.endswith("\ufffd") and len(text) > len(shown[row]):
+                    yield row, text[len(shown[row]) :]
+                    shown[row] = text
+        for row, ids in enumerate(tokens):
+            text = self._text(ids)
+            if len(text) > len(shown[row]):  # it ends in half of a character
+                yield row, text[len(shown[row]) :]
+            self.answers.append(self._answer(row, text, tuple(ids), ended=ended[row]))
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _answer(self, row: int, text: str, tokens: tuple[int, ...], *, ended: bool) -> Answer:
+        first = self._asking.first_steps[row]
+        # a row that has ended goes on in its batch, and what it recalls then belongs to nothing
+        last = max(self._asking.first_steps) + len(tokens)
+        log = tuple(each for each in self._asking.log if each.row == row and each.step <= last)
+        return Answer(self._questions[row], text, tokens, log, "end" if ended else "length", first)
 
 
 def decode(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pasctl.errors import IntegrityError, PasctlError
+from pasctl.errors import PasctlError
+from pasctl.memory.kept_text import in_order
 from pasctl.memory.reader import Reader
 from pasctl.memory.rotary import rotate
 from pasctl.memory.segments import segment_tensors
@@ -53,20 +53,13 @@ def restore(reader: Reader, files: Sequence[Path]) -> None:
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    last: dict[str, Tensor] = {}
     parts: list[dict[str, Tensor]] = []
-    expected = 0
-    for number, path in enumerate(files):
-        small = ("ids", "surprise", "representatives", "counts")
-        tensors = _read(path, None if number + 1 == len(files) else small)
-        begin, stop = tensors["counts"][:2].tolist()
-        if begin != expected or len(tensors["ids"]) != stop - begin:
-            raise IntegrityError(f"segment {path} holds tokens {begin}-{stop}, expected them to begin at {expected}")
-        reader.past.segments.attach(path, begin, stop)
+    for path, tensors in in_order(files, ("ids", "surprise", "representatives", "counts"), None, "pt"):
+        reader.past.segments.attach(path, *tensors["counts"][:2].tolist())
         parts.append(tensors)
-        expected, last = stop, tensors
     if not parts:
         return
+    last = parts[-1]
     reader.ids = [token for part in parts for token in part["ids"].tolist()]
     reader.surprise = torch.cat([part["surprise"] for part in parts])
     reader.flushed = len(reader.ids)
@@ -103,15 +96,3 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
         reader.past.first = [
             (key[None].to(device), value[None].to(device)) for key, value in zip(keys, values, strict=True)
         ]
-
-
-def _read(path: Path, names: Sequence[str] | None) -> dict[str, Tensor]:
-    """Tensors of a segment's file; None reads all but keys and values."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            wanted = names or [name for name in file.keys() if name[0] not in "kv"]  # noqa: SIM118 - no mapping
-            return {name: file.get_tensor(name) for name in wanted}
-    except (SafetensorError, OSError) as error:
-        raise IntegrityError(
-            f"segment {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
-        ) from error

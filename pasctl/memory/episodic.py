@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,18 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.asking import Asking, Decoding, decode
+from pasctl.memory.asking import Answer, Asking, Writing
 from pasctl.memory.checkpoint import checkpoint, restore
+from pasctl.memory.decoding import Decoding
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt, end_tokens
 from pasctl.memory.reader import Reader
-from pasctl.memory.recall import Recalled
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
 
 Writer = Callable[[int, dict[str, Tensor]], Path]
 """Writes the tensors of segment number n and gives the file they are in."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, and what was recalled for it.
-
-    Attributes:
-        recalled: per step and layer, the events and their scores.
-    """
-
-    question: str
-    text: str
-    tokens: tuple[int, ...]
-    recalled: tuple[Recalled, ...]
 
 
 class EpisodicMemory:
@@ -130,38 +116,47 @@ class EpisodicMemory:
         """Answer a question; `how` are the fields of `Decoding`."""
         return self.ask_all([question], Decoding(**how))[0].text
 
-    def ask_all(self, questions: Sequence[str], how: Decoding | None = None) -> list[Answer]:
-        """Answer several questions in one batch."""
-        asking = Asking(self.reader, len(questions))
-        tokens: list[list[int]] = [[] for _ in questions]
-        with self._steered():
-            for step in decode(
-                asking, [self.prompt.question(q) for q in questions], end_tokens(self.model), how or Decoding()
-            ):
-                for row, token in enumerate(step):
-                    if token is not None:
-                        tokens[row].append(token)
-        texts = [self.model.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in tokens]
-        return [
-            Answer(question, text, tuple(ids), tuple(each for each in asking.log if each.row == row))
-            for row, (question, text, ids) in enumerate(zip(questions, texts, tokens, strict=True))
-        ]
+    def ask_all(
+        self,
+        questions: Sequence[str],
+        how: Decoding | None = None,
+        *,
+        on_piece: Callable[[int, str], None] | None = None,
+    ) -> list[Answer]:
+        """Answer several questions in one batch.
 
-    def stream(self, question: str, how: Decoding | None = None) -> Iterator[str]:
-        """Answer one question piece by piece; the pieces joined are the answer."""
-        ids: list[int] = []
-        shown = ""
+        Args:
+            questions: each is asked behind the text, as if it were the only one.
+            how: how answers are written.
+            on_piece: called with the number of a question and what its answer grows by.
+
+        Raises:
+            InputError: a question is longer than the local window, or the model cannot be asked to think.
+        """
+        writing = self._writing(questions, how or Decoding())
         with self._steered():
-            for (token,) in decode(
-                Asking(self.reader, 1), [self.prompt.question(question)], end_tokens(self.model), how or Decoding()
-            ):
-                if token is None:
-                    continue
-                ids.append(token)
-                text = self.model.tokenizer.decode(ids, skip_special_tokens=True)
-                if not text.endswith("\ufffd"):  # half of a character: the next token completes it
-                    yield text[len(shown) :]
-                    shown = text
+            for row, piece in writing:
+                if on_piece is not None:
+                    on_piece(row, piece)
+        return writing.answers
+
+    def stream(self, question: str, how: Decoding | None = None) -> Generator[str, None, Answer]:
+        """Answer one question piece by piece: yields what the answer's text grows by, and returns the answer.
+
+        Raises:
+            InputError: the question is longer than the local window, or the model cannot be asked to think.
+        """
+        writing = self._writing([question], how or Decoding())
+        with self._steered():
+            for _, piece in writing:
+                yield piece
+        return writing.answers[0]
+
+    def _writing(self, questions: Sequence[str], how: Decoding) -> Writing:
+        prompts = [self.prompt.question(question, how.think) for question in questions]
+        asking = Asking(self.reader, len(questions))
+        tokenizer = self.model.tokenizer
+        return Writing(asking, questions, prompts, how, ends=end_tokens(self.model), tokenizer=tokenizer)
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] behind questions given as token ids."""
@@ -170,13 +165,13 @@ class EpisodicMemory:
 
     def describe(self) -> dict[str, Any]:
         """Figures of what was read."""
-        events = self.reader.past.events
-        lengths = torch.tensor(events.starts).diff().float()
-        tokens = len(self.reader.ids)
+        events, tokens = self.reader.past.events, len(self.reader.ids)
+        starts = [start for start in [*events.starts, *events.pending] if start < tokens]
+        lengths = torch.tensor([*starts, tokens]).diff().float()
         return {
             "params": asdict(self.params),
             "tokens": tokens,
-            "events": len(lengths),
+            "events": len(starts),
             "events_outside_window": events.evicted,
             "mean_event_tokens": round(float(lengths.mean()), 2) if len(lengths) else 0.0,
             "mean_surprise": round(float(self.reader.surprise[1:].mean()), 4) if tokens > 1 else 0.0,

@@ -13,16 +13,21 @@ class Prompt:
     """
 
     def __init__(self, chat: ChatRenderer) -> None:
-        self._tokenizer = chat.tokenizer
+        self._chat, self._tokenizer = chat, chat.tokenizer
         self._before, self._behind = chat.around()
 
     def text(self, text: str) -> list[int]:
         """Token ids of a text from its beginning, with what the chat template puts before a user's words."""
         return [*self._before, *self.encode(text)]
 
-    def question(self, question: str) -> list[int]:
-        """Token ids of a question behind the text, up to where the answer begins."""
-        return [*self.encode(f"\n\n{question}"), *self._encode(self._behind)]
+    def question(self, question: str, think: bool = False) -> list[int]:
+        """Token ids of a question behind the text, up to where the answer begins, or thinking before it.
+
+        Raises:
+            InputError: the model's template has no switch for thinking.
+        """
+        behind = self._chat.around(thinking=True)[1] if think else self._behind
+        return [*self.encode(f"\n\n{question}"), *self._encode(behind)]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a user's words."""

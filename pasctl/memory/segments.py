@@ -65,6 +65,11 @@ class Segments:
         """The token behind the last one; their number, if the first segment begins at 0."""
         return self._segments[-1].stop if self._segments else 0
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First token of each segment, and the one behind its last."""
+        return [(segment.start, segment.stop) for segment in self._segments]
+
     def append(self, start: int, k: Tensor, v: Tensor) -> None:
         """Add a run of tokens [L, G, n, D] that begins at `start`, in memory.
 

@@ -11,11 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pasctl.memory.asking import Decoding
-from pasctl.memory.episodic import Answer, EpisodicMemory
+from pasctl.memory.asking import Answer
+from pasctl.memory.decoding import Decoding
+from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
+from pasctl.memory.recall import Recalled
 from pasctl.memory.results import Cost, Result
 from pasctl.memory.tasks import TASKS
 from pasctl.memory.tasks.trial import Trial, exact_match
@@ -110,11 +112,9 @@ def resident_mib() -> float:
     return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _asked(answer: Answer) -> list[Any]:
+def _asked(answer: Answer) -> list[Recalled]:
     """What each layer recalled for the last piece of the question, which the first token of the answer follows."""
-    steps = sorted({each.step for each in answer.recalled})
-    last = steps[max(0, len(steps) - len(answer.tokens))] if steps else 0
-    return [each for each in answer.recalled if each.step == last]
+    return [each for each in answer.recalled if each.step == answer.first_step]
 
 
 def _read(

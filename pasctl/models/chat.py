@@ -26,8 +26,8 @@ _SENTINELS = ("pasctl-system-sentinel", "pasctl-user-sentinel")
 class ChatRenderer:
     """Renders one question as a model expects it, up to the point where its answer begins.
 
-    Thinking is switched off where the template has a switch for it. Nothing is ever cut off a rendered conversation:
-    the template is asked for a generation prompt and the answer letter is appended to that.
+    Thinking is switched off where the template has a switch for it, unless it is asked for. Nothing is ever cut off a
+    rendered conversation: the template is asked for a generation prompt and the answer letter is appended to that.
 
     Attributes:
         kind: "chat"; "chat-no-system", a template that refuses or drops a system turn, so the system text goes into the
@@ -52,29 +52,49 @@ class ChatRenderer:
         parts = [self.kind, self.template or PLAIN_TURN, self.letter_form, PINNED_DATE.isoformat()]
         self.template_digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def render(self, user: str, system: str | None = None) -> str:
-        """Text of one question up to the answer; the letter goes right behind it, in `letter_form`."""
+    def render(self, user: str, system: str | None = None, *, thinking: bool = False) -> str:
+        """Text of one question up to the answer; the letter goes right behind it, in `letter_form`.
+
+        With `thinking` the model is left to think before it answers.
+
+        Raises:
+            InputError: thinking is asked for and the template has no switch for it.
+        """
+        if thinking and not self.thinking_switch:
+            raise InputError(
+                f"the model's chat template has no switch for thinking (kind: {self.kind})",
+                hint="ask without --think, or take a model whose template knows enable_thinking, such as Qwen3",
+            )
         if self.kind == "chat":
-            return self._apply_template(user, system)
+            return self._apply_template(user, system, thinking=thinking)
         if self.kind == "chat-no-system":
-            return self._apply_template(_joined(system, user), None)
+            return self._apply_template(_joined(system, user), None, thinking=thinking)
         return _joined(system, PLAIN_TURN.format(user=user))
 
     def encode(self, user: str, system: str | None = None) -> list[int]:
         """Token ids of `render`, with the special tokens that a text starts with and none at its end."""
         return self._tokenize(self.render(user, system))
 
-    def around(self) -> tuple[list[int], str]:
+    def around(self, thinking: bool = False) -> tuple[list[int], str]:
         """What stands around a user's text: the token ids before it, and the text behind it up to the answer.
 
+        What stands before it is the same with `thinking` and without, so a text that was read goes with both.
+
         Raises:
-            InputError: the template writes the user's text twice, or alters it, so it cannot be read piece by piece.
+            InputError: the template writes the user's text twice, or alters it, so it cannot be read piece by piece;
+                or it has no switch for thinking, or begins otherwise with it.
         """
         marker = _SENTINELS[1]
-        before, *rest = self.render(marker).split(marker)
+        before, *rest = self.render(marker, thinking=thinking).split(marker)
         if len(rest) != 1:
             raise InputError(f"the chat template writes a user's text {len(rest)} times, expected once")
-        return self._tokenize(before), rest[0]
+        ids = self._tokenize(before)
+        if thinking and ids != self.around()[0]:
+            raise InputError(
+                "the chat template begins otherwise when the model thinks, so a text that was read cannot be asked so",
+                hint="ask without --think",
+            )
+        return ids, rest[0]
 
     def letter_ids(self, letters: str = "ABCDE", sample_prompts: Sequence[str] = SAMPLE_QUESTIONS) -> list[int]:
         """Id of each answer letter, after proving that appending it to a prompt adds exactly this one token.
@@ -143,11 +163,11 @@ class ChatRenderer:
             return "chat-no-system"
         return "chat" if system in both and user in both else "chat-no-system"
 
-    def _apply_template(self, user: str, system: str | None) -> str:
+    def _apply_template(self, user: str, system: str | None, *, thinking: bool = False) -> str:
         messages = [{"role": "user", "content": user}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
-        switches = {"enable_thinking": False} if self.thinking_switch else {}
+        switches = {"enable_thinking": thinking} if self.thinking_switch else {}
         text = self.tokenizer.apply_chat_template(
             messages,
             chat_template=_pin_date(self.template or ""),

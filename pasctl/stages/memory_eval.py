@@ -12,16 +12,16 @@ from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
 from pasctl.memory.tasks import TASKS
-from pasctl.stages.memory import Text
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Job, Outcome, Payload, Stage, Store, Work, open_store, part_key, run_job
+from pasctl.stages.text import Text
 
 if TYPE_CHECKING:
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
-STAGE = Stage("memory-eval", "trials", 1)
+STAGE = Stage("memory-eval", "trials", 2)
 NLL = "nll"
 COMPARED = SYSTEMS[1:]
 

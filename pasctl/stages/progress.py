@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Moves a progress display on."""
+
+    def __call__(self, steps: int, told: str = "") -> None:
+        """By some steps, and show a few words on where things are."""
 
 
 class Reporter(Protocol):
@@ -28,4 +33,4 @@ class Silent:
     @contextmanager
     def progress(self, description: str, total: int, unit: str) -> Iterator[Advance]:
         """Count nothing."""
-        yield lambda steps: None
+        yield lambda steps, told="": None

@@ -65,6 +65,69 @@ class DirectionSet:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Steering:
+    """Who a model is steered to, as a caller names it.
+
+    Attributes:
+        alpha: strength.
+        directions: which to read; None takes the latest of the model.
+        persona: its id; None is for directions of a single persona.
+    """
+
+    alpha: float
+    directions: str | Artifact | None = None
+    persona: str | None = None
+
+    def resolve(self, store: Store, identity: dict[str, Any], spec: str) -> ChosenPersona:
+        """Find the directions and the persona in a store.
+
+        Args:
+            store: where directions are.
+            identity: of the model that will be steered.
+            spec: what the user calls that model.
+
+        Raises:
+            InputError: no such persona, several and none named, or directions of another model.
+            MissingError: there are no directions of this model.
+        """
+        source = find_input(
+            store, "directions", self.directions, fits=lambda artifact: bool(artifact.document["model"] == identity)
+        )
+        if source.document["model"] != identity:
+            raise InputError(f"{source.name} was made with another model than {spec}")
+        known = DirectionSet.read(source)
+        ids = known.personas.ids
+        if self.persona is None and len(ids) > 1:
+            raise InputError(f"{source.name} has {len(ids)} personas, expected one to be named: {', '.join(ids[:5])}")
+        if self.persona is not None and self.persona not in ids:
+            raise InputError(f"{source.name} has no persona {self.persona!r}, it has {', '.join(ids[:5])}")
+        return ChosenPersona(self.alpha, source, known, 0 if self.persona is None else ids.index(self.persona))
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenPersona:
+    """A persona of a directions artifact, and how strongly a model is steered to it."""
+
+    alpha: float
+    directions: Artifact
+    known: DirectionSet
+    place: int
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What enters a key."""
+        return {
+            "persona": self.known.personas.ids[self.place],
+            "alpha": self.alpha,
+            "directions": self.known.digest(self.place),
+        }
+
+    def intervention(self, geometry: Geometry) -> Intervention:
+        """The displacement."""
+        return self.known.intervention(geometry, self.place, self.alpha)
+
+
 def intervention(
     model: LoadedModel,
     persona: str,
@@ -86,14 +149,5 @@ def intervention(
         InputError: no such persona, or directions of another model.
         MissingError: there are no directions of this model.
     """
-    identity = model.source.identity
-    source = find_input(
-        open_store(store), "directions", directions, fits=lambda artifact: artifact.document["model"] == identity
-    )
-    if source.document["model"] != identity:
-        raise InputError(f"{source.name} was made with another model than {model.source.spec}")
-    known = DirectionSet.read(source)
-    ids = known.personas.ids
-    if persona not in ids:
-        raise InputError(f"{source.name} has no persona {persona!r}, it has {', '.join(ids[:5])}")
-    return known.intervention(model.geometry, ids.index(persona), alpha)
+    chosen = Steering(alpha, directions, persona).resolve(open_store(store), model.source.identity, model.source.spec)
+    return chosen.intervention(model.geometry)

@@ -246,21 +246,29 @@ class Artifact:
         """The payload files' names, sorted, or those that begin with `prefix`."""
         return sorted(entry["name"] for entry in self.manifest["files"] if entry["name"].startswith(prefix))
 
+    def digest_of(self, name: str) -> str:
+        """The sha256 that a payload file was committed with.
+
+        Raises:
+            IntegrityError: the artifact has no such file.
+        """
+        entry = next((entry for entry in self.manifest["files"] if entry["name"] == name), None)
+        if entry is None:
+            raise IntegrityError(f"{self.name}: no file {name} (has {', '.join(self.files()) or 'none'})")
+        return str(entry["sha256"])
+
     def open_path(self, name: str) -> Path:
         """A payload file's path, after its bytes have been checked.
 
         Raises:
             IntegrityError: the artifact has no such file, it is gone, or its bytes are not those that were committed.
         """
-        entry = next((entry for entry in self.manifest["files"] if entry["name"] == name), None)
-        if entry is None:
-            raise IntegrityError(f"{self.name}: no file {name} (has {', '.join(self.files()) or 'none'})")
-        path = self.path / name
+        expected, path = self.digest_of(name), self.path / name
         if name not in self._verified:
             found = file_digest(path) if path.is_file() else "no file"
-            if found != entry["sha256"]:
+            if found != expected:
                 raise IntegrityError(
-                    f"{self.name}: {name} is damaged: expected sha256 {entry['sha256']}, found {found}",
+                    f"{self.name}: {name} is damaged: expected sha256 {expected}, found {found}",
                     hint=f"{REPAIR_HINT} (the folder is {self.path})",
                 )
             self._verified.add(name)

@@ -16,7 +16,7 @@ from pasctl.store.disk import create_file, disk_errors, make_folder, replace_fil
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _KEY_LIKE = re.compile(r"[0-9a-f]{4,}")
-KINDS = ("activations", "probes", "directions", "results", "memory", "trials")
+KINDS = ("activations", "probes", "directions", "results", "memory", "answers", "trials")
 
 
 @dataclass(frozen=True, order=True)

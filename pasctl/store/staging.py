@@ -6,6 +6,7 @@ appear in one rename, a damaged shard is found out, and two processes that stage
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -66,6 +67,22 @@ class Staging:
     def write_table(self, name: str, table: pa.Table) -> None:
         """Stages a pyarrow table as a Parquet file."""
         self._write(name, ".parquet", [payload.encode_table(table)])
+
+    def adopt(self, name: str, source: Artifact) -> None:
+        """Stages the file that another artifact has under the same name: a second name for its bytes, where links are.
+
+        Raises:
+            IntegrityError: that file is damaged.
+            StoreError: the disk is full or read-only.
+        """
+        path = source.open_path(check_file_name(name))
+        target = (self.folder / name).with_name(f"{path.name}.{source.digest_of(name)}")
+        with disk_errors(target):
+            make_folder(target.parent)
+            with contextlib.suppress(FileExistsError):
+                _link(path, target)
+            fsync_folder(target.parent)
+        self._listing()[name] = [target]
 
     def read_json(self, name: str) -> Any:
         """The value in a staged JSON file."""

@@ -68,6 +68,35 @@ def test_qwen3_prompt_ends_in_an_empty_think_block():
     )
 
 
+@pytest.mark.parametrize("system", [None, SYSTEM])
+def test_thinking_leaves_out_the_empty_think_block_and_nothing_else(system):
+    renderer = ChatRenderer(tiny_tokenizer("qwen3"))
+    assert renderer.render("Hi", system, thinking=True) + "<think>\n\n</think>\n\n" == renderer.render("Hi", system)
+    (before, behind), (same, empty) = renderer.around(thinking=True), renderer.around()
+    assert before == same
+    assert empty == behind + "<think>\n\n</think>\n\n"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TOKENIZER_KINDS if kind != "qwen3"])
+def test_thinking_needs_a_template_that_has_the_switch(kind):
+    renderer = ChatRenderer(tiny_tokenizer(kind))
+    with pytest.raises(InputError, match="no switch for thinking") as refused:
+        renderer.around(thinking=True)
+    assert "--think" in (refused.value.hint or "")
+
+
+def test_a_template_that_thinks_from_its_first_word_on_cannot_be_asked_both_ways():
+    tokenizer = tiny_tokenizer("qwen3")
+    switch = (
+        "{%- if enable_thinking is defined and enable_thinking -%}<|im_start|>system\nThink.<|im_end|>\n{% endif -%}"
+    )
+    tokenizer.chat_template = switch + QWEN3
+    renderer = ChatRenderer(tokenizer)
+    assert renderer.around()
+    with pytest.raises(InputError, match="begins otherwise"):
+        renderer.around(thinking=True)
+
+
 def test_qwen3_prompt_and_letter_are_the_start_of_the_whole_conversation():
     """What the model would have seen had it answered "A": the template itself renders the answered conversation."""
     tokenizer = tiny_tokenizer("qwen3")

@@ -8,7 +8,7 @@ from pasctl.memory.tasks.filler import repetitive, varied, weave
 from pasctl.memory.tasks.trial import CountTokens, Trial, random_stream
 
 OPENING = "A pass key is hidden in the long text below. Find it and remember it: you will be asked for it."
-QUESTION = "What is the pass key?"
+QUESTION = "What is the five-digit pass key in the text?"
 
 
 def make(

@@ -1,0 +1,59 @@
+"""The events of a text as words: token ids decoded event by event, and searched."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+_BYTES = 4  # of a character in UTF-8, and so the most tokens that one can be split into
+FIRST_TOKENS = -1
+"""Stands for the tokens before the first event where a number of an event is expected."""
+
+
+class EventTexts:
+    """The text of each event; joined they are the whole text.
+
+    A character whose bytes lie in two events is part of the one in which it begins.
+    """
+
+    def __init__(self, tokenizer: Any, ids: Sequence[int], starts: Sequence[int]) -> None:
+        """Prepare a text of token ids `ids`, whose events begin at `starts`, in order."""
+        self._tokenizer, self._ids = tokenizer, list(ids)
+        self._bounds = [0, *starts, len(self._ids)]
+
+    def text(self, event: int) -> str:
+        """The text of an event, or of what comes before the first one, `FIRST_TOKENS`."""
+        start, stop = self._whole(event + 1), self._whole(event + 2)
+        before = self._ids[self._whole(event) : start] if event >= 0 else []
+        # some tokenizers write a word's space only behind another word
+        told, whole = self._decode(before), self._decode([*before, *self._ids[start:stop]])
+        return whole[len(told) :] if whole.startswith(told) else self._decode(self._ids[start:stop])
+
+    def find(self, wanted: str) -> list[int]:
+        """Events that an occurrence of some words touches, in order; `FIRST_TOKENS` may be among them.
+
+        Case does not matter, and white space in `wanted` stands for any white space.
+        """
+        texts = [self.text(event) for event in range(FIRST_TOKENS, len(self._bounds) - 2)]
+        ends = list(accumulate(map(len, texts)))
+        parts = (r"\s+" if part.isspace() else re.escape(part) for part in re.split(r"(\s+)", wanted))
+        touched: set[int] = set()
+        # looked ahead for, so that occurrences which overlap are all found
+        for match in re.finditer(f"(?=({''.join(parts)}))", "".join(texts), re.IGNORECASE):
+            first, last = match.span(1)
+            touched.update(range(bisect_right(ends, first), bisect_right(ends, last - 1) + 1))
+        return [place + FIRST_TOKENS for place in sorted(touched) if texts[place]]
+
+    def _whole(self, number: int) -> int:
+        """Bound `number`, moved behind the character that it splits, if it splits one."""
+        bound = self._bounds[number]
+        for place in range(bound, min(bound + _BYTES, len(self._ids))):
+            if not self._decode(self._ids[max(0, bound - _BYTES) : place]).endswith("\ufffd"):
+                return place
+        return bound
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

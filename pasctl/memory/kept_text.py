@@ -1,0 +1,81 @@
+"""What the files of a text's segments hold beside its keys and values; importable, and readable, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+
+from pasctl.errors import IntegrityError
+
+
+@dataclass(frozen=True)
+class KeptText:
+    """A text as the files of its segments have it.
+
+    Attributes:
+        ids: token ids.
+        surprise: -log p of each token in nats, 0 for the first.
+        starts: first token of each event; those before the first one are always attended, and are no event.
+    """
+
+    ids: list[int]
+    surprise: list[float]
+    starts: list[int]
+
+
+def read_text(files: Sequence[Path]) -> KeptText:
+    """Read what was read: token ids, surprise and events, but no keys and values.
+
+    Raises:
+        IntegrityError: a file is damaged, or the files do not follow each other.
+    """
+    small = ("ids", "surprise", "counts")
+    parts = [tensors for _, tensors in in_order(files, small, (*small, "starts", "pending"), "numpy")]
+    if not parts:
+        return KeptText([], [], [])
+    ids = [int(token) for part in parts for token in part["ids"]]
+    starts = [int(start) for name in ("starts", "pending") for start in parts[-1][name]]
+    if starts != sorted(set(starts)):
+        raise IntegrityError(f"segment {files[-1]} has events that do not follow each other")
+    surprise = [float(each) for part in parts for each in part["surprise"]]
+    return KeptText(ids, surprise, [start for start in starts if start < len(ids)])
+
+
+def in_order(
+    files: Sequence[Path], names: Sequence[str], last: Sequence[str] | None, framework: Literal["pt", "numpy"]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each segment's file, in order, with some of its tensors.
+
+    Args:
+        files: the files.
+        names: which tensors; `last` of the last file, where None is all but keys and values.
+        last: see `names`.
+        framework: gives them as torch tensors or numpy arrays.
+
+    Raises:
+        IntegrityError: a file is damaged, or the files do not follow each other.
+    """
+    expected = 0
+    for number, path in enumerate(files):
+        tensors = _read(path, last if number + 1 == len(files) else names, framework)
+        begin, stop = tensors["counts"][:2].tolist()
+        if begin != expected or len(tensors["ids"]) != stop - begin:
+            raise IntegrityError(f"segment {path} holds tokens {begin}-{stop}, expected them to begin at {expected}")
+        yield path, tensors
+        expected = stop
+
+
+def _read(path: Path, names: Sequence[str] | None, framework: str) -> dict[str, Any]:
+    """Tensors of a segment's file; None reads all but keys and values."""
+    try:
+        with safe_open(path, framework=framework) as file:
+            wanted = names or [name for name in file.keys() if name[0] not in "kv"]  # noqa: SIM118 - no mapping
+            return {name: file.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(
+            f"segment {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
+        ) from error

@@ -1,0 +1,119 @@
+"""An episodic memory that a store keeps: what its artifact holds, and saving one that was read in Python."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pasctl.errors import InputError
+from pasctl.memory import episodic
+from pasctl.memory.checkpoint import checkpoint
+from pasctl.stages.arrays import to_store
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, open_store, run_job
+from pasctl.steering.intervention import Intervention
+
+SAVE = Stage("memory-save", "memory", 1)
+SEGMENTS = "segments/"
+STEERING = "steering.safetensors"
+
+
+class EpisodicMemory(episodic.EpisodicMemory):
+    """EM-LLM's memory for one text: `read` it, `ask` about it, `save` it in a store (see `pasctl.open_memory`)."""
+
+    def save(self, store: Store | Path | str = "artifacts", *, label: str = "text") -> Artifact:
+        """Keep the memory as an artifact; the same memory is kept once.
+
+        Args:
+            store: the store or its folder.
+            label: last part of the artifact's name.
+
+        Raises:
+            InputError: nothing was read, or the label cannot be part of a name.
+            StoreError: the store cannot be written.
+        """
+        if not self.reader.ids:
+            raise InputError("nothing was read, expected a text before the memory is saved")
+        described = self.describe()
+        self.finish()
+        handle = ModelHandle.of(self.model)
+        steering = None if self.intervention is None else _digest(steering_tensors(self.intervention).values())
+        job = Job(
+            stage=SAVE,
+            model=handle.slug,
+            label=label,
+            params={"memory": asdict(self.params), "state": self._state(), "steering": steering},
+            inputs={},
+            identity=handle.identity,
+            numerics=handle.numerics(self.params.seed) | {"attn": "memory"},
+            compute=partial(self._payload, described),
+            provenance={"model": handle.provenance()},
+        )
+        made = run_job(open_store(store), job).artifact
+        if made is None:
+            raise RuntimeError("a job without dry run gives an artifact")
+        return made
+
+    def _payload(self, described: dict[str, object], work: Work) -> Payload:
+        """Segment by segment; the last one has the state, the first one what stands for the events."""
+        write, evicted = segment_writer(work), self.reader.past.events.evicted
+        for number, (start, stop) in enumerate(self.reader.past.segments.spans):
+            write(number, checkpoint(self.reader, start, stop, 0 if number == 0 else evicted))
+        if self.intervention is not None:
+            write_steering(work, self.intervention)
+        return {"memory.json": described}
+
+    def _state(self) -> str:
+        """Digest of what was read and how it was cut; with model and parameters it determines all the rest."""
+        reader = self.reader
+        parts = [torch.tensor(reader.ids), torch.tensor(reader.past.events.starts), reader.surprise]
+        return _digest(part.numpy() for part in parts)
+
+
+def segment_name(number: int) -> str:
+    """The file of segment `number`."""
+    return f"{SEGMENTS}{number:06d}.safetensors"
+
+
+def segment_writer(work: Work) -> episodic.Writer:
+    """Writes segments into the unfinished artifact of a stage."""
+
+    def write(number: int, tensors: dict[str, Tensor]) -> Path:
+        name = segment_name(number)
+        work.write(name, {each: to_store(tensor) for each, tensor in tensors.items()})
+        return work.path(name)
+
+    return write
+
+
+def steering_tensors(intervention: Intervention) -> dict[str, np.ndarray[Any, Any]]:
+    """Displacements as an artifact holds them: layer number -> float32 [1, H * D]."""
+    return {str(layer): rows.float().cpu().numpy() for layer, rows in sorted(intervention.displacements.items())}
+
+
+def write_steering(work: Work, intervention: Intervention) -> None:
+    """Keep the displacement that a memory is read with, so that it is asked with the same one."""
+    work.write(STEERING, steering_tensors(intervention))
+
+
+def read_steering(memory: Artifact) -> Intervention | None:
+    """The displacement that a memory was read with, if there was one."""
+    if STEERING not in memory.files():
+        return None
+    arrays = memory.read_arrays(STEERING)
+    return Intervention({int(layer): torch.from_numpy(rows) for layer, rows in arrays.items()})
+
+
+def _digest(arrays: Iterable[np.ndarray[Any, Any]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,245 @@
+"""What a memory holds, as words: its events, and what was recalled for each question. Reads files, loads no weights."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import InputError, IntegrityError, MissingError
+from pasctl.models.identity import ModelSource
+from pasctl.stages.memory import find_memory, model_of
+from pasctl.stages.memory_ask import read_answers
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.runner import Artifact, Store, open_store
+
+if TYPE_CHECKING:
+    from pasctl.memory.event_text import EventTexts
+    from pasctl.memory.kept_text import KeptText
+    from pasctl.models.load import LoadedModel
+
+CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
+MOST_RECALLED = 3
+_SEGMENTS = "segments/"  # kept_memory.SEGMENTS, whose module brings torch with it
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events of a memory are shown.
+
+    Attributes:
+        events: at most this many; None is all.
+        start: from the event on that holds this token.
+        find: only those that some words touch; case does not matter, and white space stands for any white space.
+    """
+
+    events: int | None = None
+    start: int = 0
+    find: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.events is not None and self.events < 0:
+            raise InputError(f"events is {self.events}, expected 0 or more")
+        if self.start < 0:
+            raise InputError(f"the token to start from is {self.start}, expected 0 or more")
+        if self.find is not None and not self.find.strip():
+            raise InputError("the text to find is empty, expected words")
+
+
+def memory_show(
+    ref: str | Artifact | None,
+    selection: Selection | None = None,
+    *,
+    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Describe a memory, or answers that were made from one.
+
+    Args:
+        ref: a memory or answers; None takes the latest memory.
+        selection: which events; None takes all.
+        model: where the model is now, for its tokenizer; None takes it from where it was.
+        store: the store or its folder.
+        reporter: receives notes.
+
+    Returns:
+        `name`; of a memory `figures` (its memory.json), `bytes` in the store and `seconds` that it took, `matching`,
+        the number of events that fit the selection, and `events`, in text order: event, token (its first), tokens,
+        surprise of the first in nats, text. Of answers `memory`, the name of the one asked. Of both `questions`, in the
+        order asked: answers (the artifact), question, answer, tokens, stop, and `recalled`, up to three events as above
+        with share, the share of the layers which recalled the event for the answer's first token.
+
+    Raises:
+        InputError: the reference is to another kind of artifact, or the text ends before the token to start from.
+        MissingError: there is no such artifact, or the memory or the model is gone.
+        IntegrityError: a file is damaged.
+    """
+    opened, selection, reporter = open_store(store), selection or Selection(), reporter or Silent()
+    shown = ref if isinstance(ref, Artifact) else _resolve(opened, ref)
+    memory = shown if shown.kind == "memory" else _asked(opened, shown)
+    kept = _Kept(memory, model_of(memory, model), reporter)
+    if shown is memory:
+        asked = [each for each in opened.consumers(memory.key) if each.kind == "answers"]
+        questions = [each for answers in reversed(asked) for each in _questions(answers, kept)]
+        return {"name": memory.name, **_describe(kept, selection, reporter), "questions": questions}
+    return {"name": shown.name, "memory": memory.name, "questions": _questions(shown, kept)}
+
+
+def _resolve(store: Store, ref: str | None) -> Artifact:
+    if ref is None or ref == "latest":
+        return find_memory(store, None)
+    found = store.resolve(ref)
+    if found.kind not in ("memory", "answers"):
+        raise InputError(
+            f"{ref} is {found.name}: expected memory or answers, found {found.kind}",
+            hint="see what there is with `pasctl store ls --kind memory`",
+        )
+    return found
+
+
+def _asked(store: Store, answers: Artifact) -> Artifact:
+    """The memory that answers were made from."""
+    source = answers.inputs["memory"]
+    memory = store.lookup(source.key)
+    if memory is None:
+        raise MissingError(
+            f"{answers.name} was made from {source.name}, which is no longer in the store",
+            hint="read the text again with `pasctl memory-run`",
+        )
+    return memory
+
+
+class _Kept:
+    """A memory's text and events, read from its files when they are wanted."""
+
+    def __init__(self, memory: Artifact, handle: ModelHandle, reporter: Reporter) -> None:
+        self.memory = memory
+        self._handle, self._reporter = handle, reporter
+
+    @cached_property
+    def text(self) -> KeptText:
+        """Token ids, surprise and events."""
+        from pasctl.memory.kept_text import read_text
+
+        files = _segments(self.memory, self._reporter)
+        text, expected = read_text(files), self.memory.read_json("memory.json")["tokens"]
+        if len(text.ids) != expected:
+            raise IntegrityError(
+                f"the segments of {self.memory.name} end in {files[-1].name if files else 'none'} "
+                f"after {len(text.ids):,} tokens, expected {expected:,}"
+            )
+        return text
+
+    @cached_property
+    def texts(self) -> EventTexts:
+        """The events' words."""
+        from pasctl.memory.event_text import EventTexts
+
+        return EventTexts(self._handle.chat().tokenizer, self.text.ids, self.text.starts)
+
+    def event(self, number: int) -> dict[str, Any]:
+        """One event: its number, first token, length, the first token's surprise in nats, and its text."""
+        start, stop = self.span(number)
+        return {
+            "event": number,
+            "token": start,
+            "tokens": stop - start,
+            "surprise": round(self.text.surprise[start], 4),
+            "text": self.texts.text(number),
+        }
+
+    def span(self, number: int) -> tuple[int, int]:
+        """First token of an event, and the one behind its last."""
+        starts = self.text.starts
+        if number >= len(starts):
+            raise IntegrityError(f"{self.memory.name} has {len(starts):,} events, event {number} was recalled")
+        return starts[number], starts[number + 1] if number + 1 < len(starts) else len(self.text.ids)
+
+
+def _segments(memory: Artifact, reporter: Reporter) -> list[Path]:
+    """The segments' files, checked byte for byte, or, where that would take long, by their sizes.
+
+    Raises:
+        IntegrityError: one is missing or damaged.
+    """
+    sizes = {entry["name"]: int(entry["size"]) for entry in memory.manifest["files"]}
+    names = memory.files(_SEGMENTS)
+    if sum(sizes[name] for name in names) <= CHECKED_BYTES:
+        return [memory.open_path(name) for name in names]
+    reporter.note("of the segments only the sizes are checked; `pasctl store verify --deep` reads every byte")
+    for name in names:
+        path = memory.path / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != sizes[name]:
+            told = "is missing" if found is None else f"has {found:,} bytes"
+            raise IntegrityError(
+                f"{memory.name}: {name} {told}, expected {sizes[name]:,} bytes",
+                hint="see what else is damaged with `pasctl store verify --deep`",
+            )
+    return [memory.path / name for name in names]
+
+
+def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str, Any]:
+    from pasctl.memory.event_text import FIRST_TOKENS
+
+    text = kept.text
+    if selection.start >= max(len(text.ids), 1):
+        raise InputError(
+            f"{kept.memory.name} has {len(text.ids):,} tokens, none is number {selection.start:,}",
+            hint="tokens are counted from 0",
+        )
+    numbers = [number for number in range(len(text.starts)) if kept.span(number)[1] > selection.start]
+    if selection.find is not None:
+        found = set(kept.texts.find(selection.find))
+        if FIRST_TOKENS in found:
+            first = text.starts[0] if text.starts else len(text.ids)
+            reporter.note(
+                f"{selection.find!r} is in the first {first:,} tokens too, which are no event: they are always attended"
+            )
+        numbers = [number for number in numbers if number in found]
+    return {
+        "figures": kept.memory.read_json("memory.json"),
+        "bytes": kept.memory.size,
+        "seconds": kept.memory.provenance["seconds"],
+        "matching": len(numbers),
+        "events": [kept.event(number) for number in numbers[: selection.events]],
+    }
+
+
+def _questions(answers: Artifact, kept: _Kept) -> list[dict[str, Any]]:
+    """Each question of an artifact, its answer, and the events that most layers recalled for it."""
+    return [
+        {
+            "answers": answers.name,
+            **{name: each[name] for name in ("question", "answer", "tokens", "stop")},
+            "recalled": [
+                {"share": round(share, 4), **kept.event(event)}
+                for event, share in most_recalled(each["recalled"], each["first_step"])
+            ],
+        }
+        for each in read_answers(answers)
+    ]
+
+
+def most_recalled(recalled: list[dict[str, Any]], step: int, count: int = MOST_RECALLED) -> list[tuple[int, float]]:
+    """Events that most layers recalled in one step, and the share of the layers that recall at all.
+
+    Args:
+        recalled: of one question, as `read_answers` gives it.
+        step: the step.
+        count: at most so many events; of those in equally many layers the ones with the highest scores.
+    """
+    layers = {each["layer"] for each in recalled}
+    times: Counter[int] = Counter()
+    scores: dict[int, float] = defaultdict(float)
+    for each in recalled:
+        if each["step"] == step:
+            times.update(each["events"])
+            for event, score in zip(each["events"], each["scores"], strict=True):
+                scores[event] += score
+    best = sorted(times, key=lambda event: (-times[event], -scores[event], event))[:count]
+    return [(event, times[event] / len(layers)) for event in best]

@@ -1,0 +1,72 @@
+"""Texts that are read into a memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pasctl.errors import InputError, MissingError
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and what it is called."""
+
+    name: str
+    content: str
+
+    @classmethod
+    def load(cls, path: Path | str) -> Text:
+        """Read a file.
+
+        Raises:
+            MissingError: no such file.
+            InputError: it is empty, binary, or not UTF-8.
+        """
+        path = Path(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise MissingError(f"text {path} cannot be read: {error.strerror}") from error
+        return cls.decode(str(path), data)
+
+    @classmethod
+    def decode(cls, name: str, data: bytes) -> Text:
+        """A text from its bytes.
+
+        Raises:
+            InputError: they are empty, binary, or not UTF-8.
+        """
+        zero = data.find(b"\0")
+        if zero >= 0:
+            raise InputError(f"text {name} is binary: byte {zero} is zero", hint="convert it to plain text first")
+        try:
+            content = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
+            raise InputError(
+                f"text {name} is not UTF-8: byte {error.start} (line {line}) is 0x{data[error.start]:02x}",
+                hint=f"convert it, for example with `iconv -f latin1 -t utf-8 {name}`",
+            ) from error
+        if not content.strip():
+            raise InputError(f"text {name} is empty, expected something to read")
+        return cls(name, content)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+def join_texts(texts: Sequence[Text]) -> str:
+    """Texts one behind the other, with an empty line between them."""
+    return "\n\n".join(text.content for text in texts)
+
+
+def label_of(text: Text) -> str:
+    """A word that can be part of an artifact's name, from a text's."""
+    stem = Path(text.name).stem.lower()
+    word = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in stem)
+    return word.strip("-._") or "text"

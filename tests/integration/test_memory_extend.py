@@ -1,0 +1,154 @@
+"""Memories that are extended, read by a steered model, and saved from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import pasctl
+from pasctl.errors import InputError, MissingError
+from pasctl.memory.decoding import Decoding
+from tests.conftest import PasctlRun
+from tests.tiny import tiny_loaded
+
+pytestmark = pytest.mark.integration
+
+SMALL: dict[str, Any] = {"n_init": 8, "n_local": 64, "n_mem": 48, "chunk": 16, "min_block": 4, "max_block": 12}
+FLAGS = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", value)]
+STORY = "".join(f"I am the life of the party. I worry about things {n} times. " for n in range(60))
+MORE = "".join(f"Vivid imagination {n}, statement {n * 7 % 13}. " for n in range(40))
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> tuple[Path, Path]:
+    for name, content in (("story", STORY), ("more", MORE)):
+        (tmp_path / f"{name}.txt").write_text(content, encoding="utf-8")
+    return tmp_path / "story.txt", tmp_path / "more.txt"
+
+
+def test_an_extended_memory_is_a_child_that_has_read_both(
+    run_pasctl: PasctlRun, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    first = run_pasctl(
+        "memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--dtype", "float32", "--json", store=store
+    )
+    parent = json.loads(first.stdout)
+    longer = run_pasctl("memory-run", texts[1], "--extend", "memory/tiny-a/story", "--json", store=store)
+    assert longer.returncode == 0, longer.stderr
+    child = json.loads(longer.stdout)
+    assert child["name"] == "memory/tiny-a/story@v2"
+    assert child["inputs"] == {"memory": "memory/tiny-a/story@v1"}
+    assert child["counts"]["tokens_resumed"] == 0
+    assert "memory/tiny-a/story@v1" in run_pasctl("store", "lineage", child["name"], store=store).stdout
+
+    old, new = (pasctl.Store(store).resolve(each["name"], "memory") for each in (parent, child))
+    segments = old.files("segments/")
+    assert [old.digest_of(name) for name in segments] == [new.digest_of(name) for name in segments]
+    assert all(os.stat(old.path / name).st_ino == os.stat(new.path / name).st_ino for name in segments)
+    assert not run_pasctl("store", "verify", "--deep", store=store).returncode
+
+    # the same as one memory that reads on: chunks begin anew where a text ended
+    model = pasctl.load_model(str(tiny_folder), dtype="float32")
+    whole = pasctl.EpisodicMemory(model, **SMALL)
+    whole.read(STORY)
+    whole.read(f"\n\n{MORE}")
+    opened = pasctl.open_memory(new, model, store=store)
+    assert opened.reader.ids == whole.reader.ids
+    assert opened.reader.past.events.starts == whole.reader.past.events.starts
+    question = [whole.prompt.question("Who worries?")]
+    assert torch.equal(opened.logits(question), whole.logits(question))
+
+
+def test_extending_keeps_parameters_and_model(
+    run_pasctl: PasctlRun, tiny_folder: Path, other_tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    run_pasctl("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--seed", 3, store=store)
+    extend = ("memory-run", texts[1], "--extend", "memory/tiny-a/story")
+    for flags, told in (
+        (("--n-mem", 24), "n_mem 48"),
+        (("--model", other_tiny_folder), "another model"),
+        (("--dtype", "float16"), "was read in"),
+        (("--alpha", 2), "goes on as it was read"),
+    ):
+        refused = run_pasctl(*extend, *flags, store=store)
+        assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+    agreeing = run_pasctl(*extend, "--n-mem", 48, "--model", tiny_folder, "--dry-run", "--json", store=store)
+    assert json.loads(agreeing.stdout)["plan"]["tokens"] > 300
+    assert run_pasctl("memory-run", texts[0], store=store).returncode == 2  # neither a model nor a memory
+
+
+def test_a_steered_reader_reads_and_answers_otherwise(
+    run_pasctl: PasctlRun, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    for command in (
+        ("extract", "--model", tiny_folder),
+        ("train-probes", "--personas", "E+,N-"),
+        ("fit-directions", "--top-k", 4),
+    ):
+        assert not run_pasctl(*command, store=store).returncode
+    made = {}
+    for name, flags in {
+        "plain": (),
+        "zero": ("--persona", "E+", "--alpha", 0),
+        "steered": ("--persona", "E+", "--alpha", 30),
+        "other": ("--persona", "N-", "--alpha", 30),
+    }.items():
+        read = run_pasctl(
+            *("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--label", name, "--json", *flags), store=store
+        )
+        assert read.returncode == 0, read.stderr
+        made[name] = json.loads(read.stdout)["name"]
+    opened = {name: pasctl.open_memory(each, store=store) for name, each in made.items()}
+    question = [opened["plain"].prompt.question("Who worries?")]
+    logits = {name: memory.logits(question) for name, memory in opened.items()}
+    assert torch.equal(logits["plain"], logits["zero"])
+    assert not torch.allclose(logits["plain"], logits["steered"], atol=1e-3)
+    assert not torch.allclose(logits["other"], logits["steered"], atol=1e-3)
+    assert not torch.equal(opened["plain"].reader.surprise, opened["steered"].reader.surprise)
+
+    unnamed = run_pasctl("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--alpha", 2, store=store)
+    assert (unnamed.returncode, "2 personas" in unnamed.stderr) == (2, True)
+    weak = run_pasctl("memory-run", texts[0], "--model", tiny_folder, "--directions", "latest", store=store)
+    assert (weak.returncode, "--alpha" in weak.stderr) == (2, True)
+
+    # what extends a steered memory is read steered as well
+    longer = run_pasctl("memory-run", texts[1], "--extend", made["steered"], "--json", store=store)
+    grown = pasctl.open_memory(json.loads(longer.stdout)["name"], store=store)
+    assert grown.intervention is not None
+    again = pasctl.EpisodicMemory(grown.model, intervention=opened["steered"].intervention, **SMALL)
+    again.read(STORY)
+    again.read(f"\n\n{MORE}")
+    assert torch.equal(again.logits(question), grown.logits(question))
+
+
+@pytest.mark.parametrize("kv_dtype", ["model", "int8"])
+def test_a_memory_read_in_python_is_saved_once_and_opened(tmp_path: Path, kv_dtype: str) -> None:
+    model = tiny_loaded()
+    memory = pasctl.EpisodicMemory(model, kv_dtype=kv_dtype, **SMALL)
+    with pytest.raises(InputError, match="nothing was read"):
+        memory.save(tmp_path)
+    memory.read(STORY)
+    question = [memory.prompt.question("Who worries?")]
+    expected = memory.logits(question)
+    made = memory.save(tmp_path, label="novel")
+    assert made.name.endswith("/novel@v1")
+    assert memory.save(tmp_path, label="novel").key == made.key
+    opened = pasctl.open_memory(made, model, store=tmp_path)
+    assert torch.equal(opened.logits(question), expected)
+    assert opened.save(tmp_path, label="novel").key == made.key
+    opened.read(MORE)
+    memory.read(MORE)
+    assert torch.equal(opened.logits(question), memory.logits(question))
+    assert memory.save(tmp_path, label="novel").name.endswith("/novel@v2")
+    outcome = pasctl.memory_ask(made, ["Who worries?"], Decoding(max_new_tokens=4), model=model, store=tmp_path)
+    assert outcome.artifact is not None
+    with pytest.raises(MissingError):
+        pasctl.open_memory("memory/none/none", model, store=tmp_path)
