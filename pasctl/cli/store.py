@@ -34,7 +34,7 @@ def _open(path: str) -> Store:
 @app.command("ls")
 def ls(
     kind: Annotated[
-        str | None, typer.Option("--kind", help="activations, probes, directions, results or memory.")
+        str | None, typer.Option("--kind", help="activations, probes, directions, results, memory, answers or trials.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Of this model: its name in REFs.")] = None,
     store: o.StoreDir = "artifacts",

@@ -52,6 +52,7 @@ def test_the_readme_runs(tmp_path: Path) -> None:
     for number, repo in enumerate(("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B")):
         hub_cache_layout(tmp_path / "hf" / "hub", repo, save_tiny(tmp_path / f"tiny{number}", seed=number))
     (tmp_path / "long.txt").write_text("Nobody knew who had hidden the letter. " * 120, encoding="utf-8")
+    (tmp_path / "more.txt").write_text("The letter lay under the stair. " * 60, encoding="utf-8")
     data = os.environ.get("PASCTL_PAPI")
     if data:
         (tmp_path / "PAPI").symlink_to(data)
