@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pasctl.errors import InputError
@@ -31,7 +32,7 @@ class Decoding:
         for name in ("max_new_tokens", "retrieve_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:  # NaN is neither
             raise InputError(f"temperature is {self.temperature}, expected 0 or more")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}, expected above 0 and at most 1")

@@ -72,14 +72,17 @@ class Reader:
         """Layers whose keys refinement looks at.
 
         Raises:
-            InputError: one that the model has not, or that has a sliding window of its own.
+            InputError: one that the model has not, or that has a sliding window of its own; or none to refine by.
         """
         able = [layer for layer, sliding in enumerate(self.sliding) if sliding is None]
         wanted = self.params.refine_layers
         for layer in wanted or ():
             if layer not in able:
                 raise InputError(f"refine_layers has {layer}, which is no layer with memory of this model's")
-        return able if wanted is None else list(wanted)
+        layers = able if wanted is None else list(wanted)
+        if self.params.refine != "none" and not layers:
+            raise InputError("refine has no layer to look at: it needs one that takes memory", hint="use refine none")
+        return layers
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
@@ -102,18 +105,23 @@ class Reader:
         if len(self.ids) - self.flushed >= self.segment_tokens:
             self.flush(listener)
 
+    @torch.inference_mode()
     def flush(self, listener: Listener | None = None) -> None:
         """Make a segment of the tokens read since the last one, a short one at the end of a text."""
         start, stop = self.flushed, len(self.ids)
         if start == stop:
             return
-        first = [start - window.start for window in self.windows]
-        key = torch.stack([w.key[0, :, at : at + stop - start] for w, at in zip(self.windows, first, strict=True)])
-        value = torch.stack([w.value[0, :, at : at + stop - start] for w, at in zip(self.windows, first, strict=True)])
+        key, value = (self._run(name, start, stop, reuse=listener is not None) for name in ("key", "value"))
         self.past.segments.append(start, key.cpu(), value.cpu())
         self.flushed = stop
         if listener is not None:
             listener.segment(self, start, stop)
+
+    def _run(self, name: str, start: int, stop: int, *, reuse: bool) -> Tensor:
+        """Keys or values [L, G, stop - start, D] of all layers, in a buffer to be used again if they go to a file."""
+        parts = [getattr(w, name)[0, :, start - w.start : stop - w.start] for w in self.windows]
+        room = self.past.scratch.take(f"segment {name}", parts[0], len(parts), *parts[0].shape) if reuse else None
+        return torch.stack(parts, out=room)
 
     def _evict(self, begin: int) -> None:
         """Let the events that end n_local tokens before `begin` leave the window."""

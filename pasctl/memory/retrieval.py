@@ -44,11 +44,12 @@ def choose_events(
         return list(range(len(lengths))), [], list(queue)
     order = scores.topk(min(budget, len(lengths))).indices.tolist()
     taken: set[int] = set()
-    hits, used = _take(order, lengths, round(budget * (1 - contiguity)), taken)
+    share = round(budget * (1 - contiguity))
+    hits, used = _take(order, lengths, share, taken)
     neighbours: list[int] = []
     if contiguity > 0:
         beside = [near for hit in hits for near in (hit - 1, hit + 1) if 0 <= near < len(lengths)]
-        neighbours, more = _take(dict.fromkeys([*beside, *queue]), lengths, budget - used, taken)
+        neighbours, more = _take(dict.fromkeys([*beside, *queue]), lengths, budget - share, taken)
         used += more
     extra, _ = _take(order, lengths, budget - used, taken)
     return [*hits, *extra], neighbours, neighbours

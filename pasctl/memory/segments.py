@@ -31,9 +31,6 @@ class _Segment:
     mapped: mmap.mmap | None = None
     touched: set[int] = field(default_factory=set)  # blocks of the address space
 
-    def __post_init__(self) -> None:
-        self.by_layer = {name: tensor.unbind(0) for name, tensor in self.tensors.items()}
-
 
 def segment_tensors(k: Tensor, v: Tensor, int8: bool) -> dict[str, Tensor]:
     """Keys and values [L, G, n, D] as they stand in a file."""
@@ -113,12 +110,15 @@ class Segments:
         return found
 
     def read_all_layers(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Keys and values [L, G, stop - start, D].
+        """Keys and values [L, G, stop - start, D]; to be read only, as they may be the last segment's own.
 
         Raises:
             IndexError: the span is not within the segments.
         """
         self._check([(start, stop)])
+        last = self._segments[-1]
+        if last.mapped is None and (last.start, last.stop) == (start, stop):
+            return last.tensors["k"], last.tensors["v"]
         shape = (self.layers, self.kv_heads, stop - start, self.head_dim)
         k, v = (torch.empty(shape, dtype=self.dtype) for _ in range(2))
         for layer in range(self.layers):
@@ -156,9 +156,9 @@ class Segments:
         return keys, values
 
     def _part(self, segment: _Segment, name: str, layer: int, rows: slice) -> Tensor:
-        part = segment.by_layer[name][layer][:, rows]
-        scale = segment.by_layer.get(f"{name}_scale")
-        return part if scale is None else dequantize(part, scale[layer][:, rows], self.dtype)
+        part = segment.tensors[name][layer, :, rows]
+        scale = segment.tensors.get(f"{name}_scale")
+        return part if scale is None else dequantize(part, scale[layer, :, rows], self.dtype)
 
     def _add(self, segment: _Segment) -> None:
         if self._segments and segment.start != self.tokens:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_ROOM = 256  # lengths of buffers are multiples of it
+
 
 class Window:
     """Keys and values of the last tokens, in buffers with room behind them so that appending copies little.
@@ -96,12 +98,16 @@ class Window:
             self.start = start
 
     def _grow(self, more: int) -> None:
-        """Move to buffers of twice the length that is needed now."""
+        """Move to buffers of at least twice the length that is needed now, of few different lengths.
+
+        Buffers of ever other lengths would leave holes in the process's memory that nothing fits into.
+        """
         size = self._stop - self._first
+        room = -(-2 * (size + more) // _ROOM) * _ROOM
         for name, dimension in (("_key", 2), ("_turned", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
             held = getattr(self, name).narrow(dimension, self._first, size)
             shape = list(held.shape)
-            shape[dimension] = 2 * (size + more)
+            shape[dimension] = room
             grown = held.new_empty(shape)
             grown.narrow(dimension, 0, size).copy_(held)
             setattr(self, name, grown)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [extract] [score] [probes]`: print one table of ratios; nothing about time is asserted."""
+"""`python -m tests.bench [extract] [score] [probes] [memory]`: tables of ratios; nothing about time is asserted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sys
 
 import torch
 
-from tests.bench import extract, probes, score
+from tests.bench import extract, memory, probes, score
+from tests.bench.timing import lines
 
-BENCHES = {"extract": extract.run, "score": score.run, "probes": probes.run}
+BENCHES = {"extract": extract.run, "score": score.run, "probes": probes.run, "memory": memory.run}
 
 
 def main(names: list[str]) -> None:
@@ -18,10 +19,7 @@ def main(names: list[str]) -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     for name in names or BENCHES:
         print(f"\n{name}")
-        timings = BENCHES[name]()
-        ours = timings[0].seconds
-        for timing in timings:
-            print(f"  {timing.what:<58}{timing.seconds:9.2f} s{timing.seconds / ours:8.1f}x  {timing.counted}")
+        print("\n".join(lines(BENCHES[name]())))
 
 
 if __name__ == "__main__":

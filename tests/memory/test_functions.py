@@ -156,7 +156,7 @@ def test_recall_keeps_its_budget_and_takes_no_event_twice() -> None:
 def test_neighbours_of_a_hit_come_along() -> None:
     scores, lengths = torch.zeros(30), torch.full((30,), 10)
     scores[12] = 5.0
-    hits, near, _ = choose_events(scores, lengths, budget=30, contiguity=0.6, queue=[])
+    hits, near, _ = choose_events(scores, lengths, budget=30, contiguity=0.67, queue=[])
     assert (hits, near) == ([12], [11, 13])
     assert choose_events(scores, lengths, budget=30, contiguity=0.0, queue=[])[1] == []
 
