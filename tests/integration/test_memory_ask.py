@@ -112,6 +112,7 @@ def test_several_questions_are_asked_in_one_round(warm: Warm, store: Path) -> No
 
 def test_an_answer_that_the_model_ends_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[str] = []
+    monkeypatch.setattr("pasctl.memory.episodic.end_tokens", lambda model: set())
     plain = memory_ask(NAME, ["Who?"], Decoding(4, 2.0, seed=3), store=store, on_piece=pieces.append)
     assert plain.artifact is not None
     [answer] = read_answers(plain.artifact)
