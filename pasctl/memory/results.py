@@ -84,11 +84,6 @@ def summarize(results: Sequence[Result], costs: Sequence[Cost]) -> list[dict[str
     ]
 
 
-def _rank(group: tuple[str, int, str]) -> tuple[str, int, int]:
-    task, length, system = group
-    return task, length, SYSTEMS.index(system)
-
-
 def _bin(depth: float) -> int:
     return min(int(depth * DEPTH_BINS), DEPTH_BINS - 1)
 
