@@ -50,7 +50,7 @@ Contiguity = Annotated[
 ]
 Positions = Annotated[
     str | None,
-    typer.Option("--positions", help="Of recalled keys: paper (default), compact or true.", metavar="NAME"),
+    typer.Option("--positions", help="Of recalled keys: compact (default), paper or true.", metavar="NAME"),
 ]
 KvDtype = Annotated[
     str | None, typer.Option("--kv-dtype", help="Keep keys and values as: model (default), or int8.", metavar="NAME")
