@@ -79,6 +79,7 @@ def memory_run(
 ) -> None:
     """Read long texts into an episodic memory, and ask about them."""
     from pasctl.stages.memory import memory_run as stage
+    from pasctl.stages.memory_ask import check_questions
 
     how = decoding(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
     loaded = [_text(text) for text in texts]
@@ -101,6 +102,8 @@ def memory_run(
         seed=seed,
     )
     handle, params, parent = _model_and_params(model, options, given, extend, store)
+    if ask:
+        check_questions(handle, params, ask, how)
     outcome = stage(
         handle,
         loaded,

@@ -31,6 +31,7 @@ def memory_ask(
     think: m.Think = False,
     seed: o.Seed = 0,
     device: o.Device = "auto",
+    trust_remote_code: o.TrustRemoteCode = False,
     store: o.StoreDir = "artifacts",
     dry_run: o.DryRun = False,
     json: o.Json = False,
@@ -39,7 +40,7 @@ def memory_ask(
     from pasctl.stages.model import ModelOptions
 
     how = decoding(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
-    options = ModelOptions(device=device)
+    options = ModelOptions(device=device, trust_remote_code=trust_remote_code)
     answer(ref, questions, how, model=model, options=options, store=store, dry_run=dry_run, as_json=json)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pasctl.errors import InputError
 from pasctl.memory.attention import memory_attention, run_backbone
 from pasctl.memory.decoding import Decoding
 from pasctl.memory.reader import Reader
@@ -59,13 +58,8 @@ class Asking:
         Raises:
             InputError: a question is empty, or longer than the local window.
         """
-        limit = self.reader.params.n_local
         for question in questions:
-            if not 0 < len(question) <= limit:
-                raise InputError(
-                    f"a question has {len(question)} tokens, expected 1 to {limit} (n_local)",
-                    hint="put long text into the memory and ask about it",
-                )
+            self.reader.params.require_question(len(question))
         size = self.reader.params.chunk
         last: list[Tensor | None] = [None] * self.rows
         for start in range(0, max(map(len, questions)), size):

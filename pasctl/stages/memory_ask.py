@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.memory.decoding import Decoding
 from pasctl.models.identity import ModelSource
-from pasctl.stages.memory import find_memory, model_of, open_memory
+from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
+    from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel
 
 STAGE = Stage("memory-ask", "answers", 1)
+_TEMPLATE = 64  # more tokens than a chat template puts around a question
 # of recall.parquet, which has a row an event recalled
 _COLUMNS = {"question": "int32", "step": "int32", "layer": "int32", "event": "int32", "score": "float32"}
 
@@ -76,11 +78,7 @@ def memory_ask(
         MissingError: there is no such memory, or the model is gone.
         IntegrityError: a segment is damaged.
     """
-    if not questions:
-        raise InputError("there is no question to ask, expected at least one")
-    for number, question in enumerate(questions):
-        if not question.strip():
-            raise InputError(f"question {number + 1} of {len(questions)} is empty, expected words")
+    _require_words(questions)
     opened, how = open_store(store), how or Decoding()
     found = find_memory(opened, memory)
     handle = partial(model_of, found, model, options)
@@ -99,6 +97,25 @@ def memory_ask(
         estimate=partial(_estimate, asked),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: Decoding) -> None:
+    """Refuse what cannot be asked before a text is read or weights are loaded.
+
+    Raises:
+        InputError: there is no question, one is empty or longer than the local window; or the model cannot be asked to
+            think.
+    """
+    _require_words(questions)
+    # a token is a byte or more: what is short for certain need not be counted, since tokenizers take seconds to load
+    long = [each for each in questions if len(each.encode()) > params.n_local - _TEMPLATE]
+    if not (long or how.think):
+        return
+    from pasctl.memory.prompt import Prompt
+
+    prompt = Prompt(handle.chat())
+    for question in long or questions[:1]:
+        params.require_question(len(prompt.question(question, how.think)))
 
 
 def read_answers(answers: Artifact) -> list[dict[str, Any]]:
@@ -127,8 +144,7 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
 
 def _compute(work: Work, *, asked: _Round) -> Payload:
     handle = asked.handle()
-    if asked.how.think:
-        handle.chat().around(thinking=True)  # a template without the switch is refused before anything is loaded
+    check_questions(handle, params_of(asked.memory), asked.questions, asked.how)
     memory = open_memory(asked.memory, handle, store=asked.store, reporter=work.reporter)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)
@@ -176,6 +192,14 @@ def _recall_table(answers: Sequence[Answer]) -> pa.Table:
     types = [getattr(pa, name)() for name in _COLUMNS.values()]
     arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
     return pa.table(dict(zip(_COLUMNS, arrays, strict=True)))
+
+
+def _require_words(questions: Sequence[str]) -> None:
+    if not questions:
+        raise InputError("there is no question to ask, expected at least one")
+    for number, question in enumerate(questions):
+        if not question.strip():
+            raise InputError(f"question {number + 1} of {len(questions)} is empty, expected words")
 
 
 def _estimate(asked: _Round) -> dict[str, Any]:

@@ -126,6 +126,9 @@ def test_other_bad_input(run_pasctl: PasctlRun, tiny_folder: Path, text: Path, t
     assert not (store / "objects").exists() or not any((store / "objects").rglob("*.safetensors"))
     empty = run_pasctl("memory-ask", "latest", "Who?", store=store)
     assert empty.returncode == 3
+    for question, told in (("why? " * 400, "n_local"), (" ", "empty")):  # before the text is read
+        asked = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, "--ask", question, store=store)
+        assert (asked.returncode, told in asked.stderr, "loading" in asked.stderr) == (2, True, False)
     made = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, store=store)
     assert made.returncode == 0, made.stderr
     long = run_pasctl("memory-ask", "memory/tiny-a/story", "why? " * 400, store=store)

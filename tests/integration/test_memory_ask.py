@@ -133,7 +133,7 @@ def test_what_cannot_be_asked(warm: Warm, store: Path, tmp_path: Path) -> None:
     assert nobody.returncode == 3
     long = warm.run("memory-ask", NAME, "why? " * 400, "--store", store)
     assert (long.returncode, "n_local" in long.stderr) == (2, True)
-    assert len(long.stderr.strip().splitlines()) == 4  # two notes, the error, its hint
+    assert "loading" not in long.stderr
 
 
 def test_thinking_is_refused_before_the_weights_are_loaded(warm: Warm, master: Path, tmp_path: Path) -> None:
