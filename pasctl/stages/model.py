@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import fetch_snapshot
-from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
+from pasctl.models.identity import ModelSource, read_context, resolve_model
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def of_model(model: str | None) -> Callable[[Artifact], bool]:
     """
     if model is None:
         return lambda artifact: True
-    if model == DEMO or Path(model).expanduser().exists():
+    if Path(model).expanduser().exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
     if "/" in model:
