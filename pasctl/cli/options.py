@@ -76,17 +76,40 @@ Method = Annotated[str, typer.Option("--method", help="Direction method: mass-me
 Center = Annotated[
     str, typer.Option("--center", help="none, or population: take off the direction that all personas share.")
 ]
-Alpha = Annotated[str, typer.Option("--alpha", help="Strength, or several: 0,1,2,4,6,8.", metavar="A[,A...]")]
+Select = Annotated[
+    str,
+    typer.Option(
+        "--select",
+        help="Heads by probe, or the layers by steering: those that bring answers to validation items nearest.",
+    ),
+]
+TriedAlphas = Annotated[
+    str, typer.Option("--alphas", help="Strengths that --select steering tries.", metavar="A[,A...]")
+]
+Alpha = Annotated[
+    str,
+    typer.Option(
+        "--alpha", help="Strength, or several: 0,1,2,4,6,8; or auto, as --select steering chose.", metavar="A[,A...]"
+    ),
+]
 Mode = Annotated[
     str | None,
     typer.Option(
         "--mode",
-        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot. Default: all.",
+        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot, random-direction. Default: all.",
         metavar="NAME[,NAME...]",
     ),
 ]
 Positions = Annotated[
     str, typer.Option("--positions", help="Steer at all positions, or from the answer on: all, answer.")
+]
+
+EvalPositions = Annotated[
+    str | None,
+    typer.Option(
+        "--positions",
+        help="Steer at all positions, or from the answer on. Default: as --select steering did, else all.",
+    ),
 ]
 
 

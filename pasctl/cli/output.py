@@ -103,7 +103,7 @@ def results_table(metrics: dict[str, Any]) -> str:
     body = [
         [
             row["condition"],
-            f"{row['alpha']:g}" if row["condition"].startswith("pas") else "",
+            f"{row['alpha']:g}" if _is_steered(row["condition"]) else "",
             *(_number(row["mae"].get(trait)) for trait in traits),
             _number(row["composite"]),
             _interval(row["composite_interval"]),
@@ -119,13 +119,28 @@ def results_table(metrics: dict[str, Any]) -> str:
         "",
         "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the "
         "five traits,",
-        "with a 95% interval by a bootstrap over personas.",
+        "with a 95% interval by a bootstrap over personas. random-direction: pas with random directions of equal norm.",
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
         f"{_number(first['acquiescence_person'])}. Baselines need no model.",
     ]
+    if metrics.get("differences"):  # results of earlier versions have none
+        lines += ["", differences_table(metrics["differences"])]
     if metrics["coding"] != "agreement":
         lines.append(f"Coding: {metrics['coding']} (keyed scores read as agreement), for comparison only.")
     return "\n".join(lines)
+
+
+def differences_table(differences: Sequence[dict[str, Any]]) -> str:
+    """Differences between conditions with their intervals; a star marks those that exclude 0."""
+    body = [
+        [
+            f"{_named(row['condition'], row['alpha'])} - {_named(row['against'], row['against_alpha'])}",
+            *(cell for name in ("composite", "item_correlation") for cell in _difference(row[name])),
+        ]
+        for row in differences
+    ]
+    header = ["paired difference", "composite", "95%", "item r", "95%"]
+    return f"{align([header, *body], left=1)}\n\n* the interval excludes 0"
 
 
 def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
@@ -138,6 +153,23 @@ def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def _is_steered(condition: str) -> bool:
+    from pasctl.evaluation.conditions import CONDITIONS
+
+    return condition in CONDITIONS and CONDITIONS[condition].steered
+
+
+def _named(condition: str, alpha: float) -> str:
+    return f"{condition} {alpha:g}" if _is_steered(condition) else condition
+
+
+def _difference(found: list[float] | None) -> tuple[str, str]:
+    if found is None:
+        return "-", "-"
+    mean, low, high = found
+    return f"{mean:+.3f}{'*' if low > 0 or high < 0 else ' '}", f"{low:+.3f}..{high:+.3f}"
 
 
 def _number(value: float | None) -> str:

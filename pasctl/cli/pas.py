@@ -10,6 +10,7 @@ from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_outcome
 from pasctl.errors import InputError
+from pasctl.stages.fit_directions import TRIED_ALPHAS
 
 
 def extract(
@@ -88,6 +89,9 @@ def fit_directions(
     top_k: o.TopK = None,
     method: o.Method = "mass-mean",
     center: o.Center = "none",
+    select: o.Select = "probe",
+    alphas: o.TriedAlphas = TRIED_ALPHAS,
+    positions: o.Positions = "all",
     probes: Annotated[
         str | None, typer.Option("--probes", help="Probes to read; default: the latest.", metavar="REF")
     ] = None,
@@ -96,6 +100,12 @@ def fit_directions(
         typer.Option("--activations", help="Activations to read; default: those of the probes.", metavar="REF"),
     ] = None,
     model: o.OptionalModel = None,
+    dtype: o.Dtype = "auto",
+    device: o.Device = "auto",
+    attn: o.Attn = "auto",
+    device_map: o.DeviceMap = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    batch_tokens: o.BatchTokens = DEFAULT_BATCH_TOKENS,
     seed: o.Seed = 0,
     store: o.StoreDir = "artifacts",
     dry_run: o.DryRun = False,
@@ -110,7 +120,12 @@ def fit_directions(
         top_k=top_k,
         method=method,
         center=center,
+        select=select,
+        alphas=alphas,
+        positions=positions,
         model=model,
+        batch_tokens=batch_tokens,
+        options=o.model_options(None, dtype, device, attn, device_map, trust_remote_code),
         seed=seed,
         store=store,
         reporter=Terminal(),
@@ -122,7 +137,7 @@ def fit_directions(
 def evaluate(
     alpha: o.Alpha = "4",
     mode: o.Mode = None,
-    positions: o.Positions = "all",
+    positions: o.EvalPositions = None,
     option_order: o.OptionOrder = "forward",
     directions: Annotated[
         str | None, typer.Option("--directions", help="Directions to read; default: the latest.", metavar="REF")
@@ -187,6 +202,8 @@ def run(
     top_k: o.TopK = None,
     method: o.Method = "mass-mean",
     center: o.Center = "none",
+    select: o.Select = "probe",
+    alphas: o.TriedAlphas = TRIED_ALPHAS,
     alpha: o.Alpha = "4",
     mode: o.Mode = None,
     positions: o.Positions = "all",
@@ -213,6 +230,8 @@ def run(
         top_k=top_k,
         method=method,
         center=center,
+        select=select,
+        alphas=alphas,
         alpha=alpha,
         modes=mode,
         positions=positions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,31 @@ class Condition:
 
     Attributes:
         name: as typed after `--mode`.
-        steered: whether the persona's displacement is added; then there is one run for each alpha.
+        towards: where the model is steered: to the "persona", or in a "random" direction of equal norm, which shows
+            what any shift of that size does; None leaves it alone. Where it is steered there is a run for each alpha.
         system: renders the system text from the inventory, the persona's agreements [I] and the fit columns;
             None says nothing.
     """
 
     name: str
-    steered: bool
+    towards: Literal["persona", "random"] | None
     system: SystemText | None
+
+    @property
+    def steered(self) -> bool:
+        """Whether anything is displaced."""
+        return self.towards is not None
 
 
 CONDITIONS = {
     condition.name: condition
     for condition in (
-        Condition("no-change", steered=False, system=None),
-        Condition("few-shot", steered=False, system=few_shot),
-        Condition("personality-prompt", steered=False, system=personality_prompt),
-        Condition("pas", steered=True, system=None),
-        Condition("pas+few-shot", steered=True, system=few_shot),
+        Condition("no-change", towards=None, system=None),
+        Condition("few-shot", towards=None, system=few_shot),
+        Condition("personality-prompt", towards=None, system=personality_prompt),
+        Condition("pas", towards="persona", system=None),
+        Condition("pas+few-shot", towards="persona", system=few_shot),
+        Condition("random-direction", towards="random", system=None),
     )
 }
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.errors import InputError
-from pasctl.evaluation.bootstrap import composite_interval
+from pasctl.evaluation.bootstrap import interval
+from pasctl.evaluation.groups import split_groups
 from pasctl.evaluation.rows import Columns, RowItems
 
 TRAITS = ("O", "C", "E", "A", "N")
@@ -27,21 +27,12 @@ def metrics_table(rows: Columns, group_by: Sequence[str] = ("condition", "alpha"
     Returns:
         dicts with the group's values, `personas` and `items` (how many), and what `condition_metrics` gives.
     """
-    keys = list(zip(*(rows[name].tolist() for name in group_by), strict=True))
-    members: dict[tuple[Any, ...], list[int]] = {}
-    for row, key in enumerate(keys):
-        members.setdefault(key, []).append(row)
-    table = []
-    for key, picked in members.items():
-        group = {name: values[picked] for name, values in rows.items()}
-        items, dense = _pivot(group, f"rows of {dict(zip(group_by, key, strict=True))}")
-        entry: dict[str, Any] = dict(zip(group_by, key, strict=True))
-        entry |= {"personas": len(dense["expected"]), "items": len(items)}
-        entry |= condition_metrics(
-            dense["expected"], dense["argmax"], dense["agreement"], items, option_mass=dense["option_mass"]
-        )
-        table.append(entry)
-    return table
+    return [
+        dict(zip(group_by, key, strict=True))
+        | {"personas": len(group.personas), "items": len(group.items)}
+        | condition_metrics(group.expected, group.argmax, group.agreements, group.items, option_mass=group.option_mass)
+        for key, group in split_groups(rows, group_by).items()
+    ]
 
 
 def condition_metrics(
@@ -59,7 +50,7 @@ def condition_metrics(
     Returns:
         mae, mae_argmax: trait -> mean absolute error, see `trait_mae`.
         composite, composite_argmax: the sum over the five traits, None unless all five are there.
-        composite_interval: 95% bootstrap interval over personas of composite, see `bootstrap.composite_interval`.
+        composite_interval, item_correlation_interval: 95% intervals over personas, see `bootstrap.interval`.
         traits: the traits that have an error.
         item_correlation: see `item_correlation`.
         acquiescence: of the model; acquiescence_person: of the persons, the number it should come near to.
@@ -73,9 +64,10 @@ def condition_metrics(
         "mae_argmax": mae_argmax,
         "composite": composite(mae),
         "composite_argmax": composite(mae_argmax),
-        "composite_interval": composite_interval(persona_errors(expected, agreements, items.traits)),
+        "composite_interval": interval(persona_errors(expected, agreements, items.traits)),
         "traits": [trait for trait, value in mae.items() if value is not None],
         "item_correlation": item_correlation(expected, agreements),
+        "item_correlation_interval": interval(persona_correlations(expected, agreements)[:, None]),
         "acquiescence": acquiescence(expected, items),
         "acquiescence_person": acquiescence(agreements, items),
         "trait_score_error": trait_score_error(expected, agreements, items),
@@ -102,17 +94,22 @@ def composite(mae: dict[str, float | None]) -> float | None:
 
 
 def item_correlation(expected: Floats, agreements: Floats) -> float | None:
-    """Pearson's r across a persona's answered items, mean over personas.
+    """Mean over personas of `persona_correlations`; personas that have none are left out."""
+    return _mean(persona_correlations(expected, agreements))
 
-    Personas with fewer than three answered items, or a constant on either side, have no r and are left out.
+
+def persona_correlations(expected: Floats, agreements: Floats) -> Floats:
+    """Pearson's r across each persona's answered items [P].
+
+    NaN for personas with fewer than three answered items, or a constant on either side.
     """
-    values = []
-    for predicted, answered in zip(expected, agreements, strict=True):
+    values = np.full(len(expected), np.nan)
+    for row, (predicted, answered) in enumerate(zip(expected, agreements, strict=True)):
         both = np.isfinite(predicted) & np.isfinite(answered)
         a, b = predicted[both], answered[both]
         if len(a) >= 3 and a.std() > 1e-9 and b.std() > 1e-9:
-            values.append(np.corrcoef(a, b)[0, 1])
-    return _mean(np.array(values))
+            values[row] = np.corrcoef(a, b)[0, 1]
+    return values
 
 
 def acquiescence(agreements: Floats, items: RowItems) -> float | None:
@@ -163,26 +160,3 @@ def _by_trait(traits: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
     of_item = np.asarray(traits, dtype=object)
     others = sorted(set(traits) - set(TRAITS))
     return [(trait, of_item == trait) for trait in (*TRAITS, *others)]
-
-
-def _pivot(group: Columns, what: str) -> tuple[RowItems, dict[str, Floats]]:
-    """Long rows -> the items and dense [P, I] matrices, NaN where there is no row."""
-    persona_at = {persona: n for n, persona in enumerate(dict.fromkeys(group["persona"].tolist()))}
-    item_at = {item: n for n, item in enumerate(dict.fromkeys(group["item"].tolist()))}
-    where_persona = np.array([persona_at[persona] for persona in group["persona"]])
-    where_item = np.array([item_at[item] for item in group["item"]])
-    cell = where_persona * len(item_at) + where_item
-    if len(np.unique(cell)) != len(cell):
-        raise InputError(f"{what}: expected one row per persona and item, found several", hint="group by more columns")
-    first = np.unique(where_item, return_index=True)[1]
-    items = RowItems(
-        ids=tuple(item_at),
-        traits=tuple(group["trait"][first]),
-        facets=tuple(group["facet"][first]),
-        keys=group["key"][first].astype(np.int8),
-    )
-    dense = {}
-    for name in ("expected", "argmax", "agreement", "option_mass"):
-        dense[name] = np.full((len(persona_at), len(item_at)), np.nan)
-        dense[name][where_persona, where_item] = group[name]
-    return items, dense

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.conditions import parse_conditions
 from pasctl.inventory import wording_digest
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
 from pasctl.stages.progress import Reporter
 from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
 from pasctl.stages.runner import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
+AUTO = "auto"
+
 
 def evaluate(
     *,
@@ -41,7 +43,7 @@ def evaluate(
     model: str | ModelSource | LoadedModel | ModelHandle | None = None,
     alpha: float | str | Sequence[float] = 4.0,
     modes: str | None = None,
-    positions: str = "all",
+    positions: str | None = None,
     option_order: str = "forward",
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
@@ -55,11 +57,12 @@ def evaluate(
     Args:
         directions: which to read; None takes the latest that fits the model.
         model: None takes the model the directions were fitted on, from where it was found then.
-        alpha: strength, or several: 4.0, "0,1,2,4" or a sequence.
+        alpha: strength, or several: 4.0, "0,1,2,4" or a sequence; "auto" takes the one that was chosen on validation
+            items when the directions were fitted with select="steering".
         modes: comma list of condition names; None is all of them.
-        positions: steer at "all" positions or only at the "answer".
+        positions: steer at "all" positions or only at the "answer"; None as the directions were selected, else all.
         option_order: "forward", or "both" to average over the scale forward and reversed.
-        seed: enters the key; scoring draws nothing.
+        seed: of the random directions.
         batch_tokens: bound on the tokens of one forward pass; not part of the key.
         options: how to load the model.
         store: the store or its folder.
@@ -67,10 +70,11 @@ def evaluate(
         dry_run: say what would be done and do nothing.
 
     Raises:
-        InputError: alpha that is no number, an unknown mode, another model than the directions'.
+        InputError: alpha that is no number or was not chosen, an unknown mode, another model than the directions'.
         MissingError: there are no directions that fit.
     """
-    params = EvalParams(parse_conditions(modes), parse_alphas(alpha), positions, option_order)
+    conditions = parse_conditions(modes)
+    alphas = None if alpha == AUTO else parse_alphas(alpha)
     opened = open_store(store)
     given = ModelHandle.of(model, options) if model is not None else None
     source = find_input(
@@ -80,7 +84,15 @@ def evaluate(
         fits=lambda artifact: given is None or artifact.document["model"] == given.identity,
         wanted=f"of {given.source.spec}" if given else "",
     )
-    handle = evaluated_model(source, given, options)
+    selection = read_selection(source)
+    if alphas is None and selection is None:
+        raise InputError(
+            f"alpha is {AUTO}, but {source.name} was not selected by steering",
+            hint="fit it with --select steering, or give a number",
+        )
+    chosen = selection or {"alpha": None, "positions": "all"}
+    params = EvalParams(conditions, alphas or (chosen["alpha"],), positions or chosen["positions"], option_order)
+    handle = model_of_artifact(source, given, options)
     handle.require(source.document["model"], source.name)
     task = Questionnaire(source, params, handle.identity, handle.numerics(seed))
     job = Job(
@@ -103,28 +115,6 @@ def evaluate(
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def evaluated_model(artifact: Artifact, given: ModelHandle | None, options: ModelOptions | None) -> ModelHandle:
-    """The model to evaluate: the one given, else the artifact's own from where it was found then.
-
-    What the options leave open, dtype and attention, is as it was when the artifact was made.
-
-    Raises:
-        InputError: no model is given, and the artifact does not say which one made it.
-    """
-    if given is not None and given.is_loaded:
-        return given
-    found = artifact.provenance.get("model") or {}
-    if given is None and "spec" not in found:
-        raise InputError(f"{artifact.name} does not say which model made it", hint="give it with --model")
-    asked = given.options if given is not None else options or ModelOptions()
-    kept = {
-        name: found[name]
-        for name in ("dtype", "attn", "revision")
-        if name in found and getattr(asked, name) in ("auto", None)
-    }
-    return ModelHandle(given.source if given is not None else found["spec"], replace(asked, **kept))
-
-
 def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
     held = store.find_parts(list(task.distinct))
@@ -142,6 +132,7 @@ def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[st
 
 
 def _compute(work: Work, *, task: Questionnaire, handle: ModelHandle, batch_tokens: int) -> Payload:
+    from pasctl.evaluation.differences import differences_table
     from pasctl.evaluation.metrics import metrics_table
     from pasctl.evaluation.rows import to_table
 
@@ -164,7 +155,11 @@ def _compute(work: Work, *, task: Questionnaire, handle: ModelHandle, batch_toke
     rows = result_rows(task, answers)
     return {
         "rows.parquet": to_table(rows),
-        "metrics.json": {"coding": task.steering.personas.coding, "conditions": metrics_table(rows)},
+        "metrics.json": {
+            "coding": task.steering.personas.coding,
+            "conditions": metrics_table(rows),
+            "differences": differences_table(rows),
+        },
         "answers.safetensors": {"level_logprobs": np.stack([answers[key] for key in distinct])},
         "units.json": {
             "parts": list(distinct),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.directions import CENTERS, DIRECTIONS
 from pasctl.errors import InputError
+from pasctl.evaluation.alphas import parse_alphas
 from pasctl.inventory import PersonaSet, signs
-from pasctl.stages.model import of_model
+from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact, of_model
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import (
     Artifact,
@@ -24,10 +27,14 @@ from pasctl.stages.runner import (
     open_store,
     run_job,
 )
+from pasctl.stages.selector import Selector, all_heads, held_out
 from pasctl.stages.train_probes import read_fit_items
 
 STAGE = Stage("fit-directions", "directions", version=1)
 DEFAULT_TOP_K = 24  # the paper's
+SELECTIONS = ("probe", "steering")
+TRIED_ALPHAS = "1,2,4,8"
+_SELECTION = "selection.json"
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class DirectionParams:
     """How directions are fitted.
 
     Attributes:
-        top_k: how many heads each persona gets, best probe first.
+        top_k: how many heads each persona gets by probe, best first.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "population" takes the personas' mean direction off first.
     """
@@ -52,7 +59,12 @@ def fit_directions(
     top_k: int | None = None,
     method: str = "mass-mean",
     center: str = "none",
-    model: str | None = None,
+    select: str = "probe",
+    alphas: float | str | Sequence[float] = TRIED_ALPHAS,
+    positions: str = "all",
+    model: str | ModelHandle | None = None,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    options: ModelOptions | None = None,
     seed: int = 0,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
@@ -66,26 +78,37 @@ def fit_directions(
         top_k: heads a persona; None is 24, or all heads of a model that has fewer.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "none", or "population" to take off what all personas share.
-        model: take probes of this model only: folder, file, hub id, or its name in artifact names.
+        select: "probe" takes each persona's heads of best probe; "steering" takes all heads of the neighbouring layers
+            that bring the answers nearest to the personas' when steered, on the probes' validation items, with
+            directions fitted on the others.
+        alphas: strengths tried with select="steering"; the best is what `pasctl eval --alpha auto` takes.
+        positions: where it steers: at "all" positions or only at the "answer".
+        model: take probes of this model only: folder, file, hub id, or its name in artifact names; or a model at hand.
+        batch_tokens: bound on the tokens of one forward pass; not part of the key.
+        options: how to load the model, for select="steering".
         seed: enters the key; the methods here draw nothing.
         store: the store or its folder.
         reporter: receives notes and progress.
         dry_run: say what would be done and do nothing.
 
     Raises:
-        InputError: an unknown method, more heads than the model has, or a population of one.
+        InputError: an unknown method or selection, more heads than the model has, a population of one.
         MissingError: there are no probes, or their activations are gone.
     """
     DIRECTIONS.check(method)
     if center not in CENTERS:
         raise InputError(f"center {center!r} is unknown, expected one of {', '.join(CENTERS)}")
+    if select not in SELECTIONS:
+        raise InputError(f"selection {select!r} is unknown, expected one of {', '.join(SELECTIONS)}")
+    if select == "steering" and top_k is not None:
+        raise InputError("selection by steering takes all heads of the best layers, expected no top-k with it")
     opened = open_store(store)
     scored = find_input(
         opened,
         "probes",
         probes,
-        fits=of_model(model),
-        wanted=f"of {model}" if model else "",
+        fits=_fitting(model),
+        wanted=f"of {model}" if isinstance(model, str) else "",
     )
     source = find_input(opened, "activations", activations or scored.inputs["activations"].key)
     if source.document["model"] != scored.document["model"]:
@@ -97,29 +120,66 @@ def fit_directions(
     params = DirectionParams(top_k if top_k is not None else min(DEFAULT_TOP_K, available), method, center)
     if not 1 <= params.top_k <= available:
         raise InputError(f"top-k is {params.top_k}, expected 1 to {available}, the heads of {source.model}")
+    numerics: dict[str, Any] = {"seed": seed}
+    selector: Selector | None = None
+    if select == "steering":
+        handle = model_of_artifact(scored, model if isinstance(model, ModelHandle) else None, options)
+        handle.require(scored.document["model"], scored.name)
+        selector = Selector(handle, parse_alphas(alphas), positions, batch_tokens)
+        numerics = handle.numerics(seed)
     job = Job(
         stage=STAGE,
         model=scored.model,
         label=scored.label,
-        params=asdict(params),
+        params={**asdict(params), **(selector.params if selector else {})},
         inputs={"activations": source, "probes": scored},
         identity=scored.document["model"],
-        numerics={"seed": seed},
-        compute=partial(_compute, activations=source, probes=scored, params=params),
+        numerics=numerics,
+        compute=partial(_compute, activations=source, probes=scored, params=params, selector=selector),
         provenance={"coding": scored.provenance.get("coding"), "model": source.provenance.get("model")},
-        estimate=lambda: {"heads": params.top_k, "forward_tokens": 0},
+        estimate=lambda: _estimate(scored, params, geometry, selector),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def _compute(work: Work, *, activations: Artifact, probes: Artifact, params: DirectionParams) -> Payload:
+def read_selection(directions: Artifact) -> dict[str, Any] | None:
+    """What a selection by steering chose (layers, alpha, positions) and tried; None where heads are by probe."""
+    return directions.read_json(_SELECTION) if directions.files(_SELECTION) else None
+
+
+def _fitting(model: str | ModelHandle | None) -> Callable[[Artifact], bool]:
+    if isinstance(model, ModelHandle):
+        identity = model.identity
+        return lambda artifact: bool(artifact.document["model"] == identity)
+    return of_model(model)
+
+
+def _estimate(
+    probes: Artifact, params: DirectionParams, geometry: dict[str, int], selector: Selector | None
+) -> dict[str, int]:
+    if selector is None:
+        return {"heads": params.top_k, "forward_tokens": 0}
+    personas, items = len(probes.read_json("personas.json")["ids"]), len(probes.read_json("split.json")["validation"])
+    return {"questions_at_most": selector.count_trials(geometry["layers"]) * personas * items}
+
+
+def _compute(
+    work: Work, *, activations: Artifact, probes: Artifact, params: DirectionParams, selector: Selector | None
+) -> Payload:
     from pasctl.directions.fit import fit_directions as fit
     from pasctl.directions.select import top_heads
 
     items = read_fit_items(activations)
     personas = PersonaSet.from_json(probes.read_json("personas.json"))
-    scores = probes.read_arrays("scores.safetensors")
-    heads = top_heads(scores["accuracy"], scores["log_loss"], params.top_k)
+    selection: dict[str, Any] | None = None
+    counts: dict[str, int] = {}
+    if selector is None:
+        scores = probes.read_arrays("scores.safetensors")
+        heads = top_heads(scores["accuracy"], scores["log_loss"], params.top_k)
+    else:
+        held = held_out(items, probes.read_json("split.json")["validation"])
+        selection = selector.select(work, items, personas, held, params.method, params.center, counts)
+        heads = all_heads(selection["layers"], items.head_outputs.shape[3], len(personas.ids))
     layers = len({int(layer) for layer in heads[:, :, 0].flat})
     with work.reporter.progress("fit-directions", layers, "layers") as advance:
         directions = fit(
@@ -133,8 +193,9 @@ def _compute(work: Work, *, activations: Artifact, probes: Artifact, params: Dir
             progress=lambda done, total: advance(1),
         )
     described: dict[str, Any] = activations.read_json("items.json")
-    work.provenance["counts"] = {"personas": len(personas.ids), "heads": params.top_k}
+    work.provenance["counts"] = {"personas": len(personas.ids), "heads": heads.shape[1], **counts}
     return {
+        **({_SELECTION: selection} if selection else {}),
         "directions.safetensors": {
             "heads": directions.heads,
             "theta": directions.theta,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,28 @@ class ModelHandle:
                 f"{name} was made with another model than {self.source.spec}",
                 hint="give the model it was made with, or run the earlier stages for this one",
             )
+
+
+def model_of_artifact(artifact: Artifact, given: ModelHandle | None, options: ModelOptions | None) -> ModelHandle:
+    """The model to run for an artifact: the one given, else the artifact's own from where it was found then.
+
+    What the options leave open, dtype and attention, is as it was when the artifact was made.
+
+    Raises:
+        InputError: no model is given, and the artifact does not say which one made it.
+    """
+    if given is not None and given.is_loaded:
+        return given
+    found = artifact.provenance.get("model") or {}
+    if given is None and "spec" not in found:
+        raise InputError(f"{artifact.name} does not say which model made it", hint="give it with --model")
+    asked = given.options if given is not None else options or ModelOptions()
+    kept = {
+        name: found[name]
+        for name in ("dtype", "attn", "revision")
+        if name in found and getattr(asked, name) in ("auto", None)
+    }
+    return ModelHandle(given.source if given is not None else found["spec"], replace(asked, **kept))
 
 
 def of_model(model: str | None) -> Callable[[Artifact], bool]:

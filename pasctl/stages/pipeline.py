@@ -10,7 +10,7 @@ from typing import Any
 from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
-from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.fit_directions import TRIED_ALPHAS, fit_directions
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Outcome, Store, open_store
@@ -28,6 +28,8 @@ class PipelineParams:
     top_k: int | None = None
     method: str = "mass-mean"
     center: str = "none"
+    select: str = "probe"
+    alphas: float | str | Sequence[float] = TRIED_ALPHAS
     alpha: float | str | Sequence[float] = 4.0
     modes: str | None = None
     positions: str = "all"
@@ -75,6 +77,11 @@ def run(
             top_k=params.top_k,
             method=params.method,
             center=params.center,
+            select=params.select,
+            alphas=params.alphas,
+            positions=params.positions,
+            model=handle,
+            batch_tokens=params.batch_tokens,
             **common,
         )
         yield fitted

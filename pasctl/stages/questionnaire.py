@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
+from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.units import Unit, plan_units
 from pasctl.inventory import LETTERS, Inventory, letter_levels, question, wording_digest
 from pasctl.stages.runner import Artifact, Stage, Work, part_key
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
 
 
-STAGE = Stage("eval", "results", version=1)
+STAGE = Stage("eval", "results", version=2)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,16 @@ class Questionnaire:
         return DirectionSet.read(self.directions)
 
     @cached_property
+    def _astray(self) -> DirectionSet:
+        return self.steering.randomized(int(self.numerics["seed"]))
+
+    def steered_by(self, unit: Unit) -> DirectionSet | None:
+        """The directions that displace a unit's run: the persona's own, or random ones; None leaves the model alone."""
+        if not unit.steered:
+            return None
+        return self.steering if CONDITIONS[unit.condition].towards == "persona" else self._astray
+
+    @cached_property
     def questions(self) -> list[str]:
         """The report items as the model is asked them: all in the first option order, then all in the next."""
         return [
@@ -109,9 +120,10 @@ class Questionnaire:
 
     def _part(self, unit: Unit) -> str:
         steering = None
-        if unit.steered:
+        directions = self.steered_by(unit)
+        if directions is not None:
             steering = {
-                "directions": self.steering.digest(unit.persona),
+                "directions": directions.digest(unit.persona),
                 "alpha": unit.alpha,
                 "positions": self.params.positions,
             }
@@ -120,7 +132,7 @@ class Questionnaire:
 
     @cached_property
     def _shared(self) -> dict[str, Any]:
-        """What every unit's answers depend on. Not the seed: scoring draws nothing."""
+        """What every unit's answers depend on. Not the seed: what it draws is in the digest of random directions."""
         return {
             "stage": STAGE.name,
             "stage_version": STAGE.version,
@@ -166,9 +178,8 @@ class Scorer:
         )
 
     def _intervention(self, unit: Unit) -> Intervention | None:
-        if not unit.steered:
-            return None
-        return self._task.steering.intervention(self._model.geometry, unit.persona, unit.alpha)
+        directions = self._task.steered_by(unit)
+        return None if directions is None else directions.intervention(self._model.geometry, unit.persona, unit.alpha)
 
 
 def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
+
+_RANDOM_DIRECTIONS = 1  # of the random streams that a seed has, the one that random directions come from
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,17 @@ class DirectionSet:
         arrays: dict[str, NDArray[Any]] = directions.read_arrays("directions.safetensors")
         personas = PersonaSet.from_json(directions.read_json("personas.json"))
         return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"])
+
+    def of_layers(self, layers: Sequence[int]) -> DirectionSet:
+        """What of it is in these layers; every persona must have the same heads."""
+        kept = np.isin(self.heads[0, :, 0], layers)
+        return replace(self, heads=self.heads[:, kept], theta=self.theta[:, kept], sigma=self.sigma[:, kept])
+
+    def randomized(self, seed: int) -> DirectionSet:
+        """The same heads and lengths in random directions: for each persona and head, uniform on the sphere."""
+        noise = np.random.default_rng([seed, _RANDOM_DIRECTIONS]).standard_normal(self.theta.shape)
+        theta = noise / np.linalg.norm(noise, axis=-1, keepdims=True)
+        return replace(self, theta=theta.astype(np.float32))
 
     def intervention(self, geometry: Geometry, persona: int, alpha: float) -> Intervention:
         """The displacement alpha * sigma * theta of the persona at place `persona`."""

@@ -48,6 +48,31 @@ def test_the_table_has_every_figure_and_says_what_is_missing() -> None:
     assert "Coding" not in table
 
 
+def test_differences_stand_under_the_table_and_those_beyond_chance_are_marked() -> None:
+    pas = {"condition": "pas", "alpha": 4.0}
+    differences = [
+        {
+            **pas,
+            "against": "no-change",
+            "against_alpha": 0.0,
+            "composite": [-0.5, -0.75, -0.25],
+            "item_correlation": None,
+        },
+        {
+            **pas,
+            "against": "random-direction",
+            "against_alpha": 4.0,
+            "composite": [-0.25, -0.5, 0.125],
+            "item_correlation": [0.25, 0.125, 0.5],
+        },
+    ]
+    table = results_table({"coding": "agreement", "conditions": [ROW], "differences": differences})
+    first, second = (line for line in table.splitlines() if line.startswith("pas 4 - "))
+    assert first.split() == ["pas", "4", "-", "no-change", "-0.500*", "-0.750..-0.250", "-", "-"]
+    assert second.split()[4:] == ["4", "-0.250", "-0.500..+0.125", "+0.250*", "+0.125..+0.500"]
+    assert "* the interval excludes 0" in table
+
+
 def test_a_table_of_misread_answers_says_so() -> None:
     assert "as-published" in results_table({"coding": "as-published", "conditions": [ROW]})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pasctl.evaluation.bootstrap import composite_interval
+from pasctl.evaluation.bootstrap import interval
 
 
 def naive(errors: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
@@ -21,7 +21,7 @@ def test_it_is_what_resampling_personas_gives() -> None:
     generator = np.random.default_rng(1)
     errors = generator.gamma(2.0, 0.4, (40, 5))
     errors[3, 2] = errors[7, 0] = np.nan
-    found = composite_interval(errors, resamples=20_000)
+    found = interval(errors, resamples=20_000)
     assert found == pytest.approx(naive(errors, 20_000, 5), abs=0.03)
 
 
@@ -29,20 +29,20 @@ def test_it_covers_the_truth_about_as_often_as_it_says() -> None:
     generator = np.random.default_rng(2)
     hits = 0
     for draw in range(200):
-        low, high = composite_interval(generator.gamma(2.0, 0.4, (60, 5)), resamples=500, seed=draw) or (0, 0)
+        low, high = interval(generator.gamma(2.0, 0.4, (60, 5)), resamples=500, seed=draw) or (0, 0)
         hits += low <= 5 * 0.8 <= high
     assert 0.88 <= hits / 200 <= 0.99
 
 
 def test_personas_that_are_alike_have_no_spread_and_one_has_no_interval() -> None:
-    assert composite_interval(np.full((6, 5), 0.5)) == pytest.approx([2.5, 2.5])
-    assert composite_interval(np.full((1, 5), 0.5)) is None
+    assert interval(np.full((6, 5), 0.5)) == pytest.approx([2.5, 2.5])
+    assert interval(np.full((1, 5), 0.5)) is None
     without = np.full((6, 5), 0.5)
     without[:, 4] = np.nan
-    assert composite_interval(without) is None
+    assert interval(without) is None
 
 
 def test_the_seed_decides() -> None:
     errors = np.random.default_rng(3).random((12, 5))
-    assert composite_interval(errors) == composite_interval(errors)
-    assert composite_interval(errors) != composite_interval(errors, seed=1)
+    assert interval(errors) == interval(errors)
+    assert interval(errors) != interval(errors, seed=1)

@@ -44,7 +44,7 @@ def test_letters_never_have_more_than_all_of_the_mass_in_bfloat16() -> None:
 
 def test_conditions_are_read_in_order_and_once() -> None:
     assert parse_conditions("pas, no-change,pas") == ("pas", "no-change")
-    assert set(CONDITIONS) == {"no-change", "few-shot", "personality-prompt", "pas", "pas+few-shot"}
+    assert set(CONDITIONS) == {"no-change", "few-shot", "personality-prompt", "pas", "pas+few-shot", "random-direction"}
     for bad in ("", "pass", "pas,,magic"):
         with pytest.raises(InputError, match="mode"):
             parse_conditions(bad)

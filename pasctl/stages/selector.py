@@ -1,0 +1,191 @@
+"""Selection by steering: the layers and the strength that bring validation answers nearest to the personas'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.directions import DIRECTIONS
+from pasctl.errors import InputError
+from pasctl.evaluation.selection import Trial, best, count_trials, select_layers
+from pasctl.inventory import LETTERS, PersonaSet, letter_levels, question, signs
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.runner import Work
+from pasctl.stages.steering import DirectionSet
+from pasctl.stages.train_probes import FitItems
+
+if TYPE_CHECKING:
+    from pasctl.models.load import LoadedModel
+    from pasctl.steering.intervention import Intervention
+
+
+@dataclass(frozen=True, eq=False)
+class Selector:
+    """How a selection is made.
+
+    Attributes:
+        handle: the model to steer; it is loaded when the first trial is run.
+        alphas: strengths to try.
+        positions: steer at "all" positions or only at the "answer".
+        batch_tokens: bound on the tokens of one forward pass.
+    """
+
+    handle: ModelHandle
+    alphas: tuple[float, ...]
+    positions: str
+    batch_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.positions not in ("all", "answer"):
+            raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What enters the key."""
+        return {"select": "steering", "alphas": list(self.alphas), "positions": self.positions}
+
+    def count_trials(self, n_layers: int) -> int:
+        """At most so many trials are made."""
+        return count_trials(n_layers, len(self.alphas))
+
+    def select(
+        self,
+        work: Work,
+        items: FitItems,
+        personas: PersonaSet,
+        held: NDArray[np.bool_],
+        method: str,
+        center: str,
+        counts: dict[str, int],
+    ) -> dict[str, Any]:
+        """Fit directions on the items that are not held out, steer with them, and answer those that are.
+
+        Args:
+            work: keeps each trial as it ends, so that a killed selection goes on.
+            items: the fit items, I of them.
+            personas: P personas.
+            held: bool [I], the validation items.
+            method: of the directions.
+            center: of the directions.
+            counts: receives the tokens that were asked and run.
+
+        Returns:
+            layers, alpha and positions chosen, the validation items' ids, and all that was tried.
+        """
+        asked = _Validation(self, work, items, personas, held, method, center, counts)
+        layers = items.head_outputs.shape[2]
+        unsteered = asked.trial((), 0.0)
+        with work.reporter.progress("select", self.count_trials(layers), "trials") as advance:
+
+            def trial(run: tuple[int, ...], alpha: float) -> Trial:
+                found = asked.trial(run, alpha)
+                advance(1)
+                return found
+
+            trials = select_layers(layers, self.alphas, trial)
+        chosen = best(trials)
+        return {
+            "layers": list(chosen.layers),
+            "alpha": chosen.alpha,
+            "positions": self.positions,
+            "validation": [items.inventory.items[place].id for place in items.columns[held]],
+            "no_change": {"mae": unsteered.mae, "item_correlation": unsteered.item_correlation},
+            "tried": [each.to_json() for each in trials],
+        }
+
+
+@dataclass(eq=False)
+class _Validation:
+    """Answers to the validation items under any steering; each trial is kept as it ends."""
+
+    selector: Selector
+    work: Work
+    items: FitItems
+    personas: PersonaSet
+    held: NDArray[np.bool_]
+    method: str
+    center: str
+    counts: dict[str, int]
+
+    def trial(self, layers: tuple[int, ...], alpha: float) -> Trial:
+        """Steer all heads of `layers` to each persona; no layers leave the model alone."""
+        name = f"parts/layers-{'-'.join(map(str, layers))}-alpha-{alpha:g}.json"
+        if not self.work.has(name):
+            self.work.write(name, self._measure(layers, alpha).to_json())
+        kept = self.work.read_json(name)
+        return Trial(**{**kept, "layers": tuple(kept["layers"])})
+
+    def _measure(self, layers: tuple[int, ...], alpha: float) -> Trial:
+        from pasctl.evaluation.metrics import item_correlation, row_means
+
+        people = len(self.personas.ids)
+        agreements = self.personas.agreements[:, self.items.columns[self.held]]
+        if layers:
+            steering = self._directions.of_layers(layers)
+            geometry = self._model.geometry
+            answers = np.stack([self._answer(steering.intervention(geometry, row, alpha)) for row in range(people)])
+        else:
+            answers = np.repeat(self._answer(None)[None], people, axis=0)
+        errors = row_means(np.abs(answers - agreements))
+        return Trial(layers, alpha, float(np.nanmean(errors)), item_correlation(answers, agreements))
+
+    def _answer(self, intervention: Intervention | None) -> NDArray[np.float64]:
+        """Expected agreement with each validation item."""
+        from pasctl.evaluation.scoring import score_letters
+
+        scores = score_letters(
+            self._model,
+            self._prompts,
+            self._model.chat.letter_ids(LETTERS),
+            batch_tokens=self.selector.batch_tokens,
+            intervention=intervention,
+            positions=self.selector.positions,
+        )
+        for name in ("tokens_asked", "tokens_run"):
+            self.counts[name] = self.counts.get(name, 0) + getattr(scores, name)
+        chances = np.exp(scores.logprobs.astype(np.float64))
+        expected: NDArray[np.float64] = chances @ np.array(letter_levels("forward")) / chances.sum(axis=1)
+        return expected
+
+    @property
+    def _model(self) -> LoadedModel:
+        return self.selector.handle.load(self.work.reporter)
+
+    @cached_property
+    def _prompts(self) -> list[list[int]]:
+        asked = self.items.inventory
+        return [self._model.chat.encode(question(asked.items[place], asked)) for place in self.items.columns[self.held]]
+
+    @cached_property
+    def _directions(self) -> DirectionSet:
+        """Of all heads, fitted on the items that are not held out."""
+        from pasctl.directions.fit import fit_directions
+
+        train = np.flatnonzero(~self.held)
+        layers, heads = self.items.head_outputs.shape[2:4]
+        found = fit_directions(
+            self.items.head_outputs[train],
+            self.items.pairs,
+            signs(self.personas.agreements[:, self.items.columns[train]]),
+            all_heads(range(layers), heads, len(self.personas.ids)),
+            DIRECTIONS.get(self.method)(),
+            self.center,
+            ids=self.personas.ids,
+        )
+        return DirectionSet(self.personas, found.heads, found.theta, found.sigma)
+
+
+def all_heads(layers: Iterable[int], heads: int, personas: int) -> NDArray[np.int64]:
+    """(layer, head) of every head of some layers, the same for every persona [P, K, 2]."""
+    pairs = np.array([(layer, head) for layer in layers for head in range(heads)], dtype=np.int64)
+    return np.repeat(pairs[None], personas, axis=0)
+
+
+def held_out(items: FitItems, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of the fit items have one of these ids, bool [I]."""
+    return np.isin([items.inventory.items[place].id for place in items.columns], list(names))
