@@ -13,7 +13,7 @@ ROOT = Path(pasctl.__file__).parent
 LAYERS = (
     {"cli", "__main__"},
     {"stages"},
-    {"activations", "probes", "directions", "evaluation", "memory"},
+    {"activations", "probes", "directions", "evaluation", "memory", "report"},
     {"steering"},
     {"models", "inventory"},
     {"registry"},

@@ -1,0 +1,34 @@
+"""`pasctl report`: one page about artifacts, to look at, print or send."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pasctl.cli import options as o
+from pasctl.cli.output import Terminal, print_json
+
+
+def report(
+    refs: Annotated[
+        list[str],
+        typer.Argument(help="Artifacts: kind/model/label[@vN], a tag, a key, or latest.", metavar="REF..."),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
+    svg: Annotated[
+        str | None, typer.Option("--svg", help="Also write each figure as a file of its own here.", metavar="DIR")
+    ] = None,
+    store: o.StoreDir = "artifacts",
+    json: o.Json = False,
+) -> None:
+    """Write a page with figures and tables of artifacts, and how they were made; no model is loaded."""
+    from pasctl.stages.report import report as stage
+
+    outcome = stage(refs, output, svg=svg, store=store, reporter=Terminal())
+    if json:
+        print_json(outcome.to_json())
+        return
+    print(outcome.path)
+    for figure in outcome.figures:
+        print(figure)

@@ -1,0 +1,1 @@
+"""A page about artifacts: data in, HTML and SVG out. Nothing here knows the store."""

@@ -1,0 +1,1 @@
+"""Figures: plain numbers in, SVG elements out. Each draws itself at any width in pixels."""

@@ -1,0 +1,58 @@
+"""The page: sections, lineage and details as one HTML document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pasctl.report.blocks import Detail, Drawn, Section
+from pasctl.report.svg import Figure
+from pasctl.report.theme import DARK, LIGHT, SANS, figure_css
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that is shown.
+
+    Attributes:
+        title: of the document.
+        sections: one an artifact, in the order asked for.
+        lineage: the graph of what was made from what.
+        details: how each artifact of the graph came about.
+        version: of pasctl.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    lineage: Figure
+    details: tuple[Detail, ...]
+    version: str
+
+    def figures(self) -> list[tuple[str, Figure]]:
+        """File name -> figure, in the order of the page."""
+        found = []
+        for place, section in enumerate(self.sections, 1):
+            drawn = [block.figure for block in section.content.blocks if isinstance(block, Drawn)]
+            found += [(f"{place:02d}-{section.kind}-{figure.name}.svg", figure) for figure in drawn]
+        return [*found, (f"{self.lineage.name}.svg", self.lineage)]
+
+
+def render(page: Page) -> str:
+    """The page as HTML. It loads nothing: no script, no font, no picture."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("page.html.jinja")
+    return template.render(page=page, light=LIGHT, dark=DARK, sans=SANS, figure_css=figure_css()) + "\n"
+
+
+def anchors(names: Sequence[str]) -> list[str]:
+    """A place's name for each artifact's name."""
+    return [f"{place}-{''.join(each if each.isalnum() else '-' for each in name)}" for place, name in enumerate(names)]

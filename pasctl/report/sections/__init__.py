@@ -1,0 +1,1 @@
+"""What the page says about each kind of artifact."""

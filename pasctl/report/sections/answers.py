@@ -1,0 +1,67 @@
+"""Answers from a memory: what was asked, what came, and which events were fetched for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pasctl.report.blocks import Block, Content, Drawn, Exchange
+from pasctl.report.figures.recall import Fetched, recall_map
+from pasctl.report.svg import Figure, fit
+
+MOST_MAPS = 12
+
+
+def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None) -> Content:
+    """The section of answers.
+
+    Args:
+        asked: of each question `question`, `answer`, `tokens`, `stop`, and `recalled`: step, layer, events, scores.
+        memory: the name of the memory that was asked.
+        events: how many it has; None if it is gone, and then the map ends at the last event that was fetched.
+    """
+    blocks: list[Block] = []
+    for number, each in enumerate(asked, 1):
+        ended = "cut off at the most tokens allowed" if each["stop"] == "length" else "ended by itself"
+        blocks.append(Exchange(each["question"], each["answer"], f"{each['tokens']:,} tokens, {ended}"))
+        if number <= MOST_MAPS and each["recalled"]:
+            blocks.append(Drawn(_map(number, each, events)))
+    lead = [f"{len(asked):,} question{'s' if len(asked) > 1 else ''} asked of {memory}."]
+    if events is None:
+        lead.append("That memory is no longer in this store, so the maps end at the last event that was fetched.")
+    if not any(each["recalled"] for each in asked):
+        lead.append("Nothing was recalled: the window held the whole text, or the memory may recall no tokens.")
+    if len(asked) > MOST_MAPS:
+        lead.append(f"Maps are drawn for the first {MOST_MAPS} questions.")
+    return Content(tuple(lead), (), tuple(blocks))
+
+
+def _map(number: int, asked: Mapping[str, Any], events: int | None) -> Figure:
+    recalled: Sequence[Mapping[str, Any]] = asked["recalled"]
+    layers = sorted({each["layer"] for each in recalled})
+    steps = {layer: len({each["step"] for each in recalled if each["layer"] == layer}) for layer in layers}
+    times: Counter[tuple[int, int]] = Counter()
+    scores: dict[tuple[int, int], float] = {}
+    for each in recalled:
+        for event, score in zip(each["events"], each["scores"], strict=True):
+            place = (each["layer"], event)
+            times[place] += 1
+            scores[place] = max(score, scores.get(place, score))
+    fetched = [
+        Fetched(layer, event, count / steps[layer], scores[layer, event]) for (layer, event), count in times.items()
+    ]
+    total = events if events is not None else max(event for _, event in times) + 1
+    different = len({event for _, event in times})
+    caption = f"{different:,} of {total:,} events were fetched by some layer, in {max(steps.values()):,} steps."
+    if number == 1:
+        caption = (
+            "A row a layer, the text from left to right. A box is an event that the layer fetched while the answer was "
+            f"written, stronger if it did so in more of the steps. {caption} Their words: pasctl memory-show."
+        )
+    return Figure.of(
+        f"recall-{number}",
+        f"Events fetched for “{fit(asked['question'], 460)}”",
+        caption,
+        lambda width: recall_map(fetched, layers=layers, events=total, width=width),
+    )

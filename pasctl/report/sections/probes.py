@@ -1,0 +1,79 @@
+"""Probes: how well each head tells answers apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.report.blocks import Cell, Content, Drawn, Table, number
+from pasctl.report.figures.heatmap import Heat, heatmap
+from pasctl.report.svg import Figure
+
+BEST = 5
+
+
+def probes(accuracy: NDArray[np.floating], validation: NDArray[np.integer], method: str) -> Content:
+    """The section of probes.
+
+    Args:
+        accuracy: on held-out items [P, L, H], NaN where there is none.
+        validation: held-out items of each persona [P].
+        method: how they were trained.
+    """
+    present = np.isfinite(accuracy)
+    counts = present.sum(axis=0)
+    total = np.where(present, accuracy, 0.0).sum(axis=0, dtype=np.float64)
+    mean = np.divide(total, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    personas, layers, heads = accuracy.shape
+    known = mean[np.isfinite(mean)]
+    facts = (
+        ("personas", f"{personas:,}"),
+        ("layers × heads", f"{layers} × {heads}"),
+        ("probes", f"{accuracy.size:,}"),
+        ("held-out items a persona", _range(validation)),
+        ("method", method),
+    )
+    if not len(known):
+        return Content(("No probe has an accuracy.",), facts)
+    low, high = min(0.5, float(known.min())), max(float(known.max()), 0.55)
+    heat = Heat(
+        mean,
+        [str(layer) for layer in range(layers)],
+        [str(head) for head in range(heads)],
+        "layer",
+        "head",
+        low,
+        high,
+        "accuracy",
+        lambda value: f"{value:.2f}",
+    )
+    figure = Figure.of(
+        "accuracy",
+        "Accuracy of the probe on each head",
+        "Mean over personas, on items that the probe was not trained on. A coin has 0.5; the scale begins there or at "
+        "the lowest head. With few held-out items a single persona's accuracy moves in large steps, the mean less so.",
+        lambda width: heatmap(heat, width=width),
+    )
+    lead = (
+        f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
+        f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
+    )
+    return Content(lead, facts, (Drawn(figure), _best(accuracy, mean)))
+
+
+def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64]) -> Table:
+    order = np.argsort(np.where(np.isfinite(mean), -mean, np.inf), axis=None, kind="stable")[:BEST]
+    rows = []
+    for place in order:
+        layer, head = (int(each) for each in np.unravel_index(place, mean.shape))
+        values = accuracy[:, layer, head]
+        values = values[np.isfinite(values)]
+        if len(values):
+            told = f"{number(float(values.min()), 2)} to {number(float(values.max()), 2)}"
+            rows.append((Cell(f"{layer}"), Cell(f"{head}"), Cell(number(float(values.mean()))), Cell(told)))
+    return Table("Best heads", ("layer", "head", "mean accuracy", "over personas"), tuple(rows), left=0)
+
+
+def _range(counts: NDArray[np.integer]) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

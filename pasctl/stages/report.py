@@ -1,0 +1,323 @@
+"""artifacts -> one HTML page: figures and tables of each, what it was made from, and how. Loads no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from pasctl.errors import InputError
+from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.runner import Artifact, Store, open_store
+from pasctl.version import __version__
+
+if TYPE_CHECKING:
+    from pasctl.report.blocks import Content, Detail
+    from pasctl.report.commands import Made
+    from pasctl.report.page import Page
+    from pasctl.report.svg import Figure
+
+SEGMENTS = "segments/"
+CHECKED_BYTES = 1 << 30  # of a memory's segments; so much is hashed in a second or two
+_LONGEST = 160  # characters of a parameter that are shown
+
+
+@dataclass(frozen=True)
+class ReportOutcome:
+    """What was written: the page, the figures' own files, and the names of the artifacts on it."""
+
+    path: Path
+    figures: tuple[Path, ...]
+    artifacts: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as one JSON document."""
+        return {
+            "path": str(self.path),
+            "figures": [str(each) for each in self.figures],
+            "artifacts": list(self.artifacts),
+        }
+
+
+def report(
+    refs: str | Artifact | Sequence[str | Artifact],
+    output: Path | str,
+    *,
+    svg: Path | str | None = None,
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+) -> ReportOutcome:
+    """Write a page about artifacts; the same artifacts give the same bytes.
+
+    Args:
+        refs: which, in the order of the page; one that is named twice is shown once.
+        output: the HTML file.
+        svg: a folder that also gets each figure as a file of its own; it is made if its parent is there.
+        store: the store or its folder.
+        reporter: receives notes.
+
+    Raises:
+        InputError: there is no reference, one is ambiguous, or the page cannot be written there.
+        MissingError: a reference matches nothing.
+        IntegrityError: a file of an artifact is damaged.
+    """
+    target, folder = Path(output), None if svg is None else Path(svg)
+    _require_place(target, folder)
+    given = [refs] if isinstance(refs, str | Artifact) else list(refs)
+    if not given:
+        raise InputError("there is nothing to report on, expected at least one artifact")
+    opened, reporter = open_store(store), reporter or Silent()
+    artifacts = list(dict.fromkeys(each if isinstance(each, Artifact) else opened.resolve(each) for each in given))
+    page = _page(artifacts, opened, reporter)
+
+    from pasctl.report.page import render
+    from pasctl.report.theme import standalone
+
+    written = []
+    with _writing(target):
+        target.write_text(render(page), encoding="utf-8", newline="\n")
+    if folder is not None:
+        with _writing(folder):
+            folder.mkdir(exist_ok=True)
+            for name, figure in page.figures():
+                (folder / name).write_text(standalone(figure.wide), encoding="utf-8", newline="\n")
+                written.append(folder / name)
+    return ReportOutcome(target, tuple(written), tuple(artifact.name for artifact in artifacts))
+
+
+def _require_place(target: Path, folder: Path | None) -> None:
+    """Refuse a place that cannot be written to before anything is read."""
+    for path in filter(None, (target, folder)):
+        if not path.absolute().parent.is_dir():
+            raise InputError(
+                f"{path} cannot be written: there is no folder {path.parent}", hint="make the folder first"
+            )
+    if target.is_dir():
+        raise InputError(f"{target} is a folder, expected a file to write the page to", hint="such as report.html")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, expected a folder for the figures")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _page(artifacts: Sequence[Artifact], store: Store, reporter: Reporter) -> Page:
+    from pasctl.report.blocks import Section
+    from pasctl.report.page import Page, anchors
+
+    sections = []
+    for anchor, artifact in zip(anchors([each.name for each in artifacts]), artifacts, strict=True):
+        reporter.note(f"reading {artifact.name}")
+        name = artifact.name.removeprefix(f"{artifact.kind}/")
+        sections.append(Section(anchor, artifact.kind, name, _content(artifact, store, reporter)))
+    graph, held = _lineage(artifacts, store)
+    title = artifacts[0].name if len(artifacts) == 1 else f"{len(artifacts)} artifacts of {_models(artifacts)}"
+    return Page(title, tuple(sections), graph, tuple(_detail(each) for each in held), __version__)
+
+
+def _models(artifacts: Sequence[Artifact]) -> str:
+    found = list(dict.fromkeys(artifact.model for artifact in artifacts))
+    return found[0] if len(found) == 1 else f"{len(found)} models"
+
+
+def _content(artifact: Artifact, store: Store, reporter: Reporter) -> Content:
+    """What the page says about an artifact; of a kind that has no figures here, which files it has."""
+    from pasctl.report.blocks import Content, size
+
+    readers: dict[str, Callable[[Artifact], Content]] = {
+        "results": _results,
+        "directions": _directions,
+        "probes": _probes,
+        "memory": lambda each: _memory(each, reporter),
+        "answers": lambda each: _answers(each, store),
+        "trials": _trials,
+        "activations": _activations,
+    }
+    if artifact.kind in readers:
+        return readers[artifact.kind](artifact)
+    files = tuple((name, "") for name in artifact.files())
+    return Content(
+        (f"There are no figures for {artifact.kind}. It has {len(files)} files, {size(artifact.size)}.",), files
+    )
+
+
+def _results(artifact: Artifact) -> Content:
+    from pasctl.evaluation.rows import from_table
+    from pasctl.report.sections.results import results
+
+    rows = from_table(artifact.read_table("rows.parquet")) if "rows.parquet" in artifact.files() else None
+    return results(artifact.read_json("metrics.json"), rows)
+
+
+def _directions(artifact: Artifact) -> Content:
+    from pasctl.inventory import Inventory, PersonaSet
+    from pasctl.report.sections.directions import Fitted, directions
+
+    tensors, described = artifact.read_arrays("directions.safetensors"), artifact.read_json("items.json")
+    fitted = Fitted(
+        tensors["heads"],
+        tensors["theta"],
+        tensors["sigma"],
+        described["geometry"]["layers"],
+        described["geometry"]["heads"],
+        PersonaSet.from_json(artifact.read_json("personas.json")),
+        Inventory.from_json(described["inventory"]),
+    )
+    held = "selection.json" in artifact.files()
+    return directions(fitted, artifact.params, artifact.read_json("selection.json") if held else None)
+
+
+def _probes(artifact: Artifact) -> Content:
+    from pasctl.report.sections.probes import probes
+
+    scores = artifact.read_arrays("scores.safetensors", only=("accuracy", "n_validation"))
+    return probes(scores["accuracy"], scores["n_validation"], str(artifact.params.get("method", "not told")))
+
+
+def _memory(artifact: Artifact, reporter: Reporter) -> Content:
+    from pasctl.memory.kept_text import read_text
+    from pasctl.report.sections.memory import memory
+
+    names = artifact.files(SEGMENTS)
+    small = artifact.size <= CHECKED_BYTES
+    if not small:
+        reporter.note("the segments are not checked byte for byte; `pasctl store verify --deep` does that")
+    text = read_text([artifact.open_path(name) if small else artifact.path / name for name in names])
+    return memory(artifact.read_json("memory.json"), text, artifact.size)
+
+
+def _answers(artifact: Artifact, store: Store) -> Content:
+    from pasctl.report.sections.answers import answers
+    from pasctl.stages.memory_ask import read_answers
+
+    source = artifact.inputs["memory"]
+    asked = store.lookup(source.key)
+    events = None if asked is None else int(asked.read_json("memory.json")["events"])
+    return answers(read_answers(artifact), source.name if asked is None else asked.name, events)
+
+
+def _trials(artifact: Artifact) -> Content:
+    from pasctl.report.sections.trials import trials
+    from pasctl.stages.memory_eval import trial_figures
+
+    document, kept = artifact.read_json("trials.json"), artifact.provenance.get("costs", {})
+    nothing = {"seconds": 0.0, "tokens_per_second": 0.0, "resident_mib": 0.0}
+    costs = {key: kept.get(key, nothing) for key in document}
+    return trials(trial_figures(document, costs), costs_known=set(document) <= set(kept))
+
+
+def _activations(artifact: Artifact) -> Content:
+    from pasctl.report.sections.activations import activations
+
+    return activations(artifact.read_json("items.json"), artifact.size)
+
+
+def _lineage(artifacts: Sequence[Artifact], store: Store) -> tuple[Figure, list[Artifact]]:
+    """The graph of the artifacts and all that they were made from; and of these what the store has, inputs first."""
+    from pasctl.report.figures.graph import Node, graph
+    from pasctl.report.svg import Figure
+
+    asked = {artifact.key for artifact in artifacts}
+    nodes: dict[str, Node] = {}
+    held: list[Artifact] = []
+
+    def visit(found: Any) -> None:
+        for each in found.inputs:
+            visit(each)
+        if found.key not in nodes:
+            short, stage = found.key.removeprefix("s1:")[:12], "not in this store"
+            kind = "given" if found.key in asked else "" if found.artifact else "gone"
+            if found.artifact is not None:
+                held.append(found.artifact)
+                stage = found.artifact.stage
+            inputs = tuple(each.key for each in found.inputs)
+            nodes[found.key] = Node(found.key, found.name, f"{short} {stage}", inputs, kind)
+
+    for artifact in artifacts:
+        visit(store.lineage(artifact))
+    figure = Figure.of(
+        "lineage",
+        "What was made from what",
+        "An arrow goes from an input to what was made from it. Blue frames: the artifacts of this page. "
+        "Under each name: the first digits of its key, which pasctl store show takes, and the stage that made it.",
+        lambda width: graph(list(nodes.values()), width=width),
+    )
+    return figure, held
+
+
+def _detail(artifact: Artifact) -> Detail:
+    """How an artifact came about. Folders and hosts stay out: a page is for others."""
+    from pasctl.report.blocks import Detail
+    from pasctl.report.commands import PLACE, reproduce
+
+    kept, document = artifact.provenance, artifact.document
+    run = {"made": artifact.created_at[:19].replace("T", " ") + " UTC", "stage version": artifact.stage_version}
+    run |= {name: kept[name] for name in ("seconds", "batch_tokens", "coding") if kept.get(name) is not None}
+    device = (kept.get("model") or {}).get("device")
+    groups = {
+        "Parameters": artifact.params,
+        "Model and numerics": {**(document.get("model") or {}), **(document.get("numerics") or {})},
+        "Counts": kept.get("counts") or {},
+        "Run": {**run, **({"device": device} if device else {})},
+        "Versions": kept.get("versions") or {},
+    }
+    command = reproduce(making(artifact))
+    if not command:
+        why = "No command is shown: the manifest does not tell all of it, such as a file that was given."
+    else:
+        why = f"{PLACE} stands for a folder of your machine." if PLACE in command else ""
+    shown = tuple((name, tuple(_pairs(values))) for name, values in groups.items() if values)
+    return Detail(artifact.name, artifact.key, shown, command, why)
+
+
+def making(artifact: Artifact) -> Made:
+    """What the manifest tells about the making of an artifact, its folders by their last name only."""
+    from pasctl.report.commands import PLACE, Made
+
+    kept, document = artifact.provenance, artifact.document
+    model, kind = kept.get("model") or {}, (document.get("model") or {}).get("kind", "")
+    spec = str(model.get("spec", ""))
+    texts = kept.get("texts") or [kept.get("text")]
+    return Made(
+        stage=artifact.stage,
+        label=artifact.label,
+        params=artifact.params,
+        numerics=document.get("numerics") or {},
+        inputs={role: source.name for role, source in artifact.inputs.items()},
+        model_kind=kind,
+        model=spec if kind == "hub" else f"{PLACE}/{PurePath(spec).name}",
+        revision=model.get("revision"),
+        inventory=kept.get("inventory"),
+        texts=tuple(PurePath(text).name for text in texts if text),
+    )
+
+
+def _pairs(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values as text, one level of nesting written with a dot."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _pairs(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}".replace("_", " "), _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return _plain(", ".join(_plain(each) for each in value))
+    text = str(value)
+    if len(text) == 64 and all(each in "0123456789abcdef" for each in text):
+        return text[:12]
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,0 +1,310 @@
+"""Sections: what is there is shown, what is not there is said, and the figures' numbers are those of the data."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pasctl.inventory import PersonaSet, builtin_inventory
+from pasctl.memory.kept_text import KeptText
+from pasctl.report.blocks import Content, Drawn, Exchange, Table, interval, number, size
+from pasctl.report.sections.answers import answers
+from pasctl.report.sections.directions import MOST_PERSONAS, Fitted, directions, layer_run, similarity, trait_groups
+from pasctl.report.sections.memory import CLOSE, memory
+from pasctl.report.sections.probes import probes
+from pasctl.report.sections.results import results
+from pasctl.report.sections.trials import short, trials, wilson
+from pasctl.report.svg import WIDE, Figure
+from pasctl.stages.memory_eval import trial_figures
+from pasctl.stages.runner import Store
+
+
+def figures(content: Content) -> dict[str, Figure]:
+    return {block.figure.name: block.figure for block in content.blocks if isinstance(block, Drawn)}
+
+
+def tables(content: Content) -> list[Table]:
+    return [block for block in content.blocks if isinstance(block, Table)]
+
+
+def condition(name: str, alpha: float = 0.0, **changed: Any) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "condition": name,
+        "alpha": alpha,
+        "personas": 5,
+        "items": 30,
+        "mae": dict.fromkeys("OCEAN", 0.8),
+        "composite": 4.0,
+        "composite_interval": [3.9, 4.1],
+        "item_correlation": 0.2,
+        "acquiescence": 3.1,
+        "acquiescence_person": 2.9,
+        "option_mass": 0.9,
+    }
+    return {**row, **changed}
+
+
+BASELINE = condition("constant-3", option_mass=None, item_correlation=None, composite=3.8)
+
+
+def metrics(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"coding": "agreement", "conditions": list(rows), **more}
+
+
+def test_results_mark_baselines_and_controls_and_name_the_lowest_of_each() -> None:
+    rows = [condition("no-change"), condition("pas", 4.0, composite=3.5), condition("random-direction", 4.0), BASELINE]
+    content = results(metrics(*rows), None)
+    notes = {row[0].text: row[0].note for row in tables(content)[0].rows}
+    assert notes == {"no-change": "", "pas": "", "random-direction": "control", "constant-3": "baseline"}
+    assert "pas, α 4 with 3.50" in content.lead[1]
+    assert "constant-3 with 3.80" in content.lead[1]
+    drawn = figures(content)["composite"]
+    for kind in ("told", "steered", "control", "baseline"):
+        assert drawn.wide.count(f'class="dot {kind}"') == 1
+    assert set(figures(content)) == {"composite"}
+
+
+def test_results_draw_strength_only_where_it_was_varied() -> None:
+    rows = [condition("no-change"), *(condition("pas", alpha) for alpha in (1.0, 2.0, 4.0)), BASELINE]
+    drawn = figures(results(metrics(*rows), None))
+    assert drawn["alpha-composite"].wide.count('class="dot steered"') == 3
+    assert 'class="band steered"' in drawn["alpha-composite"].wide
+    assert 'class="band' not in drawn["alpha-correlation"].wide
+    assert "No intervals were kept" in drawn["alpha-correlation"].caption
+    banded = [{**row, "item_correlation_interval": [0.1, 0.3]} for row in rows]
+    content = results(metrics(*banded), None)
+    assert 'class="band steered"' in figures(content)["alpha-correlation"].wide
+    assert "0.10 to 0.30" in {cell.note for row in tables(content)[0].rows for cell in row}
+
+
+@pytest.mark.parametrize(
+    ("found", "marked"),
+    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True), (None, False)],
+)
+def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float] | None, marked: bool) -> None:
+    each = {"condition": "pas", "alpha": 4.0, "against": "no-change", "against_alpha": 0.0}
+    differences = [{**each, "composite": found, "item_correlation": None}]
+    content = results(metrics(condition("no-change"), differences=differences), None)
+    (row,) = tables(content)[1].rows
+    assert [cell.text for cell in row[:2]] == ["pas, α 4", "no-change"]
+    assert row[2].mark is marked
+    assert ("●" in row[2].text) is marked
+    assert row[3].text == "–"
+
+
+def test_results_say_what_they_do_not_have() -> None:
+    bare = {"composite_interval": None, "item_correlation": None, "acquiescence": None}
+    said = " ".join(results(metrics(condition("no-change", **bare)), None).lead)
+    assert "No intervals" in said
+    partial = condition("no-change", composite=None, mae={"O": 1.0, "C": None}, **bare)
+    content = results({**metrics(partial), "coding": "as-published"}, None)
+    assert "No composite" in " ".join(content.lead)
+    assert "do not measure personality" in " ".join(content.lead)
+    assert figures(content) == {}
+    assert tables(content)[0].head[:4] == ("condition", "α", "O", "composite")
+
+
+def test_item_panels_hold_the_mean_where_it_is(store: Store) -> None:
+    from pasctl.evaluation.rows import from_table
+
+    artifact = store.resolve("results")
+    rows = from_table(artifact.read_table("rows.parquet"))
+    content = results(artifact.read_json("metrics.json"), rows)
+    levels = len(np.unique(rows["agreement"][np.isfinite(rows["agreement"])]))
+    groups = len({(*pair,) for pair in zip(rows["condition"], rows["alpha"], strict=True)})
+    assert figures(content)["items"].wide.count('r="3.5"') + figures(content)["items"].wide.count("<polygon") == (
+        levels * groups
+    )
+
+
+def fitted(personas: int, layers: int = 3, heads: int = 4, top_k: int = 5, size: int = 6) -> Fitted:
+    rng = np.random.default_rng(0)
+    places = np.stack([rng.permutation(layers * heads)[:top_k] for _ in range(personas)])
+    theta = rng.normal(size=(personas, top_k, size))
+    theta /= np.linalg.norm(theta, axis=2, keepdims=True)
+    inventory = builtin_inventory()
+    agreements = rng.integers(1, 6, (personas, len(inventory.items))).astype(np.float64)
+    ids = tuple(f"p{each}" for each in range(personas))
+    found = np.stack([places // heads, places % heads], axis=2)
+    sigma = np.ones((personas, top_k))
+    return Fitted(found, theta, sigma, layers, heads, PersonaSet("made", ids, agreements), inventory)
+
+
+def test_similarity_is_the_cosine_over_common_heads() -> None:
+    given = fitted(6, top_k=3)
+    found = similarity(given)
+    for a in range(6):
+        for b in range(6):
+            mine, other = (
+                {tuple(head): theta for head, theta in zip(given.heads[each].tolist(), given.theta[each], strict=True)}
+                for each in (a, b)
+            )
+            common = sorted(mine.keys() & other.keys())
+            if not common:
+                assert np.isnan(found[a, b])
+                continue
+            u, v = (np.concatenate([each[head] for head in common]) for each in (mine, other))
+            assert found[a, b] == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
+
+
+def test_opposite_personas_have_opposite_groups() -> None:
+    """Where a direction is nothing but the trait score's sign, the high and the low third are opposite."""
+    given = fitted(90, top_k=12)
+    extravert = np.array([item.trait == "E" for item in given.inventory.items])
+    keys = np.array([item.key for item in given.inventory.items])
+    sign = np.where(np.arange(90) % 2, 1, -1)
+    answers = given.personas.agreements.copy()
+    answers[:, extravert] = 3 + 2 * sign[:, None] * keys[extravert]
+    heads = np.tile(np.stack(np.divmod(np.arange(12), 4), axis=1), (90, 1, 1))
+    theta = np.tile(given.theta[:1], (90, 1, 1)) * sign[:, None, None]
+    personas = PersonaSet("made", given.personas.ids, answers)
+    names, cosines = trait_groups(Fitted(heads, theta, given.sigma, 3, 4, personas, given.inventory))
+    assert cosines[names.index("E+"), names.index("E−")] == pytest.approx(-1)
+    np.testing.assert_allclose(np.diag(cosines), 1)
+
+
+@pytest.mark.parametrize("personas", [1, 3, MOST_PERSONAS + 1])
+def test_directions_of_any_number_of_personas(personas: int) -> None:
+    content = directions(fitted(personas), {"method": "mass-mean"}, None)
+    drawn = figures(content)
+    assert ("similarity" in drawn) is (personas > 1)
+    assert "heads" in drawn
+    if personas > MOST_PERSONAS:
+        assert "the third of personas highest" in drawn["similarity"].caption
+    assert ("centred on", "not told") in content.facts
+
+
+SELECTION: dict[str, Any] = {
+    "layers": [1, 2],
+    "alpha": 4.0,
+    "positions": "answer",
+    "validation": ["E03", "E04"],
+    "no_change": {"mae": 1.2, "item_correlation": 0.0},
+    "tried": [
+        {"layers": [0, 1], "alpha": 2.0, "mae": 1.1, "item_correlation": 0.1},
+        {"layers": [1, 2], "alpha": 4.0, "mae": 0.9, "item_correlation": 0.3},
+        {"layers": [1, 2], "alpha": 2.0, "mae": None, "item_correlation": None},
+    ],
+}
+
+
+def test_selection_frames_the_chosen_cell_and_gives_it_the_strongest_colour() -> None:
+    content = directions(fitted(2), {}, SELECTION)
+    drawn = figures(content)["selection"]
+    assert "layers 1–2, α 4, positions answer" in content.lead[0]
+    assert "1.20" in drawn.caption
+    for svg in (drawn.wide, drawn.narrow):
+        assert svg.count('class="chosen"') == 1
+        place = svg.split('class="chosen"')[0].split("<rect")[-1].split('width="')[0].strip()
+        cell = next(each for each in svg.split("<rect") if each.strip().startswith(place) and "chosen" not in each)
+        assert 'class="s10"' in cell
+        assert 'class="s0"><title>layers 0–1, α 2: 1.10' in svg
+        assert "0.90" in cell
+
+
+def test_selection_without_trials_or_a_choice_is_only_told() -> None:
+    content = directions(fitted(2), {}, {"layers": [], "tried": []})
+    assert "selection" not in figures(content)
+    assert "layers none" in content.lead[0]
+
+
+def test_probes_leave_out_what_has_no_accuracy() -> None:
+    accuracy = np.full((2, 2, 3), 0.6)
+    accuracy[:, 0, 1], accuracy[0, 1, 2], accuracy[1, 1, 2] = np.nan, np.nan, 0.9
+    content = probes(accuracy, np.array([8, 9]), "logistic")
+    assert figures(content)["accuracy"].wide.count("<title>layer") == 5
+    assert [cell.text for cell in tables(content)[0].rows[0]][:3] == ["1", "2", "0.900"]
+    assert ("held-out items a persona", "8 to 9") in content.facts
+    assert figures(probes(np.full((1, 2, 2), np.nan), np.array([0]), "logistic")) == {}
+
+
+DESCRIBED: dict[str, Any] = {
+    "events_outside_window": 1,
+    "mean_surprise": 2.0,
+    "params": {"min_block": 4, "max_block": 32},
+}
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 2, 30, 2 * CLOSE + 1, 5000])
+def test_memory_of_any_length(tokens: int) -> None:
+    surprise = np.random.default_rng(0).exponential(2.0, tokens)
+    text = KeptText([7] * tokens, surprise.tolist(), list(range(3, tokens, 11)))
+    boundaries = [{"token": 3, "surprise": 9.0, "text": "<b>"}] if tokens > 3 else []
+    content = memory({**DESCRIBED, "boundaries": boundaries}, text, 1000)
+    drawn = figures(content)
+    assert ("surprise" in drawn) is (tokens > 1)
+    assert ("surprise-close" in drawn) is (tokens > 2 * CLOSE)
+    assert ("event-lengths" in drawn) is (tokens > 3)
+    if tokens > 3:
+        assert f"Mean {(tokens - 3) / len(text.starts):.1f} tokens" in drawn["event-lengths"].caption
+
+
+def test_long_and_short_events_are_both_seen() -> None:
+    text = KeptText([7] * 120, [1.0] * 120, [0, 5, 60])
+    drawn = figures(memory({**DESCRIBED, "boundaries": []}, text, 9))["surprise"].wide
+    assert drawn.count('class="s4"') + drawn.count('class="s7"') == 3
+    assert drawn.count('class="bar"') == 3, "a strong bar where an event begins"
+
+
+def asked(question: str, recalled: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"question": question, "answer": "", "tokens": 2, "stop": "length", "first_step": 0, "recalled": recalled}
+
+
+def test_recall_map_has_a_box_an_event_and_layer() -> None:
+    recalled = [
+        {"step": 0, "layer": 3, "events": [1, 4], "scores": [0.5, 0.25]},
+        {"step": 1, "layer": 3, "events": [1], "scores": [0.75]},
+        {"step": 0, "layer": 8, "events": [4], "scores": [1.0]},
+    ]
+    content = answers([asked("who?", recalled), asked("why?", [])], "memory/m/t@v1", 10)
+    drawn = figures(content)["recall-1"]
+    assert drawn.wide.count("<title>layer") == 3
+    assert "layer 3, event 1: in 100% of steps, score 0.75 at best" in drawn.wide
+    assert "layer 3, event 4: in 50% of steps" in drawn.wide
+    assert "2 of 10 events" in drawn.caption
+    left, right = (
+        float(re.findall(rf'<rect x="([\d.]+)"[^>]*><title>layer 3, event {n}:', drawn.wide)[0]) for n in (1, 4)
+    )
+    start, end = float(re.findall(r'x1="([\d.]+)"', drawn.wide)[0]), WIDE - 8.0
+    assert left == pytest.approx(start + (end - start) * 0.1, abs=0.1)
+    assert right == pytest.approx(start + (end - start) * 0.4, abs=0.1)
+    assert set(figures(content)) == {"recall-1"}
+    assert [block.question for block in content.blocks if isinstance(block, Exchange)] == ["who?", "why?"]
+
+
+def test_answers_that_recalled_nothing_say_so() -> None:
+    assert "Nothing was recalled" in " ".join(answers([asked("who?", [])], "memory/m/t@v1", 3).lead)
+
+
+def test_trials_without_costs_are_shown_without_them(store: Store) -> None:
+    artifact = store.resolve("trials")
+    document, costs = artifact.read_json("trials.json"), artifact.provenance["costs"]
+    with_costs = trials(trial_figures(document, costs), costs_known=True)
+    without = trials(trial_figures(document, costs), costs_known=False)
+    assert tables(with_costs)[0].head[-2:] == ("tokens/s", "MiB")
+    assert "tokens/s" not in tables(without)[0].head
+    assert "not kept" in without.lead[0]
+    assert set(figures(with_costs)) == {"right-passkey", "surprise-by-position"}
+
+
+def test_no_trial_is_said() -> None:
+    assert trials({"tasks": [], "nll": []}, costs_known=True).lead == ("There is no trial.",)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0.0, 4), (1.0, 10), (0.3, 10), (0.5, 1)])
+def test_wilson_ends_are_where_the_score_test_turns(right: float, count: int) -> None:
+    """At each end p: |share - p| = 1.96 * sqrt(p (1 - p) / n)."""
+    for end in wilson(right, count):
+        assert abs(right - end) == pytest.approx(1.96 * (end * (1 - end) / count) ** 0.5, abs=1e-9)
+
+
+def test_numbers_as_text() -> None:
+    assert [number(each, 2) for each in (None, -0.001, -0.5, 2.0)] == ["–", "0.00", "−0.50", "2.00"]
+    assert interval(None) == ""
+    assert interval([-1.0, 2.5]) == "−1.00 to 2.50"
+    assert [size(each) for each in (12, 2048, 3 << 30)] == ["12 B", "2.0 KiB", "3.0 GiB"]
+    assert [short(each) for each in (1024, 65536, 1000)] == ["1k", "64k", "1,000"]
+    assert [layer_run(each) for each in ((), (4,), (3, 4, 5), (1, 4))] == ["none", "4", "3–5", "1, 4"]
