@@ -65,8 +65,9 @@ class MemoryParams:
         """
         sizes: dict[str, int] = {name: getattr(cls, name) for name in _SCALED}
         named = {name: value for name, value in given.items() if value is not None}
-        while context and sum(sizes.values()) - sizes["max_block"] > context and sizes["max_block"] > _LEAST_BLOCK:
+        while context and sum(sizes.values()) - sizes["max_block"] > context and sizes["n_mem"] >= 4 * _LEAST_BLOCK:
             sizes = {name: size // 2 for name, size in sizes.items()}
+            sizes["max_block"] = max(sizes["max_block"], _LEAST_BLOCK)
         return cls(**{**sizes, **named})
 
     def __post_init__(self) -> None:
