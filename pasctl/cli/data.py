@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pasctl.cli import options as o
-from pasctl.cli.output import print_json
+from pasctl.cli.output import baselines_table, print_json
 from pasctl.errors import InputError
 
 app = typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True, rich_markup_mode=None)
@@ -32,6 +32,43 @@ def check(
     print(f"respondents   {report.respondents}, {report.respondents_with_missing} with missing answers")
     print(f"missing       {report.missing_answers} answers")
     print(f"coding        {report.coding.found}: {report.coding}")
+
+
+@app.command("baselines")
+def baselines(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            help="Personas: papi:FOLDER, papi, builtin or demo, each with :0-20 or the like.", metavar="SPEC"
+        ),
+    ],
+    coding: o.Coding = "auto",
+    inventory: Annotated[
+        str,
+        typer.Option(
+            "--inventory",
+            envvar="PASCTL_INVENTORY",
+            help="What trait poles or a file of answers are about: builtin, papi:FOLDER, or papi.",
+            metavar="SPEC",
+        ),
+    ] = "builtin",
+    json: o.Json = False,
+) -> None:
+    """Predict the report items without a model: what steering has to beat.
+
+    constant-3; the median of the other persons' answers to the item (of an even number the mean of the middle two);
+    the mean of the person's own fit items of the same facet, or of the same trait; a ridge regression from the
+    person's fit items that was fitted on other persons, its penalty by cross-validation. All are on the same items and
+    not rounded, as in eval, except own-facet-mean-rounded; the column "rounded" has each with whole answers, half to
+    even. What needs more persons than there are is left out.
+    """
+    from pasctl.stages.data import baselines as stage
+
+    found = stage(spec, inventory=inventory, coding=coding)
+    if json:
+        print_json(found)
+    else:
+        print(baselines_table(found))
 
 
 @app.command("pull")

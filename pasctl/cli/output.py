@@ -98,36 +98,90 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 def results_table(metrics: dict[str, Any]) -> str:
     """Conditions and baselines side by side, on the same items; lower MAE is better."""
     conditions = metrics["conditions"]
-    traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
-    header = ["condition", "alpha", *traits, "composite", "95%", "item r", "acquiescence", "option mass"]
-    body = [
-        [
-            row["condition"],
-            f"{row['alpha']:g}" if _is_steered(row["condition"]) else "",
-            *(_number(row["mae"].get(trait)) for trait in traits),
-            _number(row["composite"]),
-            _interval(row["composite_interval"]),
-            _number(row["item_correlation"]),
-            _number(row["acquiescence"]),
-            _number(row["option_mass"]),
-        ]
-        for row in conditions
+    columns = [
+        ("condition", [row["condition"] for row in conditions]),
+        ("alpha", [f"{row['alpha']:g}" if _is_steered(row["condition"]) else "" for row in conditions]),
+        *_errors(conditions),
+        *_agreement(conditions),
+        ("mass", [_number(row["option_mass"]) for row in conditions]),
     ]
-    first = conditions[0]
     lines = [
-        align([header, *body], left=1),
+        _columns(columns),
         "",
-        "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the "
-        "five traits,",
-        "with a 95% interval by a bootstrap over personas. random-direction: pas with random directions of equal norm.",
-        f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
-        f"{_number(first['acquiescence_person'])}. Baselines need no model.",
+        *_legend(conditions),
+        "mass: probability of the five letters together. random-direction: pas with random directions of equal norm.",
     ]
     if metrics.get("differences"):  # results of earlier versions have none
         lines += ["", differences_table(metrics["differences"])]
-    if metrics["coding"] != "agreement":
-        lines.append(f"Coding: {metrics['coding']} (keyed scores read as agreement), for comparison only.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_coding(metrics)])
+
+
+def baselines_table(found: dict[str, Any]) -> str:
+    """Baselines alone, and why any is left out."""
+    conditions = found["conditions"]
+    columns = [
+        ("baseline", [row["condition"] for row in conditions]),
+        *_errors(conditions),
+        ("rounded", [_number(row["composite_argmax"]) for row in conditions]),
+        *_agreement(conditions),
+    ]
+    return "\n".join(
+        [
+            _columns(columns),
+            *(f"{name} is left out: it {why}" for name, why in found["left_out"].items()),
+            "",
+            *_legend(conditions),
+            "rounded: the composite of whole answers, half to even; all other columns are of predictions as they are.",
+            *_coding(found),
+        ]
+    )
+
+
+def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Columns: the error on each trait, and the composite with its interval."""
+    traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
+    return [
+        *((trait, [_number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
+        ("composite", [_number(row["composite"]) for row in conditions]),
+        ("95%", [_interval(row["composite_interval"]) for row in conditions]),
+    ]
+
+
+def _agreement(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Columns: what goes together with the persons' answers, and what does so whatever the item says."""
+    return [
+        ("item r", [_number(row["item_correlation"]) for row in conditions]),
+        # results of earlier versions have none
+        ("rank r", [_number(row.get("rank_correlation_mean")) for row in conditions]),
+        ("acqu.", [_number(row["acquiescence"]) for row in conditions]),
+    ]
+
+
+def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
+    first = conditions[0]
+    lines = [
+        "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the",
+        "five traits, with a 95% interval by a bootstrap over personas. item r: correlation over a persona's items.",
+        "rank r: over personas, of their trait scores. acqu.: agreement whatever an item says.",
+        f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
+        f"{_number(first['acquiescence_person'])}. Baselines need no model.",
+    ]
+    if any(row["condition"] == "item-median-loo" for row in conditions):
+        lines.append(
+            "item-median-loo: the others' median leans away from the one left out, so its rank r means nothing."
+        )
+    return lines
+
+
+def _coding(metrics: dict[str, Any]) -> list[str]:
+    if metrics["coding"] == "agreement":
+        return []
+    return [f"Coding: {metrics['coding']} (keyed scores read as agreement), for comparison only."]
+
+
+def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Columns with their headings; the first is flush left."""
+    return align(list(zip(*([name, *cells] for name, cells in columns), strict=True)), left=1)
 
 
 def differences_table(differences: Sequence[dict[str, Any]]) -> str:

@@ -1,19 +1,43 @@
-"""Predictions that need no model: what any steering method has to beat."""
+"""Predictions that need no model: what any steering method has to beat.
+
+All are about the same report items and persons as a model's answers, and go through the same metrics. A prediction is
+an agreement within 1..5 and is not rounded, as a model's expected score is not; own-facet-mean-rounded alone is, to
+whole answers, half to even. No prediction reads the person's own answers to the report items.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.evaluation.item_median import item_median_loo
 from pasctl.evaluation.metrics import Floats, keyed, row_means
+from pasctl.evaluation.ridge import FEWEST_PERSONS, ridge
 from pasctl.evaluation.rows import Columns, RowItems, concat_rows, prediction_rows
 
-BASELINES = ("constant-3", "own-facet-mean", "own-facet-mean-rounded")
-
 Indices = NDArray[np.integer[Any]]
+Predict = Callable[[Floats, RowItems, Indices, Indices], Floats]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A way to guess a person's answers to the report items.
+
+    Attributes:
+        name: as a condition of the results.
+        told: what it predicts, in words.
+        predict: (agreements [P, I] over all items, the I items, fit indices, N report indices) -> agreements [P, N].
+        fewest: persons that it needs.
+    """
+
+    name: str
+    told: str
+    predict: Predict
+    fewest: int = 1
 
 
 def constant(agreements: Floats, value: float = 3.0) -> Floats:
@@ -39,22 +63,61 @@ def own_facet_mean(
     Returns:
         agreements [P, N].
     """
-    scores = keyed(agreements, items.keys)[:, fit]
     facets = list(zip(items.traits, items.facets, strict=True))
-    by_facet = _group_means(scores, [facets[i] for i in fit])
-    by_trait = _group_means(scores, [items.traits[i] for i in fit])
-    nothing = np.full(len(agreements), np.nan)
-    predicted = np.empty((len(agreements), len(report)))
-    for column, item in enumerate(report):
-        facet = by_facet.get(facets[item], nothing)
-        trait = by_trait.get(items.traits[item], nothing)
-        score = np.where(np.isfinite(facet), facet, np.where(np.isfinite(trait), trait, 3.0))
-        predicted[:, column] = np.round(score) if rounded else score
-    return keyed(predicted, items.keys[report])
+    scores = _own_means(agreements, items, facets, fit, report)
+    scores = np.where(np.isfinite(scores), scores, _own_means(agreements, items, items.traits, fit, report))
+    return _as_agreements(np.round(scores) if rounded else scores, items.keys[report])
+
+
+def own_trait_mean(agreements: Floats, items: RowItems, fit: Indices, report: Indices) -> Floats:
+    """As `own_facet_mean`, over all fit items of the same trait; without an answer to one of them, 3."""
+    return _as_agreements(_own_means(agreements, items, items.traits, fit, report), items.keys[report])
+
+
+BASELINES = {
+    baseline.name: baseline
+    for baseline in (
+        Baseline(
+            "constant-3",
+            "the middle of the scale, whatever the item",
+            lambda agreements, items, fit, report: constant(agreements[:, report]),
+        ),
+        Baseline(
+            "item-median-loo",
+            "the median of the other persons' answers to the item; of an even number the mean of the middle two",
+            lambda agreements, items, fit, report: item_median_loo(agreements[:, report]),
+            fewest=2,
+        ),
+        Baseline("own-facet-mean", "the mean of the person's fit items of the same facet, keyed", own_facet_mean),
+        Baseline(
+            "own-facet-mean-rounded",
+            "that, rounded to a whole answer, half to even",
+            lambda agreements, items, fit, report: own_facet_mean(agreements, items, fit, report, rounded=True),
+        ),
+        Baseline("own-trait-mean", "the mean of the person's fit items of the same trait, keyed", own_trait_mean),
+        Baseline(
+            "ridge",
+            "a ridge regression from the person's fit items, fitted on other persons, penalty by cross-validation",
+            lambda agreements, items, fit, report: ridge(agreements[:, fit], agreements[:, report]),
+            fewest=FEWEST_PERSONS,
+        ),
+    )
+}
+
+
+def left_out(persons: int) -> dict[str, str]:
+    """The baselines that cannot be had with so few persons -> why, in one line."""
+    return {
+        name: f"learns from other persons and needs {baseline.fewest}, found {persons}"
+        for name, baseline in BASELINES.items()
+        if persons < baseline.fewest
+    }
 
 
 def baseline_rows(ids: Sequence[str], agreements: Floats, items: RowItems, fit: Indices, report: Indices) -> Columns:
-    """Rows of all BASELINES as conditions at alpha 0, on the report items, in the format of a model's rows.
+    """Rows of BASELINES as conditions at alpha 0, on the report items, in the format of a model's rows.
+
+    Those that `left_out` names have none. Nothing here depends on a model or on its seed.
 
     Args:
         ids: the personas' names, length P.
@@ -63,23 +126,29 @@ def baseline_rows(ids: Sequence[str], agreements: Floats, items: RowItems, fit: 
         fit: indices of the fit items.
         report: indices of the items to report.
     """
-    answers = agreements[:, report]
-    predictions = (
-        constant(answers),
-        own_facet_mean(agreements, items, fit, report),
-        own_facet_mean(agreements, items, fit, report, rounded=True),
-    )
-    reported = items.take(report)
+    answers, reported, without = agreements[:, report], items.take(report), left_out(len(ids))
     return concat_rows(
         prediction_rows(persona=persona, condition=name, items=reported, agreements=answer, predictions=prediction)
-        for name, matrix in zip(BASELINES, predictions, strict=True)
-        for persona, answer, prediction in zip(ids, answers, matrix, strict=True)
+        for name, baseline in BASELINES.items()
+        if name not in without
+        for persona, answer, prediction in zip(
+            ids, answers, baseline.predict(agreements, items, fit, report), strict=True
+        )
     )
 
 
-def _group_means(scores: Floats, groups: Sequence[Any]) -> dict[Any, Floats]:
-    """Group -> each person's mean over its items [P], NaN where none is answered."""
-    return {
-        group: row_means(scores[:, [n for n, other in enumerate(groups) if other == group]])
-        for group in dict.fromkeys(groups)
+def _own_means(agreements: Floats, items: RowItems, groups: Sequence[Any], fit: Indices, report: Indices) -> Floats:
+    """Each person's mean keyed score over the fit items of each report item's group [P, N], NaN without answers."""
+    scores = keyed(agreements, items.keys)[:, fit]
+    of_fit = [groups[item] for item in fit]
+    means = {
+        group: row_means(scores[:, [n for n, other in enumerate(of_fit) if other == group]])
+        for group in dict.fromkeys(of_fit)
     }
+    nothing = np.full(len(agreements), np.nan)
+    return np.stack([means.get(groups[item], nothing) for item in report], axis=1)
+
+
+def _as_agreements(scores: Floats, keys: NDArray[np.int8]) -> Floats:
+    """Keyed scores as agreements, 3 where there is no score."""
+    return keyed(np.where(np.isfinite(scores), scores, 3.0), keys)

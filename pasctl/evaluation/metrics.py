@@ -55,10 +55,13 @@ def condition_metrics(
         item_correlation: see `item_correlation`.
         acquiescence: of the model; acquiescence_person: of the persons, the number it should come near to.
         trait_score_error: trait -> see `trait_score_error`.
+        rank_correlation: trait -> see `rank_correlation`; rank_correlation_mean: over the traits that have one.
+        cronbach_alpha: trait -> see `cronbach_alpha`, of the model; cronbach_alpha_person: of the persons, to compare.
         option_mass: its mean.
     """
     mae = trait_mae(expected, agreements, items.traits)
     mae_argmax = trait_mae(argmax, agreements, items.traits)
+    ranks = rank_correlation(expected, agreements, items)
     return {
         "mae": mae,
         "mae_argmax": mae_argmax,
@@ -71,6 +74,10 @@ def condition_metrics(
         "acquiescence": acquiescence(expected, items),
         "acquiescence_person": acquiescence(agreements, items),
         "trait_score_error": trait_score_error(expected, agreements, items),
+        "rank_correlation": ranks,
+        "rank_correlation_mean": _mean(np.array([value for value in ranks.values() if value is not None])),
+        "cronbach_alpha": cronbach_alpha(expected, items),
+        "cronbach_alpha_person": cronbach_alpha(agreements, items),
         "option_mass": None if option_mass is None else _mean(option_mass.ravel()),
     }
 
@@ -134,6 +141,37 @@ def trait_score_error(expected: Floats, agreements: Floats, items: RowItems) -> 
     return {trait: _mean(np.abs(row_means(difference[:, member]))) for trait, member in _by_trait(items.traits)}
 
 
+def rank_correlation(expected: Floats, agreements: Floats, items: RowItems) -> dict[str, float | None]:
+    """Per trait, whether the model puts the personas in the persons' order: Spearman's rho of their trait scores.
+
+    rho is Pearson's r of the ranks, equal scores sharing the mean of their ranks (C. Spearman, "The proof and
+    measurement of association between two things", American Journal of Psychology 15, 1904). A trait score is the
+    mean keyed score: the model's over all items of the trait, the person's over those answered. None with fewer than
+    three personas that have both scores, or where either side gives everybody the same score.
+    """
+    model, person = keyed(expected, items.keys), keyed(agreements, items.keys)
+    return {
+        trait: _spearman(row_means(model[:, member]), row_means(person[:, member]))
+        for trait, member in _by_trait(items.traits)
+    }
+
+
+def cronbach_alpha(agreements: Floats, items: RowItems) -> dict[str, float | None]:
+    """Per trait, how far its keyed items go together over personas: Cronbach's alpha.
+
+    For the k items of the trait, with variances (ddof 1) over personas,
+
+        alpha = k / (k - 1) (1 - sum_i var(item_i) / var(sum_i item_i))
+
+    (L. J. Cronbach, "Coefficient alpha and the internal structure of tests", Psychometrika 16, 1951). It is 1 where all
+    items tell the same, near 0 where they tell nothing of each other, below 0 where they contradict. Personas with a
+    missing answer to the trait are left out. None with fewer than two items or two personas, or where all personas
+    have the same sum.
+    """
+    scores = keyed(agreements, items.keys)
+    return {trait: _alpha(scores[:, member]) for trait, member in _by_trait(items.traits)}
+
+
 def keyed(agreements: Floats, keys: NDArray[np.int8]) -> Floats:
     """Keyed scores from agreements [..., I], and back: reversed on items keyed -1."""
     scores: Floats = np.where(keys > 0, agreements, 6.0 - agreements)
@@ -153,6 +191,32 @@ def _mean(values: Floats) -> float | None:
     """The mean without NaN, or None."""
     present = values[np.isfinite(values)]
     return float(present.mean()) if len(present) else None
+
+
+def _spearman(model: Floats, person: Floats) -> float | None:
+    """Spearman's rho of two columns of scores [P], NaN left out pairwise."""
+    both = np.isfinite(model) & np.isfinite(person)
+    if both.sum() < 3:
+        return None
+    a, b = (_ranks(scores[both]) for scores in (model, person))
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) > 0 and np.ptp(b) > 0 else None
+
+
+def _ranks(scores: Floats) -> Floats:
+    """Ranks 1..P, equal scores sharing their mean rank; scores that differ by rounding errors alone are equal."""
+    _, place, times = np.unique(np.round(scores, 9), return_inverse=True, return_counts=True)
+    ranks: Floats = (times.cumsum() - (times - 1) / 2)[place]
+    return ranks
+
+
+def _alpha(scores: Floats) -> float | None:
+    """Cronbach's alpha of one scale [P, k], over the rows without NaN."""
+    complete = scores[np.isfinite(scores).all(axis=1)]
+    people, k = complete.shape
+    if people < 2 or k < 2:
+        return None
+    total = complete.sum(axis=1).var(ddof=1)
+    return float(k / (k - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total)) if total > 1e-12 else None
 
 
 def _by_trait(traits: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:

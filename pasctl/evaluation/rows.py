@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pasctl.errors import InputError
+
+if TYPE_CHECKING:
+    from pasctl.inventory import Inventory
 
 LEVELS = np.arange(1, 6)
 
@@ -61,6 +64,16 @@ class RowItems:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> RowItems:
+        """All items of an inventory, in its order."""
+        return cls(
+            ids=tuple(item.id for item in inventory.items),
+            traits=tuple(item.trait for item in inventory.items),
+            facets=tuple(item.facet for item in inventory.items),
+            keys=inventory.keys.astype(np.int8),
+        )
 
     def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> RowItems:
         """The items at `indices`."""

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
 
 
-STAGE = Stage("eval", "results", version=2)
+STAGE = Stage("eval", "results", version=3)
+ANSWERS_VERSION = 2
+"""Of how a unit's answers come about. It is not the stage's, so that new metrics reuse the answers that older results
+hold: raise it when the same question to the same model would be answered differently."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Questionnaire:
         """What every unit's answers depend on. Not the seed: what it draws is in the digest of random directions."""
         return {
             "stage": STAGE.name,
-            "stage_version": STAGE.version,
+            "stage_version": ANSWERS_VERSION,
             "model": self.model,
             "numerics": {name: value for name, value in self.numerics.items() if name != "seed"},
             "inventory": self.inventory.digest,
@@ -202,12 +205,7 @@ def result_rows(task: Questionnaire, answers: dict[str, NDArray[np.float32]]) ->
 
     inventory, personas = task.inventory, task.steering.personas
     fit, report = inventory.indices("fit"), inventory.indices("report")
-    items = RowItems(
-        tuple(item.id for item in inventory.items),
-        tuple(item.trait for item in inventory.items),
-        tuple(item.facet for item in inventory.items),
-        np.array([item.key for item in inventory.items], np.int8),
-    )
+    items = RowItems.of(inventory)
     asked = items.take(report)
     scored = [
         build_rows(

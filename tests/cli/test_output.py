@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pasctl.cli.output import align, print_json, results_table
+from pasctl.cli.output import align, baselines_table, print_json, results_table
 
 ROW = {
     "condition": "pas",
@@ -18,7 +18,9 @@ ROW = {
     "mae": {"O": 1.0, "C": 0.5, "E": 0.25, "A": None, "N": 2.0},
     "composite": None,
     "composite_interval": [1.25, 2.5],
+    "composite_argmax": 4.25,
     "item_correlation": 0.125,
+    "rank_correlation_mean": 0.625,
     "acquiescence": 3.5,
     "acquiescence_person": 3.1,
     "option_mass": 0.75,
@@ -37,15 +39,46 @@ def test_the_table_has_every_figure_and_says_what_is_missing() -> None:
     baseline = {**ROW, "condition": "constant-3", "alpha": 0.0, "option_mass": None}
     table = results_table({"coding": "agreement", "conditions": [ROW, baseline]})
     header, first, second = table.splitlines()[:3]
-    cells = dict(
-        zip(header.replace("item r", "item_r").replace("option mass", "mass").split(), first.split(), strict=True)
-    )
+    cells = dict(zip(words(header), first.split(), strict=True))
     assert cells["alpha"] == "4"
-    assert (cells["C"], cells["A"], cells["composite"], cells["item_r"]) == ("0.500", "-", "-", "0.125")
+    assert (cells["C"], cells["A"], cells["composite"]) == ("0.500", "-", "-")
+    assert (cells["item_r"], cells["rank_r"], cells["acqu."], cells["mass"]) == ("0.125", "0.625", "3.500", "0.750")
     assert cells["95%"] == "1.25..2.50"
     assert second.split()[0] == "constant-3"
-    assert "2 personas, 30 items" in table
+    assert "2 personas, 30 items; the personas' own acquiescence is 3.100" in table
     assert "Coding" not in table
+
+
+def words(header: str) -> list[str]:
+    return header.replace("item r", "item_r").replace("rank r", "rank_r").split()
+
+
+def test_the_table_fits_a_terminal_of_120_columns() -> None:
+    long = {**ROW, "condition": "own-facet-mean-rounded", "composite": 12.125, "composite_interval": [11.25, 12.5]}
+    median = {**long, "condition": "item-median-loo"}
+    tables = [
+        results_table({"coding": "as-published", "conditions": [ROW, long, median]}),
+        baselines_table({"coding": "as-published", "conditions": [long, median], "left_out": {}}),
+    ]
+    for table in tables:
+        assert max(map(len, table.splitlines())) <= 120
+
+
+def test_results_of_earlier_versions_have_no_rank_correlation_and_print() -> None:
+    earlier = {name: value for name, value in ROW.items() if name not in ("rank_correlation_mean", "composite_argmax")}
+    header, first = results_table({"coding": "agreement", "conditions": [earlier]}).splitlines()[:2]
+    assert dict(zip(words(header), first.split(), strict=True))["rank_r"] == "-"
+
+
+def test_baselines_alone_say_which_are_left_out_and_that_ranks_of_the_others_median_mean_nothing() -> None:
+    constant, median = ({**ROW, "condition": name, "alpha": 0.0} for name in ("constant-3", "item-median-loo"))
+    left_out = {"ridge": "needs more"}
+    table = baselines_table({"coding": "agreement", "conditions": [constant, median], "left_out": left_out})
+    header, first = table.splitlines()[:2]
+    assert dict(zip(words(header), first.split(), strict=True))["rounded"] == "4.250"
+    assert "ridge is left out: it needs more" in table
+    assert "rank r means nothing" in table
+    assert "rank r means nothing" not in results_table({"coding": "agreement", "conditions": [ROW, constant]})
 
 
 def test_differences_stand_under_the_table_and_those_beyond_chance_are_marked() -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pasctl.evaluation.baselines import BASELINES, baseline_rows, constant, own_facet_mean
+from pasctl.evaluation.baselines import (
+    BASELINES,
+    baseline_rows,
+    constant,
+    left_out,
+    own_facet_mean,
+    own_trait_mean,
+)
 from pasctl.evaluation.metrics import metrics_table
 from pasctl.evaluation.rows import RowItems
 
@@ -49,10 +56,45 @@ def test_own_facet_mean_equals_a_loop(agreements: np.ndarray) -> None:
     assert min(fallbacks.values()) > 0
 
 
-def test_the_report_answers_are_never_read(agreements: np.ndarray) -> None:
-    before = own_facet_mean(agreements, ITEMS, FIT, REPORT)
-    agreements[:, REPORT] = 6 - agreements[:, REPORT]
-    np.testing.assert_array_equal(before, own_facet_mean(agreements, ITEMS, FIT, REPORT))
+def test_own_trait_mean_is_the_facet_mean_of_a_trait_with_one_facet(agreements: np.ndarray) -> None:
+    broad = RowItems(ITEMS.ids, ITEMS.traits, ("one",) * len(ITEMS), ITEMS.keys)
+    found = own_trait_mean(agreements, ITEMS, FIT, REPORT)
+    np.testing.assert_array_equal(found, own_facet_mean(agreements, broad, FIT, REPORT))
+    assert (found[4] == 3).all()  # nothing answered
+    assert not np.allclose(found, own_facet_mean(agreements, ITEMS, FIT, REPORT))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_persons_own_report_answers_are_never_read(name: str) -> None:
+    rng = np.random.default_rng(1)
+    answers = rng.integers(1, 6, size=(14, 24)).astype(float)
+    answers[rng.random(answers.shape) < 0.1] = np.nan
+    before = BASELINES[name].predict(answers, ITEMS, FIT, REPORT)
+    for person in range(len(answers)):
+        changed = answers.copy()
+        changed[person, REPORT] = np.where(rng.random(len(REPORT)) < 0.3, np.nan, 6 - changed[person, REPORT])
+        np.testing.assert_array_equal(before[person], BASELINES[name].predict(changed, ITEMS, FIT, REPORT)[person])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_predictions_are_answers_and_do_not_depend_on_which_end_of_the_scale_comes_first(name: str) -> None:
+    rng = np.random.default_rng(2)
+    answers = rng.integers(1, 6, size=(14, 24)).astype(float)
+    answers[rng.random(answers.shape) < 0.1] = np.nan
+    found = BASELINES[name].predict(answers, ITEMS, FIT, REPORT)
+    assert found.shape == (14, len(REPORT))
+    assert ((found >= 1) & (found <= 5)).all()
+    np.testing.assert_allclose(6 - found, BASELINES[name].predict(6 - answers, ITEMS, FIT, REPORT), atol=1e-9)
+
+
+def test_what_needs_more_persons_is_left_out_and_says_why() -> None:
+    rng = np.random.default_rng(3)
+    for persons, without in [(1, {"item-median-loo", "ridge"}), (2, {"ridge"}), (9, {"ridge"}), (10, set())]:
+        answers = rng.integers(1, 6, size=(persons, 24)).astype(float)
+        rows = baseline_rows([f"p{p}" for p in range(persons)], answers, ITEMS, FIT, REPORT)
+        assert list(dict.fromkeys(rows["condition"])) == [name for name in BASELINES if name not in without]
+        assert set(left_out(persons)) == without
+    assert left_out(9)["ridge"] == "learns from other persons and needs 10, found 9"
 
 
 def test_rounding_is_the_same_read_from_either_end_of_the_scale(agreements: np.ndarray) -> None:
@@ -65,7 +107,6 @@ def test_rounding_is_the_same_read_from_either_end_of_the_scale(agreements: np.n
 def test_baseline_rows_go_through_the_same_metrics(agreements: np.ndarray) -> None:
     rows = baseline_rows([f"p{p}" for p in range(5)], agreements, ITEMS, FIT, REPORT)
     table = {entry["condition"]: entry for entry in metrics_table(rows)}
-    assert tuple(table) == BASELINES
     answers = agreements[:, REPORT]
     for trait in "OC":
         member = np.array(ITEMS.traits)[REPORT] == trait
@@ -108,4 +149,5 @@ def test_published_answers_give_the_known_composites() -> None:
     table = {entry["condition"]: entry for entry in metrics_table(baseline_rows(ids, agreements, items, fit, report))}
     assert table["constant-3"]["composite"] == pytest.approx(3.715, abs=5e-4)
     assert table["own-facet-mean-rounded"]["composite"] == pytest.approx(2.674, abs=5e-4)
+    assert table["ridge"]["composite_argmax"] == pytest.approx(1.94, abs=0.02)  # found on 300, these are 200 of them
     assert {(entry["personas"], entry["items"]) for entry in table.values()} == {(200, 180)}

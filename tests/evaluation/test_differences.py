@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pasctl.evaluation.differences import differences_table
+from pasctl.evaluation.differences import differences_table, trait_differences
 from pasctl.evaluation.rows import Columns, RowItems, concat_rows, prediction_rows
 
 TRAITS = tuple("OCEAN" * 2)
@@ -82,3 +82,50 @@ def test_the_interval_is_that_of_naive_paired_resampling(table):
 def test_no_difference_is_exactly_none_and_a_constant_has_no_correlation(table):
     assert table["pas", 4.0, "no-change"]["composite"] == [0.0, 0.0, 0.0]
     assert table["pas", 2.0, "constant-3"]["item_correlation"] is None
+    for of_trait in table["pas", 4.0, "no-change"]["traits"].values():
+        assert of_trait == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "p_holm": 1.0}
+
+
+def test_each_trait_has_its_own_interval_and_p_value(table):
+    truth, near, far = table["truth"], table["near"], table["far"]
+    rng = np.random.default_rng(8)
+    drawn = [rng.integers(0, PEOPLE, PEOPLE) for _ in range(4000)]
+    found = table["pas", 2.0, "no-change"]["traits"]
+    assert list(found) == list("OCEAN")
+    for place, trait in enumerate("OCEAN"):
+        gain = (np.abs(near - truth) - np.abs(far - truth))[:, [place, place + 5]].mean(axis=1)
+        naive = [gain[people].mean() for people in drawn]
+        each = found[trait]
+        assert each["mean"] == pytest.approx(gain.mean())
+        assert (each["low"], each["high"]) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.04)
+        assert each["p"] <= each["p_holm"] <= min(1, 5 * each["p"])
+        assert each["p"] == pytest.approx(2 / 2001)  # no resample of 2000 is on the other side: small, and never 0
+        assert each["p_holm"] == pytest.approx(5 * 2 / 2001)
+
+
+def test_a_p_value_is_twice_the_share_of_resamples_on_the_other_side_and_tells_what_the_interval_does():
+    rng = np.random.default_rng(9)
+    shifts = np.array([0.0, 0.1, 0.2, 0.3, 0.5])
+    for number in range(20):
+        values = rng.normal(shifts * (-1) ** number, 1.0, (40, 5))
+        found = trait_differences(values)
+        naive = np.array([values[rng.integers(0, 40, 40)].mean(axis=0) for _ in range(3000)])
+        for place, each in enumerate(found.values()):
+            smaller = min((naive[:, place] <= 0).mean(), (naive[:, place] >= 0).mean())
+            assert each["p"] == pytest.approx(min(1, 2 * smaller), abs=0.09)  # four standard errors of both
+            if abs(each["p"] - 0.05) > 0.002:
+                assert (each["p"] < 0.05) == (each["low"] > 0 or each["high"] < 0)
+        by_p = sorted(found.values(), key=lambda each: each["p"])
+        assert by_p[0]["p_holm"] == pytest.approx(min(1, 5 * by_p[0]["p"]))
+
+
+def test_traits_that_nobody_has_take_no_part_in_the_correction():
+    values = np.random.default_rng(10).normal(0.4, 1.0, (40, 5))
+    values[:, [0, 3]] = np.nan
+    values[1:, 4] = np.nan  # one persona is not enough
+    found = trait_differences(values)
+    assert [trait for trait, each in found.items() if each is None] == ["O", "A", "N"]
+    smallest, largest = sorted((each for each in found.values() if each), key=lambda each: each["p"])
+    assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
+    assert largest["p_holm"] == max(largest["p"], smallest["p_holm"])
+    assert set(trait_differences(values[:1]).values()) == {None}

@@ -3,10 +3,17 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, spearmanr
 
 from pasctl.errors import InputError
-from pasctl.evaluation.metrics import acquiescence, condition_metrics, item_correlation, metrics_table
+from pasctl.evaluation.metrics import (
+    acquiescence,
+    condition_metrics,
+    cronbach_alpha,
+    item_correlation,
+    metrics_table,
+    rank_correlation,
+)
 from pasctl.evaluation.rows import RowItems, build_rows, concat_rows
 
 P, N = 6, 40
@@ -100,6 +107,87 @@ def test_acquiescence_skips_facets_with_one_key_only() -> None:
     items = RowItems(("a", "b", "c"), ("O", "O", "O"), ("f", "f", "g"), np.array([1, -1, 1], np.int8))
     assert acquiescence(np.array([[4.0, 3.0, 1.0]]), items) == 3.5
     assert acquiescence(np.array([[1.0]]), items.take([2])) is None
+
+
+def trait_score(answers: np.ndarray, trait: str) -> list[float]:
+    """Each persona's mean keyed answer to the items of a trait, NaN without any."""
+    scores = []
+    for row in answers:
+        of = [row[n] if KEYS[n] > 0 else 6 - row[n] for n in range(N) if TRAITS[n] == trait and not np.isnan(row[n])]
+        scores.append(sum(of) / len(of) if of else np.nan)
+    return scores
+
+
+def test_rank_correlation_is_scipys_of_the_trait_scores(answers: tuple) -> None:
+    expected, argmax, agreements = answers
+    for predicted in (expected, argmax):  # whole answers give ties
+        found = condition_metrics(predicted, argmax, agreements, ITEMS)
+        for trait in "OCEAN":
+            pairs = [trait_score(each, trait) for each in (predicted, agreements)]
+            r = spearmanr(*pairs, nan_policy="omit").statistic
+            assert found["rank_correlation"][trait] == pytest.approx(r)
+        assert found["rank_correlation_mean"] == pytest.approx(np.mean(list(found["rank_correlation"].values())))
+
+
+def test_ranks_of_equal_scores_are_shared_and_order_is_all_that_counts() -> None:
+    items = RowItems(("a", "b"), ("O", "O"), ("f", "f"), np.array([1, -1], np.int8))
+
+    def rho(model: list[float], person: list[float]) -> float | None:
+        # the same score from both items, once reversed
+        model_answers, person_answers = (np.array([[v, 6 - v] for v in each]) for each in (model, person))
+        return rank_correlation(model_answers, person_answers, items)["O"]
+
+    assert rho([1.0, 1.1, 1.2, 5.0], [2.0, 3.0, 4.0, 4.5]) == pytest.approx(1)
+    assert rho([5.0, 4.0, 3.0], [1.0, 2.0, 2.5]) == pytest.approx(-1)
+    assert rho([1.0, 2.0, 2.0, 3.0], [1.0, 3.0, 2.0, 4.0]) == pytest.approx(spearmanr([1, 2, 2, 3], [1, 3, 2, 4])[0])
+    assert rho([2.0, 2.0 + 1e-15, 2.0], [1.0, 2.0, 3.0]) is None  # equal but for rounding errors
+    assert rho([1.0, 2.0, 3.0], [4.0, 4.0, 4.0]) is None
+    assert rho([1.0, 2.0], [1.0, 2.0]) is None
+    assert rho([1.0, 2.0, 3.0], [1.0, np.nan, 2.0]) is None
+
+
+def test_a_model_that_answers_everybody_alike_has_no_rank_correlation_whatever_is_missing(answers: tuple) -> None:
+    """Its score is over all items: over a person's answered ones it would differ by what the person left out."""
+    _, _, agreements = answers
+    alike = np.random.default_rng(3).uniform(1, 5, N)[None].repeat(P, axis=0)
+    found = condition_metrics(alike, np.round(alike), agreements, ITEMS)
+    assert set(found["rank_correlation"].values()) == {None}
+    assert found["rank_correlation_mean"] is None
+    assert set(found["cronbach_alpha"].values()) == {None}
+
+
+def test_cronbach_alpha_equals_its_definition(answers: tuple) -> None:
+    expected, _, agreements = answers
+    agreements = agreements.copy()
+    agreements[:4] = np.nan_to_num(agreements[:4], nan=2.0)
+    agreements[4:, :5] = np.nan  # a gap in every trait: these personas are left out
+    for values, rows in ((expected, range(P)), (agreements, range(4))):
+        found = cronbach_alpha(values, ITEMS)
+        for trait in "OCEAN":
+            of = [n for n in range(N) if TRAITS[n] == trait]
+            scores = [[values[p, n] if KEYS[n] > 0 else 6 - values[p, n] for n in of] for p in rows]
+            covariance = np.cov(np.array(scores).T)
+            k = len(of)
+            # the other form: k / (k - 1) times the share of the total variance that is covariance between items
+            between = covariance.sum() - np.trace(covariance)
+            assert found[trait] == pytest.approx(k / (k - 1) * between / covariance.sum())
+
+
+def test_cronbach_alpha_of_what_is_known() -> None:
+    rng = np.random.default_rng(4)
+    height = rng.uniform(1, 5, (50, 1))
+    honest = np.where(KEYS > 0, height, 6 - height)
+    assert set(np.round(list(cronbach_alpha(honest, ITEMS).values()), 9)) == {1.0}
+    yes = height.repeat(N, axis=1)  # agreeing whatever the item says: the keys take it apart
+    assert all(value is None or value < 0.1 for value in cronbach_alpha(yes, ITEMS).values())
+    # parallel items of correlation r: Spearman and Brown's k r / (1 + (k - 1) r)
+    k, r = 8, 0.3
+    scores = np.sqrt(r) * rng.normal(size=(20_000, 1)) + np.sqrt(1 - r) * rng.normal(size=(20_000, N))
+    alpha = cronbach_alpha(np.where(KEYS > 0, scores, 6 - scores), ITEMS)
+    assert alpha["O"] == pytest.approx(k * r / (1 + (k - 1) * r), abs=0.01)
+    one = ITEMS.take([0])
+    assert cronbach_alpha(rng.random((9, 1)), one)["O"] is None
+    assert cronbach_alpha(honest[:1], ITEMS)["O"] is None
 
 
 def long_rows(answers: tuple, condition: str, alpha: float, seed: int, **extra: object) -> list:

@@ -1,0 +1,52 @@
+"""Baselines alone: what a questionnaire gives away without a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pasctl.errors import MissingError, PasctlError
+from pasctl.inventory import Inventory, load_inventory, load_personas
+
+
+def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto") -> dict[str, Any]:
+    """Predict the report items of respondents without a model, in the layout of an evaluation's metrics.json.
+
+    Args:
+        personas: a spec such as "papi:FOLDER", "builtin", "demo:0-20", "E+" or "answers.json".
+        inventory: which one trait poles and a file of answers are about; respondents bring their own.
+        coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
+
+    Returns:
+        coding, conditions (see `metrics_table`), and left_out: baseline -> why it cannot be had.
+
+    Raises:
+        InputError: an unknown form, another inventory, a bad answer, a coding that is not clear.
+        MissingError: a file or folder is missing.
+    """
+    from pasctl.evaluation.baselines import baseline_rows, left_out
+    from pasctl.evaluation.metrics import metrics_table
+    from pasctl.evaluation.rows import RowItems
+
+    asked = _inventory(personas, inventory)
+    people = load_personas(personas, asked, coding=coding)
+    fit, report = asked.indices("fit"), asked.indices("report")
+    rows = baseline_rows(people.ids, people.agreements, RowItems.of(asked), fit, report)
+    return {"coding": people.coding, "conditions": metrics_table(rows), "left_out": left_out(len(people))}
+
+
+def _inventory(personas: str, named: str) -> Inventory:
+    """The inventory that the personas are about."""
+    source, colon, _ = personas.partition(":")
+    if source in ("builtin", "demo"):
+        return load_inventory("builtin")
+    if source != "papi":
+        return load_inventory(named)
+    try:
+        return load_inventory(personas)
+    except MissingError as missing:
+        if not colon:
+            raise
+        try:  # the last part may be a selection
+            return load_inventory(personas.rpartition(":")[0])
+        except PasctlError:
+            raise missing from None
