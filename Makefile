@@ -6,10 +6,9 @@ DEMO   := build/demo
 
 .PHONY: demo test unit check bench clean
 
-demo: $(READY)  ## set up, then run the whole pipeline on a tiny random Qwen3
-	@echo "A random Qwen3 of three layers: this shows that everything runs. Its numbers mean nothing."
-	$(BIN)/python -m tests.tiny $(DEMO)/tiny-qwen3
-	$(BIN)/pasctl run --model $(DEMO)/tiny-qwen3 --personas builtin:0-10 --alpha 0,4 --store $(DEMO)/artifacts
+demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
+	mkdir -p $(DEMO)
+	$(BIN)/pasctl demo --store $(DEMO)/artifacts --output $(DEMO)/demo.html
 	$(BIN)/pasctl store ls --store $(DEMO)/artifacts
 
 test: $(READY)  ## set up, then run all tests that can run here

@@ -12,6 +12,7 @@ import pasctl
 ROOT = Path(pasctl.__file__).parent
 LAYERS = (
     {"cli", "__main__"},
+    {"demo"},
     {"stages"},
     {"activations", "probes", "directions", "evaluation", "memory", "report"},
     {"steering"},

@@ -75,6 +75,18 @@ class GradedResponse:
             raise InputError(f"thresholds must increase, found {self.thresholds}")
 
 
+CLEAR = GradedResponse(
+    discrimination=6.0,
+    discrimination_spread=0.0,
+    thresholds=(-0.8, -0.27, 0.27, 0.8),
+    threshold_spread=0.0,
+    facet_share=0.0,
+    acquiescence=0.0,
+)
+"""Respondents who are five traits and nothing else, as the demo model knows them: answers tell these quickly."""
+DEMO_PEOPLE, DEMO_SEED = 60, 2
+
+
 def item_parameters(inventory: Inventory, model: GradedResponse, seed: int) -> tuple[FloatArray, FloatArray]:
     """Discriminations a [I] and thresholds b [I, 4].
 
@@ -101,6 +113,11 @@ def latent_scores(inventory: Inventory, model: GradedResponse, n: int, seed: int
     v = model.facet_share
     eta: FloatArray = np.sqrt(1 - v) * theta[:, trait_of] + np.sqrt(v) * phi[:, facet_of]
     return eta + model.acquiescence * xi * inventory.keys
+
+
+def demo_respondents(inventory: Inventory) -> PersonaSet:
+    """People of the demo model's world whom its training never saw."""
+    return simulate(inventory, DEMO_PEOPLE, DEMO_SEED, CLEAR, label="demo")
 
 
 def simulate(

@@ -2,8 +2,8 @@
 
 Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled).
 
-Personas: `builtin`, `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles such as `E+` or `E+,N-`; a `.json`
-or `.csv` file of answers.
+Personas: `builtin`, `demo` (the demo model's people), `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles
+such as `E+` or `E+,N-`; a `.json` or `.csv` file of answers.
 
 SELECT is one or more parts with `,` or `|` between them:
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +29,14 @@ from pasctl.inventory.items import Inventory
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
 from pasctl.inventory.personas import PersonaSet, is_pole_spec, trait_poles
-from pasctl.inventory.simulate import simulate
+from pasctl.inventory.simulate import demo_respondents, simulate
 
 INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
 PERSONA_FORMS = (
-    "personas are: builtin[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
+    "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
     "or a .json or .csv file of answers; SELECT is like 0-20 (the first 20), 7 or case=172481,172482"
 )
+_SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
 # ("range", start, stop) with the end not included, or ("case", name)
@@ -76,11 +78,11 @@ def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
         return _select(papi_personas(folder, coding), parts, spec)
     if coding in ("keyed", "as-published"):
         raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are agreements")
-    if source == "builtin":
+    if source in _SIMULATED:
         place, parts = _split_selection(rest)
         if not place:
             _require_same(spec, builtin_inventory(), inventory)
-            return _select(simulate(inventory), parts, spec)
+            return _select(_SIMULATED[source](inventory), parts, spec)
     if is_pole_spec(spec):
         return trait_poles(spec, inventory)
     if spec.lower().endswith((".json", ".csv")):

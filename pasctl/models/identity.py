@@ -16,6 +16,8 @@ from pasctl.models.gguf_header import read_gguf_header
 from pasctl.models.hub import resolve_commit
 from pasctl.models.layout import PICKLES, TOKENIZER_FILES, WEIGHT_FILES, first_gap, matching
 
+DEMO = "demo"
+_DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
@@ -46,17 +48,17 @@ class ModelSource:
 
 
 def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
-    """The model that `spec` means: an existing folder or .gguf file, else a hub id "org/name".
+    """The model that `spec` means: "demo", the one in the package; an existing folder or .gguf file; or a hub id.
 
     Args:
-        spec: path or hub id.
+        spec: "demo", path or hub id "org/name". A folder of yours called demo is "./demo".
         revision: branch, tag or commit of a hub model; None = main.
 
     Raises:
         InputError: an unsupported family, pickled weights, a damaged .gguf, a revision of a local model.
         MissingError: there is no such file, folder or hub model, or the hub cannot be reached and has nothing cached.
     """
-    path = Path(spec).expanduser()
+    path = _DEMO_FOLDER if spec == DEMO else Path(spec).expanduser()
     if spec and path.exists():
         if revision is not None:
             raise InputError(f"{spec} is local and has no revision {revision!r}", hint="drop --revision")
@@ -110,7 +112,7 @@ def _folder_source(spec: str, folder: Path) -> ModelSource:
         folder,
         None,
         None,
-        _slug(folder.resolve().name),
+        _slug(DEMO if folder.resolve() == _DEMO_FOLDER.resolve() else folder.resolve().name),
         identity,
         family if isinstance(family, str) else None,
         read_context(folder),

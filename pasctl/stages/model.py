@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import fetch_snapshot
-from pasctl.models.identity import ModelSource, read_context, resolve_model
+from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class ModelHandle:
 
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""
-        spec = str(self.source.path.absolute()) if self.source.path and not self.source.repo else self.source.spec
+        local = self.source.path if self.source.spec != DEMO and not self.source.repo else None
+        spec = str(local.absolute()) if local else self.source.spec
         return {
             "spec": spec,
             "revision": self.source.sha,
@@ -184,7 +185,7 @@ def of_model(model: str | None) -> Callable[[Artifact], bool]:
     """
     if model is None:
         return lambda artifact: True
-    if Path(model).expanduser().exists():
+    if model == DEMO or Path(model).expanduser().exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
     if "/" in model:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
+from pasctl.models.identity import DEMO
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.version import __version__
@@ -292,7 +293,7 @@ def making(artifact: Artifact) -> Made:
         numerics=document.get("numerics") or {},
         inputs={role: source.name for role, source in artifact.inputs.items()},
         model_kind=kind,
-        model=spec if kind == "hub" else f"{PLACE}/{PurePath(spec).name}",
+        model=spec if kind == "hub" or spec == DEMO else f"{PLACE}/{PurePath(spec).name}",
         revision=model.get("revision"),
         inventory=kept.get("inventory"),
         texts=tuple(PurePath(text).name for text in texts if text),

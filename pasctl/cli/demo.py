@@ -1,0 +1,69 @@
+"""`pasctl demo`: everything on the model in the box, without a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pasctl.cli import options as o
+from pasctl.cli.memory_eval import tables
+from pasctl.cli.output import Terminal, align, outcome_json, print_json, print_outcome
+
+if TYPE_CHECKING:
+    from pasctl.demo.walk import Walk
+    from pasctl.stages.runner import Outcome
+
+
+def demo(
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where the report page is written.", metavar="FILE")
+    ] = "pasctl-demo.html",
+    store: o.StoreDir = "artifacts",
+    json: o.Json = False,
+) -> None:
+    """Steer the model in the box to people it has never seen, and let it remember a text 16 times its context."""
+    from pasctl.demo.walk import Walk
+    from pasctl.stages.report import report
+
+    terminal = Terminal()
+    walk = Walk(store, reporter=terminal)
+    outcomes = []
+    for number, step in enumerate(walk.steps, start=1):
+        if not json:
+            print(f"\n{number}. {step.told}\n   $ {step.command}\n", flush=True)
+        outcomes.append(step.run())
+        if not json:
+            _show(walk, outcomes[-1])
+    page = report(walk.artifacts, output, store=walk.store)
+    if json:
+        stages = [
+            {**outcome_json(outcome), "command": step.command}
+            for step, outcome in zip(walk.steps, outcomes, strict=True)
+        ]
+        print_json({"figures": walk.figures(), "stages": stages, "report": str(page.path)})
+        return
+    print(f"\nEverything is in the store {store}:\n")
+    print(align([[artifact.name, artifact.short_key] for artifact in walk.artifacts]))
+    print(f"\nThe report, with figures: {page.path}")
+
+
+def _show(walk: Walk, outcome: Outcome) -> None:
+    """What came of a step: its tables, or what a memory answered beside what is right."""
+    from pasctl.stages.fit_directions import read_selection
+    from pasctl.stages.memory_ask import read_answers
+    from pasctl.stages.memory_eval import trial_figures
+
+    print_outcome(outcome, as_json=False)
+    made = outcome.artifact
+    if made is None:
+        return
+    if made.kind == "directions":
+        chosen = read_selection(made) or {}
+        print(f"chosen: layers {chosen['layers']}, alpha {chosen['alpha']:g}, of {len(chosen['tried'])} settings tried")
+    elif made.kind == "answers":
+        [answer] = read_answers(made)
+        print(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")
+    elif made.kind == "trials":
+        figures: dict[str, Any] = trial_figures(made.read_json("trials.json"), made.provenance["costs"])
+        print(f"\n{tables(figures)[0]}")

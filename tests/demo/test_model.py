@@ -1,0 +1,120 @@
+"""The packaged model: what it is, and that it does what its card says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+import pasctl
+from pasctl.demo import MODEL_FOLDER, WEIGHTS_SHA256
+from pasctl.demo.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from pasctl.demo.world import inventory
+from pasctl.errors import InputError
+from pasctl.models.identity import resolve_model
+from pasctl.stages.model import ModelHandle
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return pasctl.load_model("demo", dtype="float32")
+
+
+def test_the_weights_are_the_ones_the_card_is_about():
+    data = (MODEL_FOLDER / "model.safetensors").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == WEIGHTS_SHA256
+    assert len(data) <= 8_000_000
+
+
+def test_it_is_the_model_of_its_folder_wherever_it_is_asked_for(tmp_path, monkeypatch):
+    source = resolve_model("demo")
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)  # a folder of that name changes nothing
+    assert resolve_model("demo").identity == source.identity == resolve_model(str(MODEL_FOLDER)).identity
+    assert resolve_model(str(MODEL_FOLDER)).slug == source.slug == "demo"
+    assert ModelHandle("demo").context() == 512
+    with pytest.raises(InputError, match="no revision"):
+        resolve_model("demo", revision="main")
+
+
+def test_its_shape_is_the_awkward_one(demo):
+    shape = demo.geometry
+    assert demo.model.config.model_type == "qwen3"
+    assert sum(each.numel() for each in demo.model.parameters()) <= 4_000_000
+    assert shape.heads * shape.head_dim != demo.model.config.hidden_size
+    assert demo.model.config.num_key_value_heads < shape.heads
+    assert demo.model.config.tie_word_embeddings
+
+
+def test_its_tokenizer_is_the_builders(demo):
+    built = train_tokenizer(inventory())
+    assert demo.tokenizer.get_vocab() == built.get_vocab()
+    assert demo.tokenizer.chat_template == CHAT_TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """`pasctl demo`, once: the folder it ran in and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, demo_json(folder)
+
+
+def demo_json(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "pasctl", "demo", "--json", "--store", "store", "--output", "demo.html"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def difference(figures, condition, against):
+    [found] = [row for row in figures["differences"] if (row["condition"], row["against"]) == (condition, against)]
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("better", "worse"), [("pas", "no-change"), ("pas", "random-direction"), ("few-shot", "no-change")]
+)
+def test_effects_on_people_it_never_saw(shown, better, worse):
+    """Few-shot and steering beat no change, and steering a random direction of the same length, beyond chance."""
+    figures = shown[1]["figures"]
+    found = difference(figures, better, worse)
+    assert figures["conditions"][0]["personas"] >= 50
+    assert found["composite"][2] < 0
+    assert found["item_correlation"][1] > 0
+
+
+@pytest.mark.integration
+def test_the_card_tells_the_figures_that_are_measured(shown):
+    card, figures = json.loads((MODEL_FOLDER / "evaluation.json").read_text()), shown[1]["figures"]
+    assert figures["chosen"] == card["chosen"]
+    for told, found in zip(card["conditions"], figures["conditions"], strict=True):
+        assert found["composite"] == pytest.approx(told["composite"], abs=0.01), told["condition"]
+
+
+@pytest.mark.integration
+def test_a_memory_finds_pass_keys_where_full_attention_does_not(shown):
+    figures = shown[1]["figures"]
+    assert figures["pass_key"]["tokens"] == 16 * 512
+    assert figures["pass_key"]["answer"] == figures["pass_key"]["expected"]
+    assert figures["pass_keys"]["memory"] >= 0.8
+    assert figures["pass_keys"]["full"] <= 0.2
+
+
+@pytest.mark.integration
+def test_a_second_demo_takes_all_from_the_store(shown):
+    folder, first = shown
+    again = demo_json(folder)
+    assert all(stage["reused"] for stage in again["stages"])
+    assert again["figures"] == first["figures"]
+    page = (folder / "demo.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "random-direction" in page
