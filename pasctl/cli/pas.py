@@ -10,7 +10,7 @@ from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_outcome
 from pasctl.errors import InputError
-from pasctl.stages.fit_directions import TRIED_ALPHAS
+from pasctl.evaluation.selection import TRIED_ALPHAS
 
 
 def extract(

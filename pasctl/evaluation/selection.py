@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LONGEST_RUN = 3
+TRIED_ALPHAS = "1,2,4,8"
 
 
 @dataclass(frozen=True)

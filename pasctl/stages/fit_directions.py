@@ -12,6 +12,7 @@ from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.directions import CENTERS, DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
+from pasctl.evaluation.selection import TRIED_ALPHAS
 from pasctl.inventory import PersonaSet, signs
 from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact, of_model
 from pasctl.stages.progress import Reporter
@@ -33,7 +34,6 @@ from pasctl.stages.train_probes import read_fit_items
 STAGE = Stage("fit-directions", "directions", version=1)
 DEFAULT_TOP_K = 24  # the paper's
 SELECTIONS = ("probe", "steering")
-TRIED_ALPHAS = "1,2,4,8"
 _SELECTION = "selection.json"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
+from pasctl.evaluation.selection import TRIED_ALPHAS
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
-from pasctl.stages.fit_directions import TRIED_ALPHAS, fit_directions
+from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Outcome, Store, open_store
