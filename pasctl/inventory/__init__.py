@@ -18,7 +18,7 @@ from pasctl.inventory.prompts import (
     wording_digest,
 )
 from pasctl.inventory.simulate import GradedResponse, simulate
-from pasctl.inventory.spec import default_personas, load_inventory, load_personas
+from pasctl.inventory.spec import default_personas, inventory_of, load_inventory, load_personas
 
 __all__ = [
     "LETTERS",
@@ -35,6 +35,7 @@ __all__ = [
     "check_data",
     "default_personas",
     "few_shot",
+    "inventory_of",
     "letter_levels",
     "load_inventory",
     "load_personas",

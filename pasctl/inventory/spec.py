@@ -90,6 +90,17 @@ def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
     raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
 
 
+def inventory_of(personas_spec: str) -> str | None:
+    """The spec of the inventory that respondents answered: "builtin", "papi:DIR" or "papi"; None if any would do."""
+    source, _, rest = personas_spec.partition(":")
+    if source in _SIMULATED:
+        return "builtin"
+    if source != "papi":
+        return None
+    place, _ = _split_selection(rest)
+    return f"papi:{place}" if place else "papi"
+
+
 def default_personas(inventory_spec: str) -> str:
     """The personas that come with an inventory: its own respondents, under the same words."""
     return inventory_spec

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pasctl.errors import MissingError, PasctlError
-from pasctl.inventory import Inventory, load_inventory, load_personas
+from pasctl.inventory import inventory_of, load_inventory, load_personas
 
 
 def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto") -> dict[str, Any]:
@@ -27,26 +26,8 @@ def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto"
     from pasctl.evaluation.metrics import metrics_table
     from pasctl.evaluation.rows import RowItems
 
-    asked = _inventory(personas, inventory)
+    asked = load_inventory(inventory_of(personas) or inventory)
     people = load_personas(personas, asked, coding=coding)
     fit, report = asked.indices("fit"), asked.indices("report")
     rows = baseline_rows(people.ids, people.agreements, RowItems.of(asked), fit, report)
     return {"coding": people.coding, "conditions": metrics_table(rows), "left_out": left_out(len(people))}
-
-
-def _inventory(personas: str, named: str) -> Inventory:
-    """The inventory that the personas are about."""
-    source, colon, _ = personas.partition(":")
-    if source in ("builtin", "demo"):
-        return load_inventory("builtin")
-    if source != "papi":
-        return load_inventory(named)
-    try:
-        return load_inventory(personas)
-    except MissingError as missing:
-        if not colon:
-            raise
-        try:  # the last part may be a selection
-            return load_inventory(personas.rpartition(":")[0])
-        except PasctlError:
-            raise missing from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, PersonaSet, default_personas, load_personas, require_usable, signs
+from pasctl.inventory import Inventory, PersonaSet, default_personas, inventory_of, load_personas, require_usable, signs
 from pasctl.probes import PROBES
 from pasctl.stages.model import of_model
 from pasctl.stages.progress import Reporter
@@ -214,11 +214,9 @@ def _wanted(personas: str | PersonaSet | None, model: str | None) -> str:
 
 
 def _inventory_of(personas: str | PersonaSet | None) -> str | None:
-    spec = personas if isinstance(personas, str) else None
-    if spec is None:
-        return None
-    name = spec.partition(":")[0]
-    return name if name in ("papi", "builtin") else None
+    """The inventory's part of artifact names, where the personas tell it."""
+    found = inventory_of(personas) if isinstance(personas, str) else None
+    return found and found.partition(":")[0]
 
 
 def _estimate(described: dict[str, Any], personas: PersonaSet) -> dict[str, Any]:
