@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,8 @@ def fit_directions(
             directions fitted on the others.
         alphas: strengths tried with select="steering"; the best is what `pasctl eval --alpha auto` takes.
         positions: where it steers: at "all" positions or only at the "answer".
-        model: take probes of this model only: folder, file, hub id, or its name in artifact names; or a model at hand.
+        model: take probes of this model only: folder, file, hub id, its name in artifact names, or a model at hand.
+            With select="steering" it is also where the model is now; None or a name takes it from where it was.
         batch_tokens: bound on the tokens of one forward pass; not part of the key.
         options: how to load the model, for select="steering".
         seed: enters the key; the methods here draw nothing.
@@ -107,7 +108,7 @@ def fit_directions(
         opened,
         "probes",
         probes,
-        fits=_fitting(model),
+        fits=of_model(model),
         wanted=f"of {model}" if isinstance(model, str) else "",
     )
     source = find_input(opened, "activations", activations or scored.inputs["activations"].key)
@@ -123,7 +124,9 @@ def fit_directions(
     numerics: dict[str, Any] = {"seed": seed}
     selector: Selector | None = None
     if select == "steering":
-        handle = model_of_artifact(scored, model if isinstance(model, ModelHandle) else None, options)
+        # a name in artifact names says which model, but not where it is
+        given = None if model is None or model == scored.model else ModelHandle.of(model, options)
+        handle = model_of_artifact(scored, given, options)
         handle.require(scored.document["model"], scored.name)
         selector = Selector(handle, parse_alphas(alphas), positions, batch_tokens)
         numerics = handle.numerics(seed)
@@ -145,13 +148,6 @@ def fit_directions(
 def read_selection(directions: Artifact) -> dict[str, Any] | None:
     """What a selection by steering chose (layers, alpha, positions) and tried; None where heads are by probe."""
     return directions.read_json(_SELECTION) if directions.files(_SELECTION) else None
-
-
-def _fitting(model: str | ModelHandle | None) -> Callable[[Artifact], bool]:
-    if isinstance(model, ModelHandle):
-        identity = model.identity
-        return lambda artifact: bool(artifact.document["model"] == identity)
-    return of_model(model)
 
 
 def _estimate(

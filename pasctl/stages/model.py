@@ -172,12 +172,12 @@ def model_of_artifact(artifact: Artifact, given: ModelHandle | None, options: Mo
     return ModelHandle(given.source if given is not None else found["spec"], replace(asked, **kept))
 
 
-def of_model(model: str | None) -> Callable[[Artifact], bool]:
+def of_model(model: str | ModelHandle | None) -> Callable[[Artifact], bool]:
     """Whether an artifact is of the model that a user names, without a network.
 
     Args:
         model: a folder or .gguf file that is here, told by its contents; a hub id, whatever its commit; or a model's
-            name in artifact names. None is any model.
+            name in artifact names. A handle is its own model, None is any.
 
     Raises:
         MissingError: a folder that lacks a model's files.
@@ -185,6 +185,8 @@ def of_model(model: str | None) -> Callable[[Artifact], bool]:
     """
     if model is None:
         return lambda artifact: True
+    if isinstance(model, ModelHandle):
+        return lambda artifact: bool(artifact.document["model"] == model.identity)
     if model == DEMO or Path(model).expanduser().exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)

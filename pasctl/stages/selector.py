@@ -114,7 +114,7 @@ class _Validation:
 
     def trial(self, layers: tuple[int, ...], alpha: float) -> Trial:
         """Steer all heads of `layers` to each persona; no layers leave the model alone."""
-        name = f"parts/layers-{'-'.join(map(str, layers))}-alpha-{alpha:g}.json"
+        name = f"parts/layers-{'-'.join(map(str, layers))}-alpha-{alpha!r}.json"
         if not self.work.has(name):
             self.work.write(name, self._measure(layers, alpha).to_json())
         kept = self.work.read_json(name)

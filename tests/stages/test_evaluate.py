@@ -15,11 +15,13 @@ from pasctl.errors import InputError
 from pasctl.evaluation.rows import from_table
 from pasctl.inventory import LETTERS, builtin_inventory, few_shot, load_personas, question
 from pasctl.models.load import LoadedModel
+from pasctl.stages import evaluate as stage_module
+from pasctl.stages import questionnaire
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelOptions
-from pasctl.stages.runner import Artifact
+from pasctl.stages.runner import Artifact, Stage
 from pasctl.stages.train_probes import train_probes
 from pasctl.steering import steer
 from tests.tiny import save_tiny, tiny_loaded
@@ -165,3 +167,17 @@ def test_the_published_log_needs_the_condition_at_one_strength(model: LoadedMode
     for modes, alpha in [("no-change", "4"), ("pas", "2,4")]:
         with pytest.raises(InputError, match="one strength"):
             export_published_log(results(model, store, modes, alpha), tmp_path)
+
+
+def test_answers_outlive_a_new_version_of_what_is_made_of_them(
+    model: LoadedModel, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = results(model, store)
+    newer = Stage(questionnaire.STAGE.name, questionnaire.STAGE.kind, questionnaire.STAGE.version + 1)
+    monkeypatch.setattr(questionnaire, "STAGE", newer)
+    monkeypatch.setattr(stage_module, "STAGE", newer)
+    second = results(model, store)
+    assert second.key != first.key
+    assert counts(second)["units_reused"] == len(second.read_json("units.json")["parts"]) > 1
+    assert counts(second)["tokens_run"] == 0
+    assert second.read_json("metrics.json") == first.read_json("metrics.json")

@@ -11,7 +11,7 @@ import torch
 
 from pasctl.directions import DIRECTIONS
 from pasctl.directions.fit import fit_directions as fit
-from pasctl.errors import InputError
+from pasctl.errors import InputError, MissingError
 from pasctl.inventory import LETTERS, builtin_inventory, load_personas, question, signs
 from pasctl.models.load import LoadedModel
 from pasctl.stages.evaluate import evaluate
@@ -21,7 +21,7 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact
 from pasctl.stages.train_probes import read_fit_items, train_probes
 from pasctl.steering import Intervention, steer
-from tests.tiny import tiny_loaded
+from tests.tiny import save_tiny, tiny_loaded
 
 pytestmark = pytest.mark.integration
 
@@ -180,3 +180,16 @@ def test_what_cannot_be_selected_is_said(model, probed):
     plain = fit_directions(store=probed, top_k=2).artifact
     with pytest.raises(InputError, match=r"alpha is auto, but .* was not selected by steering"):
         evaluate(model=model, directions=plain.name, alpha="auto", store=probed)
+
+
+def test_a_model_that_moved_is_steered_where_it_is_now(tmp_path):
+    """Its probes name the folder it was in; the one given has the same weights."""
+    here, there = save_tiny(tmp_path / "here"), tmp_path / "there"
+    store = tmp_path / "store"
+    extract(str(here), store=store)
+    train_probes(personas="builtin:0-2", store=store)
+    here.rename(there)
+    with pytest.raises(MissingError, match="here"):
+        fit_directions(select="steering", alphas="1", store=store)
+    moved = fit_directions(select="steering", alphas="1", model=str(there), store=store)
+    assert read_selection(moved.artifact)["alpha"] == 1.0
