@@ -10,7 +10,6 @@ import functools
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,3 @@ def hub_cache_layout(cache_dir: Path | str, repo: str, folder: Path | str) -> st
     (root / "refs").mkdir(exist_ok=True)
     (root / "refs" / "main").write_text(sha)
     return sha
-
-
-if __name__ == "__main__":  # python -m tests.tiny FOLDER: what `make demo` runs on
-    save_tiny(sys.argv[1])

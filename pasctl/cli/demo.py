@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,10 +25,10 @@ def demo(
 ) -> None:
     """Steer the model in the box to people it has never seen, and let it remember a text 16 times its context."""
     from pasctl.demo.walk import Walk
-    from pasctl.stages.report import report
+    from pasctl.stages.report import report, require_place
 
-    terminal = Terminal()
-    walk = Walk(store, reporter=terminal)
+    require_place(Path(output))
+    walk = Walk(store, reporter=Terminal())
     outcomes = []
     for number, step in enumerate(walk.steps, start=1):
         if not json:

@@ -65,8 +65,8 @@ def measure(folder: Path, out: Path, *, short: bool = False) -> None:
     for step in walk.steps:
         step.run()
     (folder / "evaluation.json").write_text(json.dumps(walk.figures(), indent=1) + "\n", encoding="utf-8")
-    report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.store)
-    [picture] = (out / "figures").glob("*-results-composite.svg")
+    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.store)
+    [picture] = (path for path in page.figures if path.name.endswith("-results-composite.svg"))
     shutil.copyfile(picture, folder / "composite.svg")
 
 

@@ -60,8 +60,8 @@ class Document:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, ids: Sequence[int], part: int = 0, *, evidence: bool = True, weight: float = 0.0) -> None:
-        """Append tokens of the prefix or of one part."""
+    def add(self, ids: Sequence[int], part: int = 0, *, weight: float = 0.0) -> None:
+        """Append tokens of the prefix, as evidence, or of one part."""
         n = len(ids)
         if part and part not in self.part:
             start = sum(number == 0 for number in self.part)
@@ -71,7 +71,7 @@ class Document:
         self.positions += range(start, start + n)
         self.weight += [weight] * n
         self.part += [part] * n
-        self.evidence += [evidence] * n
+        self.evidence += [True] * n
         self.answer += [False] * n
         self.head += [False] * n
         self.tag += [""] * n

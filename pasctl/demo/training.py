@@ -1,4 +1,4 @@
-"""The training loop: stages that pass on loss, checkpoints without pickle, and a log of losses in JSON lines."""
+"""The training loop: stages that pass on loss, checkpoints in safetensors, and a log of losses in JSON lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pasctl.demo.model import hidden_states
 from pasctl.demo.optimizer import Optimizer
 from pasctl.demo.world import TRAINING_SEEDS, draw_people
 
-CHECKPOINT, PROGRESS, LOG = "checkpoint.safetensors", "progress.json", "losses.jsonl"
+CHECKPOINT, LOG = "checkpoint.safetensors", "losses.jsonl"
 CHECKPOINT_SECONDS = 120.0
 _WARMUP_STEPS = 30
 _SMOOTHING = 0.97
@@ -89,25 +89,23 @@ class Trainer:
         stages: tuple[Stage, ...] = CURRICULUM,
         note: Callable[[str], None] = print,
         bfloat16: bool = False,
-        run: Callable[..., Any] | None = None,
     ) -> None:
         self.model, self._writer, self._folder = model, writer, folder
         self._seed, self._stages, self._note = seed, stages, note
-        self._run, self._bfloat16 = run or hidden_states, bfloat16
+        self._bfloat16 = bfloat16
         self._optimizer = Optimizer(model, bfloat16=bfloat16)
         self.progress = Progress()
         self._saved = time.monotonic()
         self._resume()
 
     def train(self, on_stage: Callable[[str], None] | None = None) -> None:
-        """Run what is left of all stages."""
+        """Run what is left of all stages; `on_stage` is called with the name of each that has ended and is kept."""
         self.model.train()
         while self.progress.stage < len(self._stages):
             stage = self._stages[self.progress.stage]
             self._train_stage(stage)
             self.progress = Progress(self.progress.stage + 1)
             self._save()
-            self._save_stage(stage.name)
             if on_stage is not None:
                 on_stage(stage.name)
 
@@ -138,8 +136,8 @@ class Trainer:
         for batch in batches:
             weight, targets = batch.weight[:, 1:], batch.ids[:, 1:]
             wanted = weight > 0
-            with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
-                logits = self.model.lm_head(self._run(self.model, batch)[:, :-1][wanted])
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._bfloat16):
+                logits = self.model.lm_head(hidden_states(self.model, batch)[:, :-1][wanted])
             losses = cross_entropy(logits.float(), targets[wanted], reduction="none")
             share: Any = (losses * weight[wanted]).sum() / whole
             share.backward()
@@ -188,10 +186,6 @@ class Trainer:
         save_file(state, fresh, metadata={"progress": json.dumps(vars(self.progress))})
         os.replace(fresh, self._folder / CHECKPOINT)
         self._saved = time.monotonic()
-
-    def _save_stage(self, name: str) -> None:
-        state = {name: each.detach() for name, each in self.model.named_parameters()}
-        save_file(state, self._folder / f"after {name}.safetensors")
 
     def _resume(self) -> None:
         path = self._folder / CHECKPOINT

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.inventory import Inventory, PersonaSet
+from pasctl.inventory import Inventory
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.items import TRAITS
 from pasctl.inventory.simulate import CLEAR, latent_scores, simulate
 
-# The seed of people who are never trained on, as the personas "demo" are not; training draws from TRAINING_SEEDS on, a
-# new seed for each block of steps.
-VALIDATION_SEED, TRAINING_SEEDS = 1, 1000
+# Training draws people from this seed on, a new one for each block of steps: those of the personas "demo" are not met.
+TRAINING_SEEDS = 1000
 
 # What a trait's poles are called in a system text: high, then low.
 TRAIT_WORDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -55,11 +54,6 @@ def draw_people(n: int, seed: int) -> People:
     scores = latent_scores(asked, CLEAR, n, seed)
     first = [asked.traits.index(trait) for trait in TRAITS]
     return People(answers, scores[:, first])
-
-
-def validation_people(n: int) -> PersonaSet:
-    """People whom training never saw, to tune on."""
-    return simulate(inventory(), n, VALIDATION_SEED, CLEAR, label="validation")
 
 
 def describe(traits: NDArray[np.float64], rng: np.random.Generator, most: int = 5) -> str:

@@ -65,7 +65,7 @@ def report(
         IntegrityError: a file of an artifact is damaged.
     """
     target, folder = Path(output), None if svg is None else Path(svg)
-    _require_place(target, folder)
+    require_place(target, folder)
     given = [refs] if isinstance(refs, str | Artifact) else list(refs)
     if not given:
         raise InputError("there is nothing to report on, expected at least one artifact")
@@ -88,8 +88,12 @@ def report(
     return ReportOutcome(target, tuple(written), tuple(artifact.name for artifact in artifacts))
 
 
-def _require_place(target: Path, folder: Path | None) -> None:
-    """Refuse a place that cannot be written to before anything is read."""
+def require_place(target: Path, folder: Path | None = None) -> None:
+    """Refuse a place that a page and its figures cannot be written to, before anything is read or computed.
+
+    Raises:
+        InputError: a folder is missing, or a file stands where a folder should or the other way round.
+    """
     for path in filter(None, (target, folder)):
         if not path.absolute().parent.is_dir():
             raise InputError(

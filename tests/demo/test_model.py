@@ -118,3 +118,16 @@ def test_a_second_demo_takes_all_from_the_store(shown):
     page = (folder / "demo.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "random-direction" in page
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pasctl", "demo", "--store", "store", "--output", "nowhere/demo.html"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "nowhere/demo.html cannot be written" in done.stderr
+    assert not (tmp_path / "store").exists()

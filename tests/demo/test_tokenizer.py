@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pasctl.demo.tokenizer import VOCABULARY, fixed_texts
-from pasctl.demo.world import inventory, validation_people
+from pasctl.demo.world import draw_people, inventory
 from pasctl.inventory import few_shot, personality_prompt, question
 from pasctl.memory.tasks import TASKS
 
@@ -42,7 +42,7 @@ def test_digits_are_tokens_of_their_own(writer):
 
 def test_prompts_are_short(writer):
     asked, fit = inventory(), inventory().indices("fit")
-    answers = validation_people(1).agreements[0]
+    answers = draw_people(1, 1).agreements[0].astype(float)
     assert len(writer.chat.encode(question(asked.items[0], asked))) < 16
     for told in (few_shot, personality_prompt):
         assert len(writer.chat.encode(question(asked.items[0], asked), told(asked, answers, fit))) < 160
