@@ -15,7 +15,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Seed = Annotated[int, typer.Option("--seed", envvar="PASCTL_SEED", help="Seed; enters every key.")]
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", envvar="PASCTL_MODEL", help="Hub id, local folder, or .gguf file.", metavar="MODEL"),
+    typer.Option(
+        "--model", "-m", envvar="PASCTL_MODEL", help="demo, a hub id, a local folder, or a .gguf file.", metavar="MODEL"
+    ),
 ]
 OptionalModel = Annotated[
     str | None,
@@ -58,7 +60,7 @@ Personas = Annotated[
     typer.Option(
         "--personas",
         help="papi:FOLDER[:0-20|case=172481,...] (0-20 is the first 20), E+ or E+,N-, "
-        "or a JSON or CSV file of answers. Default: the inventory's own respondents.",
+        "demo, or a JSON or CSV file of answers. Default: the inventory's own respondents.",
         metavar="SPEC",
     ),
 ]

@@ -97,10 +97,12 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 def results_table(metrics: dict[str, Any]) -> str:
     """Conditions and baselines side by side, on the same items; lower MAE is better."""
+    from pasctl.evaluation.conditions import is_steered
+
     conditions = metrics["conditions"]
     columns = [
         ("condition", [row["condition"] for row in conditions]),
-        ("alpha", [f"{row['alpha']:g}" if _is_steered(row["condition"]) else "" for row in conditions]),
+        ("alpha", [f"{row['alpha']:g}" if is_steered(row["condition"]) else "" for row in conditions]),
         *_errors(conditions),
         *_agreement(conditions),
         ("mass", [_number(row["option_mass"]) for row in conditions]),
@@ -209,14 +211,10 @@ def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
     )
 
 
-def _is_steered(condition: str) -> bool:
-    from pasctl.evaluation.conditions import CONDITIONS
-
-    return condition in CONDITIONS and CONDITIONS[condition].steered
-
-
 def _named(condition: str, alpha: float) -> str:
-    return f"{condition} {alpha:g}" if _is_steered(condition) else condition
+    from pasctl.evaluation.conditions import is_steered
+
+    return f"{condition} {alpha:g}" if is_steered(condition) else condition
 
 
 def _difference(found: list[float] | None) -> tuple[str, str]:

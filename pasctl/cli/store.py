@@ -11,6 +11,7 @@ import typer
 from pasctl.cli import options as o
 from pasctl.cli.output import align, print_json, results_table
 from pasctl.errors import IntegrityError
+from pasctl.report.blocks import size
 
 if TYPE_CHECKING:
     from pasctl.store import Artifact, Lineage, Store
@@ -56,7 +57,7 @@ def ls(
     for artifact in artifacts:
         made = artifact.created_at[:19].replace("T", " ")
         rows.append(
-            [artifact.name, artifact.short_key, _size(artifact.size), made, ",".join(tags.get(artifact.key, []))]
+            [artifact.name, artifact.short_key, size(artifact.size), made, ",".join(tags.get(artifact.key, []))]
         )
     print(align(rows))
 
@@ -72,7 +73,7 @@ def show(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> Non
     print(f"{artifact.name}  {artifact.key}")
     print(f"content   {artifact.content_digest}")
     print(f"made      {artifact.created_at} by {artifact.stage} version {artifact.stage_version}")
-    print(f"size      {_size(artifact.size)} in {len(artifact.files())} files")
+    print(f"size      {size(artifact.size)} in {len(artifact.files())} files")
     for role, source in artifact.inputs.items():
         print(f"input     {role}: {source.name}")
     for user in opened.consumers(artifact.key):
@@ -206,11 +207,3 @@ def _print_lineage(node: Lineage, depth: int) -> None:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False)
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -50,6 +50,11 @@ CONDITIONS = {
 }
 
 
+def is_steered(name: str) -> bool:
+    """Whether a row of results is of a condition that displaces something; baselines do not."""
+    return name in CONDITIONS and CONDITIONS[name].steered
+
+
 def parse_conditions(names: str | None) -> tuple[str, ...]:
     """Read a comma-separated list of condition names, in the order given, each once; None means all.
 

@@ -65,7 +65,7 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
         source = _folder_source(spec, path) if path.is_dir() else _gguf_source(spec, path)
     elif _looks_like_path(spec):
         raise MissingError(
-            f"no such file or folder: {spec}", hint="give a model folder, a .gguf file or a hub id org/name"
+            f"no such file or folder: {spec}", hint="give a model folder, a .gguf file, a hub id org/name, or demo"
         )
     elif not _HUB_ID.fullmatch(spec):
         raise MissingError(
@@ -122,7 +122,7 @@ def _folder_source(spec: str, folder: Path) -> ModelSource:
 def _gguf_source(spec: str, file: Path) -> ModelSource:
     if file.suffix.lower() != ".gguf":
         raise InputError(
-            f"{spec} is a file but no .gguf", hint="give a model folder, a .gguf file or a hub id org/name"
+            f"{spec} is a file but no .gguf", hint="give a model folder, a .gguf file, a hub id org/name, or demo"
         )
     header = read_gguf_header(file)
     identity = {"kind": "gguf", "file": file_sha256(file)}

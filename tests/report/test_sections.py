@@ -224,7 +224,7 @@ def test_probes_leave_out_what_has_no_accuracy() -> None:
 DESCRIBED: dict[str, Any] = {
     "events_outside_window": 1,
     "mean_surprise": 2.0,
-    "params": {"min_block": 4, "max_block": 32},
+    "params": {"min_block": 4, "max_block": 32, "segmenter": "surprise"},
 }
 
 
@@ -240,6 +240,14 @@ def test_memory_of_any_length(tokens: int) -> None:
     assert ("event-lengths" in drawn) is (tokens > 3)
     if tokens > 3:
         assert f"Mean {(tokens - 3) / len(text.starts):.1f} tokens" in drawn["event-lengths"].caption
+
+
+@pytest.mark.parametrize(("segmenter", "peaks"), [("surprise", True), ("fixed", False)])
+def test_events_that_surprise_did_not_cut_are_not_said_to_be_at_peaks(segmenter: str, peaks: bool) -> None:
+    text = KeptText([7] * 3 * CLOSE, [1.0] * 3 * CLOSE, list(range(0, 3 * CLOSE, 16)))
+    described = {**DESCRIBED, "params": {**DESCRIBED["params"], "segmenter": segmenter}}
+    caption = figures(memory(described, text, 1000))["surprise-close"].caption
+    assert ("Events begin at peaks" in caption) is peaks
 
 
 def test_long_and_short_events_are_both_seen() -> None:

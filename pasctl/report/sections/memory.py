@@ -41,7 +41,7 @@ def memory(described: Mapping[str, Any], text: KeptText, payload_bytes: int) -> 
     flags = [int(each["token"]) for each in flagged]
     blocks: list[Block] = [Drawn(_whole(text, surprise, flags))]
     if tokens > 2 * CLOSE:
-        blocks.append(Drawn(_close(text, surprise, flags)))
+        blocks.append(Drawn(_close(text, surprise, flags, described["params"]["segmenter"])))
     if flagged:
         blocks.append(_boundaries(flagged))
     if text.starts:
@@ -61,15 +61,20 @@ def _whole(text: KeptText, surprise: np.ndarray, flags: list[int]) -> Figure:
     )
 
 
-def _close(text: KeptText, surprise: np.ndarray, flags: list[int]) -> Figure:
+def _close(text: KeptText, surprise: np.ndarray, flags: list[int], segmenter: str) -> Figure:
+    where = (
+        "Events begin at peaks that stand out from the text before them, as far as the least and the most tokens of an "
+        "event allow."
+        if segmenter == "surprise"
+        else f"Where events begin was not told by surprise here (segmenter {segmenter})."
+    )
     about = flags[0] if flags else len(surprise) // 2
     first = max(0, min(about - CLOSE // 2, len(surprise) - CLOSE))
     stretch = surprise[first : first + CLOSE]
     return Figure.of(
         "surprise-close",
         f"A closer look: tokens {first:,} to {first + len(stretch):,}",
-        "The same, a bar a token, the strong ones where an event begins. Events begin at peaks that stand out from the "
-        "text before them, as far as the least and the most tokens of an event allow.",
+        f"The same, a bar a token, the strong ones where an event begins. {where}",
         lambda width: timeline(stretch, text.starts, first=first, flags=flags, width=width),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pasctl.evaluation.conditions import is_steered
 from pasctl.evaluation.rows import Columns
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
@@ -47,7 +48,7 @@ def label(row: Row) -> str:
 
 
 def _is_steered(row: Row) -> bool:
-    return row["condition"].startswith("pas") or row["condition"] == CONTROL or bool(row["alpha"])
+    return is_steered(row["condition"])
 
 
 def _kind(row: Row) -> str:
