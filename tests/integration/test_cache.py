@@ -19,7 +19,7 @@ HEAVY = ("torch", "transformers", "pandas", "sklearn", "sqlalchemy")
 SECOND_RUN_SECONDS = 3.0
 HELP_SECONDS = 0.3
 HELP_TRIES = 5
-HELP_FACTOR = 2.0  # on a machine where a bare Typer program is slow: at most this many times its time
+HELP_FACTOR = 4.0  # on a slow or busy machine: at most so many times the time of a bare Typer program; torch takes 20
 
 # pasctl as `python -m pasctl` runs it, which leaves the names of all loaded modules in a file
 _LISTING = (
