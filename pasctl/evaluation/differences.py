@@ -6,41 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from pasctl.evaluation.bootstrap import column_means, interval, percentiles, two_sided_p
-from pasctl.evaluation.conditions import CONDITIONS
+from pasctl.evaluation.bootstrap import FEWEST, column_means, interval, percentiles, two_sided_p
+from pasctl.evaluation.conditions import CONDITIONS, CONTROLS
 from pasctl.evaluation.groups import Group, split_groups
 from pasctl.evaluation.holm import holm
-from pasctl.evaluation.metrics import TRAITS, Floats, persona_correlations, persona_errors
+from pasctl.evaluation.metrics import TRAITS, Floats, group_correlations, group_errors
 from pasctl.evaluation.rows import Columns
 
-REFERENCES = ("no-change", "constant-3", "random-direction")
+REFERENCES = ("no-change", "constant-3", *CONTROLS)
 
 
 def differences_table(rows: Columns) -> list[dict[str, Any]]:
     """Every condition of a model minus each of REFERENCES that is there, over the same personas and items.
 
-    A steered condition is set against random directions at its own alpha. Conditions that do not steer are not.
+    A steered condition is set against the controls at its own alpha. Conditions that do not steer are not.
 
     Args:
         rows: in the format of `rows.SCHEMA`.
 
     Returns:
-        dicts with condition, alpha, against, against_alpha, and composite and item_correlation: [mean, low, high] of
-        the difference with its 95% interval over personas (see `bootstrap.interval`), or None where it cannot be had;
-        and traits: see `trait_differences`.
+        dicts with condition, setting, against, against_setting, and composite and item_correlation: [mean, low, high]
+        of the difference with its 95% interval over personas (see `bootstrap.interval`), or None where it cannot be
+        had; and traits: see `trait_differences`.
     """
     groups = split_groups(rows)
     table = []
-    for (name, alpha), group in groups.items():
+    for (name, setting), group in groups.items():
         if name not in CONDITIONS:
             continue
-        for (other, other_alpha), reference in groups.items():
+        for (other, other_setting), reference in groups.items():
             if other == name or other not in REFERENCES:
                 continue
-            if other == "random-direction" and (not CONDITIONS[name].steered or other_alpha != alpha):
+            if other in CONTROLS and (name in CONTROLS or other_setting != setting):
                 continue
             table.append(
-                {"condition": name, "alpha": alpha, "against": other, "against_alpha": other_alpha}
+                {"condition": name, "setting": setting, "against": other, "against_setting": other_setting}
                 | _difference(group, reference)
             )
     return table
@@ -54,10 +54,10 @@ def trait_differences(values: Floats) -> dict[str, dict[str, float] | None]:
 
     Returns:
         trait -> the mean over personas, low and high of its own 95% interval, p (see `bootstrap.two_sided_p`), and
-        p_holm: p by Holm's correction over the traits that have one, within this pair of conditions. None with
-        fewer than two personas that have the trait.
+        p_holm: p by Holm's correction over the traits that have one, within this pair of conditions. None where
+        fewer personas have the trait than an interval needs.
     """
-    known = [place for place in range(len(TRAITS)) if np.isfinite(values[:, place]).sum() >= 2]
+    known = [place for place in range(len(TRAITS)) if np.isfinite(values[:, place]).sum() >= FEWEST]
     draws = column_means(values[:, known]).T
     p_values = [two_sided_p(of_trait) for of_trait in draws]
     found: dict[str, dict[str, float] | None] = dict.fromkeys(TRAITS)
@@ -75,12 +75,11 @@ def trait_differences(values: Floats) -> dict[str, dict[str, float] | None]:
 
 def _difference(group: Group, other: Group) -> dict[str, Any]:
     """Of the composite, of the item correlation and of each trait's error, persona by persona."""
-    first, second = (persona_errors(each.expected, each.agreements, each.items.traits) for each in (group, other))
-    found = [persona_correlations(each.expected, each.agreements)[:, None] for each in (group, other)]
+    errors = group_errors(group) - group_errors(other)
     return {
-        "composite": _mean_interval(first - second),
-        "item_correlation": _mean_interval(found[0] - found[1]),
-        "traits": trait_differences(first - second),
+        "composite": _mean_interval(errors),
+        "item_correlation": _mean_interval((group_correlations(group) - group_correlations(other))[:, None]),
+        "traits": trait_differences(errors),
     }
 
 

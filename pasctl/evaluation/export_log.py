@@ -33,16 +33,16 @@ def log_name(condition: str, model: str) -> str:
     return f"{MODES.get(condition, condition)}_{model.rstrip('/').split('/')[-1]}_OOD.json"
 
 
-def published_log(rows: Columns, condition: str, alpha: float) -> dict[str, Any]:
-    """The log of one condition and alpha; a number that cannot be had is None.
+def published_log(rows: Columns, condition: str, setting: str) -> dict[str, Any]:
+    """The log of one condition at one setting of alpha, as in `rows.SCHEMA`; a number that cannot be had is None.
 
     Raises:
-        InputError: no rows of that condition and alpha.
+        InputError: no rows of that condition and setting.
     """
-    picked = (rows["condition"] == condition) & (rows["alpha"] == alpha)
+    picked = (rows["condition"] == condition) & (rows["setting"] == setting)
     if not picked.any():
-        found = sorted({f"{c} {a:g}" for c, a in zip(rows["condition"], rows["alpha"], strict=True)})
-        raise InputError(f"log: expected rows of {condition} at alpha {alpha:g}, found {', '.join(found)}")
+        found = sorted({f"{c} {s}".strip() for c, s in zip(rows["condition"], rows["setting"], strict=True)})
+        raise InputError(f"log: expected rows of {f'{condition} {setting}'.strip()}, found {', '.join(found)}")
     trait, persona = rows["trait"][picked], rows["persona"][picked]
     answer = rows["argmax"][picked].astype(np.float64)
     score = keyed(answer, rows["key"][picked])

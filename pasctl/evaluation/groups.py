@@ -17,27 +17,33 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """What P personas were answered on I items.
+    """What P personas were answered on I items, in D draws of random directions, 1 where nothing is drawn.
 
     Attributes:
         personas: their names, length P.
         items: the I items.
-        expected, argmax, agreements, option_mass: [P, I], NaN where there is no row.
+        steered: whether anything is displaced, at alpha 0 by nothing.
+        alphas: [P], the strength each was steered with.
+        agreements: [P, I], NaN where missing.
+        expected, argmax, option_mass, order_spread: [D, P, I], NaN where there is no row.
     """
 
     personas: tuple[str, ...]
     items: RowItems
+    steered: bool
+    alphas: Matrix
+    agreements: Matrix
     expected: Matrix
     argmax: Matrix
-    agreements: Matrix
     option_mass: Matrix
+    order_spread: Matrix
 
 
-def split_groups(rows: Columns, group_by: Sequence[str] = ("condition", "alpha")) -> dict[tuple[Any, ...], Group]:
+def split_groups(rows: Columns, group_by: Sequence[str] = ("condition", "setting")) -> dict[tuple[Any, ...], Group]:
     """Groups of rows by the values of some columns, in the order in which these first appear.
 
     Raises:
-        InputError: a persona has two rows for an item within a group.
+        InputError: a persona has two rows for an item within a group and a draw.
     """
     members: dict[tuple[Any, ...], list[int]] = {}
     for row, key in enumerate(zip(*(rows[name].tolist() for name in group_by), strict=True)):
@@ -57,7 +63,8 @@ def _pivot(group: Columns, what: str) -> Group:
     item_at = {item: n for n, item in enumerate(dict.fromkeys(group["item"].tolist()))}
     where_persona = np.array([persona_at[persona] for persona in group["persona"]])
     where_item = np.array([item_at[item] for item in group["item"]])
-    cell = where_persona * len(item_at) + where_item
+    draws, where_draw = np.unique(group["draw"], return_inverse=True)
+    cell = (where_draw * len(persona_at) + where_persona) * len(item_at) + where_item
     if len(np.unique(cell)) != len(cell):
         raise InputError(f"{what}: expected one row per persona and item, found several", hint="group by more columns")
     first = np.unique(where_item, return_index=True)[1]
@@ -67,9 +74,12 @@ def _pivot(group: Columns, what: str) -> Group:
         facets=tuple(group["facet"][first]),
         keys=group["key"][first].astype(np.int8),
     )
-    dense = []
-    for name in ("expected", "argmax", "agreement", "option_mass"):
-        matrix = np.full((len(persona_at), len(item_at)), np.nan)
-        matrix[where_persona, where_item] = group[name]
-        dense.append(matrix)
-    return Group(tuple(persona_at), items, *dense)
+    agreements = np.full((len(persona_at), len(item_at)), np.nan)
+    agreements[where_persona, where_item] = group["agreement"]
+    alphas = np.zeros(len(persona_at))
+    alphas[where_persona] = group["alpha"]
+    dense = {}
+    for name in ("expected", "argmax", "option_mass", "order_spread"):
+        dense[name] = np.full((len(draws), *agreements.shape), np.nan)
+        dense[name][where_draw, where_persona, where_item] = group[name]
+    return Group(tuple(persona_at), items, bool((group["setting"] != "").all()), alphas, agreements, **dense)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.bootstrap import interval
-from pasctl.evaluation.groups import split_groups
+from pasctl.evaluation.groups import Group, split_groups
 from pasctl.evaluation.rows import Columns, RowItems
 
 TRAITS = ("O", "C", "E", "A", "N")
@@ -17,22 +18,58 @@ TRAITS = ("O", "C", "E", "A", "N")
 Floats = NDArray[np.float64]
 
 
-def metrics_table(rows: Columns, group_by: Sequence[str] = ("condition", "alpha")) -> list[dict[str, Any]]:
+def metrics_table(rows: Columns, group_by: Sequence[str] = ("condition", "setting")) -> list[dict[str, Any]]:
     """One dict of metrics per group, in the order in which the groups first appear.
 
     Args:
         rows: in the format of `rows.SCHEMA`; more columns do no harm.
-        group_by: columns whose values make a group. Within one, a persona answers an item once.
+        group_by: columns whose values make a group. Within one, a persona answers an item once in each draw.
 
     Returns:
-        dicts with the group's values, `personas` and `items` (how many), and what `condition_metrics` gives.
+        dicts with the group's values, `alpha` (None where personas differ), `alphas` (strength -> how many personas;
+        empty where nothing is steered), `personas` and `items` (how many), and what `group_metrics` gives.
     """
     return [
-        dict(zip(group_by, key, strict=True))
+        {"alpha": _one(group.alphas), "alphas": _tally(group.alphas) if group.steered else {}}
+        | dict(zip(group_by, key, strict=True))
         | {"personas": len(group.personas), "items": len(group.items)}
-        | condition_metrics(group.expected, group.argmax, group.agreements, group.items, option_mass=group.option_mass)
+        | group_metrics(group)
         for key, group in split_groups(rows, group_by).items()
     ]
+
+
+def group_metrics(group: Group) -> dict[str, Any]:
+    """What `condition_metrics` gives, as means over the draws, with intervals of each persona's mean over them.
+
+    Beside these: `draws`, how many; `draw_composites`, the composite of each; `order_spread`, the mean over personas
+    and items of the highest expected agreement that an order of the options brings minus the lowest.
+    """
+    by_draw = [
+        condition_metrics(expected, argmax, group.agreements, group.items, option_mass=mass)
+        for expected, argmax, mass in zip(group.expected, group.argmax, group.option_mass, strict=True)
+    ]
+    found = by_draw[0] if len(by_draw) == 1 else _averaged(by_draw)
+    return found | {
+        "composite_interval": interval(group_errors(group)),
+        "item_correlation_interval": interval(group_correlations(group)[:, None]),
+        "draws": len(by_draw),
+        "draw_composites": [each["composite"] for each in by_draw],
+        "order_spread": _mean(group.order_spread.ravel()),
+    }
+
+
+def group_errors(group: Group) -> Floats:
+    """`persona_errors` [P, 5], mean over the draws."""
+    found: Floats = np.mean(
+        [persona_errors(expected, group.agreements, group.items.traits) for expected in group.expected], axis=0
+    )
+    return found
+
+
+def group_correlations(group: Group) -> Floats:
+    """`persona_correlations` [P], mean over the draws; NaN where one of them has none."""
+    found: Floats = np.mean([persona_correlations(expected, group.agreements) for expected in group.expected], axis=0)
+    return found
 
 
 def condition_metrics(
@@ -50,7 +87,6 @@ def condition_metrics(
     Returns:
         mae, mae_argmax: trait -> mean absolute error, see `trait_mae`.
         composite, composite_argmax: the sum over the five traits, None unless all five are there.
-        composite_interval, item_correlation_interval: 95% intervals over personas, see `bootstrap.interval`.
         traits: the traits that have an error.
         item_correlation: see `item_correlation`.
         acquiescence: of the model; acquiescence_person: of the persons, the number it should come near to.
@@ -67,10 +103,8 @@ def condition_metrics(
         "mae_argmax": mae_argmax,
         "composite": composite(mae),
         "composite_argmax": composite(mae_argmax),
-        "composite_interval": interval(persona_errors(expected, agreements, items.traits)),
         "traits": [trait for trait, value in mae.items() if value is not None],
         "item_correlation": item_correlation(expected, agreements),
-        "item_correlation_interval": interval(persona_correlations(expected, agreements)[:, None]),
         "acquiescence": acquiescence(expected, items),
         "acquiescence_person": acquiescence(agreements, items),
         "trait_score_error": trait_score_error(expected, agreements, items),
@@ -191,6 +225,27 @@ def _mean(values: Floats) -> float | None:
     """The mean without NaN, or None."""
     present = values[np.isfinite(values)]
     return float(present.mean()) if len(present) else None
+
+
+def _averaged(documents: Sequence[Any]) -> Any:
+    """Equal documents with their numbers averaged; None where one of them has no number."""
+    first = documents[0]
+    if isinstance(first, dict):
+        return {name: _averaged([each[name] for each in documents]) for name in first}
+    if any(each is None for each in documents):
+        return None
+    return float(np.mean(documents)) if isinstance(first, float) else first
+
+
+def _one(alphas: Floats) -> float | None:
+    """The strength of all personas, or None if they differ."""
+    return float(alphas[0]) if np.ptp(alphas) == 0 else None
+
+
+def _tally(alphas: Floats) -> dict[str, int]:
+    """How many personas have each strength, from the lowest up."""
+    values, counts = np.unique(alphas, return_counts=True)
+    return {alpha_text(float(value)): int(count) for value, count in zip(values, counts, strict=True)}
 
 
 def _spearman(model: Floats, person: Floats) -> float | None:

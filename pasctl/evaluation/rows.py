@@ -24,7 +24,9 @@ Columns = dict[str, NDArray[Any]]
 SCHEMA: dict[str, str] = {
     "persona": "string",
     "condition": "string",
-    "alpha": "float64",
+    "setting": "string",  # how alpha was given: "4", "auto", "oracle"; "" where nothing is steered
+    "alpha": "float64",  # the strength that this persona was steered with
+    "draw": "int8",  # which of several random directions; 0 elsewhere
     "item": "string",
     "trait": "string",
     "facet": "string",
@@ -35,6 +37,7 @@ SCHEMA: dict[str, str] = {
     "argmax": "int8",  # the most probable agreement level; the lowest of equals
     "option_mass": "float64",  # probability of the five letters together before normalising; null in baselines
     "option_orders": "int8",  # orders of the options averaged over; 0 in baselines
+    "order_spread": "float64",  # over these orders, the highest expected agreement minus the lowest; null with one
 }
 """The columns every results table has, with their Arrow types. A table may have more."""
 
@@ -93,6 +96,8 @@ def build_rows(
     items: RowItems,
     agreements: ArrayLike,
     level_logprobs: ArrayLike,
+    setting: str = "",
+    draw: int = 0,
     extra: Mapping[str, Any] | None = None,
 ) -> Columns:
     """Rows of one persona under one condition and alpha, from what the model says.
@@ -106,6 +111,8 @@ def build_rows(
         level_logprobs: [I, 5], or [O, I, 5] with O orders of the options: log-probability, over the whole vocabulary,
             of the letter that stands for agreement level 1, 2, .. 5. Orders are averaged as probabilities, after
             normalising each over its five letters.
+        setting: how alpha was given; "" where nothing is steered.
+        draw: which of several random directions.
         extra: more columns, each one value or I values.
 
     Raises:
@@ -125,13 +132,16 @@ def build_rows(
             hint="the model's logits overflowed: try --dtype float32 or a smaller alpha",
         )
     mass = np.logaddexp.reduce(raw, axis=2)  # [O, I]
-    logprobs = np.logaddexp.reduce(raw - mass[:, :, None], axis=0) - np.log(len(raw))
-    columns = _frame(persona, condition, alpha, items, agreements)
+    of_order = raw - mass[:, :, None]
+    logprobs = np.logaddexp.reduce(of_order, axis=0) - np.log(len(raw))
+    columns = _frame(persona, condition, items, agreements, setting=setting, alpha=alpha, draw=draw)
     columns |= {name: logprobs[:, n] for n, name in enumerate(LOGPROBS)}
     columns["expected"] = np.exp(logprobs) @ LEVELS
     columns["argmax"] = LEVELS[logprobs.argmax(axis=1)].astype(np.int8)
     columns["option_mass"] = np.exp(mass).mean(axis=0)
     columns["option_orders"] = np.full(len(items), len(raw), dtype=np.int8)
+    several = len(raw) > 1
+    columns["order_spread"] = np.ptp(np.exp(of_order) @ LEVELS, axis=0) if several else np.full(len(items), np.nan)
     return _with_extra(columns, extra, len(items))
 
 
@@ -149,12 +159,13 @@ def prediction_rows(
     if expected.shape != (len(items),) or not np.isfinite(expected).all():
         raise InputError(f"persona '{persona}': expected {len(items)} predictions, found shape {list(expected.shape)}")
     nothing = np.full(len(items), np.nan)
-    columns = _frame(persona, condition, 0.0, items, agreements)
+    columns = _frame(persona, condition, items, agreements)
     columns |= dict.fromkeys(LOGPROBS, nothing)
     columns["expected"] = expected
     columns["argmax"] = np.clip(np.round(expected), 1, 5).astype(np.int8)
     columns["option_mass"] = nothing
     columns["option_orders"] = np.zeros(len(items), dtype=np.int8)
+    columns["order_spread"] = nothing
     return _with_extra(columns, extra, len(items))
 
 
@@ -171,13 +182,18 @@ def concat_rows(parts: Iterable[Columns]) -> Columns:
 
 def to_table(rows: Columns) -> Any:
     """A pyarrow.Table with the types of SCHEMA, NaN as null, columns beyond SCHEMA kept."""
-    import pyarrow as pa
-
     missing = [name for name in SCHEMA if name not in rows]
     if missing:
         raise InputError(f"rows: expected the columns of the results format, found none called {', '.join(missing)}")
+    return to_arrow(rows)
+
+
+def to_arrow(columns: Columns) -> Any:
+    """A pyarrow.Table of any columns, NaN as null; columns of SCHEMA have its types."""
+    import pyarrow as pa
+
     arrays = {}
-    for name, values in rows.items():
+    for name, values in columns.items():
         kind = pa.type_for_alias(SCHEMA[name]) if name in SCHEMA else None
         plain = values.tolist() if values.dtype.kind in "OU" else values
         arrays[name] = pa.array(plain, type=kind, from_pandas=True)
@@ -189,7 +205,16 @@ def from_table(table: Any) -> Columns:
     return {name: np.asarray(table.column(name).to_numpy(zero_copy_only=False)) for name in table.column_names}
 
 
-def _frame(persona: str, condition: str, alpha: float, items: RowItems, agreements: ArrayLike) -> Columns:
+def _frame(
+    persona: str,
+    condition: str,
+    items: RowItems,
+    agreements: ArrayLike,
+    *,
+    setting: str = "",
+    alpha: float = 0.0,
+    draw: int = 0,
+) -> Columns:
     """The columns that say which row it is, and what the person answered."""
     answers = np.asarray(agreements, dtype=np.float64)
     if answers.shape != (len(items),):
@@ -198,7 +223,9 @@ def _frame(persona: str, condition: str, alpha: float, items: RowItems, agreemen
     return {
         "persona": np.full(count, persona, dtype=object),
         "condition": np.full(count, condition, dtype=object),
+        "setting": np.full(count, setting, dtype=object),
         "alpha": np.full(count, alpha, dtype=np.float64),
+        "draw": np.full(count, draw, dtype=np.int8),
         "item": np.array(items.ids, dtype=object),
         "trait": np.array(items.traits, dtype=object),
         "facet": np.array(items.facets, dtype=object),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.inventory import Inventory, PersonaSet
+
+Strengths = Mapping[str, NDArray[np.float64]]
+"""Setting, as in `rows.SCHEMA` -> each persona's alpha [P]."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,17 @@ class Unit:
     Attributes:
         persona: place in the persona set.
         condition: a name in `CONDITIONS`.
+        setting: how alpha was given; "" where the condition does not steer.
         alpha: strength; 0 where nothing is steered.
+        draw: which of several random directions.
         system: what the model is told first, None for nothing.
     """
 
     persona: int
     condition: str
+    setting: str
     alpha: float
+    draw: int
     system: str | None
 
     @property
@@ -35,14 +42,34 @@ class Unit:
 
 
 def plan_units(
-    inventory: Inventory, personas: PersonaSet, conditions: Sequence[str], alphas: Sequence[float]
+    inventory: Inventory,
+    personas: PersonaSet,
+    conditions: Sequence[str],
+    strengths: Strengths,
+    *,
+    draws: int = 1,
+    prose: Mapping[str, str] | None = None,
 ) -> Iterator[Unit]:
-    """Every (persona, condition, alpha), persona by persona; conditions that do not steer have alpha 0 alone."""
+    """Every (persona, condition, setting, draw), persona by persona; conditions that do not steer have one unit each.
+
+    Args:
+        inventory: what is asked.
+        personas: P personas.
+        conditions: names in `CONDITIONS`.
+        strengths: of the conditions that steer.
+        draws: how many random directions each persona is steered along.
+        prose: persona id -> text, for conditions that tell it.
+    """
     fit = inventory.indices("fit")
-    for persona in range(len(personas.ids)):
+    for persona, name in enumerate(personas.ids):
         agreements: NDArray[np.float64] = personas.agreements[persona]
-        for name in conditions:
-            condition = CONDITIONS[name]
+        for condition in (CONDITIONS[each] for each in conditions):
             system = condition.system(inventory, agreements, fit) if condition.system else None
-            for alpha in alphas if condition.steered else (0.0,):
-                yield Unit(persona, name, alpha, system)
+            if condition.prose:
+                system = (prose or {})[name]
+            if not condition.steered:
+                yield Unit(persona, condition.name, "", 0.0, 0, system)
+                continue
+            for setting, alphas in strengths.items():
+                for draw in range(draws if condition.towards == "random" else 1):
+                    yield Unit(persona, condition.name, setting, float(alphas[persona]), draw, system)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pasctl.evaluation.bootstrap import interval
+from pasctl.evaluation.bootstrap import FEWEST, interval
 
 
 def naive(errors: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
@@ -34,12 +34,21 @@ def test_it_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= hits / 200 <= 0.99
 
 
-def test_personas_that_are_alike_have_no_spread_and_one_has_no_interval() -> None:
+def test_personas_that_are_alike_have_no_spread() -> None:
     assert interval(np.full((6, 5), 0.5)) == pytest.approx([2.5, 2.5])
-    assert interval(np.full((1, 5), 0.5)) is None
-    without = np.full((6, 5), 0.5)
-    without[:, 4] = np.nan
-    assert interval(without) is None
+
+
+def test_an_interval_needs_five_personas_on_each_trait() -> None:
+    errors = np.random.default_rng(4).random((7, 5))
+    assert interval(errors[:FEWEST]) is not None
+    for people in range(FEWEST):
+        assert interval(errors[:people]) is None
+    errors[:2, 4] = np.nan
+    assert interval(errors) is not None
+    errors[2, 4] = np.nan
+    assert interval(errors) is None
+    errors[:, 4] = np.nan
+    assert interval(errors) is None
 
 
 def test_the_seed_decides() -> None:

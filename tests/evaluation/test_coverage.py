@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pasctl.evaluation.bootstrap import interval
+from pasctl.evaluation.bootstrap import FEWEST, column_means, interval, percentiles
 from pasctl.evaluation.differences import trait_differences
 from pasctl.evaluation.metrics import TRAITS, persona_errors
 
@@ -64,7 +64,7 @@ def test_the_intervals_of_each_traits_difference_cover_it(simulated) -> None:
     assert 0.93 <= rate(covered) <= 0.97
 
 
-@pytest.mark.parametrize(("people", "low", "high"), [(5, 0.78, 0.88), (20, 0.89, 0.95)])
+@pytest.mark.parametrize(("people", "low", "high"), [(FEWEST, 0.78, 0.88), (20, 0.89, 0.95)])
 def test_of_few_personas_the_interval_is_too_narrow_by_what_its_documentation_says(
     people: int, low: float, high: float
 ) -> None:
@@ -72,6 +72,19 @@ def test_of_few_personas_the_interval_is_too_narrow_by_what_its_documentation_sa
     for number in range(SIMULATIONS):
         first, second = errors(np.random.default_rng([4, number]), EFFECT, people)
         covered.append(within(interval(first - second), EFFECT.sum() * MAE))
+    assert low <= rate(covered) <= high
+
+
+@pytest.mark.parametrize(("people", "low", "high"), [(2, 0.42, 0.56), (4, 0.72, 0.84)])
+def test_of_fewer_personas_there_is_no_interval_since_it_would_cover_less_still(
+    people: int, low: float, high: float
+) -> None:
+    covered = []
+    for number in range(SIMULATIONS):
+        first, second = errors(np.random.default_rng([5, number]), EFFECT, people)
+        assert interval(first - second) is None
+        bounds = percentiles(column_means(first - second).sum(axis=1))
+        covered.append(within(bounds, EFFECT.sum() * MAE))
     assert low <= rate(covered) <= high
 
 

@@ -18,9 +18,9 @@ ITEMS = RowItems(
 PEOPLE = 24
 
 
-def rows_of(predictions: dict[tuple[str, float], np.ndarray], truth: np.ndarray) -> Columns:
+def rows_of(predictions: dict[tuple[str, str], np.ndarray], truth: np.ndarray) -> Columns:
     tables = []
-    for (name, alpha), matrix in predictions.items():
+    for (name, setting), matrix in predictions.items():
         for number in range(len(truth)):
             rows = prediction_rows(
                 persona=f"p{number}",
@@ -29,38 +29,45 @@ def rows_of(predictions: dict[tuple[str, float], np.ndarray], truth: np.ndarray)
                 agreements=truth[number],
                 predictions=matrix[number],
             )
-            tables.append({**rows, "alpha": np.full(len(rows["alpha"]), alpha)})
+            tables.append({**rows, "setting": np.full(len(rows["item"]), setting, dtype=object)})
     return concat_rows(tables)
 
 
 @pytest.fixture(scope="module")
-def table() -> dict[tuple[str, float, str], dict]:
+def table() -> dict[tuple[str, str, str], dict]:
     rng = np.random.default_rng(0)
     truth = rng.integers(1, 6, (PEOPLE, 10)).astype(float)
     near, far = truth + rng.normal(0, 0.3, truth.shape), 3 + rng.normal(0, 0.5, truth.shape)
     rows = rows_of(
         {
-            ("no-change", 0.0): far,
-            ("pas", 2.0): near,
-            ("pas", 4.0): far,
-            ("random-direction", 2.0): far,
-            ("random-direction", 4.0): near,
-            ("constant-3", 0.0): np.full(truth.shape, 3.0),
+            ("no-change", ""): far,
+            ("pas", "2"): near,
+            ("pas", "auto"): far,
+            ("random-direction", "2"): far,
+            ("random-direction", "auto"): near,
+            ("shuffled-answers", "2"): far,
+            ("constant-3", ""): np.full(truth.shape, 3.0),
         },
         truth,
     )
-    found = {(row["condition"], row["alpha"], row["against"]): row for row in differences_table(rows)}
+    found = {(row["condition"], row["setting"], row["against"]): row for row in differences_table(rows)}
     return found | {"truth": truth, "near": near, "far": far}  # type: ignore[dict-item]
 
 
 def test_what_is_set_against_what(table):
     names = {key for key in table if isinstance(key, tuple)}
     assert names == {
-        ("no-change", 0.0, "constant-3"),
-        *(("pas", alpha, other) for alpha in (2.0, 4.0) for other in ("no-change", "constant-3", "random-direction")),
-        *(("random-direction", alpha, other) for alpha in (2.0, 4.0) for other in ("no-change", "constant-3")),
+        ("no-change", "", "constant-3"),
+        *(
+            ("pas", alpha, other)
+            for alpha in ("2", "auto")
+            for other in ("no-change", "constant-3", "random-direction")
+        ),
+        ("pas", "2", "shuffled-answers"),
+        *(("random-direction", alpha, other) for alpha in ("2", "auto") for other in ("no-change", "constant-3")),
+        *(("shuffled-answers", "2", other) for other in ("no-change", "constant-3")),
     }
-    assert table["pas", 2.0, "random-direction"]["against_alpha"] == 2.0
+    assert table["pas", "2", "random-direction"]["against_setting"] == "2"
 
 
 def test_the_interval_is_that_of_naive_paired_resampling(table):
@@ -69,20 +76,20 @@ def test_the_interval_is_that_of_naive_paired_resampling(table):
     of_persona = np.stack([gain[:, [n, n + 5]].mean(axis=1) for n in range(5)], axis=1).sum(axis=1)
     rng = np.random.default_rng(7)
     naive = [of_persona[rng.integers(0, PEOPLE, PEOPLE)].mean() for _ in range(20_000)]
-    mean, low, high = table["pas", 2.0, "no-change"]["composite"]
+    mean, low, high = table["pas", "2", "no-change"]["composite"]
     assert mean == pytest.approx(of_persona.mean())
     assert (low, high) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.06)
     assert high < 0
     correlations = [[np.corrcoef(each[n], truth[n])[0, 1] for n in range(PEOPLE)] for each in (near, far)]
-    mean, low, high = table["pas", 2.0, "no-change"]["item_correlation"]
+    mean, low, high = table["pas", "2", "no-change"]["item_correlation"]
     assert mean == pytest.approx(np.mean(np.subtract(*correlations)))
     assert 0 < low < mean < high
 
 
 def test_no_difference_is_exactly_none_and_a_constant_has_no_correlation(table):
-    assert table["pas", 4.0, "no-change"]["composite"] == [0.0, 0.0, 0.0]
-    assert table["pas", 2.0, "constant-3"]["item_correlation"] is None
-    for of_trait in table["pas", 4.0, "no-change"]["traits"].values():
+    assert table["pas", "auto", "no-change"]["composite"] == [0.0, 0.0, 0.0]
+    assert table["pas", "2", "constant-3"]["item_correlation"] is None
+    for of_trait in table["pas", "auto", "no-change"]["traits"].values():
         assert of_trait == {"mean": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "p_holm": 1.0}
 
 
@@ -90,7 +97,7 @@ def test_each_trait_has_its_own_interval_and_p_value(table):
     truth, near, far = table["truth"], table["near"], table["far"]
     rng = np.random.default_rng(8)
     drawn = [rng.integers(0, PEOPLE, PEOPLE) for _ in range(4000)]
-    found = table["pas", 2.0, "no-change"]["traits"]
+    found = table["pas", "2", "no-change"]["traits"]
     assert list(found) == list("OCEAN")
     for place, trait in enumerate("OCEAN"):
         gain = (np.abs(near - truth) - np.abs(far - truth))[:, [place, place + 5]].mean(axis=1)
@@ -122,10 +129,10 @@ def test_a_p_value_is_twice_the_share_of_resamples_on_the_other_side_and_tells_w
 def test_traits_that_nobody_has_take_no_part_in_the_correction():
     values = np.random.default_rng(10).normal(0.4, 1.0, (40, 5))
     values[:, [0, 3]] = np.nan
-    values[1:, 4] = np.nan  # one persona is not enough
+    values[4:, 4] = np.nan  # four personas are not enough
     found = trait_differences(values)
     assert [trait for trait, each in found.items() if each is None] == ["O", "A", "N"]
     smallest, largest = sorted((each for each in found.values() if each), key=lambda each: each["p"])
     assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
     assert largest["p_holm"] == max(largest["p"], smallest["p_holm"])
-    assert set(trait_differences(values[:1]).values()) == {None}
+    assert set(trait_differences(values[:4]).values()) == {None}

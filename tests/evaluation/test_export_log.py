@@ -33,7 +33,7 @@ def log_of(answers: tuple, condition: str = "pas") -> dict:
         for name in ("pas", "few-shot")
         for p in range(P)
     )
-    return published_log(rows, condition, 0.0)
+    return published_log(rows, condition, "")
 
 
 def test_layout_and_numbers_are_the_published_ones(answers: tuple) -> None:
@@ -88,5 +88,5 @@ def test_names_follow_the_published_scripts(condition: str, model: str, name: st
 
 
 def test_a_condition_without_rows_says_what_there_is(answers: tuple) -> None:
-    with pytest.raises(InputError, match=r"expected rows of no-change at alpha 0, found few-shot 0, pas 0"):
+    with pytest.raises(InputError, match=r"expected rows of no-change, found few-shot, pas"):
         log_of(answers, "no-change")

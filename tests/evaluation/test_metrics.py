@@ -198,6 +198,7 @@ def long_rows(answers: tuple, condition: str, alpha: float, seed: int, **extra: 
             persona=f"p{p}",
             condition=condition,
             alpha=alpha,
+            setting=f"{alpha:g}" if condition == "pas" else "",
             items=ITEMS,
             agreements=agreements[p],
             level_logprobs=np.log(rng.dirichlet(np.ones(6), size=N)[:, :5]),
@@ -235,4 +236,4 @@ def test_two_answers_of_a_persona_to_an_item_are_refused_unless_a_column_tells_t
     rows = concat_rows(long_rows(answers, "pas", 4.0, 1, seed_used=1) + long_rows(answers, "pas", 4.0, 2, seed_used=2))
     with pytest.raises(InputError, match="one row per persona and item"):
         metrics_table(rows)
-    assert [entry["seed_used"] for entry in metrics_table(rows, ("condition", "alpha", "seed_used"))] == [1, 2]
+    assert [entry["seed_used"] for entry in metrics_table(rows, ("condition", "setting", "seed_used"))] == [1, 2]

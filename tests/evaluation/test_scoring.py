@@ -44,7 +44,11 @@ def test_letters_never_have_more_than_all_of_the_mass_in_bfloat16() -> None:
 
 def test_conditions_are_read_in_order_and_once() -> None:
     assert parse_conditions("pas, no-change,pas") == ("pas", "no-change")
-    assert set(CONDITIONS) == {"no-change", "few-shot", "personality-prompt", "pas", "pas+few-shot", "random-direction"}
+    assert parse_conditions("all") == parse_conditions(None)
+    assert set(CONDITIONS) - set(parse_conditions(None)) == {"given-prose"}
+    assert parse_conditions(None, prose=True) == tuple(CONDITIONS)
+    with pytest.raises(InputError, match="given-prose needs prose"):
+        parse_conditions("given-prose")
     for bad in ("", "pass", "pas,,magic"):
         with pytest.raises(InputError, match="mode"):
             parse_conditions(bad)

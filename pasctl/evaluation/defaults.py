@@ -1,0 +1,8 @@
+"""What an evaluation does unless it is told otherwise; light enough for a help text."""
+
+TRIED_ALPHAS = "0,1,2,4,8"
+"""Strengths to choose from."""
+FOLDS = 4
+"""Parts of the fit items, each held out once; PAPI has four fit items a facet."""
+CONTROL_DRAWS = 3
+"""Random directions that each persona is steered along."""

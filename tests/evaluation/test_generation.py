@@ -1,0 +1,122 @@
+"""Batches and caches are an economy: each text written alone, all of it read anew for every token, is the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from pasctl.errors import InputError
+from pasctl.evaluation.generation import generate_texts
+from pasctl.models.load import LoadedModel
+from pasctl.steering import Intervention, steer
+from tests.steering.test_hooks import random_intervention
+from tests.tiny import FAMILIES, tiny_config, tiny_loaded, tiny_tokenizer
+
+NEW = 12
+
+
+def weak(seed: int, layers: tuple[int, ...]) -> Intervention:
+    """A stronger one makes these models say one word for ever."""
+    return Intervention({layer: 0.3 * each for layer, each in random_intervention(seed, layers).displacements.items()})
+
+
+INTERVENTIONS = (weak(0, (0, 2)), None, weak(1, (1,)), weak(2, (0, 1)), None)
+
+
+def some_prompts(count: int = 10) -> list[list[int]]:
+    """Of lengths 5, 6 and 7, so that batches mix rows from all over."""
+    generator = np.random.default_rng(3)
+    return [generator.integers(10, 400, 5 + row % 3).tolist() for row in range(count)]
+
+
+def naive_text(
+    model: LoadedModel, prompt: list[int], intervention: Intervention | None, positions: str, ends: set[int]
+) -> list[int]:
+    """The oracle: the whole text goes through the model for every token, one row, no cache."""
+    ids = list(prompt)
+    for _ in range(NEW):
+        where = "all" if positions == "all" else torch.arange(len(prompt) - 1, len(ids))
+        with steer(model, intervention, positions=where), torch.inference_mode():
+            token = int(model.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+        if token in ends:
+            break
+        ids.append(token)
+    return ids[len(prompt) :]
+
+
+def _new(text: list[int]) -> list[int]:
+    """Its tokens in the order in which they first appear."""
+    return list(dict.fromkeys(text))
+
+
+def end_at(model: LoadedModel, ends: set[int]) -> None:
+    model.model.generation_config.eos_token_id = sorted(ends)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("positions", ["all", "answer"])
+@pytest.mark.parametrize("batch_tokens", [1, 60, 10_000])
+def test_each_text_is_as_if_it_were_alone(family: str, positions: str, batch_tokens: int) -> None:
+    model, prompts = tiny_loaded(family), some_prompts()
+    given = [INTERVENTIONS[row % len(INTERVENTIONS)] for row in range(len(prompts))]
+    free = [naive_text(model, *row, positions, set()) for row in zip(prompts, given, strict=True)]
+    # texts end at tokens that one comes to at once, others late or never
+    ends = {free[1][0], _new(free[2])[-1], _new(free[5])[-1], _new(free[9])[1], model.tokenizer.eos_token_id}
+    expected = [naive_text(model, *row, positions, ends) for row in zip(prompts, given, strict=True)]
+    lengths = {len(text) for text in expected}
+    assert {0, NEW} < lengths
+    assert len(lengths) > 3
+    end_at(model, ends)
+    found = generate_texts(model, prompts, given, max_new_tokens=NEW, positions=positions, batch_tokens=batch_tokens)
+    assert found == expected
+
+
+def test_a_row_is_steered_by_its_own_displacement_from_its_own_place_on() -> None:
+    model, prompt = tiny_loaded(), some_prompts()[0]
+    both = [
+        generate_texts(model, [prompt] * 5, INTERVENTIONS, max_new_tokens=NEW, positions=positions, batch_tokens=1000)
+        for positions in ("all", "answer")
+    ]
+    for texts in both:
+        assert texts[1] == texts[4]
+        assert len(set(map(tuple, texts))) == 4
+    assert both[0][1] == both[1][1]
+    assert both[0][0] != both[1][0]
+
+
+def test_a_sliding_window_shorter_than_the_text_is_kept() -> None:
+    config = tiny_config("mistral")
+    config.sliding_window = 6
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter *= 4  # as it is drawn the model says one word for ever
+    model, prompts = LoadedModel.wrap(network, tiny_tokenizer()), some_prompts()
+    given = [INTERVENTIONS[row % 2] for row in range(len(prompts))]
+    free = [naive_text(model, *row, "answer", set()) for row in zip(prompts, given, strict=True)]
+    end_at(model, {free[0][2]})
+    ends = {free[0][2], model.tokenizer.eos_token_id}
+    expected = [naive_text(model, *row, "answer", ends) for row in zip(prompts, given, strict=True)]
+    found = generate_texts(model, prompts, given, max_new_tokens=NEW, positions="answer", batch_tokens=1000)
+    assert found == expected
+
+
+def test_no_prompts_make_no_texts_and_hooks_are_gone() -> None:
+    model = tiny_loaded()
+    assert generate_texts(model, [], [], max_new_tokens=3, batch_tokens=100) == []
+    generate_texts(model, some_prompts(1), INTERVENTIONS[:1], max_new_tokens=3, batch_tokens=100)
+    assert not any(module._forward_hooks for module in model.outputs())
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    model, prompts = tiny_loaded(), some_prompts(2)
+    with pytest.raises(InputError, match="each of 2 prompts, found 1"):
+        generate_texts(model, prompts, [None], max_new_tokens=3, batch_tokens=100)
+    with pytest.raises(InputError, match="max_new_tokens is 0"):
+        generate_texts(model, prompts, [None, None], max_new_tokens=0, batch_tokens=100)
+    with pytest.raises(InputError, match="positions 'prompt' is unknown"):
+        generate_texts(model, prompts, [None, None], max_new_tokens=3, batch_tokens=100, positions="prompt")
