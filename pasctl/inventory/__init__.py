@@ -4,12 +4,13 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
-from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item
+from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item, canonical_digest
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.personas import PersonaSet, require_usable, signs, trait_poles
 from pasctl.inventory.prompts import (
     ORDERS,
+    draw_orders,
     few_shot,
     letter_levels,
     personality_prompt,
@@ -17,6 +18,7 @@ from pasctl.inventory.prompts import (
     second_person,
     wording_digest,
 )
+from pasctl.inventory.prose import load_prose
 from pasctl.inventory.simulate import GradedResponse, simulate
 from pasctl.inventory.spec import default_personas, inventory_of, load_inventory, load_personas
 
@@ -32,13 +34,16 @@ __all__ = [
     "PersonaSet",
     "builtin_inventory",
     "cached_papi",
+    "canonical_digest",
     "check_data",
     "default_personas",
+    "draw_orders",
     "few_shot",
     "inventory_of",
     "letter_levels",
     "load_inventory",
     "load_personas",
+    "load_prose",
     "papi_inventory",
     "papi_personas",
     "personality_prompt",

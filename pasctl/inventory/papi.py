@@ -43,7 +43,7 @@ def papi_inventory(folder: Path | str) -> Inventory:
     """The inventory "papi": items `i1`, `i2`, ... in the order of Full#, split as PAlign splits them."""
     folder = Path(folder)
     split = _read_split(folder)
-    path = _find(folder, ITEM_KEY)
+    path = find_file(folder, ITEM_KEY)
     rows = _key_rows(path)
     expected = set(range(1, len(rows) + 1))
     if set(rows) != expected:
@@ -95,10 +95,10 @@ def papi_personas(folder: Path | str, coding: str = "auto") -> PersonaSet:
 
 def stored_answers(folder: Path | str, inventory: Inventory) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     """Persona ids, and the values [P, I] as the test set stores them, NaN where it has 0."""
-    return _read_answers(_find(Path(folder), TEST_SET), inventory)
+    return _read_answers(find_file(Path(folder), TEST_SET), inventory)
 
 
-def _find(folder: Path, name: str) -> Path:
+def find_file(folder: Path, name: str) -> Path:
     """The file in the folder, or at most two folders below it: a checkout of PAlign and a hub snapshot work too."""
     if not folder.is_dir():
         raise MissingError(f"PAPI folder {folder} does not exist", hint=LAYOUT)
@@ -142,8 +142,8 @@ def _key_rows(path: Path) -> dict[int, tuple[str, str, str]]:
 
 def _read_split(folder: Path) -> dict[int, Split]:
     """Full# -> split. PAlign fits on `train_index` and reports on `test_index`."""
-    path = _find(folder, SPLIT)
-    document = _read_json(path)
+    path = find_file(folder, SPLIT)
+    document = read_json(path)
     split: dict[int, Split] = {}
     names: tuple[tuple[str, Split], ...] = (("train_index", "fit"), ("test_index", "report"))
     for name, value in names:
@@ -160,19 +160,15 @@ def _read_split(folder: Path) -> dict[int, Split]:
 
 
 def _read_answers(path: Path, inventory: Inventory) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    document = _read_json(path)
+    document = read_json(path)
     if not isinstance(document, list) or not document:
         raise InputError(f"{path}: a list of respondents is expected, found {type(document).__name__}")
-    ids: list[str] = []
-    values = np.empty((len(document), len(inventory)))
-    times: Counter[str] = Counter()
     for row, respondent in enumerate(document):
         if not isinstance(respondent, dict) or "case" not in respondent:
             raise InputError(f"{path}: respondent {row} is no object with a case number")
-        case = str(respondent["case"])
-        times[case] += 1
-        # A case number that comes back is another row of answers: keep both, and say which is which.
-        ids.append(case if times[case] == 1 else f"{case}#{times[case]}")
+    ids = respondent_ids(document)
+    values = np.empty((len(document), len(inventory)))
+    for row, (respondent, case) in enumerate(zip(document, ids, strict=True)):
         for column, item in enumerate(inventory.items):
             value = respondent.get(item.id)
             if type(value) is not int or not 0 <= value <= 5:
@@ -180,10 +176,26 @@ def _read_answers(path: Path, inventory: Inventory) -> tuple[tuple[str, ...], np
                     f"{path}: case {case}, item {item.id}: 1..5 or 0 for missing is expected, found {value!r}"
                 )
             values[row, column] = value or np.nan
-    return tuple(ids), values
+    return ids, values
 
 
-def _read_json(path: Path) -> Any:
+def respondent_ids(respondents: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The case number of each; one that comes back is another row of answers, so its rows are told apart: 7, 7#2."""
+    ids: list[str] = []
+    times: Counter[str] = Counter()
+    for respondent in respondents:
+        case = str(respondent["case"])
+        times[case] += 1
+        ids.append(case if times[case] == 1 else f"{case}#{times[case]}")
+    return tuple(ids)
+
+
+def read_json(path: Path) -> Any:
+    """The file's content.
+
+    Raises:
+        InputError: it is not readable as JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

@@ -11,6 +11,8 @@ from pasctl.errors import InputError
 from pasctl.inventory.items import LETTERS, IntArray, Inventory, Item, canonical_digest
 
 ORDERS = ("forward", "reversed")
+_ROTATED = tuple(f"{order}+{shift}" for order in ORDERS for shift in range(1, len(LETTERS)))
+MOST_ORDERS = len(ORDERS) + len(_ROTATED)
 
 WORDING_VERSION = 1  # raise it when the code below changes a text that the constants do not show
 
@@ -39,10 +41,28 @@ DEGREES = {
 
 
 def letter_levels(order: str) -> tuple[int, ...]:
-    """Agreement that each of the letters A..E stands for, when the options are listed in this order."""
-    if order not in ORDERS:
-        raise InputError(f"option order is one of {', '.join(ORDERS)}, found {order!r}")
-    return (5, 4, 3, 2, 1) if order == "forward" else (1, 2, 3, 4, 5)
+    """Agreement that each of the letters A..E stands for, when the options are listed in this order.
+
+    "forward" lists them as printed, "reversed" from the other end, and "forward+2" begins two options later and goes
+    round.
+    """
+    if order not in (*ORDERS, *_ROTATED):
+        raise InputError(f"option order is one of {', '.join((*ORDERS, *_ROTATED))}, found {order!r}")
+    base, _, shift = order.partition("+")
+    levels = (5, 4, 3, 2, 1) if base == "forward" else (1, 2, 3, 4, 5)
+    return (*levels[int(shift or 0) :], *levels[: int(shift or 0)])
+
+
+def draw_orders(count: int, seed: int) -> tuple[str, ...]:
+    """So many orders of the options: forward, then reversed, then rotations of both, drawn by the seed, each once.
+
+    Raises:
+        InputError: less than 1, or more than there are.
+    """
+    if not 1 <= count <= MOST_ORDERS:
+        raise InputError(f"option orders: expected 1 to {MOST_ORDERS}, found {count}")
+    rotated = [_ROTATED[place] for place in np.random.default_rng(seed).permutation(len(_ROTATED))]
+    return (*ORDERS, *rotated)[:count]
 
 
 def question(item: Item, inventory: Inventory, order: str = "forward") -> str:

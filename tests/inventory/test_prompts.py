@@ -171,3 +171,20 @@ def test_digest_follows_the_wording(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(prompts, "DEGREES", prompts.DEGREES | {3: "You are in two minds whether"})
         seen.add(wording_digest())
     assert len(seen) == 9
+
+
+def test_orders_of_the_options_go_round_and_are_drawn_by_the_seed() -> None:
+    assert prompts.letter_levels("forward+2") == (3, 2, 1, 5, 4)
+    assert prompts.letter_levels("reversed+4") == (5, 1, 2, 3, 4)
+    every = prompts.draw_orders(10, 0)
+    assert every[:2] == ("forward", "reversed")
+    assert len({prompts.letter_levels(order) for order in every}) == 10
+    # over all ten, each letter stands for each level twice
+    levels = np.array([prompts.letter_levels(order) for order in every])
+    assert all((levels[:, letter] == level).sum() == 2 for letter in range(5) for level in range(1, 6))
+    assert prompts.draw_orders(5, 1) == prompts.draw_orders(10, 1)[:5] != prompts.draw_orders(5, 2)
+    for count in (0, 11):
+        with pytest.raises(InputError, match=f"expected 1 to 10, found {count}"):
+            prompts.draw_orders(count, 0)
+    with pytest.raises(InputError, match="forward"):
+        prompts.letter_levels("forward+5")
