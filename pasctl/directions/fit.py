@@ -44,6 +44,7 @@ def fit_directions(
     *,
     n_layers: int | None = None,
     ids: Sequence[str] | None = None,
+    may_lack: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Directions:
     """Fit the directions, one layer in memory at a time, only in heads that some persona asks for.
@@ -58,11 +59,15 @@ def fit_directions(
             personas share: most people agree more often than not.
         n_layers: L, needed when `x` is a function.
         ids: names of the personas, for error messages.
+        may_lack: where a persona has no direction in a head, it is not shifted there (theta and sigma are 0), instead
+            of an error. Of few items it happens: as many are answered with yes as with no, and a head that hears the
+            letter alone has the same difference on all of them.
         progress: called with (layers done, layers to do) after each layer.
 
     Raises:
         InputError: unknown centring, too few personas for it, a persona without usable items, shapes that do not fit.
-        PasctlError: a direction that is zero or not finite, e.g. where both answers have the same head output.
+        PasctlError: a direction that is zero or not finite, e.g. where both answers have the same head output, unless
+            directions may lack.
     """
     depth = layer_count(x, n_layers)
     _check(signs, heads, center, depth, ids)
@@ -81,7 +86,9 @@ def fit_directions(
         unit = _unit_directions(method.raw(picked, pairs, signs), center)[persona, position]  # NaN where there is none
         spread = _spread(picked, pairs, signs, unit, persona, position)
         bad = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
-        if bad.any():
+        if bad.any() and may_lack:
+            unit[bad], spread[bad] = 0.0, 0.0
+        elif bad.any():
             first = int(np.flatnonzero(bad)[0])
             _refuse(persona_name(int(persona[first]), ids), layer, int(wanted[position[first]]), center)
         if theta is None:

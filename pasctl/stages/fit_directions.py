@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.directions import CENTERS, DIRECTIONS
 from pasctl.errors import InputError
-from pasctl.evaluation.alphas import parse_alphas
-from pasctl.evaluation.selection import TRIED_ALPHAS
+from pasctl.evaluation.alphas import Alphas, parse_alphas
+from pasctl.evaluation.defaults import TRIED_ALPHAS
 from pasctl.inventory import PersonaSet, signs
 from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact, of_model
 from pasctl.stages.progress import Reporter
@@ -28,10 +32,11 @@ from pasctl.stages.runner import (
     open_store,
     run_job,
 )
-from pasctl.stages.selector import Selector, all_heads, held_out
+from pasctl.stages.selector import Selector, held_out, same_heads
+from pasctl.stages.steering import SHUFFLED, SHUFFLED_ANSWERS
 from pasctl.stages.train_probes import read_fit_items
 
-STAGE = Stage("fit-directions", "directions", version=1)
+STAGE = Stage("fit-directions", "directions", version=2)
 DEFAULT_TOP_K = 24  # the paper's
 SELECTIONS = ("probe", "steering")
 _SELECTION = "selection.json"
@@ -60,7 +65,7 @@ def fit_directions(
     method: str = "mass-mean",
     center: str = "none",
     select: str = "probe",
-    alphas: float | str | Sequence[float] = TRIED_ALPHAS,
+    alphas: Alphas = TRIED_ALPHAS,
     positions: str = "all",
     model: str | ModelHandle | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
@@ -70,7 +75,7 @@ def fit_directions(
     reporter: Reporter | None = None,
     dry_run: bool = False,
 ) -> Outcome:
-    """Fit theta and sigma of every persona's best heads (PAS; design section 5).
+    """Fit theta and sigma of every persona's best heads (PAS; design section 5), and those of shuffled answers beside.
 
     Args:
         probes: which to read; None takes the latest.
@@ -78,16 +83,16 @@ def fit_directions(
         top_k: heads a persona; None is 24, or all heads of a model that has fewer.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "none", or "population" to take off what all personas share.
-        select: "probe" takes each persona's heads of best probe; "steering" takes all heads of the neighbouring layers
-            that bring the answers nearest to the personas' when steered, on the probes' validation items, with
-            directions fitted on the others.
-        alphas: strengths tried with select="steering"; the best is what `pasctl eval --alpha auto` takes.
+        select: "probe" takes each persona's heads of best probe; "steering" takes the neighbouring layers, or the best
+            heads of these layers, that bring the answers nearest to the personas' when steered, on the probes'
+            validation items, with directions fitted on the others.
+        alphas: strengths tried with select="steering", beside 0, which leaves the model alone.
         positions: where it steers: at "all" positions or only at the "answer".
         model: take probes of this model only: folder, file, hub id, its name in artifact names, or a model at hand.
             With select="steering" it is also where the model is now; None or a name takes it from where it was.
         batch_tokens: bound on the tokens of one forward pass; not part of the key.
         options: how to load the model, for select="steering".
-        seed: enters the key; the methods here draw nothing.
+        seed: of the order of shuffled answers.
         store: the store or its folder.
         reporter: receives notes and progress.
         dry_run: say what would be done and do nothing.
@@ -102,7 +107,7 @@ def fit_directions(
     if select not in SELECTIONS:
         raise InputError(f"selection {select!r} is unknown, expected one of {', '.join(SELECTIONS)}")
     if select == "steering" and top_k is not None:
-        raise InputError("selection by steering takes all heads of the best layers, expected no top-k with it")
+        raise InputError("selection by steering chooses how many heads there are, expected no top-k with it")
     opened = open_store(store)
     scored = find_input(
         opened,
@@ -128,7 +133,7 @@ def fit_directions(
         given = None if model is None or model == scored.model else ModelHandle.of(model, options)
         handle = model_of_artifact(scored, given, options)
         handle.require(scored.document["model"], scored.name)
-        selector = Selector(handle, parse_alphas(alphas), positions, batch_tokens)
+        selector = Selector(handle, tuple(alpha for alpha in parse_alphas(alphas) if alpha), positions, batch_tokens)
         numerics = handle.numerics(seed)
     job = Job(
         stage=STAGE,
@@ -138,7 +143,7 @@ def fit_directions(
         inputs={"activations": source, "probes": scored},
         identity=scored.document["model"],
         numerics=numerics,
-        compute=partial(_compute, activations=source, probes=scored, params=params, selector=selector),
+        compute=partial(_compute, activations=source, probes=scored, params=params, selector=selector, seed=seed),
         provenance={"coding": scored.provenance.get("coding"), "model": source.provenance.get("model")},
         estimate=lambda: _estimate(scored, params, geometry, selector),
     )
@@ -146,8 +151,22 @@ def fit_directions(
 
 
 def read_selection(directions: Artifact) -> dict[str, Any] | None:
-    """What a selection by steering chose (layers, alpha, positions) and tried; None where heads are by probe."""
+    """What a selection by steering chose (layers, heads, alpha, positions) and tried; None where heads are by probe."""
     return directions.read_json(_SELECTION) if directions.files(_SELECTION) else None
+
+
+def shuffle_answers(agreements: NDArray[np.float64], ids: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """Each persona's answers [P, I] in another order over the items it answered; NaN stay where they are.
+
+    How many times a persona gives each answer, and so how much it agrees with everything, remains; to which items, does
+    not. A persona's order depends on the seed and its id alone, whoever else is there.
+    """
+    shuffled = agreements.copy()
+    for row, name in zip(shuffled, ids, strict=True):
+        own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        answered = np.flatnonzero(np.isfinite(row))
+        row[answered] = np.random.default_rng([seed, SHUFFLED_ANSWERS, own]).permutation(row[answered])
+    return shuffled
 
 
 def _estimate(
@@ -156,12 +175,19 @@ def _estimate(
     if selector is None:
         return {"heads": params.top_k, "forward_tokens": 0}
     personas, items = len(probes.read_json("personas.json")["ids"]), len(probes.read_json("split.json")["validation"])
-    return {"questions_at_most": selector.count_trials(geometry["layers"]) * personas * items}
+    return {"questions_at_most": selector.count_trials(geometry["layers"], geometry["heads"]) * personas * items}
 
 
 def _compute(
-    work: Work, *, activations: Artifact, probes: Artifact, params: DirectionParams, selector: Selector | None
+    work: Work,
+    *,
+    activations: Artifact,
+    probes: Artifact,
+    params: DirectionParams,
+    selector: Selector | None,
+    seed: int,
 ) -> Payload:
+    from pasctl.directions.fit import Directions
     from pasctl.directions.fit import fit_directions as fit
     from pasctl.directions.select import top_heads
 
@@ -175,19 +201,27 @@ def _compute(
     else:
         held = held_out(items, probes.read_json("split.json")["validation"])
         selection = selector.select(work, items, personas, held, params.method, params.center, counts)
-        heads = all_heads(selection["layers"], items.head_outputs.shape[3], len(personas.ids))
+        heads = same_heads(selection["heads"], len(personas.ids))
+    agreements = personas.agreements[:, items.columns]
     layers = len({int(layer) for layer in heads[:, :, 0].flat})
-    with work.reporter.progress("fit-directions", layers, "layers") as advance:
-        directions = fit(
-            items.head_outputs,
-            items.pairs,
-            signs(personas.agreements[:, items.columns]),
-            heads,
-            DIRECTIONS.get(params.method)(),
-            params.center,
-            ids=personas.ids,
-            progress=lambda done, total: advance(1),
-        )
+    with work.reporter.progress("fit-directions", 2 * layers, "layers") as advance:
+
+        def fit_to(answers: NDArray[np.float64], *, may_lack: bool = False) -> Directions:
+            return fit(
+                items.head_outputs,
+                items.pairs,
+                signs(answers),
+                heads,
+                DIRECTIONS.get(params.method)(),
+                params.center,
+                ids=personas.ids,
+                may_lack=may_lack,
+                progress=lambda done, total: advance(1),
+            )
+
+        directions = fit_to(agreements)
+        # shuffled answers may cancel out, or be those of the whole population, where the real ones are not
+        shuffled = fit_to(shuffle_answers(agreements, personas.ids, seed), may_lack=True)
     described: dict[str, Any] = activations.read_json("items.json")
     work.provenance["counts"] = {"personas": len(personas.ids), "heads": heads.shape[1], **counts}
     return {
@@ -197,6 +231,7 @@ def _compute(
             "theta": directions.theta,
             "sigma": directions.sigma,
         },
+        SHUFFLED: {"theta": shuffled.theta, "sigma": shuffled.sigma},
         "personas.json": personas.to_json(),
         "items.json": {key: described[key] for key in ("inventory", "geometry", "template")},
     }

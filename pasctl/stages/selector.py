@@ -1,8 +1,9 @@
-"""Selection by steering: the layers and the strength that bring validation answers nearest to the personas'."""
+"""Selection by steering: the heads and the strength that bring validation answers nearest to the personas'."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
-from pasctl.evaluation.selection import Trial, best, count_trials, select_layers
+from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_of, select_heads, select_layers
 from pasctl.inventory import LETTERS, PersonaSet, letter_levels, question, signs
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Work
@@ -30,7 +31,7 @@ class Selector:
 
     Attributes:
         handle: the model to steer; it is loaded when the first trial is run.
-        alphas: strengths to try.
+        alphas: strengths to try; none of them is 0, which is the model left alone.
         positions: steer at "all" positions or only at the "answer".
         batch_tokens: bound on the tokens of one forward pass.
     """
@@ -43,15 +44,17 @@ class Selector:
     def __post_init__(self) -> None:
         if self.positions not in ("all", "answer"):
             raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+        if not self.alphas:
+            raise InputError("selection by steering has nothing to try, expected an alpha other than 0")
 
     @property
     def params(self) -> dict[str, Any]:
         """What enters the key."""
         return {"select": "steering", "alphas": list(self.alphas), "positions": self.positions}
 
-    def count_trials(self, n_layers: int) -> int:
-        """At most so many trials are made."""
-        return count_trials(n_layers, len(self.alphas))
+    def count_trials(self, n_layers: int, n_heads: int) -> int:
+        """At most so many trials are made; `n_heads` is of a layer."""
+        return count_trials(n_layers, n_heads, len(self.alphas))
 
     def select(
         self,
@@ -65,6 +68,8 @@ class Selector:
     ) -> dict[str, Any]:
         """Fit directions on the items that are not held out, steer with them, and answer those that are.
 
+        Layers are tried first, then the heads of the best ones.
+
         Args:
             work: keeps each trial as it ends, so that a killed selection goes on.
             items: the fit items, I of them.
@@ -75,22 +80,25 @@ class Selector:
             counts: receives the tokens that were asked and run.
 
         Returns:
-            layers, alpha and positions chosen, the validation items' ids, and all that was tried.
+            layers, heads, alpha and positions chosen, the validation items' ids, and all that was tried.
         """
         asked = _Validation(self, work, items, personas, held, method, center, counts)
-        layers = items.head_outputs.shape[2]
-        unsteered = asked.trial((), 0.0)
-        with work.reporter.progress("select", self.count_trials(layers), "trials") as advance:
+        n_layers, n_heads = items.head_outputs.shape[2:4]
+        unsteered = asked.trial((), None, 0.0)
+        with work.reporter.progress("select", self.count_trials(n_layers, n_heads), "trials") as advance:
 
-            def trial(run: tuple[int, ...], alpha: float) -> Trial:
-                found = asked.trial(run, alpha)
+            def trial(layers: tuple[int, ...], heads: Heads | None, alpha: float) -> Trial:
+                found = asked.trial(layers, heads, alpha)
                 advance(1)
                 return found
 
-            trials = select_layers(layers, self.alphas, trial)
+            trials = select_layers(n_layers, self.alphas, trial)
+            trials += select_heads(best(trials), n_heads, self.alphas, trial)
         chosen = best(trials)
+        heads = heads_of(chosen.layers, n_heads) if chosen.heads is None else chosen.heads
         return {
             "layers": list(chosen.layers),
+            "heads": [list(head) for head in heads],
             "alpha": chosen.alpha,
             "positions": self.positions,
             "validation": [items.inventory.items[place].id for place in items.columns[held]],
@@ -112,27 +120,27 @@ class _Validation:
     center: str
     counts: dict[str, int]
 
-    def trial(self, layers: tuple[int, ...], alpha: float) -> Trial:
-        """Steer all heads of `layers` to each persona; no layers leave the model alone."""
-        name = f"parts/layers-{'-'.join(map(str, layers))}-alpha-{alpha!r}.json"
+    def trial(self, layers: tuple[int, ...], heads: Heads | None, alpha: float) -> Trial:
+        """Steer heads (None: all) of `layers` to each persona; no layers leave the model alone."""
+        name = f"parts/{_place(layers, heads)}-alpha-{alpha!r}.json"
         if not self.work.has(name):
-            self.work.write(name, self._measure(layers, alpha).to_json())
-        kept = self.work.read_json(name)
-        return Trial(**{**kept, "layers": tuple(kept["layers"])})
+            self.work.write(name, self._measure(layers, heads, alpha).to_json())
+        return Trial.from_json(self.work.read_json(name))
 
-    def _measure(self, layers: tuple[int, ...], alpha: float) -> Trial:
+    def _measure(self, layers: tuple[int, ...], heads: Heads | None, alpha: float) -> Trial:
         from pasctl.evaluation.metrics import item_correlation, row_means
 
         people = len(self.personas.ids)
         agreements = self.personas.agreements[:, self.items.columns[self.held]]
         if layers:
-            steering = self._directions.of_layers(layers)
+            n_heads = self.items.head_outputs.shape[3]
+            steering = self._directions.of_heads(heads_of(layers, n_heads) if heads is None else heads)
             geometry = self._model.geometry
             answers = np.stack([self._answer(steering.intervention(geometry, row, alpha)) for row in range(people)])
         else:
             answers = np.repeat(self._answer(None)[None], people, axis=0)
         errors = row_means(np.abs(answers - agreements))
-        return Trial(layers, alpha, float(np.nanmean(errors)), item_correlation(answers, agreements))
+        return Trial(layers, alpha, float(np.nanmean(errors)), item_correlation(answers, agreements), heads)
 
     def _answer(self, intervention: Intervention | None) -> NDArray[np.float64]:
         """Expected agreement with each validation item."""
@@ -167,23 +175,30 @@ class _Validation:
         from pasctl.directions.fit import fit_directions
 
         train = np.flatnonzero(~self.held)
-        layers, heads = self.items.head_outputs.shape[2:4]
+        n_layers, n_heads = self.items.head_outputs.shape[2:4]
         found = fit_directions(
             self.items.head_outputs[train],
             self.items.pairs,
             signs(self.personas.agreements[:, self.items.columns[train]]),
-            all_heads(range(layers), heads, len(self.personas.ids)),
+            same_heads(heads_of(range(n_layers), n_heads), len(self.personas.ids)),
             DIRECTIONS.get(self.method)(),
             self.center,
             ids=self.personas.ids,
+            may_lack=True,
         )
         return DirectionSet(self.personas, found.heads, found.theta, found.sigma)
 
 
-def all_heads(layers: Iterable[int], heads: int, personas: int) -> NDArray[np.int64]:
-    """(layer, head) of every head of some layers, the same for every persona [P, K, 2]."""
-    pairs = np.array([(layer, head) for layer in layers for head in range(heads)], dtype=np.int64)
-    return np.repeat(pairs[None], personas, axis=0)
+def _place(layers: tuple[int, ...], heads: Heads | None) -> str:
+    """What is steered, as a part of a file's name: short, however many heads there are."""
+    if heads is None:
+        return f"layers-{'-'.join(map(str, layers))}"
+    return f"heads-{hashlib.sha256(repr(heads).encode()).hexdigest()[:16]}"
+
+
+def same_heads(heads: Sequence[Sequence[int]], personas: int) -> NDArray[np.int64]:
+    """These (layer, head) for every persona [P, K, 2]."""
+    return np.repeat(np.array(heads, dtype=np.int64)[None], personas, axis=0)
 
 
 def held_out(items: FitItems, names: Sequence[str]) -> NDArray[np.bool_]:

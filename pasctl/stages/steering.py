@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
 
-_RANDOM_DIRECTIONS = 1  # of the random streams that a seed has, the one that random directions come from
+# Of the random streams that a seed has, those that the controls' draws come from.
+_RANDOM_DIRECTIONS = 1
+SHUFFLED_ANSWERS = 2
+
+SHUFFLED = "shuffled.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +54,38 @@ class DirectionSet:
         personas = PersonaSet.from_json(directions.read_json("personas.json"))
         return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"])
 
-    def of_layers(self, layers: Sequence[int]) -> DirectionSet:
-        """What of it is in these layers; every persona must have the same heads."""
-        kept = np.isin(self.heads[0, :, 0], layers)
+    @classmethod
+    def shuffled(cls, directions: Artifact) -> DirectionSet:
+        """The control: the same personas and heads, in directions fitted on each persona's answers in another order.
+
+        The personas' answers are the real ones.
+
+        Raises:
+            InputError: the artifact is of an earlier version.
+            IntegrityError: a file is not what its digest says.
+        """
+        if SHUFFLED not in directions.files():
+            raise InputError(
+                f"{directions.name} has no directions of shuffled answers, an earlier version of pasctl fitted it",
+                hint="fit the directions again with `pasctl fit-directions`",
+            )
+        arrays: dict[str, NDArray[Any]] = directions.read_arrays(SHUFFLED)
+        return replace(cls.read(directions), theta=arrays["theta"], sigma=arrays["sigma"])
+
+    def of_heads(self, heads: Sequence[tuple[int, int]]) -> DirectionSet:
+        """These (layer, head) of it, in this order; every persona must have the same heads."""
+        places = {(int(layer), int(head)): place for place, (layer, head) in enumerate(self.heads[0])}
+        kept = [places[head] for head in heads]
         return replace(self, heads=self.heads[:, kept], theta=self.theta[:, kept], sigma=self.sigma[:, kept])
 
-    def randomized(self, seed: int) -> DirectionSet:
-        """The same heads and lengths in random directions: for each persona and head, uniform on the sphere."""
-        noise = np.random.default_rng([seed, _RANDOM_DIRECTIONS]).standard_normal(self.theta.shape)
+    def randomized(self, seed: int, draw: int = 0) -> DirectionSet:
+        """The same heads and lengths in random directions: for each persona and head, uniform on the sphere.
+
+        Draws are independent of each other.
+        """
+        # draw 0 is as it was when there was only one, so that answers in stores are found again
+        stream = [seed, _RANDOM_DIRECTIONS] if draw == 0 else [seed, _RANDOM_DIRECTIONS, draw]
+        noise = np.random.default_rng(stream).standard_normal(self.theta.shape)
         theta = noise / np.linalg.norm(noise, axis=-1, keepdims=True)
         return replace(self, theta=theta.astype(np.float32))
 

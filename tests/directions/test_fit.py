@@ -164,6 +164,25 @@ def test_identical_answers_give_an_error_not_nan(data: tuple, method: DirectionM
     assert "prompts" in (caught.value.hint or "")
 
 
+def test_where_a_persona_may_lack_a_direction_it_is_not_shifted_and_others_stay_as_they_are(data: tuple) -> None:
+    """A head that hears the letter alone differs by the same on all items, and as many yes as no cancel."""
+    x, signs, heads = data
+    x, signs = x.clone(), signs.copy()
+    layer, head = heads[2, 0]
+    x[:, 0, layer, head] = x[:, 1, layer, head] + 1.0
+    signs[2] = np.resize([1, -1, 0], N_ITEMS)
+    heads = np.repeat(heads[2][None], P, axis=0)
+    with pytest.raises(PasctlError, match="zero or non-finite"):
+        fit_directions(x, [(0, 1)], signs, heads, MassMean())
+    found = fit_directions(x, [(0, 1)], signs, heads, MassMean(), may_lack=True)
+    assert not found.theta[2, 0].any()
+    assert found.sigma[2, 0] == 0
+    assert (found.sigma[2, 1:] > 0).all()
+    whole = [0, 1, 3]
+    alone = fit_directions(x, [(0, 1)], signs[whole], heads[whole], MassMean())
+    assert np.array_equal(found.theta[whole], alone.theta)
+
+
 @every_method
 def test_personas_that_all_answer_alike_have_no_centred_direction(data: tuple, method: DirectionMethod) -> None:
     x, signs, heads = data
