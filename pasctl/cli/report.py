@@ -19,13 +19,17 @@ def report(
     svg: Annotated[
         str | None, typer.Option("--svg", help="Also write each figure as a file of its own here.", metavar="DIR")
     ] = None,
+    png: Annotated[
+        str | None,
+        typer.Option("--png", help="The same as PNG files; needs pip install 'pasctl[png]'.", metavar="DIR"),
+    ] = None,
     store: o.StoreDir = "artifacts",
     json: o.Json = False,
 ) -> None:
     """Write a page with figures and tables of artifacts, and how they were made; no model is loaded."""
     from pasctl.stages.report import report as stage
 
-    outcome = stage(refs, output, svg=svg, store=store, reporter=Terminal())
+    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
     if json:
         print_json(outcome.to_json())
         return

@@ -25,7 +25,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head; the first `left` columns are words, the others numbers; `beside`: notes stand beside texts."""
+    """Rows under a head; the first `left` columns are words, the others numbers.
+
+    `beside`: notes stand beside texts. `broken`: names in the head are long and may take several lines.
+    """
 
     block: ClassVar[str] = "table"
     title: str
@@ -33,6 +36,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     left: int = 1
     beside: bool = False
+    broken: bool = False
     caption: str = ""
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 PLACE = "PATH/TO"
 """Stands in a command for a folder of the machine that it ran on, which a page does not tell."""
+BUILTIN = "builtin"
+"""The neutral text that comes with pasctl."""
 _KINDS = ("hub", "folder", "gguf")  # models that a command line can name
 _INVENTORIES = ("builtin", "papi")  # specs that are no paths
 
@@ -27,6 +29,7 @@ class Made:
         revision: of a hub model.
         inventory: spec, if one was kept.
         texts: names of the files that were read.
+        neutral_text: "builtin", or what a user called the neutral text that side effects were measured on.
     """
 
     stage: str
@@ -39,6 +42,7 @@ class Made:
     revision: str | None
     inventory: str | None
     texts: tuple[str, ...]
+    neutral_text: str | None = None
 
     def model_words(self) -> list[str]:
         """Options that name the model and how it is loaded."""
@@ -102,13 +106,33 @@ def _fit_by_steering(made: Made) -> list[Any] | None:
     ]
 
 
-def _eval(made: Made) -> list[Any]:
+def _choose_alpha(made: Made) -> list[Any] | None:
     params, numerics = made.params, made.numerics
+    if made.neutral_text not in (None, BUILTIN):
+        return None
     return [
-        *("--directions", made.inputs["directions"], "--alpha", _numbers(params["alphas"])),
+        *("--directions", made.inputs["directions"], "--alphas", _numbers(params["alphas"])),
+        *("--folds", params["folds"], "--positions", params["positions"]),
+        *("--dtype", numerics["dtype"], "--attn", numerics["attn"], "--seed", numerics["seed"]),
+    ]
+
+
+def _eval(made: Made) -> list[Any] | None:
+    params, numerics = made.params, made.numerics
+    choice, effects = params["choice"] or {}, params["side_effects"]
+    if params["prose"] is not None or (effects is not None and made.neutral_text != BUILTIN):
+        return None
+    words = ["--directions", made.inputs["directions"], "--alpha", _numbers(params["alphas"])]
+    words += ["--strengths", made.inputs["strengths"]] if "strengths" in made.inputs else []
+    words += ["--alpha-scope", choice["scope"]] if choice else []
+    words += ["--budget-kl", choice["budget_kl"]] if choice.get("budget_kl") is not None else []
+    return [
+        *words,
         *("--mode", ",".join(params["conditions"]), "--positions", params["positions"]),
-        *("--option-order", params["option_order"], "--dtype", numerics["dtype"], "--attn", numerics["attn"]),
-        *("--seed", numerics["seed"]),
+        *("--option-orders", params["option_orders"], "--control-draws", params["control_draws"]),
+        *("--audit", params["audit"]),
+        *(() if effects is not None else ("--neutral-text", "none")),
+        *("--dtype", numerics["dtype"], "--attn", numerics["attn"], "--seed", numerics["seed"]),
     ]
 
 
@@ -142,8 +166,9 @@ def _memory_eval(made: Made) -> list[Any] | None:
     ]
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return ",".join(map(repr, values))
+def _numbers(values: Sequence[float | str]) -> str:
+    """Strengths, and words such as auto that stand for some."""
+    return ",".join(value if isinstance(value, str) else repr(value) for value in values)
 
 
 def _memory_words(params: Mapping[str, Any]) -> list[Any]:
@@ -161,6 +186,8 @@ _RUN = frozenset(("dtype", "attn", "seed"))
 _SEED = frozenset(("seed",))
 _FITTED = frozenset(("top_k", "method", "center"))
 _BOTH = frozenset(("activations", "probes"))
+_EVALUATED = frozenset(("alphas", "conditions", "positions", "option_orders", "control_draws", "choice"))
+_EVALUATED |= {"side_effects", "audit", "prose", "wording"}
 _RECIPES: dict[str, tuple[_Recipe, ...]] = {
     "extract": (
         _Recipe(frozenset(("answers", "inventory", "items", "option_order", "wording")), _RUN, frozenset(), _extract),
@@ -169,13 +196,14 @@ _RECIPES: dict[str, tuple[_Recipe, ...]] = {
         _Recipe(_FITTED, _SEED, _BOTH, _fit_directions),
         _Recipe(_FITTED | {"select", "alphas", "positions"}, _RUN, _BOTH, _fit_by_steering),
     ),
-    "eval": (
+    "choose-alpha": (
         _Recipe(
-            frozenset(("alphas", "conditions", "option_order", "positions", "wording")),
-            _RUN,
-            frozenset(("directions",)),
-            _eval,
+            frozenset(("alphas", "folds", "positions", "text", "wording")), _RUN, _BOTH | {"directions"}, _choose_alpha
         ),
+    ),
+    "eval": (
+        _Recipe(_EVALUATED, _RUN, frozenset(("directions",)), _eval),
+        _Recipe(_EVALUATED, _RUN, frozenset(("directions", "strengths")), _eval),
     ),
     "memory-run": (_Recipe(frozenset(("memory", "texts", "steering")), _RUN, frozenset(), _memory_run),),
     "memory-ask": (

@@ -20,24 +20,24 @@ class Page:
     Attributes:
         title: of the document.
         sections: one an artifact, in the order asked for.
-        lineage: the graph of what was made from what.
-        details: how each artifact of the graph came about.
+        lineage: the graph of what was made from what; None leaves it out.
+        details: how each artifact of the graph came about; empty leaves that out.
         version: of pasctl.
     """
 
     title: str
     sections: tuple[Section, ...]
-    lineage: Figure
+    lineage: Figure | None
     details: tuple[Detail, ...]
     version: str
 
     def figures(self) -> list[tuple[str, Figure]]:
-        """File name -> figure, in the order of the page."""
+        """File name without an ending -> figure, in the order of the page."""
         found = []
         for place, section in enumerate(self.sections, 1):
             drawn = [block.figure for block in section.content.blocks if isinstance(block, Drawn)]
-            found += [(f"{place:02d}-{section.kind}-{figure.name}.svg", figure) for figure in drawn]
-        return [*found, (f"{self.lineage.name}.svg", self.lineage)]
+            found += [(f"{place:02d}-{section.kind}-{figure.name}", figure) for figure in drawn]
+        return [*found, (self.lineage.name, self.lineage)] if self.lineage else found
 
 
 def render(page: Page) -> str:

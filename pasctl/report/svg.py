@@ -50,6 +50,11 @@ class Drawing:
     height: float
     elements: list[str]
 
+    def noted(self, text: str) -> Drawing:
+        """The same with a line of small words below, for what must be known wherever the drawing goes."""
+        below = words(4, self.height + 12, fit(text, self.width - 8, 11), "small")
+        return Drawing(self.width, self.height + 18, [*self.elements, below])
+
     def to_svg(self, title: str) -> str:
         """The <svg> element; its colours come from `theme.figure_css`."""
         return element(

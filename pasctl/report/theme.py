@@ -52,12 +52,13 @@ def step(share: float) -> int:
     return round(min(max(share, 0.0), 1.0) * STEPS)
 
 
-def standalone(svg: str) -> str:
-    """An <svg> of a page as a file of its own, which brings its colours along."""
+def standalone(svg: str, *, dark: bool = True) -> str:
+    """An <svg> of a page as a file of its own, which brings its colours along; without `dark` it has the light ones."""
     opened, rest = svg.split(">", 1)
     paper = f".figure{{background:{LIGHT['paper']}}}"
-    dark = f"@media screen and (prefers-color-scheme: dark){{.figure{{background:{DARK['paper']}}}}}"
-    style = f"<style>{figure_css()}{paper}{dark}</style>".replace(" > ", " ")
+    night = f"@media screen and (prefers-color-scheme: dark){{.figure{{background:{DARK['paper']}}}}}"
+    rules = f"{figure_css()}{paper}{night}" if dark else f"{_rules(LIGHT, 'light')}{paper}"
+    style = f"<style>{rules}</style>".replace(" > ", " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{opened}>{style}{rest}\n'
 
 
@@ -76,29 +77,32 @@ def _rules(colours: dict[str, str], mode: str) -> str:
         f".figure .guide{{stroke:{soft};stroke-width:1;stroke-dasharray:3 3}}",
         f".figure .stripe{{fill:{colours['faint']}}}",
         f".figure .frame{{fill:none;stroke:{colours['line']}}}",
+        f".figure .halo{{paint-order:stroke;stroke:{colours['page']};stroke-width:3px;stroke-linejoin:round}}",
         f".figure .node{{fill:{colours['faint']};stroke:{colours['line']}}}",
         f".figure .node.given{{fill:{colours['paper']};stroke:{blue};stroke-width:1.5}}",
         f".figure .node.gone{{fill:none;stroke:{soft};stroke-dasharray:4 3}}",
         f".figure .edge{{stroke:{colours['grey']};stroke-width:1.25}}",
         f".figure .arrow{{fill:{colours['grey']}}}",
         f".figure .chosen{{fill:none;stroke:{orange};stroke-width:2.5}}",
+        f".figure .intended{{fill:none;stroke:{ink};stroke-width:2}}",
         f".figure .bar{{fill:{blue}}}",
         f".figure .range{{fill:{blue};opacity:.28}}",
         f".figure .mean{{stroke:{blue};stroke-width:1.25}}",
         f".figure .flag{{fill:{orange}}}",
         f".figure .flagline{{stroke:{orange};stroke-width:1}}",
     ]
-    kinds = {"steered": blue, "told": ink, "control": orange, "baseline": colours["grey"]}
+    kinds = {"steered": blue, "oracle": blue, "told": ink, "control": orange, "baseline": colours["grey"]}
     for kind, colour in kinds.items():
         rules += [
             f".figure .whisker.{kind}{{stroke:{colour};stroke-width:1.75}}",
+            f".figure .draw.{kind}{{stroke:{colour};stroke-width:1;opacity:.6}}",
             f".figure .thick.{kind}{{stroke:{colour};stroke-width:4;opacity:.35}}",
             f".figure .dot.{kind}{{fill:{colour};stroke:{colour};stroke-width:1.5}}",
             f".figure .line.{kind}{{stroke:{colour};stroke-width:2}}",
             f".figure .band.{kind}{{fill:{colour};opacity:.14}}",
             f".figure .name.{kind}{{fill:{colour};font-weight:600}}",
         ]
-    rules.append(f".figure .dot.control,.figure .dot.baseline{{fill:{colours['paper']}}}")
+    rules.append(f".figure .dot.control,.figure .dot.baseline,.figure .dot.oracle{{fill:{colours['paper']}}}")
     rules.append(".figure .line.dashed{stroke-dasharray:6 4}.figure .line.dotted{stroke-dasharray:2 3}")
     for prefix, anchors in (("s", _SEQUENTIAL[mode]), ("d", _DIVERGING[mode])):
         for number in range(STEPS + 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -47,6 +46,7 @@ def report(
     output: Path | str,
     *,
     svg: Path | str | None = None,
+    png: Path | str | None = None,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
 ) -> ReportOutcome:
@@ -56,61 +56,37 @@ def report(
         refs: which, in the order of the page; one that is named twice is shown once.
         output: the HTML file.
         svg: a folder that also gets each figure as a file of its own; it is made if its parent is there.
+        png: the same for PNG files in light colours; needs the extra `png`.
         store: the store or its folder.
         reporter: receives notes.
 
     Raises:
         InputError: there is no reference, one is ambiguous, or the page cannot be written there.
-        MissingError: a reference matches nothing.
+        MissingError: a reference matches nothing, or PNG files are asked for and cannot be made.
         IntegrityError: a file of an artifact is damaged.
     """
-    target, folder = Path(output), None if svg is None else Path(svg)
-    require_place(target, folder)
+    from pasctl.report.places import Places
+
+    places = Places.of(output, svg=svg, png=png)
+    places.require()
     given = [refs] if isinstance(refs, str | Artifact) else list(refs)
     if not given:
         raise InputError("there is nothing to report on, expected at least one artifact")
     opened, reporter = open_store(store), reporter or Silent()
     artifacts = list(dict.fromkeys(each if isinstance(each, Artifact) else opened.resolve(each) for each in given))
     page = _page(artifacts, opened, reporter)
-
-    from pasctl.report.page import render
-    from pasctl.report.theme import standalone
-
-    written = []
-    with _writing(target):
-        target.write_text(render(page), encoding="utf-8", newline="\n")
-    if folder is not None:
-        with _writing(folder):
-            folder.mkdir(exist_ok=True)
-            for name, figure in page.figures():
-                (folder / name).write_text(standalone(figure.wide), encoding="utf-8", newline="\n")
-                written.append(folder / name)
-    return ReportOutcome(target, tuple(written), tuple(artifact.name for artifact in artifacts))
+    return ReportOutcome(Path(output), places.write(page), tuple(artifact.name for artifact in artifacts))
 
 
-def require_place(target: Path, folder: Path | None = None) -> None:
-    """Refuse a place that a page and its figures cannot be written to, before anything is read or computed.
+def require_place(target: Path) -> None:
+    """Refuse a place that a page cannot be written to, before anything is read or computed.
 
     Raises:
-        InputError: a folder is missing, or a file stands where a folder should or the other way round.
+        InputError: its folder is missing, or it is a folder itself.
     """
-    for path in filter(None, (target, folder)):
-        if not path.absolute().parent.is_dir():
-            raise InputError(
-                f"{path} cannot be written: there is no folder {path.parent}", hint="make the folder first"
-            )
-    if target.is_dir():
-        raise InputError(f"{target} is a folder, expected a file to write the page to", hint="such as report.html")
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, expected a folder for the figures")
+    from pasctl.report.places import Places
 
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    Places(target).require()
 
 
 def _page(artifacts: Sequence[Artifact], store: Store, reporter: Reporter) -> Page:
@@ -138,6 +114,7 @@ def _content(artifact: Artifact, store: Store, reporter: Reporter) -> Content:
 
     readers: dict[str, Callable[[Artifact], Content]] = {
         "results": _results,
+        "strengths": _strengths,
         "directions": _directions,
         "probes": _probes,
         "memory": lambda each: _memory(each, reporter),
@@ -159,6 +136,12 @@ def _results(artifact: Artifact) -> Content:
 
     rows = from_table(artifact.read_table("rows.parquet")) if "rows.parquet" in artifact.files() else None
     return results(artifact.read_json("metrics.json"), rows)
+
+
+def _strengths(artifact: Artifact) -> Content:
+    from pasctl.report.sections.strengths import strengths
+
+    return strengths(artifact.read_json("curves.json"))
 
 
 def _directions(artifact: Artifact) -> Content:
@@ -301,6 +284,7 @@ def making(artifact: Artifact) -> Made:
         revision=model.get("revision"),
         inventory=kept.get("inventory"),
         texts=tuple(PurePath(text).name for text in texts if text),
+        neutral_text=kept.get("neutral_text"),
     )
 
 

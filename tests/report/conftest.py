@@ -22,7 +22,7 @@ from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
 from pasctl.stages.text import Text
 from pasctl.stages.train_probes import train_probes
 
-KINDS = ("results", "directions", "probes", "activations", "memory", "answers", "trials")
+KINDS = ("results", "strengths", "directions", "probes", "activations", "memory", "answers", "trials")
 QUESTION = "Is <script>alert(1)</script> there?"
 SENTENCES = "I am the life of the party. I worry about things. <script>alert(2)</script> I get stressed out easily. "
 SMALL = MemoryParams(n_init=8, n_local=128, n_mem=64, chunk=32, min_block=4, max_block=32)
@@ -95,10 +95,12 @@ def store(tiny_folder: Path, text_file: Path, tmp_path_factory: pytest.TempPathF
     opened, model = Store(tmp_path_factory.mktemp("report") / "artifacts"), str(tiny_folder)
     options = ModelOptions(dtype="float32")
     extract(model, store=opened, options=options)
-    train_probes(personas="builtin:0-4", store=opened)
+    train_probes(personas="builtin:0-5", store=opened)
     fit_directions(store=opened, select="steering", alphas="1,2.5", options=options)
     fit_directions(store=opened, top_k=6)
-    evaluate(modes="no-change,pas,random-direction", alpha="0,2.5", store=opened)
+    modes = "no-change,few-shot,pas,random-direction,shuffled-answers"
+    tried = {"alpha": "0,2.5,auto,oracle", "alphas": "0,2.5", "folds": 2}
+    evaluate(modes=modes, **tried, option_orders=2, control_draws=2, audit=2, store=opened)
     memory_run(model, [Text.load(str(text_file))], params=SMALL, store=opened, options=options)
     memory_ask(None, ["What is it?", QUESTION], Decoding(max_new_tokens=3), store=opened)
     plan = TrialPlan(("passkey", "nll"), (256, 512), trials=2, compare=("window", "full"), max_new_tokens=2)

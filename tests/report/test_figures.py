@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from pasctl.report.blocks import Cell, Content, Detail, Drawn, Exchange, Section, Table
+from pasctl.report.figures.bars import bars
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.graph import Node, graph
-from pasctl.report.figures.heatmap import Heat, heatmap
+from pasctl.report.figures.heatmap import Heat, heatmap, heatmaps
 from pasctl.report.figures.lines import Axes, Series, lines
 from pasctl.report.page import Page, render
 from pasctl.report.scale import Scale, apart, bounds
@@ -103,11 +104,20 @@ def right_edges(svg: str) -> list[float]:
 
 
 def _texts(svg: str) -> list[tuple[str, float, str]]:
-    root = ElementTree.fromstring(svg)  # noqa: S314 - just written here
-    return [
-        (each.attrib.get("text-anchor", "start"), float(each.attrib["x"]), each.text or "")
-        for each in root.iter("{http://www.w3.org/2000/svg}text")
-    ]
+    """Anchor, place across, and words of each text, what moves its groups counted in."""
+    found = []
+
+    def visit(element: ElementTree.Element, aside: float) -> None:
+        moved = re.match(r"translate\(([-\d.]+)", element.attrib.get("transform", ""))
+        aside += float(moved[1]) if moved else 0.0
+        if element.tag.endswith("}text"):
+            anchor = element.attrib.get("text-anchor", "start")
+            found.append((anchor, float(element.attrib["x"]) + aside, element.text or ""))
+        for child in element:
+            visit(child, aside)
+
+    visit(ElementTree.fromstring(svg), 0.0)  # noqa: S314 - just written here
+    return found
 
 
 LABELS = ("no-change", "own-facet-mean-rounded", "random-direction, α 2.5")
@@ -121,10 +131,16 @@ def test_words_stay_on_the_sheet(width: int) -> None:
     long = ["case=172481"] * 3
     heat = Heat(np.eye(3), long, long, "persona", "persona", -1.0, 1.0, "cosine", lambda value: f"{value:.2f}", "d")
     nodes = [Node("a", "probes/m/l@v1", "0123456789ab train-probes", ()), Node("b", "x/" + "m" * 90, "0 y", ("a",))]
+    grouped = [Mark("m" * 60, 3.0, (2.5, 3.5), "oracle", group="a long condition " * 9) for _ in range(30)]
+    flagged = Axes("α", "error", ((0.0, "0"), (8.0, "8")), flags=(("chosen for all: 8", 8.0), ("0", 0.0)))
     for drawing in (
         forest(marks, axis="composite error", reference=("no change", 2.9), width=width),
+        forest(grouped, axis="composite error", reference=None, width=width),
         lines(series, axes, width=width),
+        lines(series, flagged, width=width),
         heatmap(heat, width=width),
+        heatmaps([("a long title " * 9, heat)] * 5, width=width),
+        bars([("a long name " * 9, 3), ("b", 0)] * 4, unit="personas", axis="α", width=width),
         graph(nodes, width=width),
     ):
         assert max(right_edges(drawing.to_svg("t"))) <= width + 1
@@ -145,6 +161,61 @@ def test_marks_stand_where_the_axis_says() -> None:
 def test_a_row_without_a_number_says_none() -> None:
     svg = forest([Mark("a", None, None, "told"), Mark("b", 1.0, None, "told")], axis="x", reference=None, width=WIDE)
     assert ">none</text>" in svg.to_svg("t")
+
+
+def test_groups_stand_under_their_heading_once_each() -> None:
+    marks = [Mark(f"m{n % 3}", float(n), None, "told", group=f"condition {n // 3}") for n in range(9)]
+    for width in (WIDE, NARROW):
+        svg = forest(marks, axis="x", reference=None, width=width).to_svg("t")
+        heights = {text: float(y) for y, text in re.findall(r'y="([\d.]+)" class="head halo">([^<]+)<', svg)}
+        assert list(heights) == ["condition 0", "condition 1", "condition 2"]
+        centres = [float(y) for y in re.findall(r'<circle [^>]*cy="([\d.]+)"', svg)]
+        assert centres == sorted(centres)
+        for number, start in enumerate(heights.values()):
+            assert [centre > start for centre in centres] == [place >= 3 * number for place in range(9)]
+
+
+def test_a_tall_forest_has_its_scale_at_both_ends() -> None:
+    for rows, times in ((4, 1), (60, 2)):
+        svg = forest([Mark("m", 3.0, (2.0, 4.0), "told")] * rows, axis="x", reference=None, width=WIDE).to_svg("t")
+        ticks = [text for anchor, _, text in _texts(svg) if anchor == "middle" and re.fullmatch(r"[\d.]+", text)]
+        assert {ticks.count(each) for each in ticks} == {times}
+
+
+def test_single_draws_are_ticks_on_the_row_of_their_mean() -> None:
+    svg = forest([Mark("a", 3.0, None, "control", (2.0, 4.0))], axis="x", reference=None, width=WIDE).to_svg("t")
+    (centre,) = re.findall(r'<circle cx="([\d.]+)"', svg)
+    ticks = [float(x) for x in re.findall(r'<line x1="([\d.]+)"[^>]*class="draw control"', svg)]
+    assert sum(ticks) / 2 == pytest.approx(float(centre), abs=0.05)
+
+
+def test_names_of_ticks_that_are_too_near_are_left_out_and_their_marks_stay() -> None:
+    alphas = (0.0, 0.1, 0.2, 4.0, 32.0)
+    series = [Series("s", "steered", tuple((alpha, 1.0) for alpha in alphas))]
+    svg = lines(series, Axes("α", "y", tuple((alpha, f"{alpha:g}") for alpha in alphas)), width=WIDE).to_svg("t")
+    told = [text for anchor, _, text in _texts(svg) if anchor == "middle"]
+    assert [each for each in told if each in {"0", "0.1", "0.2", "4", "32"}] == ["0", "4", "32"]
+    assert svg.count('class="axis"') == 1 + len(alphas)
+
+
+def test_bars_are_as_high_as_what_they_count() -> None:
+    svg = bars([("0", 2), ("4", 6), ("8", 0)], unit="personas", axis="α", width=WIDE).to_svg("t")
+    heights = [float(each) for each in re.findall(r'height="([\d.]+)" class="bar"', svg)]
+    assert len(heights) == 2
+    assert heights[1] == pytest.approx(3 * heights[0], abs=0.05)
+    assert [text for _, _, text in _texts(svg) if text in "260"] == ["2", "0", "6", "0"]
+
+
+def test_maps_side_by_side_are_whole_and_share_one_scale() -> None:
+    heat = Heat(
+        np.eye(5), list("ABCDE"), list("OCEAN"), "pole", "trait", -1.0, 1.0, "shift", str, "d", frame="intended"
+    )
+    one = heatmap(heat, width=WIDE, legend=False).to_svg("t")
+    for width, beside in ((WIDE, 3), (NARROW, 1)):
+        svg = heatmaps([(f"map {n}", heat) for n in range(4)], width=width).to_svg("t")
+        assert svg.count("<title>pole") == 4 * one.count("<title>pole") == 100
+        assert svg.count(">shift</text>") == 1
+        assert len(set(re.findall(r'<g transform="translate\((\d[\d.]*) [\d.]+\)"><text', svg))) == beside
 
 
 def test_heat_map_leaves_gaps_blank_and_shades_by_value() -> None:
@@ -176,7 +247,11 @@ def test_a_file_of_its_own_has_its_colours() -> None:
     figure = Figure.of("f", "title", "", lambda width: Drawing(width, 9, [box(0, 0, 1, 1, "s3")]))
     root = ElementTree.fromstring(standalone(figure.wide))  # noqa: S314 - just written here
     assert ".figure .s3{fill:#" in (root[0].text or "")
-    assert "prefers-color-scheme: dark" in figure_css()
+    assert "prefers-color-scheme: dark" in standalone(figure.wide)
+    assert "prefers-color-scheme: dark" not in standalone(figure.wide, dark=False)
+    assert set(re.findall(r"#[0-9a-f]{6}", standalone(figure.wide, dark=False))) < set(
+        re.findall(r"#[0-9a-f]{6}", figure_css())
+    )
 
 
 def luminance(colour: str) -> float:

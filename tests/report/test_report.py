@@ -6,8 +6,10 @@ import json
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,11 +24,15 @@ from pasctl.cli.report import report as command
 from pasctl.errors import InputError, IntegrityError, MissingError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas
 from pasctl.report.commands import PLACE, reproduce
+from pasctl.report.png import png
+from pasctl.report.svg import Drawing, Figure, box, words
+from pasctl.report.theme import LIGHT
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.report import making, report
 from pasctl.stages.runner import Store
 from pasctl.stages.train_probes import train_probes
 from tests.report.conftest import KINDS, QUESTION, Page, put
+from tests.report.fonts import needs_font
 
 app = typer.Typer(cls=Root, rich_markup_mode=None)
 app.command("report")(command)
@@ -94,6 +100,92 @@ def test_figures_are_files_of_their_own(store: Store, tmp_path: Path) -> None:
         assert not [value for value in written if re.search(r"\b(nan|inf)\b", value)]
 
 
+@needs_font
+def test_figures_are_pictures_twice_as_large(store: Store, tmp_path: Path) -> None:
+    outcome = report(["results", "answers"], tmp_path / "p.html", svg=tmp_path / "f", png=tmp_path / "f", store=store)
+    drawn = [path for path in outcome.figures if path.suffix == ".svg"]
+    pictures = [path for path in outcome.figures if path.suffix == ".png"]
+    assert [path.stem for path in pictures] == [path.stem for path in drawn]
+    for path, source in zip(pictures, drawn, strict=True):
+        size = struct.unpack(">II", path.read_bytes()[16:24])  # of the first chunk, the header
+        root = ElementTree.fromstring(source.read_text(encoding="utf-8"))  # noqa: S314 - just written here
+        assert size == (2 * int(root.attrib["width"]), round(2 * float(root.attrib["height"])))
+
+
+@needs_font
+def test_words_and_classes_are_in_a_picture() -> None:
+    """Without a face that resvg finds, words would be missing without an error; without classes, all would be black."""
+    figures = [
+        Figure.of("f", "t", "", lambda width, drawn=drawn: Drawing(width, 40, drawn))
+        for drawn in ([], [words(10, 20, "words")], [words(10, 20, "code", "mono")], [box(10, 5, 60, 20, "bar")])
+    ]
+    blank, sans, mono, bar = (read_png(png(figure.wide)) for figure in figures)
+    assert (blank == 255).all()
+    for told in (sans, mono):
+        ink = (told < 200).any(axis=2)
+        assert 30 < ink.sum() < 2000
+        assert ink[:, :20].sum() == ink[:, 120:].sum() == 0, "words stand where they were put"
+    assert [f"{channel:02x}" for channel in bar[20, 60, :3]] == [LIGHT["blue"][n : n + 2] for n in (1, 3, 5)]
+
+
+def test_pictures_without_the_package_or_a_font_are_refused_before_anything_is_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, families, told in ((False, ("a", "b"), "resvg-py"), (True, None, "font")):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, package=package: object() if package else None)
+        monkeypatch.setattr("pasctl.report.png._families", lambda families=families: families)
+        done = run("results", "-o", tmp_path / "p.html", "--png", tmp_path / "f", "--store", store.root)
+        assert done.exit_code == MissingError.exit_code
+        error, hint = done.stderr.splitlines()
+        assert told in error
+        assert hint.startswith("hint: ")
+        assert list(tmp_path.iterdir()) == []
+
+
+def read_png(data: bytes) -> np.ndarray:
+    """The pixels [height, width, channels] of a PNG of 8 bits a channel without interlace."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    place, packed = 8, b""
+    width = height = channels = 0
+    while place < len(data):
+        size, name = struct.unpack(">I4s", data[place : place + 8])
+        body = data[place + 8 : place + 8 + size]
+        if name == b"IHDR":
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
+            assert (depth, interlace) == (8, 0)
+            channels = {2: 3, 6: 4}[colour]
+        packed += body if name == b"IDAT" else b""
+        place += 12 + size
+    lines = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * channels).astype(int)
+    found = np.zeros((height, width, channels), int)
+    above = np.zeros((width, channels), int)
+    for row, (kind, line) in enumerate(zip(lines[:, 0], lines[:, 1:].reshape(height, width, channels), strict=True)):
+        above = found[row] = _unfiltered(int(kind), line, above)
+    return found
+
+
+def _unfiltered(kind: int, line: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """A line of pixels from its differences, by the PNG specification, section 9."""
+    if kind == 0:
+        return line
+    if kind == 1:
+        return line.cumsum(axis=0) % 256
+    if kind == 2:
+        return (line + above) % 256
+    found = np.zeros_like(line)
+    left = corner = np.zeros(line.shape[1], int)
+    for place, (value, up) in enumerate(zip(line, above, strict=True)):
+        if kind == 3:
+            guess = (left + up) // 2
+        else:
+            near = left + up - corner
+            a, b, c = abs(near - left), abs(near - up), abs(near - corner)
+            guess = np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))
+        left = found[place] = (value + guess) % 256
+        corner = up
+    return found
+
+
 def test_texts_of_users_are_no_markup(store: Store, tmp_path: Path) -> None:
     copied = Store(shutil.copytree(store.root, tmp_path / "store"))
     few = load_personas("builtin:0-2", builtin_inventory())
@@ -134,7 +226,7 @@ def test_selection_by_steering_is_drawn(store: Store, tmp_path: Path) -> None:
     outcome = report(chosen, tmp_path / "p.html", svg=tmp_path / "f", store=store)
     names = [path.name for path in outcome.figures]
     assert names[0] == "01-directions-selection.svg"
-    tried = chosen.read_json("selection.json")["tried"]
+    tried = [each for each in chosen.read_json("selection.json")["tried"] if each["heads"] is None]
     assert outcome.figures[0].read_text(encoding="utf-8").count("<title>layers") == len(tried)
 
 

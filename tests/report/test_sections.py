@@ -15,7 +15,6 @@ from pasctl.report.sections.answers import answers
 from pasctl.report.sections.directions import MOST_PERSONAS, Fitted, directions, layer_run, similarity, trait_groups
 from pasctl.report.sections.memory import CLOSE, memory
 from pasctl.report.sections.probes import probes
-from pasctl.report.sections.results import results
 from pasctl.report.sections.trials import short, trials, wilson
 from pasctl.report.svg import WIDE, Figure
 from pasctl.stages.memory_eval import trial_figures
@@ -28,96 +27,6 @@ def figures(content: Content) -> dict[str, Figure]:
 
 def tables(content: Content) -> list[Table]:
     return [block for block in content.blocks if isinstance(block, Table)]
-
-
-def condition(name: str, alpha: float = 0.0, **changed: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "condition": name,
-        "alpha": alpha,
-        "personas": 5,
-        "items": 30,
-        "mae": dict.fromkeys("OCEAN", 0.8),
-        "composite": 4.0,
-        "composite_interval": [3.9, 4.1],
-        "item_correlation": 0.2,
-        "acquiescence": 3.1,
-        "acquiescence_person": 2.9,
-        "option_mass": 0.9,
-    }
-    return {**row, **changed}
-
-
-BASELINE = condition("constant-3", option_mass=None, item_correlation=None, composite=3.8)
-
-
-def metrics(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"coding": "agreement", "conditions": list(rows), **more}
-
-
-def test_results_mark_baselines_and_controls_and_name_the_lowest_of_each() -> None:
-    rows = [condition("no-change"), condition("pas", 4.0, composite=3.5), condition("random-direction", 4.0), BASELINE]
-    content = results(metrics(*rows), None)
-    notes = {row[0].text: row[0].note for row in tables(content)[0].rows}
-    assert notes == {"no-change": "", "pas": "", "random-direction": "control", "constant-3": "baseline"}
-    assert "pas, α 4 with 3.50" in content.lead[1]
-    assert "constant-3 with 3.80" in content.lead[1]
-    drawn = figures(content)["composite"]
-    for kind in ("told", "steered", "control", "baseline"):
-        assert drawn.wide.count(f'class="dot {kind}"') == 1
-    assert set(figures(content)) == {"composite"}
-
-
-def test_results_draw_strength_only_where_it_was_varied() -> None:
-    rows = [condition("no-change"), *(condition("pas", alpha) for alpha in (1.0, 2.0, 4.0)), BASELINE]
-    drawn = figures(results(metrics(*rows), None))
-    assert drawn["alpha-composite"].wide.count('class="dot steered"') == 3
-    assert 'class="band steered"' in drawn["alpha-composite"].wide
-    assert 'class="band' not in drawn["alpha-correlation"].wide
-    assert "No intervals were kept" in drawn["alpha-correlation"].caption
-    banded = [{**row, "item_correlation_interval": [0.1, 0.3]} for row in rows]
-    content = results(metrics(*banded), None)
-    assert 'class="band steered"' in figures(content)["alpha-correlation"].wide
-    assert "0.10 to 0.30" in {cell.note for row in tables(content)[0].rows for cell in row}
-
-
-@pytest.mark.parametrize(
-    ("found", "marked"),
-    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True), (None, False)],
-)
-def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float] | None, marked: bool) -> None:
-    each = {"condition": "pas", "alpha": 4.0, "against": "no-change", "against_alpha": 0.0}
-    differences = [{**each, "composite": found, "item_correlation": None}]
-    content = results(metrics(condition("no-change"), differences=differences), None)
-    (row,) = tables(content)[1].rows
-    assert [cell.text for cell in row[:2]] == ["pas, α 4", "no-change"]
-    assert row[2].mark is marked
-    assert ("●" in row[2].text) is marked
-    assert row[3].text == "–"
-
-
-def test_results_say_what_they_do_not_have() -> None:
-    bare = {"composite_interval": None, "item_correlation": None, "acquiescence": None}
-    said = " ".join(results(metrics(condition("no-change", **bare)), None).lead)
-    assert "No intervals" in said
-    partial = condition("no-change", composite=None, mae={"O": 1.0, "C": None}, **bare)
-    content = results({**metrics(partial), "coding": "as-published"}, None)
-    assert "No composite" in " ".join(content.lead)
-    assert "do not measure personality" in " ".join(content.lead)
-    assert figures(content) == {}
-    assert tables(content)[0].head[:4] == ("condition", "α", "O", "composite")
-
-
-def test_item_panels_hold_the_mean_where_it_is(store: Store) -> None:
-    from pasctl.evaluation.rows import from_table
-
-    artifact = store.resolve("results")
-    rows = from_table(artifact.read_table("rows.parquet"))
-    content = results(artifact.read_json("metrics.json"), rows)
-    levels = len(np.unique(rows["agreement"][np.isfinite(rows["agreement"])]))
-    groups = len({(*pair,) for pair in zip(rows["condition"], rows["alpha"], strict=True)})
-    assert figures(content)["items"].wide.count('r="3.5"') + figures(content)["items"].wide.count("<polygon") == (
-        levels * groups
-    )
 
 
 def fitted(personas: int, layers: int = 3, heads: int = 4, top_k: int = 5, size: int = 6) -> Fitted:

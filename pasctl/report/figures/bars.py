@@ -1,4 +1,4 @@
-"""A histogram."""
+"""Bars: a histogram, and counts of a few things by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pasctl.report.scale import Scale
-from pasctl.report.svg import Drawing, box, line, text_width, words
+from pasctl.report.svg import Drawing, box, fit, line, text_width, words
+
+_WIDEST = 54.0  # pixels across a bar
 
 
 def histogram(
@@ -51,3 +53,31 @@ def histogram(
         drawn += [words(across(value), top + height + 18, told, anchor="middle")]
     drawn += [words((left + right) / 2, top + height + 36, unit, anchor="middle")]
     return Drawing(width, top + height + 44, drawn)
+
+
+def bars(counted: Sequence[tuple[str, int]], *, unit: str, axis: str, width: int, height: int = 130) -> Drawing:
+    """A bar for each of some things, by name, with its count over it.
+
+    Args:
+        counted: name and count, at least one, in the order of the bars.
+        unit: what is counted.
+        axis: what the names are.
+        width: pixels.
+        height: pixels of the highest bar.
+    """
+    most = max(max(count for _, count in counted), 1)
+    across = min((width - 8) / len(counted), _WIDEST * 1.4)
+    wide, top = min(across - 4, _WIDEST), 40.0
+    right = 4 + across * len(counted)
+    drawn = [words(0, 12, unit, "small")]
+    for place, (name, count) in enumerate(counted):
+        middle = 4 + across * (place + 0.5)
+        tall = height * count / most
+        if count:
+            tip = f"{name}: {count:,} {unit}"
+            drawn += [box(middle - wide / 2, top + height - tall, wide, tall, "bar", tip=tip)]
+        drawn += [words(middle, top + height - tall - 5, f"{count:,}", "label small", anchor="middle")]
+        drawn += [words(middle, top + height + 17, fit(name, across - 2), anchor="middle")]
+    drawn += [line(0, top + height, right, top + height, "axis")]
+    drawn += [words(4, top + height + 35, fit(axis, width - 8))]
+    return Drawing(width, top + height + 43, drawn)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.report.svg import Drawing, box, fit, text_width, words
+from pasctl.report.svg import Drawing, box, element, fit, text_width, words
 from pasctl.report.theme import STEPS, step
 
 _TALLEST, _WIDEST = 30.0, 46.0  # pixels of a cell
+_MAP, _BESIDE = 240.0, 24.0  # pixels of a map that has others beside it, and between the two
 _MANY = 12  # rows from which on cells are lower
 _TOLD = 30.0  # pixels across from which on a cell has its number written in
 
@@ -28,7 +29,7 @@ class Heat:
         scale: what the colours measure.
         told: how a value is written.
         colours: "s", one hue, or "d", two hues from a middle.
-        marked: cells with a frame, as (row, column).
+        marked: cells with a frame, as (row, column); frame is its class.
         unwritten: a value whose number is not written into its cells.
     """
 
@@ -43,6 +44,7 @@ class Heat:
     told: Callable[[float], str]
     colours: str = "s"
     marked: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+    frame: str = "chosen"
     unwritten: float | None = None
 
     def shade(self, value: float) -> int:
@@ -50,8 +52,8 @@ class Heat:
         return step((value - self.low) / (self.high - self.low) if self.high > self.low else 1.0)
 
 
-def heatmap(heat: Heat, *, width: int) -> Drawing:
-    """Cells as wide as there is room for, names thinned out until they fit, and the scale below."""
+def heatmap(heat: Heat, *, width: int, legend: bool = True) -> Drawing:
+    """Cells as wide as there is room for, names thinned out until they fit, and with `legend` the scale below."""
     rows, columns = heat.values.shape
     longest = min(max(text_width(name, 11) for name in heat.rows), width * 0.28)
     left, top = longest + 12, 22.0
@@ -73,7 +75,7 @@ def heatmap(heat: Heat, *, width: int) -> Drawing:
                 at = (x + (across - gap) / 2, y + down / 2 + 3.5)
                 drawn += [words(*at, heat.told(value), f"small on-{shade}", anchor="middle")]
             if (row, column) in heat.marked:
-                frames += [box(x, y, across - gap, down - gap, "chosen")]
+                frames += [box(x, y, across - gap, down - gap, heat.frame)]
     drawn += frames
     every = max(1, -(-12 // max(int(down), 1)))
     for row in range(0, rows, every):
@@ -82,8 +84,31 @@ def heatmap(heat: Heat, *, width: int) -> Drawing:
         ]
     bottom = top + down * rows
     drawn += _column_names(heat, left, across, bottom + 14)
+    if not legend:
+        return Drawing(width, bottom + 20, drawn)
     drawn += _legend(heat, left, bottom + 36, width)
     return Drawing(width, bottom + 64, drawn)
+
+
+def heatmaps(shown: Sequence[tuple[str, Heat]], *, width: int) -> Drawing:
+    """Maps of one scale under their titles, as many beside each other as there is room for, and the scale once."""
+    columns = max(1, min(int((width + _BESIDE) // (_MAP + _BESIDE)), len(shown)))
+    across = (width + _BESIDE) / columns - _BESIDE
+    drawn: list[str] = []
+    top, highest = 0.0, 0.0
+    for place, (title, heat) in enumerate(shown):
+        if place % columns == 0:
+            top, highest = top + highest, 0.0
+        one = heatmap(heat, width=int(across), legend=False)
+        inside = [words(0, 14, fit(title, across), "head"), *_moved(one.elements, 0, 22)]
+        drawn += _moved(inside, (across + _BESIDE) * (place % columns), top)
+        highest = max(highest, one.height + 34)
+    below = top + highest
+    return Drawing(width, below + 28, [*drawn, *_legend(shown[0][1], 0, below - 6, width)])
+
+
+def _moved(elements: Sequence[str], x: float, y: float) -> list[str]:
+    return [element("g", *elements, transform=f"translate({x:.2f} {y:.2f})")]
 
 
 def _column_names(heat: Heat, left: float, across: float, y: float) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,7 @@ class Axes:
         ticks: (x, how it is written).
         level: values that dashed lines mark, by name.
         span: least range of the vertical axis; the data may widen it.
+        flags: x that upright lines mark, by name.
     """
 
     x: str
@@ -48,6 +50,7 @@ class Axes:
     ticks: tuple[tuple[float, str], ...]
     level: tuple[tuple[str, float], ...] = ()
     span: tuple[float, float] | None = None
+    flags: tuple[tuple[str, float], ...] = ()
 
 
 def lines(series: Sequence[Series], axes: Axes, *, width: int, height: int = 250, whiskers: bool = False) -> Drawing:
@@ -76,12 +79,20 @@ def lines(series: Sequence[Series], axes: Axes, *, width: int, height: int = 250
         drawn += [line(left, up(value), right, up(value), "grid"), words(left - 6, up(value) + 4, told, anchor="end")]
     for _, value in axes.level:
         drawn += [line(left, up(value), right, up(value), "guide")]
+    for name, x in axes.flags:
+        far = across(x) + text_width(name, 11) + 6 > right
+        at = (across(x) + (-5 if far else 5), top + 8)
+        drawn += [line(across(x), top, across(x), top + height, "flagline")]
+        drawn += [words(*at, name, "small", anchor="end" if far else None)]
     for each in series:
         drawn += _drawn(each, across, up, whiskers=whiskers)
     drawn += [line(left, top + height, right, top + height, "axis")]
+    free = -math.inf
     for value, told in axes.ticks:
         drawn += [line(across(value), top + height, across(value), top + height + 4, "axis")]
-        drawn += [words(across(value), top + height + 18, told, anchor="middle")]
+        if across(value) - text_width(told) / 2 >= free:  # names of ticks that are too near are left out
+            drawn += [words(across(value), top + height + 18, told, anchor="middle")]
+            free = across(value) + text_width(told) / 2 + 4
     drawn += [words((left + right) / 2, top + height + 36, fit(axes.x, width), anchor="middle")]
     if beside:
         ends = [up(each.points[-1][1]) for each in series] + [up(value) for _, value in axes.level]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pasctl.report.figures.forest import point
 from pasctl.report.scale import Scale
-from pasctl.report.svg import Drawing, box, fit, line, path, text_width, words
+from pasctl.report.svg import Drawing, box, fit, line, path, words
 
 _LEVELS = (1, 2, 3, 4, 5)
 _LEAST = 150  # pixels that a panel needs
@@ -44,14 +44,14 @@ def panels(shown: Sequence[Panel], *, width: int) -> Drawing:
     """Panels in rows, as many beside each other as there is room for."""
     columns = max(min(width // _LEAST, len(shown)), 2)
     across = width / columns
-    side, left, top = min(across - 34, 170.0), 22.0, 24.0
-    tall = side + 54
+    second = 14.0 if any(each.strength for each in shown) else 0.0  # pixels of a second line over the panels
+    side, left, top = min(across - 34, 170.0), 22.0, 24.0 + second
+    tall = side + 54 + second
     drawn: list[str] = []
     for place, panel in enumerate(shown):
         x, y = across * (place % columns) + left, tall * (place // columns) + top
-        tail = f", {panel.strength}" if panel.strength else ""
-        name = fit(panel.label, across - 26 - text_width(tail))
-        drawn += [words(x, y - 9, f"{name}{tail}", "head small")]
+        drawn += [words(x, y - 9 - (second if panel.strength else 0.0), fit(panel.label, across - 26), "head small")]
+        drawn += [words(x, y - 9, panel.strength, "label small")] if panel.strength else []
         drawn += _panel(panel, x, y, side, named=place == 0)
     return Drawing(width, tall * -(-len(shown) // columns), drawn)
 

@@ -13,6 +13,7 @@ from pasctl.evaluation.metrics import keyed, row_means
 from pasctl.inventory import Inventory, PersonaSet
 from pasctl.report.blocks import Block, Content, Drawn, number
 from pasctl.report.figures.heatmap import Heat, heatmap
+from pasctl.report.sections.head_trials import Tried, each_head, error_map, head_sets, how_many
 from pasctl.report.svg import Figure
 
 MOST_PERSONAS = 60
@@ -50,20 +51,25 @@ class Fitted:
 def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str, Any] | None) -> Content:
     """The section of directions; `selection` is their selection.json, None without one."""
     personas, top_k = fitted.heads.shape[:2]
-    facts = (
+    facts = [
         ("personas", f"{personas:,}"),
         ("heads a persona", f"{top_k:,} of {fitted.layers * fitted.n_heads:,}"),
         ("dimensions of a head", f"{fitted.theta.shape[2]:,}"),
         ("method", str(params.get("method", "not told"))),
         ("centred on", str(params.get("center", "not told"))),
         ("σ, median over heads", number(float(np.median(fitted.sigma)), 3)),
-    )
+    ]
     blocks: list[Block] = []
     lead = []
     if selection is not None:
-        lead.append(_chosen(selection))
-        if any(_is_told(each) for each in selection.get("tried", [])):
-            blocks.append(Drawn(_selection(selection)))
+        lead.append(_chosen(selection, fitted.n_heads))
+        tried = Tried.of(selection)
+        if tried is not None:
+            blocks.append(Drawn(_selection(selection, tried)))
+            if tried.alone:
+                facts.append(("heads chosen", _share(selection, tried, fitted.n_heads)))
+                blocks.append(Drawn(each_head(selection, tried, fitted.n_heads)))
+                blocks.append(head_sets(selection, tried, fitted.n_heads, _layers(tried.best["layers"])))
     blocks.append(Drawn(_map(fitted)))
     if personas > MOST_PERSONAS:
         blocks.append(Drawn(_by_trait(fitted)))
@@ -71,7 +77,7 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
         blocks.append(Drawn(_by_persona(fitted)))
     else:
         lead.append("One persona: there is nothing to compare its direction with.")
-    return Content(tuple(lead), facts, tuple(blocks))
+    return Content(tuple(lead), tuple(facts), tuple(blocks))
 
 
 def similarity(fitted: Fitted) -> Floats:
@@ -183,39 +189,24 @@ def _cosines(values: Floats, names: Sequence[str], what: str) -> Heat:
     return Heat(values, names, names, what, what, -1.0, 1.0, "cosine", told, colours="d")
 
 
-def _selection(selection: Mapping[str, Any]) -> Figure:
-    tried = [each for each in selection["tried"] if _is_told(each)]
-    runs = sorted({tuple(each["layers"]) for each in tried}, key=lambda run: (len(run), run))
-    alphas = sorted({float(each["alpha"]) for each in tried})
+def _selection(selection: Mapping[str, Any], tried: Tried) -> Figure:
+    runs = sorted({tuple(each["layers"]) for each in tried.whole}, key=lambda run: (len(run), run))
+    alphas = sorted({float(each["alpha"]) for each in tried.whole})
     values = np.full((len(runs), len(alphas)), np.nan)
-    for each in tried:
+    for each in tried.whole:
         values[runs.index(tuple(each["layers"])), alphas.index(float(each["alpha"]))] = each["mae"]
-    chosen = (tuple(selection.get("layers", ())), selection.get("alpha"))
-    marked = frozenset(
-        (row, column) for row, run in enumerate(runs) for column, alpha in enumerate(alphas) if (run, alpha) == chosen
-    )
-    # the strongest colour is the best cell: the scale runs from the highest error to the lowest
-    high, low = float(np.nanmax(values)), float(np.nanmin(values))
-    heat = Heat(
-        -values,
-        [layer_run(run) for run in runs],
-        [f"{alpha:g}" for alpha in alphas],
-        "layers",
-        "α",
-        -high,
-        -low,
-        "validation MAE, stronger is better",
-        lambda value: f"{-value:.2f}",
-        marked=marked,
-    )
+    framed = (runs.index(tuple(tried.best["layers"])), alphas.index(float(tried.best["alpha"])))
+    rows = [layer_run(run) for run in runs]
+    heat = error_map(values, rows, [f"{alpha:g}" for alpha in alphas], "layers", "α", frozenset([framed]))
     before = (selection.get("no_change") or {}).get("mae")
     plain = f" Without steering it is {number(before, 2)}." if before is not None else ""
     held = len(selection.get("validation", ()))
+    after = "is the best; heads of its layers were tried next" if tried.alone else "was chosen"
     return Figure.of(
         "selection",
         "Validation error of the layers and strengths tried",
         f"Mean absolute error on {held:,} items held out of the fit items; results are not reported on them.{plain} "
-        "The framed cell was chosen. A blank cell was not tried.",
+        f"The framed cell {after}. A blank cell was not tried.",
         lambda width: heatmap(heat, width=width),
     )
 
@@ -227,16 +218,27 @@ def layer_run(layers: Sequence[int]) -> str:
     return ", ".join(str(layer) for layer in layers) or "none"
 
 
-def _chosen(selection: Mapping[str, Any]) -> str:
+def _chosen(selection: Mapping[str, Any], n_heads: int) -> str:
     alpha = selection.get("alpha")
     layers = selection.get("layers", ())
-    told = f"Chosen by steering held-out items: {'layer' if len(layers) == 1 else 'layers'} {layer_run(layers)}"
+    heads = selection.get("heads")
+    told = "Chosen by steering held-out items: "
+    # earlier versions chose whole layers and told no heads
+    if heads is not None and len(heads) < len(layers) * n_heads:
+        told += f"{how_many(len(heads))} of "
+    told += _layers(layers)
     told += f", α {alpha:g}" if alpha is not None else ""
     return told + (f", positions {selection['positions']}." if selection.get("positions") else ".")
 
 
-def _is_told(tried: Mapping[str, Any]) -> bool:
-    return tried.get("mae") is not None and np.isfinite(tried["mae"])
+def _share(selection: Mapping[str, Any], tried: Tried, n_heads: int) -> str:
+    layers = tried.best["layers"]
+    chosen, total = len(selection["heads"]), len(layers) * n_heads
+    return f"{'all' if chosen == total else f'{chosen} of'} {total} in {_layers(layers)}"
+
+
+def _layers(layers: Sequence[int]) -> str:
+    return f"{'layer' if len(layers) == 1 else 'layers'} {layer_run(layers)}"
 
 
 def _numbers(count: int) -> list[str]:

@@ -1,0 +1,100 @@
+"""`pasctl compare`: results of several models side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pasctl.cli import options as o
+from pasctl.cli.output import Terminal, print_json
+from pasctl.cli.tables import align
+
+if TYPE_CHECKING:
+    from pasctl.stages.compare import CompareOutcome
+
+_WIDTH = 120  # columns of a terminal
+_COLUMN = 28  # and of a model
+
+
+def compare(
+    refs: Annotated[
+        list[str],
+        typer.Argument(help="Results of several models: results/model/label[@vN], a tag, or a key.", metavar="REF..."),
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Also write a page with a figure here.", metavar="FILE")
+    ] = None,
+    svg: Annotated[
+        str | None, typer.Option("--svg", help="Also write the figure as a file of its own here.", metavar="DIR")
+    ] = None,
+    png: Annotated[
+        str | None,
+        typer.Option("--png", help="The same as a PNG file; needs pip install 'pasctl[png]'.", metavar="DIR"),
+    ] = None,
+    store: o.StoreDir = "artifacts",
+    json: o.Json = False,
+) -> None:
+    """Put results of several models side by side: the same personas, the same items, every condition and baseline."""
+    from pasctl.stages.compare import compare as stage
+
+    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
+    if json:
+        print_json(outcome.to_json())
+        return
+    print(comparison_table(outcome))
+    for written in filter(None, (outcome.path, *outcome.figures)):
+        print(written)
+
+
+def comparison_table(outcome: CompareOutcome) -> str:
+    """Conditions and baselines down, models across, in several tables where a terminal has no room for all."""
+    from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, setting
+
+    blocks = [*_blocks(outcome), ""]
+    blocks += [
+        "composite: sum over the five traits of the MAE against the personas' agreements (1..5), lower is better, with",
+        "a 95% interval by a bootstrap over personas. r: correlation over a persona's items, mean over personas.",
+        f"{outcome.personas} personas and {outcome.items} items, the same for all. Baselines need no model.",
+    ]
+    if any(setting(line.first) == ORACLE for line in outcome.lines):
+        blocks.append(f"oracle: {UPPER_BOUND}.".replace("α", "alpha"))
+    return "\n".join([*blocks, *outcome.notes])
+
+
+def _blocks(outcome: CompareOutcome) -> Iterator[str]:
+    from pasctl.report.sections.labels import setting
+
+    labels = [f"{line.first['condition']} {setting(line.first)}".rstrip() for line in outcome.lines]
+    longest = max(len(label) for label in labels)
+    at_once = max((_WIDTH - longest) // (_COLUMN + 2), 1)
+    for start in range(0, len(outcome.names), at_once):
+        shown = range(start, min(start + at_once, len(outcome.names)))
+        names = [_cut(outcome.names[place]) for place in shown]
+        head = [["", *names], ["condition", *([_cells("composite", "95%", "r")] * len(names))]]
+        body = [
+            [label, *(_measured(line.results[place]) for place in shown)]
+            for label, line in zip(labels, outcome.lines, strict=True)
+        ]
+        yield ("\n" if start else "") + align([*head, *body])
+
+
+def _measured(row: Any) -> str:
+    if row is None:
+        return _cells("-", "", "")
+    bounds: Sequence[float] | None = row.get("composite_interval")
+    told = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
+    return _cells(_number(row["composite"]), told, _number(row["item_correlation"]))
+
+
+def _cells(composite: str, interval: str, correlation: str) -> str:
+    return f"{composite:>9} {interval:>11} {correlation:>6}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _COLUMN else f"{name[: _COLUMN - 1]}…"

@@ -1,0 +1,107 @@
+"""Measures against strength, over the strengths that were given as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pasctl.report.figures.lines import Axes, Series, lines
+from pasctl.report.sections.labels import Row, given, kind, setting
+from pasctl.report.svg import Drawing, Figure
+
+ALPHA = "α, strength of steering"
+_DASHES = ("", "dashed", "dotted")
+
+
+def strength_figures(conditions: Sequence[Row]) -> list[Figure]:
+    """Composite and item correlation against alpha, if some condition was run at several."""
+    swept = by_condition(conditions)
+    told = [
+        ("alpha-composite", "Composite error against strength", "composite", "composite error, lower is better"),
+        ("alpha-correlation", "Item correlation against strength", "item_correlation", "item r, higher is better"),
+    ]
+    found = []
+    for name, title, measure, axis in told:
+        points = {
+            condition: [
+                (alpha, row[measure], row.get(f"{measure}_interval"))
+                for alpha, row in rows
+                if row.get(measure) is not None
+            ]
+            for condition, rows in swept.items()
+        }
+        drawn = series(points)
+        if not drawn:
+            continue
+        banded = any(any(each.intervals) for each in drawn)
+        figure = Figure.of(
+            name,
+            title,
+            ("Bands: 95% intervals over personas. " if banded else "No intervals were kept for this measure. ")
+            + "Dashed level lines: conditions without strength. Only strengths that were given are drawn. Choosing the "
+            "best α from this figure and reporting it as a result would be choosing on the items that are reported.",
+            drawing(drawn, alpha_axes(drawn, axis, _levels(conditions, measure))),
+        )
+        found.append(figure)
+    return found
+
+
+def by_condition(rows: Sequence[Row]) -> dict[str, list[tuple[float, Row]]]:
+    """Of each condition, the strengths that were given and their rows, the least first."""
+    found: dict[str, list[tuple[float, Row]]] = {}
+    for row in rows:
+        alpha = given(row)
+        if alpha is not None:
+            found.setdefault(row["condition"], []).append((alpha, row))
+    return {name: sorted(held, key=lambda pair: pair[0]) for name, held in found.items()}
+
+
+def series(points: Mapping[str, Sequence[tuple[float, float, Sequence[float] | None]]]) -> list[Series]:
+    """A line for each condition that has two points or more; those of one kind differ in their dashes."""
+    found: list[Series] = []
+    for name, held in points.items():
+        if len(held) < 2:
+            continue
+        of_kind = kind({"condition": name, "setting": "1"})
+        dash = _DASHES[sum(each.kind == of_kind for each in found) % len(_DASHES)]
+        intervals = tuple(pair(bounds) for _, _, bounds in held)
+        found.append(Series(name, of_kind, tuple((float(x), float(y)) for x, y, _ in held), intervals, dash))
+    return found
+
+
+def alpha_axes(
+    drawn: Sequence[Series],
+    axis: str,
+    level: tuple[tuple[str, float], ...] = (),
+    flags: tuple[tuple[str, float], ...] = (),
+) -> Axes:
+    """Axes whose ticks are the strengths of the lines."""
+    found = sorted({x for each in drawn for x, _ in each.points})
+    return Axes(ALPHA, axis, tuple((alpha, f"{alpha:g}") for alpha in found), level, flags=flags)
+
+
+def drawing(drawn: Sequence[Series], axes: Axes) -> Any:
+    """What draws the lines at a width."""
+
+    def draw(width: int) -> Drawing:
+        return lines(drawn, axes, width=width, height=210)
+
+    return draw
+
+
+def pair(bounds: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """An interval's ends; None where it has none."""
+    if bounds is None or bounds[0] is None or bounds[1] is None:
+        return None
+    return float(bounds[0]), float(bounds[1])
+
+
+def _levels(conditions: Sequence[Row], measure: str) -> tuple[tuple[str, float], ...]:
+    """What stays the same at every strength: the unchanged model, few-shot, and the best baseline."""
+    flat = [row for row in conditions if not setting(row) and row.get(measure) is not None]
+    best = min if measure == "composite" else max
+    baselines = [row for row in flat if kind(row) == "baseline"]
+    chosen = [row for row in flat if row["condition"] in ("no-change", "few-shot")]
+    if baselines:
+        chosen.append(best(baselines, key=lambda row: row[measure]))
+    return tuple((row["condition"], float(row[measure])) for row in chosen)

@@ -1,0 +1,98 @@
+"""Trait poles: what steering towards one pole of a trait does to that trait, and to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
+from pasctl.report.figures.heatmap import Heat, heatmaps
+from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bounded, kind, label, name_cells, setting
+from pasctl.report.svg import Figure
+
+MOST_MAPS = 9
+_ORDER = ("steered", "told", "oracle", "control")
+
+
+def trait_shifts(found: Sequence[Row]) -> list[Block]:
+    """Maps of poles and traits for the conditions and settings, those that steer first, and one table of all."""
+    groups: dict[str, list[Row]] = {}
+    for row in found:
+        groups.setdefault(label(row), []).append(row)
+    ordered = sorted(groups.values(), key=lambda rows: _ORDER.index(kind(rows[0])))
+    traits = [trait for trait in "OCEAN" if any(row["trait"] == trait for row in found)]
+    most = max(abs(float(row["shift"])) for row in found)
+    return [Drawn(_maps(ordered, traits, most)), _table(ordered, traits)]
+
+
+def _maps(groups: Sequence[Sequence[Row]], traits: Sequence[str], most: float) -> Figure:
+    shown = [(label(rows[0]), _heat(rows, traits, most)) for rows in groups[:MOST_MAPS]]
+    more = f" The first {MOST_MAPS} of {len(groups)} conditions are drawn." if len(groups) > MOST_MAPS else ""
+    bound = f" α oracle: {UPPER_BOUND}." if any(setting(rows[0]) == ORACLE for rows in groups[:MOST_MAPS]) else ""
+    return Figure.of(
+        "trait-shifts",
+        "What steering towards one pole of a trait does to all traits",
+        "A trait's mean keyed score (scale 1 to 5) minus that of the unchanged model: blue is up, orange down. Framed: "
+        f"the trait that was meant. Colour beside the frames is what else was moved.{bound}{more}",
+        lambda width: bounded(heatmaps(shown, width=width), [rows[0] for rows in groups[:MOST_MAPS]]),
+    )
+
+
+def _heat(rows: Sequence[Row], traits: Sequence[str], most: float) -> Heat:
+    poles = list(dict.fromkeys(row["persona"] for row in rows))
+    values = np.full((len(poles), len(traits)), np.nan)
+    for row in rows:
+        values[poles.index(row["persona"]), traits.index(row["trait"])] = row["shift"]
+    intended = frozenset(
+        (row, column) for row, pole in enumerate(poles) for column, trait in enumerate(traits) if pole[0] == trait
+    )
+    return Heat(
+        values,
+        poles,
+        traits,
+        "steered towards",
+        "trait",
+        -most,
+        most,
+        "shift of the trait's score",
+        _signed,
+        colours="d",
+        marked=intended,
+        frame="intended",
+    )
+
+
+def _table(groups: Sequence[Sequence[Row]], traits: Sequence[str]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups:
+        held = {(row["persona"], row["trait"]): row for row in group}
+        for place, pole in enumerate(dict.fromkeys(row["persona"] for row in group)):
+            names = name_cells({**group[0], "alphas": {}}) if place == 0 else (Cell(""), Cell(""))
+            cells = (_cell(held.get((pole, trait)), meant=pole[0] == trait) for trait in traits)
+            rows.append((*names, Cell(pole), *cells))
+    return Table(
+        "Shifts of traits with their intervals",
+        ("condition", "α", "towards", *traits),
+        tuple(rows),
+        left=3,
+        caption=(
+            "Mean keyed score of a trait minus that of the unchanged model; small: 95% interval, bootstrap over the "
+            "trait's items. Bold: the trait that was meant. ● the interval excludes 0; of so many cells a twentieth "
+            "would by chance alone."
+        ),
+    )
+
+
+def _cell(row: Row | None, *, meant: bool) -> Cell:
+    if row is None:
+        return Cell(number(None))
+    low, high = row.get("low"), row.get("high")
+    if low is None or high is None:
+        return Cell(_signed(row["shift"]), mark=meant)
+    return Cell(f"{'● ' if low > 0 or high < 0 else ''}{_signed(row['shift'])}", interval([low, high]), mark=meant)
+
+
+def _signed(value: float) -> str:
+    told = number(value, 2)
+    return f"+{told}" if value > 0 and float(told) != 0 else told
