@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
+    from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
@@ -44,6 +45,7 @@ _HOMES = {
     "Text": "pasctl.stages.text",
     "TrialPlan": "pasctl.stages.memory_eval",
     "bake": "pasctl.steering",
+    "choose_alpha": "pasctl.stages.choose_alpha",
     "evaluate": "pasctl.stages.evaluate",
     "extract": "pasctl.stages.extract",
     "fit_directions": "pasctl.stages.fit_directions",
@@ -76,6 +78,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "TrialPlan",
     "__version__",
     "bake",
+    "choose_alpha",
     "evaluate",
     "extract",
     "fit_directions",

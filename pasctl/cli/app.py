@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import data, demo, doctor, memory, memory_ask, memory_eval, memory_show, pas, report, store
+from pasctl.cli import compare, data, demo, doctor, memory, memory_ask, memory_eval, memory_show, pas, report, store
 from pasctl.cli.config import read_config
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
@@ -72,6 +72,7 @@ app = typer.Typer(
 app.command("extract")(pas.extract)
 app.command("train-probes")(pas.train_probes)
 app.command("fit-directions")(pas.fit_directions)
+app.command("choose-alpha")(pas.choose_alpha)
 app.command("eval")(pas.evaluate)
 app.command("run")(pas.run)
 app.command("memory-run")(memory.memory_run)
@@ -79,6 +80,7 @@ app.command("memory-ask")(memory_ask.memory_ask)
 app.command("memory-show")(memory_show.memory_show)
 app.command("memory-eval")(memory_eval.memory_eval)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(store.app, name="store")

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from pasctl.cli import options as o
-from pasctl.cli.output import baselines_table, print_json
+from pasctl.cli.output import print_json
+from pasctl.cli.tables import baselines_table
 from pasctl.errors import InputError
 
 app = typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True, rich_markup_mode=None)

@@ -9,7 +9,8 @@ import typer
 
 from pasctl.cli import options as o
 from pasctl.cli.memory_eval import tables
-from pasctl.cli.output import Terminal, align, outcome_json, print_json, print_outcome
+from pasctl.cli.output import Terminal, outcome_json, print_json, print_outcome
+from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.demo.walk import Walk
@@ -61,7 +62,8 @@ def _show(walk: Walk, outcome: Outcome) -> None:
         return
     if made.kind == "directions":
         chosen = read_selection(made) or {}
-        print(f"chosen: layers {chosen['layers']}, alpha {chosen['alpha']:g}, of {len(chosen['tried'])} settings tried")
+        heads, layers = chosen["heads"], ", ".join(map(str, chosen["layers"]))
+        print(f"chosen: {len(heads)} heads in layers {layers}, of {len(chosen['tried'])} settings tried")
     elif made.kind == "answers":
         [answer] = read_answers(made)
         print(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from pasctl.cli import options as o
-from pasctl.cli.output import align, print_json
+from pasctl.cli.output import print_json
+from pasctl.cli.tables import align
 from pasctl.errors import PasctlError
 
 

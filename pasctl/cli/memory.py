@@ -11,7 +11,8 @@ import typer
 from pasctl.cli import memory_options as m
 from pasctl.cli import options as o
 from pasctl.cli.memory_ask import answer, decoding
-from pasctl.cli.output import Terminal, align, print_outcome
+from pasctl.cli.output import Terminal, print_outcome
+from pasctl.cli.tables import align
 from pasctl.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import typer
 
 from pasctl.cli import memory_options as m
 from pasctl.cli import options as o
-from pasctl.cli.output import Terminal, align, print_json, print_outcome
+from pasctl.cli.output import Terminal, print_json, print_outcome
+from pasctl.cli.tables import align
 
 
 def memory_eval(

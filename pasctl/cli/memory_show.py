@@ -10,7 +10,8 @@ import typer
 
 from pasctl.cli import options as o
 from pasctl.cli.memory import figures
-from pasctl.cli.output import Terminal, align, print_json
+from pasctl.cli.output import Terminal, print_json
+from pasctl.cli.tables import align
 
 LISTED = 20
 

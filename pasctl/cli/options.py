@@ -86,21 +86,65 @@ Select = Annotated[
     ),
 ]
 TriedAlphas = Annotated[
-    str, typer.Option("--alphas", help="Strengths that --select steering tries.", metavar="A[,A...]")
+    str,
+    typer.Option("--alphas", help="Strengths to choose from; 0 leaves the model alone.", metavar="A[,A...]"),
 ]
 Alpha = Annotated[
     str,
     typer.Option(
-        "--alpha", help="Strength, or several: 0,1,2,4,6,8; or auto, as --select steering chose.", metavar="A[,A...]"
+        "--alpha",
+        help="Strength, or several: 0,1,2,4,6,8; auto: chosen on held-out fit items; oracle: on the reported ones, "
+        "to compare with.",
+        metavar="A[,A...]",
     ),
 ]
+AlphaScope = Annotated[
+    str, typer.Option("--alpha-scope", help="auto chooses for each persona, or one for the population.")
+]
+BudgetKl = Annotated[
+    float | None,
+    typer.Option("--budget-kl", help="auto moves neutral text no further: nats a token.", metavar="X"),
+]
+Folds = Annotated[int, typer.Option("--folds", help="Parts of the fit items, each held out once for auto.")]
 Mode = Annotated[
     str | None,
     typer.Option(
         "--mode",
-        help="Conditions: no-change, few-shot, personality-prompt, pas, pas+few-shot, random-direction. Default: all.",
+        help="Conditions: no-change, few-shot, personality-prompt, given-prose, pas, pas+few-shot, random-direction, "
+        "shuffled-answers. Default: all.",
         metavar="NAME[,NAME...]",
     ),
+]
+OptionOrders = Annotated[
+    int,
+    typer.Option(
+        "--option-orders", help="Orders of the options to average over: 2 reverses them, up to 10 rotate them.", min=1
+    ),
+]
+ControlDraws = Annotated[
+    int, typer.Option("--control-draws", help="Random directions that each persona is steered along.", min=1)
+]
+Prose = Annotated[
+    str | None,
+    typer.Option(
+        "--prose", help="Texts about the personas for given-prose: papi:FOLDER, or a JSON file.", metavar="SPEC"
+    ),
+]
+NeutralText = Annotated[
+    str,
+    typer.Option(
+        "--neutral-text", help="Text that side effects are measured on: builtin, a file, or none.", metavar="FILE"
+    ),
+]
+Directions = Annotated[
+    str | None, typer.Option("--directions", help="Directions to read; default: the latest.", metavar="REF")
+]
+ModelOfDirections = Annotated[
+    str | None,
+    typer.Option("--model", "-m", envvar="PASCTL_MODEL", help="Default: the model of the directions.", metavar="MODEL"),
+]
+Audit = Annotated[
+    int, typer.Option("--audit", help="Answers to generate as text and compare with the letters.", min=0, metavar="N")
 ]
 Positions = Annotated[
     str, typer.Option("--positions", help="Steer at all positions, or from the answer on: all, answer.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_outcome
 from pasctl.errors import InputError
-from pasctl.evaluation.selection import TRIED_ALPHAS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, TRIED_ALPHAS
 
 
 def extract(
@@ -134,22 +135,69 @@ def fit_directions(
     print_outcome(outcome, as_json=json)
 
 
+def choose_alpha(
+    directions: o.Directions = None,
+    alphas: o.TriedAlphas = TRIED_ALPHAS,
+    folds: o.Folds = FOLDS,
+    positions: o.EvalPositions = None,
+    neutral_text: o.NeutralText = "builtin",
+    model: o.ModelOfDirections = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = "auto",
+    device: o.Device = "auto",
+    attn: o.Attn = "auto",
+    device_map: o.DeviceMap = None,
+    trust_remote_code: o.TrustRemoteCode = False,
+    batch_tokens: o.BatchTokens = DEFAULT_BATCH_TOKENS,
+    seed: o.Seed = 0,
+    store: o.StoreDir = "artifacts",
+    dry_run: o.DryRun = False,
+    json: o.Json = False,
+) -> None:
+    """Cross-validate the strength of steering on the fit items; eval --alpha auto does it by itself."""
+    from pasctl.stages.choose_alpha import choose_alpha as stage
+
+    outcome = stage(
+        directions=directions,
+        model=model,
+        alphas=alphas,
+        folds=folds,
+        positions=positions,
+        neutral_text=neutral_text,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        options=o.model_options(revision, dtype, device, attn, device_map, trust_remote_code),
+        store=store,
+        reporter=Terminal(),
+        dry_run=dry_run,
+    )
+    print_outcome(outcome, as_json=json)
+
+
 def evaluate(
     alpha: o.Alpha = "4",
     mode: o.Mode = None,
-    positions: o.EvalPositions = None,
-    option_order: o.OptionOrder = "forward",
-    directions: Annotated[
-        str | None, typer.Option("--directions", help="Directions to read; default: the latest.", metavar="REF")
-    ] = None,
-    model: Annotated[
+    alphas: o.TriedAlphas = TRIED_ALPHAS,
+    alpha_scope: o.AlphaScope = "persona",
+    budget_kl: o.BudgetKl = None,
+    folds: o.Folds = FOLDS,
+    strengths: Annotated[
         str | None,
-        typer.Option(
-            "--model", "-m", envvar="PASCTL_MODEL", help="Default: the model of the directions.", metavar="MODEL"
-        ),
+        typer.Option("--strengths", help="Cross-validation that auto chooses by; default: as needed.", metavar="REF"),
     ] = None,
+    positions: o.EvalPositions = None,
+    option_orders: o.OptionOrders = 1,
+    control_draws: o.ControlDraws = CONTROL_DRAWS,
+    prose: o.Prose = None,
+    neutral_text: o.NeutralText = "builtin",
+    audit: o.Audit = 0,
+    directions: o.Directions = None,
+    model: o.ModelOfDirections = None,
     export_log: Annotated[
         str | None, typer.Option("--export-log", help="Also write the published log layout here.", metavar="FILE")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", help="Also write a page with figures here.", metavar="FILE")
     ] = None,
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
@@ -165,17 +213,30 @@ def evaluate(
 ) -> None:
     """Answer the questionnaire told, steered and unchanged, and compare with the personas' own answers."""
     from pasctl.stages.evaluate import evaluate as stage
-    from pasctl.stages.evaluate import export_published_log
+    from pasctl.stages.evaluate import export_published_log, with_inputs
+    from pasctl.stages.report import report as write_report
+    from pasctl.stages.report import require_place
 
     if export_log is not None and "," in alpha:
         raise InputError(f"--export-log writes one strength, --alpha gives {alpha}", hint="give one --alpha")
+    if report is not None:
+        require_place(Path(report))
     outcome = stage(
         directions=directions,
         model=model,
         alpha=alpha,
+        alphas=alphas,
+        alpha_scope=alpha_scope,
+        budget_kl=budget_kl,
+        folds=folds,
+        strengths=strengths,
         modes=mode,
         positions=positions,
-        option_order=option_order,
+        option_orders=option_orders,
+        control_draws=control_draws,
+        prose=prose,
+        neutral_text=neutral_text,
+        audit=audit,
         seed=seed,
         batch_tokens=batch_tokens,
         options=o.model_options(revision, dtype, device, attn, device_map, trust_remote_code),
@@ -183,8 +244,11 @@ def evaluate(
         reporter=Terminal(),
         dry_run=dry_run,
     )
-    if export_log is not None and outcome.artifact is not None:
-        Terminal().note(f"wrote {export_published_log(outcome.artifact, export_log)}")
+    made = outcome.artifact
+    if export_log is not None and made is not None:
+        Terminal().note(f"wrote {export_published_log(made, export_log)}")
+    if report is not None and made is not None:
+        Terminal().note(f"wrote {write_report(with_inputs(made, store), report, store=store).path}")
     print_outcome(outcome, as_json=json)
 
 
@@ -205,8 +269,11 @@ def run(
     select: o.Select = "probe",
     alphas: o.TriedAlphas = TRIED_ALPHAS,
     alpha: o.Alpha = "4",
+    alpha_scope: o.AlphaScope = "persona",
+    budget_kl: o.BudgetKl = None,
     mode: o.Mode = None,
     positions: o.Positions = "all",
+    option_orders: o.OptionOrders = 1,
     dtype: o.Dtype = "auto",
     device: o.Device = "auto",
     attn: o.Attn = "auto",
@@ -233,8 +300,11 @@ def run(
         select=select,
         alphas=alphas,
         alpha=alpha,
+        alpha_scope=alpha_scope,
+        budget_kl=budget_kl,
         modes=mode,
         positions=positions,
+        option_orders=option_orders,
         seed=seed,
         batch_tokens=batch_tokens,
         options=o.model_options(None, dtype, device, attn, device_map, trust_remote_code),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pasctl.cli import options as o
-from pasctl.cli.output import align, print_json, results_table
+from pasctl.cli.output import print_json
+from pasctl.cli.tables import align, results_table
 from pasctl.errors import IntegrityError
 from pasctl.report.blocks import size
 

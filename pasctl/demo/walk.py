@@ -14,6 +14,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
 from pasctl.memory.tasks.trial import Trial
+from pasctl.stages.choose_alpha import choose_alpha
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions, read_selection
@@ -27,7 +28,7 @@ from pasctl.stages.text import Text
 from pasctl.stages.train_probes import train_probes
 
 TIMES_CONTEXT = 16
-ALPHAS = "4,8,16,32"
+ALPHAS = "0,4,8,16,32,64"
 # Chosen on texts of other seeds (100-109). Surprise cuts this model's pass keys apart: each digit is one.
 MEMORY = MemoryParams(
     n_init=8, n_local=160, n_mem=256, chunk=16, min_block=16, max_block=32, repr_topk=8, segmenter="fixed"
@@ -103,12 +104,18 @@ class Walk:
             ),
             Step(
                 f"pasctl fit-directions --center population --select steering --alphas {ALPHAS} --positions answer",
-                "fits where to shift heads for each person; layers and strength are chosen on statements held out",
+                "fits where to shift heads for each person; which ones is chosen by steering",
                 self._fit_directions,
             ),
             Step(
-                "pasctl eval --alpha auto",
-                "asks the other 30 statements of the model as it is, told who it is, and steered, beside baselines",
+                f"pasctl choose-alpha --alphas {ALPHAS}",
+                "steers with each strength, on statements that directions were fitted without",
+                self._choose_alpha,
+            ),
+            Step(
+                f"pasctl eval --alpha auto --alphas {ALPHAS} --alpha-scope population",
+                "asks the other 30 statements of the model as it is, told who it is, and steered, beside controls and "
+                "baselines",
                 self._evaluate,
             ),
             Step(
@@ -149,9 +156,13 @@ class Walk:
         trials = self._made["trials"]
         found = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
         return {
-            "chosen": {name: selection[name] for name in ("layers", "alpha", "positions")},
+            "chosen": {
+                **{name: selection[name] for name in ("layers", "heads", "positions")},
+                "alpha": next(row["alpha"] for row in metrics["conditions"] if row["condition"] == "pas"),
+            },
             "conditions": metrics["conditions"],
             "differences": metrics["differences"],
+            "side_effects": metrics["side_effects"],
             "pass_key": {
                 "tokens": self.scale.length,
                 "question": self.trial.question,
@@ -193,9 +204,22 @@ class Walk:
             )
         )
 
+    def _choose_alpha(self) -> Outcome:
+        return self._keep(
+            choose_alpha(directions=self._made["directions"], model=self._model, alphas=ALPHAS, **self._common)
+        )
+
     def _evaluate(self) -> Outcome:
         return self._keep(
-            evaluate(directions=self._made["directions"], model=self._model, alpha="auto", **self._common)
+            evaluate(
+                directions=self._made["directions"],
+                model=self._model,
+                alpha="auto",
+                alphas=ALPHAS,
+                strengths=self._made["strengths"],
+                alpha_scope="population",
+                **self._common,
+            )
         )
 
     def _memory_run(self) -> Outcome:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
-from pasctl.evaluation.selection import TRIED_ALPHAS
+from pasctl.evaluation.alphas import Alphas
+from pasctl.evaluation.defaults import TRIED_ALPHAS
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
@@ -30,10 +31,13 @@ class PipelineParams:
     method: str = "mass-mean"
     center: str = "none"
     select: str = "probe"
-    alphas: float | str | Sequence[float] = TRIED_ALPHAS
-    alpha: float | str | Sequence[float] = 4.0
+    alphas: Alphas = TRIED_ALPHAS
+    alpha: Alphas = 4.0
+    alpha_scope: str = "persona"
+    budget_kl: float | None = None
     modes: str | None = None
     positions: str = "all"
+    option_orders: int = 1
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
     options: ModelOptions = field(default_factory=ModelOptions)
@@ -92,8 +96,12 @@ def run(
             directions=fitted.artifact,
             model=handle,
             alpha=params.alpha,
+            alphas=params.alphas,
+            alpha_scope=params.alpha_scope,
+            budget_kl=params.budget_kl,
             modes=params.modes,
             positions=params.positions,
+            option_orders=params.option_orders,
             batch_tokens=params.batch_tokens,
             **common,
         )

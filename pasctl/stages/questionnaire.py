@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
+from pasctl.evaluation.alphas import AUTO, ORACLE, WORDS, alpha_text
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.units import Unit, plan_units
-from pasctl.inventory import LETTERS, Inventory, letter_levels, question, wording_digest
+from pasctl.evaluation.units import Strengths, Unit, plan_units
+from pasctl.inventory import (
+    LETTERS,
+    Inventory,
+    canonical_digest,
+    letter_levels,
+    question,
+    wording_digest,
+)
 from pasctl.stages.runner import Artifact, Stage, Work, part_key
 from pasctl.stages.steering import DirectionSet
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Columns
+    from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
 
 
-STAGE = Stage("eval", "results", version=3)
+STAGE = Stage("eval", "results", version=4)
 ANSWERS_VERSION = 2
 """Of how a unit's answers come about. It is not the stage's, so that new metrics reuse the answers that older results
 hold: raise it when the same question to the same model would be answered differently."""
@@ -35,30 +45,36 @@ class EvalParams:
 
     Attributes:
         conditions: names in `pasctl.evaluation.conditions.CONDITIONS`.
-        alphas: strengths of the steered conditions.
+        alphas: strengths of the steered conditions, and the words "auto" and "oracle".
         positions: steer at "all" positions or at the "answer" position alone.
-        option_order: show the options "forward", or also reversed and average the probabilities.
+        orders: orders of the options that are shown, see `pasctl.inventory.letter_levels`.
+        draws: random directions that each persona is steered along as a control.
+        prose: persona id -> what the condition that tells prose says; None without it.
     """
 
     conditions: tuple[str, ...]
-    alphas: tuple[float, ...]
+    alphas: tuple[float | str, ...]
     positions: str = "all"
-    option_order: str = "forward"
+    orders: tuple[str, ...] = ("forward",)
+    draws: int = 1
+    prose: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.positions not in ("all", "answer"):
             raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
-        if self.option_order not in ("forward", "both"):
-            raise InputError(f"option order {self.option_order!r} is unknown, expected forward or both")
+        if self.draws < 1:
+            raise InputError(f"control draws: expected at least 1, found {self.draws}")
 
     def to_json(self) -> dict[str, Any]:
-        """As they enter the key."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-    @property
-    def orders(self) -> tuple[str, ...]:
-        """The option orders shown."""
-        return ("forward", "reversed") if self.option_order == "both" else ("forward",)
+        """As they enter the key; the orders are drawn by the seed, which is there as well."""
+        return {
+            "conditions": list(self.conditions),
+            "alphas": list(self.alphas),
+            "positions": self.positions,
+            "option_orders": len(self.orders),
+            "control_draws": self.draws,
+            "prose": None if self.prose is None else canonical_digest(dict(self.prose)),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +86,14 @@ class Questionnaire:
         params: what is evaluated.
         model: the model's identity.
         numerics: dtype, attention and seed of the run.
+        chosen: each persona's alpha [P] under "auto"; None where it is not asked for.
     """
 
     directions: Artifact
     params: EvalParams
     model: dict[str, Any]
     numerics: dict[str, Any]
+    chosen: NDArray[np.float64] | None = None
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -88,14 +106,37 @@ class Questionnaire:
         return DirectionSet.read(self.directions)
 
     @cached_property
-    def _astray(self) -> DirectionSet:
-        return self.steering.randomized(int(self.numerics["seed"]))
+    def _astray(self) -> list[DirectionSet]:
+        return [self.steering.randomized(int(self.numerics["seed"]), draw) for draw in range(self.params.draws)]
+
+    @cached_property
+    def _shuffled(self) -> DirectionSet:
+        return DirectionSet.shuffled(self.directions)
 
     def steered_by(self, unit: Unit) -> DirectionSet | None:
-        """The directions that displace a unit's run: the persona's own, or random ones; None leaves the model alone."""
+        """The directions that displace a unit's run: the persona's own or a control's; None leaves the model alone."""
         if not unit.steered:
             return None
-        return self.steering if CONDITIONS[unit.condition].towards == "persona" else self._astray
+        towards = CONDITIONS[unit.condition].towards
+        if towards == "random":
+            return self._astray[unit.draw]
+        return self._shuffled if towards == "shuffled" else self.steering
+
+    def intervention(self, unit: Unit, geometry: Geometry) -> Intervention | None:
+        """The displacement of a unit's run; None leaves the model alone."""
+        directions = self.steered_by(unit)
+        return None if directions is None else directions.intervention(geometry, unit.persona, unit.alpha)
+
+    @cached_property
+    def strengths(self) -> Strengths:
+        """Each persona's alpha under every setting that is run; an oracle only picks among these."""
+        people = len(self.steering.personas.ids)
+        found = {alpha_text(alpha): np.full(people, float(alpha)) for alpha in self.params.alphas if alpha not in WORDS}
+        if AUTO in self.params.alphas:
+            if self.chosen is None:
+                raise ValueError("alphas that are chosen must be given")
+            found[AUTO] = self.chosen
+        return found
 
     @cached_property
     def questions(self) -> list[str]:
@@ -109,8 +150,15 @@ class Questionnaire:
     @cached_property
     def units(self) -> list[tuple[Unit, str]]:
         """Units with their part keys; units that feed the model the same thing have the same key."""
-        personas = self.steering.personas
-        planned = plan_units(self.inventory, personas, self.params.conditions, self.params.alphas)
+        params = self.params
+        planned = plan_units(
+            self.inventory,
+            self.steering.personas,
+            params.conditions,
+            self.strengths,
+            draws=params.draws,
+            prose=params.prose,
+        )
         return [(unit, self._part(unit)) for unit in planned]
 
     @cached_property
@@ -125,26 +173,37 @@ class Questionnaire:
         steering = None
         directions = self.steered_by(unit)
         if directions is not None:
-            steering = {
-                "directions": directions.digest(unit.persona),
-                "alpha": unit.alpha,
-                "positions": self.params.positions,
-            }
+            steering = self.displacement(unit, directions)
         told = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
         return part_key({**self._shared, "system": told, "steering": steering})
 
+    def displacement(self, unit: Unit, directions: DirectionSet) -> dict[str, Any]:
+        """What says how a unit's run is displaced, for keys."""
+        return {
+            "directions": directions.digest(unit.persona),
+            "alpha": unit.alpha,
+            "positions": self.params.positions,
+        }
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """The model and how it is run, for keys. Not the seed: what it draws is in the digest of random directions."""
+        return {
+            "model": self.model,
+            "numerics": {name: value for name, value in self.numerics.items() if name != "seed"},
+        }
+
     @cached_property
     def _shared(self) -> dict[str, Any]:
-        """What every unit's answers depend on. Not the seed: what it draws is in the digest of random directions."""
+        """What every unit's answers depend on."""
         return {
             "stage": STAGE.name,
             "stage_version": ANSWERS_VERSION,
-            "model": self.model,
-            "numerics": {name: value for name, value in self.numerics.items() if name != "seed"},
+            **self.run,
             "inventory": self.inventory.digest,
             "items": "report",
             "wording": wording_digest(),
-            "option_order": self.params.option_order,
+            "orders": list(self.params.orders),
         }
 
 
@@ -166,7 +225,7 @@ class Scorer:
             [self._model.chat.encode(text, unit.system) for text in self._task.questions],
             self._letters,
             batch_tokens=self._batch_tokens,
-            intervention=self._intervention(unit),
+            intervention=self._task.intervention(unit, self._model.geometry),
             positions=self._task.params.positions,
         )
         counts["tokens_asked"] += scores.tokens_asked
@@ -179,10 +238,6 @@ class Scorer:
                 for place, order in enumerate(self._task.params.orders)
             ]
         )
-
-    def _intervention(self, unit: Unit) -> Intervention | None:
-        directions = self._task.steered_by(unit)
-        return None if directions is None else directions.intervention(self._model.geometry, unit.persona, unit.alpha)
 
 
 def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32]]:
@@ -199,23 +254,29 @@ def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32
 
 
 def result_rows(task: Questionnaire, answers: dict[str, NDArray[np.float32]]) -> Columns:
-    """Rows of every unit and of the baselines that need no model."""
+    """Rows of every unit, of the oracle if it is asked for, and of the baselines that need no model."""
     from pasctl.evaluation.baselines import baseline_rows
+    from pasctl.evaluation.oracle import oracle_rows
     from pasctl.evaluation.rows import RowItems, build_rows, concat_rows
 
     inventory, personas = task.inventory, task.steering.personas
     fit, report = inventory.indices("fit"), inventory.indices("report")
     items = RowItems.of(inventory)
     asked = items.take(report)
-    scored = [
+    scored = concat_rows(
         build_rows(
             persona=personas.ids[unit.persona],
             condition=unit.condition,
+            setting=unit.setting,
             alpha=unit.alpha,
+            draw=unit.draw,
             items=asked,
             agreements=personas.agreements[unit.persona, report],
             level_logprobs=answers[key],
         )
         for unit, key in task.units
-    ]
-    return concat_rows([*scored, baseline_rows(personas.ids, personas.agreements, items, fit, report)])
+    )
+    tables = [scored]
+    if ORACLE in task.params.alphas and (scored["setting"] != "").any():
+        tables.append(oracle_rows(scored))
+    return concat_rows([*tables, baseline_rows(personas.ids, personas.agreements, items, fit, report)])

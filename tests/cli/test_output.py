@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from pasctl.cli.output import align, baselines_table, print_json, results_table
+from pasctl.cli.output import print_json
+from pasctl.cli.tables import align, baselines_table, results_table
 
 ROW = {
     "condition": "pas",
@@ -82,19 +83,19 @@ def test_baselines_alone_say_which_are_left_out_and_that_ranks_of_the_others_med
 
 
 def test_differences_stand_under_the_table_and_those_beyond_chance_are_marked() -> None:
-    pas = {"condition": "pas", "alpha": 4.0}
+    pas = {"condition": "pas", "setting": "4"}
     differences = [
         {
             **pas,
             "against": "no-change",
-            "against_alpha": 0.0,
+            "against_setting": "",
             "composite": [-0.5, -0.75, -0.25],
             "item_correlation": None,
         },
         {
             **pas,
             "against": "random-direction",
-            "against_alpha": 4.0,
+            "against_setting": "4",
             "composite": [-0.25, -0.5, 0.125],
             "item_correlation": [0.25, 0.125, 0.5],
         },

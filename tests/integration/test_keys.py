@@ -157,7 +157,16 @@ DOWNSTREAM_CHANGES: dict[str, tuple[Callable[..., Outcome], dict[str, Any], dict
         (
             pasctl.evaluate,
             {"modes": "no-change,pas", "alpha": 4.0},
-            {"seed": 1, "modes": "pas", "alpha": "4,5", "positions": "answer", "option_order": "both"},
+            {
+                "seed": 1,
+                "modes": "pas",
+                "alpha": "4,5",
+                "positions": "answer",
+                "option_orders": 2,
+                "control_draws": 1,
+                "neutral_text": "none",
+                "audit": 1,
+            },
         ),
     )
     for name, value in changes.items()

@@ -13,7 +13,7 @@ import torch
 import pasctl
 from pasctl.errors import InputError
 from pasctl.evaluation.rows import from_table
-from pasctl.inventory import LETTERS, builtin_inventory, few_shot, load_personas, question
+from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
 from pasctl.models.load import LoadedModel
 from pasctl.stages import evaluate as stage_module
 from pasctl.stages import questionnaire
@@ -50,9 +50,10 @@ def store(fitted: Path, tmp_path: Path) -> Path:
 
 
 def results(
-    model: LoadedModel, store: Path, modes: str = "no-change,pas", alpha: str = "4", **options: str
+    model: LoadedModel, store: Path, modes: str = "no-change,pas", alpha: str = "4", **options: object
 ) -> Artifact:
-    artifact = evaluate(model=model, modes=modes, alpha=alpha, store=store, **options).artifact  # type: ignore[arg-type]
+    given = {"neutral_text": "none", **options}
+    artifact = evaluate(model=model, modes=modes, alpha=alpha, store=store, **given).artifact  # type: ignore[arg-type]
     assert artifact is not None
     return artifact
 
@@ -128,17 +129,30 @@ def test_reused_answers_give_the_same_bytes(model: LoadedModel, store: Path, tmp
     assert pieced.content_digest == whole.content_digest
 
 
-def test_both_option_orders_are_asked_and_averaged(model: LoadedModel, store: Path) -> None:
+def test_option_orders_are_asked_and_averaged_and_their_spread_is_told(model: LoadedModel, store: Path) -> None:
     forward = results(model, store, "no-change").read_arrays("answers.safetensors")["level_logprobs"]
-    artifact = results(model, store, "no-change", option_order="both")
-    both = artifact.read_arrays("answers.safetensors")["level_logprobs"]
-    assert both.shape == (1, 2, REPORT, 5)
-    np.testing.assert_allclose(both[:, :1], forward, atol=1e-4)
-    probabilities = np.exp(both[0].astype(np.float64))
-    averaged = (probabilities / probabilities.sum(-1, keepdims=True)).mean(0) @ np.arange(1, 6)
+    artifact = results(model, store, "no-change", option_orders=4)
+    found = artifact.read_arrays("answers.safetensors")["level_logprobs"]
+    assert found.shape == (1, 4, REPORT, 5)
+    np.testing.assert_allclose(found[:, :1], forward, atol=1e-4)
+    probabilities = np.exp(found[0].astype(np.float64))
+    of_order = (probabilities / probabilities.sum(-1, keepdims=True)) @ np.arange(1, 6)
     rows = from_table(artifact.read_table("rows.parquet"))
     first = (rows["condition"] == "no-change") & (rows["persona"] == rows["persona"][0])
-    np.testing.assert_allclose(rows["expected"][first], averaged, atol=1e-6)
+    np.testing.assert_allclose(rows["expected"][first], of_order.mean(0), atol=1e-6)
+    spread = of_order.max(0) - of_order.min(0)
+    np.testing.assert_allclose(rows["order_spread"][first], spread, atol=1e-6)
+    [told] = [row for row in artifact.read_json("metrics.json")["conditions"] if row["condition"] == "no-change"]
+    assert told["order_spread"] == pytest.approx(spread.mean())
+    orders = artifact.read_json("units.json")["orders"]
+    assert orders[:2] == ["forward", "reversed"]
+    assert len(set(orders)) == 4
+    for place, order in enumerate(orders):
+        item = builtin_inventory().items[builtin_inventory().indices("report")[7]]
+        ids = torch.tensor([model.chat.encode(question(item, builtin_inventory(), order))])
+        with torch.inference_mode():
+            chances = model.model(ids).logits[0, -1, model.chat.letter_ids(LETTERS)].double().softmax(0).numpy()
+        assert chances @ np.array(letter_levels(order)) == pytest.approx(of_order[place, 7], abs=1e-4)
 
 
 def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path) -> None:

@@ -1,0 +1,258 @@
+"""Results as text in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def results_table(metrics: dict[str, Any]) -> str:
+    """Conditions and baselines side by side, on the same items; lower MAE is better."""
+    from pasctl.report.sections.labels import setting
+
+    conditions = metrics["conditions"]
+    columns = [
+        ("condition", [row["condition"] for row in conditions]),
+        ("alpha", [setting(row) for row in conditions]),
+        *_errors(conditions),
+        *_agreement(conditions),
+        ("mass", [_number(row["option_mass"]) for row in conditions]),
+    ]
+    if any(row.get("order_spread") is not None for row in conditions):
+        columns.append(("spread", [_number(row.get("order_spread")) for row in conditions]))
+    lines = [_columns(columns), "", *_legend(conditions), *_told(metrics)]
+    for name, table in (
+        ("differences", differences_table),
+        ("side_effects", side_effects_table),
+        ("trait_shifts", shifts_table),
+        ("audit", audit_table),
+    ):
+        if metrics.get(name):
+            lines += ["", table(metrics[name])]
+    return "\n".join([*lines, *_coding(metrics)])
+
+
+def _told(metrics: dict[str, Any]) -> list[str]:
+    """What else must be known to read the table."""
+    from pasctl.report.sections.labels import setting
+
+    conditions = metrics["conditions"]
+    names, settings = {row["condition"] for row in conditions}, {setting(row) for row in conditions}
+    lines = ["mass: probability of the five letters together."]
+    if "random-direction" in names:
+        draws = max(row.get("draws", 1) for row in conditions)
+        lines.append(f"random-direction: pas along random directions of equal norm, mean of {draws} draws.")
+    if "shuffled-answers" in names:
+        lines.append("shuffled-answers: pas along directions fitted on the persona's answers, shuffled over its items.")
+    if any(row.get("order_spread") is not None for row in conditions):
+        lines.append(
+            "spread: over the orders of the options, highest minus lowest expected agreement, mean over items."
+        )
+    choice = metrics.get("choice")
+    if choice:
+        who = "for each persona" if choice["scope"] == "persona" else "for the population"
+        tried = ",".join(f"{alpha:g}" for alpha in choice["alphas"])
+        budget = "" if choice["budget_kl"] is None else f", within {choice['budget_kl']:g} nats a token of KL"
+        lines.append(f"auto: alpha of {tried} chosen {who} on held-out fit items, {choice['folds']} folds{budget}:")
+        lines += [f"  {_spread_of(row)}" for row in conditions if row["condition"] == "pas" and setting(row) == "auto"]
+    if "oracle" in settings:
+        lines.append(
+            "oracle: ALPHA CHOSEN ON THE REPORTED ITEMS, per persona. An upper bound to compare with, no result."
+        )
+    return [*lines, *metrics.get("notes", [])]
+
+
+def _spread_of(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"alpha {alpha} for {row['alphas'][alpha]}" for alpha in sorted(row["alphas"], key=float))
+
+
+def side_effects_table(found: dict[str, Any]) -> str:
+    """What steering does to neutral and to free text, beside the model left alone."""
+    alone = found["unsteered"]
+    body = [
+        ["no-change", _number(0.0), "", _number(alone["perplexity"]), "", _number(alone["repetition"])],
+        *(
+            [
+                _named(row["condition"], row["setting"]),
+                *(
+                    cell
+                    for name in ("kl", "perplexity", "repetition")
+                    for cell in (_number(row[name][0]), *(() if name == "repetition" else (_range(row[name]),)))
+                ),
+            ]
+            for row in found["rows"]
+        ),
+    ]
+    header = ["side effects", "KL", "95%", "perplexity", "95%", "repetition"]
+    told = (
+        f"KL(unsteered || steered) in nats a token and perplexity of {found['tokens']} tokens of neutral text "
+        f"({found['text']});\nrepetition: share of 4-grams of free text that stood in it before."
+    )
+    return f"{align([header, *body], left=1)}\n\n{told}"
+
+
+def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
+    """How far each trait's score moves when the model is steered to a pole: rows are poles, columns are traits."""
+    lines = []
+    for condition, setting in dict.fromkeys((row["condition"], row["setting"]) for row in shifts):
+        mine = [row for row in shifts if (row["condition"], row["setting"]) == (condition, setting)]
+        by_pole: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for row in mine:
+            by_pole.setdefault(row["persona"], {})[row["trait"]] = row
+        traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
+        body = [
+            [pole, *(cell for trait in traits for cell in _shift(pole, trait, found.get(trait)))]
+            for pole, found in by_pole.items()
+        ]
+        header = [f"{_named(condition, setting)}, shift of", *(cell for trait in traits for cell in (trait, "95%"))]
+        lines += [align([header, *body], left=1), ""]
+    return "\n".join(
+        [*lines, "Keyed trait score minus no-change's; 95%: bootstrap over the trait's items. [ ]: the trait steered."]
+    )
+
+
+def audit_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How answers written as text compare with the letters' probabilities."""
+    body = [
+        [
+            _named(row["condition"], row["setting"]),
+            str(row["answers"]),
+            str(row["unparsed"]),
+            str(row["mismatched"]),
+            _number(row["mae_worst"]),
+        ]
+        for row in rows
+    ]
+    header = ["audit", "answers", "unparsed", "not the argmax", "MAE, unparsed as worst"]
+    return align([header, *body], left=1)
+
+
+def baselines_table(found: dict[str, Any]) -> str:
+    """Baselines alone, and why any is left out."""
+    conditions = found["conditions"]
+    columns = [
+        ("baseline", [row["condition"] for row in conditions]),
+        *_errors(conditions),
+        ("rounded", [_number(row["composite_argmax"]) for row in conditions]),
+        *_agreement(conditions),
+    ]
+    return "\n".join(
+        [
+            _columns(columns),
+            *(f"{name} is left out: it {why}" for name, why in found["left_out"].items()),
+            "",
+            *_legend(conditions),
+            "rounded: the composite of whole answers, half to even; all other columns are of predictions as they are.",
+            *_coding(found),
+        ]
+    )
+
+
+def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Columns: the error on each trait, and the composite with its interval."""
+    traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
+    return [
+        *((trait, [_number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
+        ("composite", [_number(row["composite"]) for row in conditions]),
+        ("95%", [_interval(row["composite_interval"]) for row in conditions]),
+    ]
+
+
+def _agreement(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Columns: what goes together with the persons' answers, and what does so whatever the item says."""
+    return [
+        ("item r", [_number(row["item_correlation"]) for row in conditions]),
+        # results of earlier versions have none
+        ("rank r", [_number(row.get("rank_correlation_mean")) for row in conditions]),
+        ("acqu.", [_number(row["acquiescence"]) for row in conditions]),
+    ]
+
+
+def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
+    first = conditions[0]
+    lines = [
+        "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the",
+        "five traits, with a 95% interval by a bootstrap over personas. item r: correlation over a persona's items.",
+        "rank r: over personas, of their trait scores. acqu.: agreement whatever an item says.",
+        f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
+        f"{_number(first['acquiescence_person'])}. Baselines need no model.",
+    ]
+    if any(row["condition"] == "item-median-loo" for row in conditions):
+        lines.append(
+            "item-median-loo: the others' median leans away from the one left out, so its rank r means nothing."
+        )
+    return lines
+
+
+def _coding(metrics: dict[str, Any]) -> list[str]:
+    if metrics["coding"] == "agreement":
+        return []
+    return [f"Coding: {metrics['coding']} (keyed scores read as agreement), for comparison only."]
+
+
+def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Columns with their headings; the first is flush left."""
+    return align(list(zip(*([name, *cells] for name, cells in columns), strict=True)), left=1)
+
+
+def differences_table(differences: Sequence[dict[str, Any]]) -> str:
+    """Differences between conditions with their intervals; a star marks those that exclude 0."""
+    from pasctl.report.sections.labels import setting
+
+    body = [
+        [
+            f"{_named(row['condition'], setting(row))} - {_named(row['against'], setting(_against(row)))}",
+            *(cell for name in ("composite", "item_correlation") for cell in _difference(row[name])),
+        ]
+        for row in differences
+    ]
+    header = ["paired difference", "composite", "95%", "item r", "95%"]
+    return f"{align([header, *body], left=1)}\n\n* the interval excludes 0"
+
+
+def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
+    """Rows as text in columns: the first `left` columns flush left, the others right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _named(condition: str, setting: str) -> str:
+    return f"{condition} {setting}".strip()
+
+
+def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> tuple[str, str]:
+    if found is None:
+        return "-", "-"
+    shift = f"{found['shift']:+.2f}{'*' if found['low'] > 0 or found['high'] < 0 else ' '}"
+    return f"[{shift}]" if pole[0] == trait else f"{shift} ", f"{found['low']:+.2f}..{found['high']:+.2f}"
+
+
+def _range(found: Sequence[float | None]) -> str:
+    return "-" if found[1] is None else f"{found[1]:.3f}..{found[2]:.3f}"
+
+
+def _against(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The second row of a difference."""
+    told = {name: row[f"against_{name}"] for name in ("setting", "alpha") if f"against_{name}" in row}
+    return {"condition": row["against"], **told}
+
+
+def _difference(found: list[float] | None) -> tuple[str, str]:
+    if found is None:
+        return "-", "-"
+    mean, low, high = found
+    return f"{mean:+.3f}{'*' if low > 0 or high < 0 else ' '}", f"{low:+.3f}..{high:+.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: list[float] | None) -> str:
+    return "-" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"

@@ -1,0 +1,219 @@
+"""Everything that personas' answers decide, done again without some of the items, and asked about these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.directions import DIRECTIONS
+from pasctl.errors import InputError
+from pasctl.evaluation.alphas import require_zero
+from pasctl.evaluation.folds import stratified_folds
+from pasctl.inventory import LETTERS, PersonaSet, letter_levels, question, signs
+from pasctl.probes import PROBES
+from pasctl.probes.split import split_items
+from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.neutral import Neutral
+from pasctl.stages.runner import Artifact, Work
+from pasctl.stages.steering import DirectionSet
+from pasctl.stages.train_probes import FitItems, read_fit_items
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.side_effects import Unsteered
+    from pasctl.models.load import LoadedModel
+    from pasctl.steering.intervention import Intervention
+
+
+@dataclass(frozen=True)
+class ChoiceParams:
+    """What is tried on which items.
+
+    Attributes:
+        alphas: strengths, 0 among them.
+        folds: parts that the fit items are dealt into; each is held out once.
+        positions: steer at "all" positions or at the "answer" position alone.
+    """
+
+    alphas: tuple[float, ...]
+    folds: int
+    positions: str
+
+    def __post_init__(self) -> None:
+        require_zero(self.alphas, "alphas to choose from")
+        if self.positions not in ("all", "answer"):
+            raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+
+
+@dataclass(eq=False)
+class CrossValidation:
+    """The folds, what is fitted without each, and what the model answers then.
+
+    Attributes:
+        directions: the artifact whose strength is looked for.
+        activations: that it was fitted on, and probes.
+        params: what is tried.
+        neutral: a text on which side effects are measured.
+        handle: the model.
+        seed: of the folds.
+        batch_tokens: bound on the tokens of one forward pass.
+    """
+
+    directions: Artifact
+    activations: Artifact
+    probes: Artifact
+    params: ChoiceParams
+    neutral: Neutral
+    handle: ModelHandle
+    seed: int
+    batch_tokens: int
+
+    @cached_property
+    def items(self) -> FitItems:
+        """The fit items that were extracted."""
+        return read_fit_items(self.activations)
+
+    @cached_property
+    def fitted(self) -> DirectionSet:
+        """The artifact's own directions, of all fit items."""
+        return DirectionSet.read(self.directions)
+
+    @property
+    def personas(self) -> PersonaSet:
+        """Who is steered to."""
+        return self.fitted.personas
+
+    @cached_property
+    def agreements(self) -> NDArray[np.float64]:
+        """[P, I] over the fit items."""
+        found: NDArray[np.float64] = self.personas.agreements[:, self.items.columns]
+        return found
+
+    @cached_property
+    def folds(self) -> NDArray[np.int64]:
+        """Fold of each fit item [I]."""
+        every = self.items.inventory.items
+        strata = [(every[column].trait, every[column].facet) for column in self.items.columns]
+        return stratified_folds(strata, self.params.folds, self.seed)
+
+    def estimate(self) -> dict[str, int]:
+        """The questions that a run asks."""
+        people, items = len(self.personas.ids), len(self.items.columns)
+        steered = sum(alpha != 0 for alpha in self.params.alphas)
+        return {"personas": people, "questions": items * (1 + steered * people)}
+
+    def without(self, fold: int) -> DirectionSet:
+        """Directions fitted on the other folds, as the artifact's were on all of them."""
+        from pasctl.directions.fit import fit_directions
+        from pasctl.directions.select import top_heads
+        from pasctl.probes.fit import fit_probes
+
+        train = np.flatnonzero(self.folds != fold)
+        x, labels = self.items.head_outputs[train], signs(self.agreements[:, train])
+        how, heads = self.directions.params, self.fitted.heads
+        if read_selection(self.directions) is None:
+            trained = self.probes.params
+            traits = [self.items.traits[place] for place in train]
+            held = split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"])
+            probe = PROBES.get(trained["method"])(c=trained["c"])
+            scores = fit_probes(x, self.items.pairs, labels, held, probe, ids=self.personas.ids)
+            heads = top_heads(scores.accuracy, scores.log_loss, how["top_k"])
+        found = fit_directions(
+            x,
+            self.items.pairs,
+            labels,
+            heads,
+            DIRECTIONS.get(how["method"])(),
+            how["center"],
+            ids=self.personas.ids,
+            may_lack=True,
+        )
+        return DirectionSet(self.personas, found.heads, found.theta, found.sigma)
+
+    def answers(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
+        """Expected agreement with every fit item at every alpha, steered without its fold [A, P, I]."""
+        people, alphas = len(self.personas.ids), self.params.alphas
+        found = np.full((len(alphas), people, len(self.items.columns)), np.nan)
+        steered = [place for place, alpha in enumerate(alphas) if alpha != 0]
+        with work.reporter.progress("choose-alpha", self.params.folds * len(alphas), "settings") as advance:
+            for fold in range(self.params.folds):
+                held = np.flatnonzero(self.folds == fold)
+                names = {place: f"parts/fold-{fold}-alpha-{alphas[place]!r}.safetensors" for place in steered}
+                missing = any(not work.has(name) for name in names.values())
+                directions = self.without(fold) if missing else None
+                for place, alpha in enumerate(alphas):
+                    if alpha == 0:
+                        found[place][:, held] = self._unsteered(work, counts)[held]
+                    else:
+                        name = names[place]
+                        if directions is not None and not work.has(name):
+                            moved = (
+                                directions.intervention(self._model(work).geometry, person, alpha)
+                                for person in range(people)
+                            )
+                            expected = np.stack([self._answer(work, held, each, counts) for each in moved])
+                            work.write(name, {"expected": expected})
+                        found[place][:, held] = work.read_tensors(name)["expected"]
+                    advance(1)
+        return found
+
+    def _unsteered(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
+        name = "parts/unsteered.safetensors"
+        if not work.has(name):
+            every = np.arange(len(self.items.columns))
+            work.write(name, {"expected": self._answer(work, every, None, counts)})
+        expected: NDArray[np.float64] = work.read_tensors(name)["expected"]
+        return expected
+
+    def _answer(
+        self, work: Work, places: NDArray[np.int64], intervention: Intervention | None, counts: dict[str, int]
+    ) -> NDArray[np.float64]:
+        """Expected agreement with the fit items at these places."""
+        from pasctl.evaluation.scoring import score_letters
+
+        model, asked = self._model(work), self.items.inventory
+        columns = self.items.columns[places]
+        scores = score_letters(
+            model,
+            [model.chat.encode(question(asked.items[column], asked)) for column in columns],
+            model.chat.letter_ids(LETTERS),
+            batch_tokens=self.batch_tokens,
+            intervention=intervention,
+            positions=self.params.positions,
+        )
+        counts["tokens_asked"] += scores.tokens_asked
+        counts["tokens_run"] += scores.tokens_run
+        chances = np.exp(scores.logprobs.astype(np.float64))
+        expected: NDArray[np.float64] = chances @ np.array(letter_levels("forward")) / chances.sum(axis=1)
+        return expected
+
+    def _model(self, work: Work) -> LoadedModel:
+        return self.handle.load(work.reporter)
+
+    def side_effects(self, work: Work) -> tuple[list[list[float]], list[list[float]]]:
+        """KL(unsteered || steered) and perplexity of the neutral text at every alpha, [A][P] each."""
+        from pasctl.evaluation.side_effects import measure
+
+        kl, perplexity = [], []
+        text: Unsteered | None = None
+        with work.reporter.progress("side effects", len(self.params.alphas), "alphas") as advance:
+            for alpha in self.params.alphas:
+                name = f"parts/text-alpha-{alpha!r}.json"
+                if not work.has(name):
+                    model = self._model(work)
+                    rows = [
+                        self.fitted.intervention(model.geometry, person, alpha) if alpha else None
+                        for person in range(len(self.personas.ids))
+                    ]
+                    text = text or self.neutral.unsteered(model)
+                    found = measure(model, text, rows, batch_tokens=self.batch_tokens)
+                    work.write(name, {"kl": found.kl.tolist(), "perplexity": found.perplexity.tolist()})
+                kept = work.read_json(name)
+                kl.append(kept["kl"])
+                perplexity.append(kept["perplexity"])
+                advance(1)
+        return kl, perplexity

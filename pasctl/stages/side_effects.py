@@ -1,0 +1,179 @@
+"""What steering does where no questionnaire is: to the prediction of neutral text, and to free text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.evaluation.bootstrap import interval
+from pasctl.evaluation.conditions import CONDITIONS
+from pasctl.evaluation.units import Unit
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.neutral import Neutral
+from pasctl.stages.questionnaire import Questionnaire
+from pasctl.stages.runner import Work, part_key
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.side_effects import Unsteered
+    from pasctl.models.load import LoadedModel
+
+FREE_TOKENS = 32
+VERSION = 1
+"""Of how these are measured; raise it when the same run would give other numbers."""
+_ROWS = 16  # runs that are measured together; each is kept as the batch ends
+_MEASURES = ("kl", "perplexity", "repetition")
+
+
+@dataclass(eq=False)
+class SideEffects:
+    """The runs of an evaluation that steer and tell nothing, each measured once.
+
+    Attributes:
+        task: whose runs these are.
+        neutral: the text that is predicted.
+        handle: the model.
+        batch_tokens: bound on the tokens of one forward pass.
+    """
+
+    task: Questionnaire
+    neutral: Neutral
+    handle: ModelHandle
+    batch_tokens: int
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What enters the key."""
+        return {"text": self.neutral.digest, "tokens": self.neutral.tokens, "free_tokens": FREE_TOKENS}
+
+    @cached_property
+    def units(self) -> list[tuple[Unit, str]]:
+        """Steered units without a system text, of the first random direction alone, and the keys of their runs."""
+        return [
+            (unit, self._key(unit))
+            for unit, _ in self.task.units
+            if CONDITIONS[unit.condition].steered and unit.system is None and unit.draw == 0
+        ]
+
+    def measure(self, work: Work) -> dict[str, dict[str, Any]]:
+        """Run key -> kl, perplexity, repetition, texts; the key "" is the model left alone."""
+        wanted: dict[str, Unit | None] = {"": None}
+        wanted |= {key: unit for unit, key in self.units if key}
+        keys = list(wanted)
+        text: Unsteered | None = None
+        with work.reporter.progress("side effects", len(keys), "runs") as advance:
+            # in chunks that do not depend on what is there already: a resumed run gives the same bits
+            for chunk in (keys[start : start + _ROWS] for start in range(0, len(keys), _ROWS)):
+                if not all(work.has(_name(key)) for key in chunk):
+                    model = self.handle.load(work.reporter)
+                    text = text or self.neutral.unsteered(model)
+                    for key, found in zip(chunk, self._run(model, text, [wanted[key] for key in chunk]), strict=True):
+                        work.write(_name(key), found)
+                advance(len(chunk))
+        return {key: work.read_json(_name(key)) for key in wanted}
+
+    def rows(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Columns persona, condition, setting, alpha, kl, perplexity, repetition; one row a unit."""
+        ids = self.task.steering.personas.ids
+        units = [unit for unit, _ in self.units]
+        told = {
+            "persona": np.array([ids[unit.persona] for unit in units], dtype=object),
+            "condition": np.array([unit.condition for unit in units], dtype=object),
+            "setting": np.array([unit.setting for unit in units], dtype=object),
+            "alpha": np.array([unit.alpha for unit in units]),
+        }
+        measured = {
+            name: np.array([np.nan if found[key][name] is None else found[key][name] for _, key in self.units])
+            for name in _MEASURES
+        }
+        return told | measured
+
+    def summary(self, found: dict[str, dict[str, Any]], rows: dict[str, Any]) -> dict[str, Any]:
+        """Means over personas with 95% intervals for each condition and setting, beside the model left alone."""
+        table = []
+        for condition, setting in dict.fromkeys(zip(rows["condition"], rows["setting"], strict=True)):
+            mine = (rows["condition"] == condition) & (rows["setting"] == setting)
+            table.append(
+                {"condition": condition, "setting": setting, "personas": int(mine.sum())}
+                | {name: _mean_interval(rows[name][mine]) for name in _MEASURES}
+            )
+        alone = {name: found[""][name] for name in _MEASURES if name != "kl"}
+        return {"text": self.neutral.name, "tokens": found[""]["tokens"], "rows": table, "unsteered": alone}
+
+    def texts(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """The free texts: of the model left alone, and of each unit."""
+        ids = self.task.steering.personas.ids
+        return {
+            "unsteered": found[""]["texts"],
+            "steered": [
+                {
+                    "persona": ids[unit.persona],
+                    "condition": unit.condition,
+                    "setting": unit.setting,
+                    "alpha": unit.alpha,
+                    "texts": found[key]["texts"],
+                }
+                for unit, key in self.units
+                if key
+            ],
+        }
+
+    def _key(self, unit: Unit) -> str:
+        directions = self.task.steered_by(unit)
+        if directions is None:
+            return ""
+        return part_key(
+            {
+                "measure": "side effects",
+                "version": VERSION,
+                **self.task.run,
+                **self.params,
+                "steering": self.task.displacement(unit, directions),
+            }
+        )
+
+    def _run(self, model: LoadedModel, text: Unsteered, units: Sequence[Unit | None]) -> list[dict[str, Any]]:
+        from pasctl.evaluation.generation import generate_texts
+        from pasctl.evaluation.side_effects import FREE_PROMPTS, measure, repetition
+
+        moved = [None if unit is None else self.task.intervention(unit, model.geometry) for unit in units]
+        read = measure(model, text, moved, batch_tokens=self.batch_tokens)
+        prompts = [model.chat.encode(prompt) for prompt in FREE_PROMPTS]
+        free = generate_texts(
+            model,
+            [prompt for _ in units for prompt in prompts],
+            [each for each in moved for _ in prompts],
+            max_new_tokens=FREE_TOKENS,
+            positions=self.task.params.positions,
+            batch_tokens=self.batch_tokens,
+        )
+        found = []
+        for place in range(len(units)):
+            tokens = free[place * len(prompts) : (place + 1) * len(prompts)]
+            shares = [share for share in map(repetition, tokens) if share is not None]
+            found.append(
+                {
+                    "tokens": len(text.ids),
+                    "kl": float(read.kl[place]),
+                    "perplexity": float(read.perplexity[place]),
+                    "repetition": float(np.mean(shares)) if shares else None,
+                    "texts": [str(model.tokenizer.decode(each, skip_special_tokens=True)) for each in tokens],
+                }
+            )
+        return found
+
+
+def _mean_interval(values: NDArray[np.float64]) -> list[float | None]:
+    """Mean, and its 95% interval over personas; None for what cannot be had."""
+    kept = values[np.isfinite(values)]
+    if not len(kept):
+        return [None, None, None]
+    return [float(kept.mean()), *(interval(kept[:, None]) or (None, None))]
+
+
+def _name(key: str) -> str:
+    return f"parts/side-{key or 'unsteered'}.json"

@@ -1,0 +1,111 @@
+"""Answers generated as text, beside those that are read from the letters' probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.evaluation.units import Unit
+from pasctl.inventory import question
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.questionnaire import Questionnaire
+from pasctl.stages.runner import Work
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.rows import Columns
+
+ANSWER_TOKENS = 16
+_ROWS = 16  # answers that are generated together; they are kept as the batch ends
+
+
+@dataclass(eq=False)
+class TextAudit:
+    """Some of an evaluation's questions, answered in words.
+
+    Attributes:
+        task: whose questions these are.
+        count: how many, dealt in turn to the conditions.
+        handle: the model.
+        seed: of the choice.
+        batch_tokens: bound on the tokens of one forward pass.
+    """
+
+    task: Questionnaire
+    count: int
+    handle: ModelHandle
+    seed: int
+    batch_tokens: int
+
+    @cached_property
+    def cells(self) -> list[tuple[Unit, str, int]]:
+        """Unit, its part key, and the place of the item among the report items."""
+        from pasctl.evaluation.audit import choose_cells
+
+        groups: dict[tuple[str, str], list[tuple[Unit, str]]] = {}
+        for unit, key in self.task.units:
+            if unit.draw == 0:
+                groups.setdefault((unit.condition, unit.setting), []).append((unit, key))
+        items, members = len(self._report), list(groups.values())
+        chosen = choose_cells([len(group) * items for group in members], self.count, self.seed)
+        return [(*members[group][cell // items], cell % items) for group, cell in chosen]
+
+    def rows(self, work: Work, answers: dict[str, NDArray[np.float32]]) -> Columns:
+        """What was generated, and what it is worth.
+
+        Args:
+            work: keeps the texts as they come.
+            answers: part key -> log-probabilities for agreement 1..5 [orders, items, 5]; the first order is forward.
+        """
+        from pasctl.evaluation.audit import audit_rows
+
+        texts = []
+        with work.reporter.progress("audit", len(self.cells), "answers") as advance:
+            for start in range(0, len(self.cells), _ROWS):
+                name, cells = f"parts/audit-{start}.json", self.cells[start : start + _ROWS]
+                if not work.has(name):
+                    work.write(name, self._generate(work, cells))
+                texts += work.read_json(name)
+                advance(len(cells))
+        return audit_rows(self._cells(answers), texts, self.task.inventory.labels)
+
+    def _cells(self, answers: dict[str, NDArray[np.float32]]) -> Columns:
+        """The rows that the texts belong to."""
+        personas, items = self.task.steering.personas, self.task.inventory.items
+        units = [unit for unit, _, _ in self.cells]
+        columns = [self._report[place] for _, _, place in self.cells]
+        return {
+            "persona": np.array([personas.ids[unit.persona] for unit in units], dtype=object),
+            "condition": np.array([unit.condition for unit in units], dtype=object),
+            "setting": np.array([unit.setting for unit in units], dtype=object),
+            "alpha": np.array([unit.alpha for unit in units]),
+            "item": np.array([items[column].id for column in columns], dtype=object),
+            "agreement": np.array(
+                [personas.agreements[unit.persona, column] for unit, column in zip(units, columns, strict=True)]
+            ),
+            "argmax": np.array([int(answers[key][0, place].argmax()) + 1 for _, key, place in self.cells]),
+        }
+
+    def _generate(self, work: Work, cells: list[tuple[Unit, str, int]]) -> list[str]:
+        from pasctl.evaluation.generation import generate_texts
+
+        model, inventory = self.handle.load(work.reporter), self.task.inventory
+        tokens = generate_texts(
+            model,
+            [
+                model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system)
+                for unit, _, place in cells
+            ],
+            [self.task.intervention(unit, model.geometry) for unit, _, _ in cells],
+            max_new_tokens=ANSWER_TOKENS,
+            positions=self.task.params.positions,
+            batch_tokens=self.batch_tokens,
+        )
+        return [str(model.tokenizer.decode(each, skip_special_tokens=True)) for each in tokens]
+
+    @cached_property
+    def _report(self) -> NDArray[Any]:
+        return self.task.inventory.indices("report")
