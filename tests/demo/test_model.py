@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -57,8 +59,13 @@ def test_its_tokenizer_is_the_builders(demo):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """`pasctl demo`, once: the folder it ran in and what it printed as JSON."""
+    """`pasctl demo`, once: the folder it ran in and what it printed as JSON.
+
+    Where `make demo` has just run, PASCTL_DEMO_STORE names its store, and it is taken from there.
+    """
     folder = tmp_path_factory.mktemp("demo")
+    if made := os.environ.get("PASCTL_DEMO_STORE"):
+        shutil.copytree(made, folder / "store")
     return folder, demo_json(folder)
 
 
@@ -81,7 +88,8 @@ def difference(figures, condition, against):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    ("better", "worse"), [("pas", "no-change"), ("pas", "random-direction"), ("few-shot", "no-change")]
+    ("better", "worse"),
+    [("pas", "no-change"), ("pas", "random-direction"), ("pas", "shuffled-answers"), ("few-shot", "no-change")],
 )
 def test_effects_on_people_it_never_saw(shown, better, worse):
     """Few-shot and steering beat no change, and steering a random direction of the same length, beyond chance."""

@@ -256,3 +256,20 @@ def test_a_dry_run_says_what_would_be_chosen_first(model: LoadedModel, store: Pa
     planned = evaluate(model=model, store=store, alpha="auto", alphas="0,3", dry_run=True)
     assert (planned.stage, planned.artifact) == ("choose-alpha", None)
     assert planned.plan == {"personas": PEOPLE, "questions": 30 * (1 + PEOPLE)}
+
+
+def test_what_is_asked_for_enters_the_key_and_how_it_is_batched_does_not(model: LoadedModel, store: Path) -> None:
+    def key(**changed: object) -> str:
+        return choose_alpha(model=model, store=store, dry_run=True, **{"alphas": "0,10", **changed}).key  # type: ignore[arg-type]
+
+    (store / "text.txt").write_text("The tide comes in twice a day.")
+    changes: list[dict[str, object]] = [
+        {},
+        {"alphas": "0,11"},
+        {"folds": 3},
+        {"positions": "answer"},
+        {"neutral_text": str(store / "text.txt")},
+        {"seed": 1},
+    ]
+    assert len({key(**each) for each in changes}) == len(changes)
+    assert key(batch_tokens=100) == key()
