@@ -1,4 +1,4 @@
-"""Read the head outputs, the input of o_proj, at the last token of a forward pass."""
+"""Read the head outputs, the input of o_proj, at the last tokens of a forward pass."""
 
 from __future__ import annotations
 
@@ -14,21 +14,29 @@ from pasctl.errors import PasctlError
 from pasctl.models.load import LoadedModel
 
 
+LAST = torch.tensor([-1])
+
+
 class HeadOutputs:
-    """The head outputs of the latest forward pass under `capture`."""
+    """The head outputs of the latest forward pass under `capture`.
+
+    Attributes:
+        positions: of each row of the batch, those that are kept, int [S]; by default the last one.
+    """
 
     def __init__(self, layers: int, heads: int, head_dim: int) -> None:
         self._layers = layers
         self._shape = (heads, head_dim)
+        self.positions = LAST
         self._seen: dict[int, Tensor] = {}
 
     def keep(self, layer: int, o_proj_input: Tensor) -> None:
-        """Store layer's input of o_proj [B, T, H*D] at the last position."""
-        last = o_proj_input[:, -1]
-        self._seen[layer] = last.view(last.shape[0], *self._shape)
+        """Store layer's input of o_proj [B, T, H*D] at the positions that are kept."""
+        kept = o_proj_input[:, self.positions.to(o_proj_input.device)]
+        self._seen[layer] = kept.reshape(-1, *self._shape)
 
     def take(self) -> Tensor:
-        """Give [B, L, H, D] on the CPU, in the model's dtype, by one device-to-host copy, and forget it.
+        """Give [B * S, L, H, D] on the CPU, in the model's dtype, by one device-to-host copy, and forget it.
 
         Raises:
             PasctlError: some layer was not run since the last call.
@@ -44,7 +52,7 @@ class HeadOutputs:
 
 @contextmanager
 def capture(model: LoadedModel) -> Iterator[HeadOutputs]:
-    """Record head outputs at the last position of every forward pass in the block; hooks go when it ends."""
+    """Record head outputs at some positions of every forward pass in the block; hooks go when it ends."""
     geometry = model.geometry
     record = HeadOutputs(geometry.layers, geometry.heads, geometry.head_dim)
     handles: list[RemovableHandle] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 
+from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
@@ -26,76 +27,128 @@ def run_plan(
     *,
     intervention: Intervention | None = None,
     positions: str = "all",
+    of_row: Sequence[int] | None = None,
+    record: HeadOutputs | None = None,
 ) -> None:
-    """Push every batch through the model and hand on the last position's hidden state.
+    """Push every batch through the model and hand on the last positions' hidden states.
 
     Args:
         model: the loaded model.
-        plan: from `plan_tokens`; the prefix runs once and its keys and values are reused by every batch.
-        consume: called with each batch and hidden states [n, hidden] of its last tokens, after the final norm.
-        intervention: of one row, applied while the plan runs.
-        positions: "all", or "answer": the last token of every sequence only, which leaves the prefix unsteered.
+        plan: from `plan_tokens`; each prefix runs once and its keys and values are reused by all that stands behind it.
+        consume: called with each batch and hidden states [rows, hidden] of its sequences' last tokens, after the final
+            norm.
+        intervention: applied while the plan runs; of one row, unless `of_row` says which row is whose.
+        positions: "all", or "answer": the last token of every sequence only, which leaves everything else unsteered.
+        of_row: for each sequence of the plan, the intervention's row; only where the answer alone is steered.
+        record: takes the head outputs of the same last tokens before each call of `consume`.
     """
     everywhere = intervention if positions == "all" else None
-    at_answer = intervention if positions == "answer" else None
-    run_batch = _run_packed if plan.packed else _run_rows
+    at_answer = _AtAnswer(intervention, of_row) if positions == "answer" and intervention is not None else None
     with steer(model, everywhere):
-        prefix = _prefix_cache(model, plan.prefix)
-        for batch in plan.batches:
-            consume(batch, run_batch(model, prefix, batch, at_answer))
+        _run_node(model, plan, None, consume, at_answer, record)
 
 
-def can_pack(model: LoadedModel) -> bool:
+def takes_masks(model: LoadedModel) -> bool:
     """Whether the model takes a mask of our own: its attention does, and no layer has a window of its own."""
     layers = DynamicCache(config=model.model.config).layers
     return model.attn in ("sdpa", "eager") and not any(getattr(layer, "is_sliding", False) for layer in layers)
 
 
-def _run_rows(model: LoadedModel, prefix: Cache | None, batch: Batch, at_answer: Intervention | None) -> Tensor:
-    """One row a sequence, each behind the prefix. Gives [n, hidden] of the last tokens."""
-    ids = torch.tensor(batch.suffixes, device=model.model.device)
-    past = _expanded(prefix, len(batch.rows))
-    with steer(model, at_answer, positions="answer"):
-        output = model.backbone(ids, past_key_values=past, use_cache=past is not None)
-    hidden: Tensor = output.last_hidden_state[:, -1]
-    return hidden
+class _AtAnswer:
+    """What displaces the last tokens of a batch, and which row of it is whose."""
+
+    def __init__(self, intervention: Intervention, of_row: Sequence[int] | None) -> None:
+        self.intervention = intervention
+        self._of_row = of_row
+
+    def rows(self, batch: Batch, rows: int) -> Tensor | None:
+        """Int [rows of the batch, last tokens in each]; None where there is only one displacement."""
+        if self._of_row is None:
+            return None
+        return torch.tensor([self._of_row[row] for row in batch.rows]).view(rows, -1)
 
 
-def _run_packed(model: LoadedModel, prefix: Cache | None, batch: Batch, at_answer: Intervention | None) -> Tensor:
-    """One row for all sequences, end to end behind one prefix; a mask keeps each to the prefix and itself."""
-    device = model.model.device
-    lengths = torch.tensor([len(suffix) for suffix in batch.suffixes], device=device)
-    ids = torch.tensor([[token for suffix in batch.suffixes for token in suffix]], device=device)
-    last = lengths.cumsum(0) - 1
-    begins = prefix.get_seq_length() if prefix is not None else 0
-    owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), lengths)
-    place = torch.arange(ids.shape[1], device=device)
-    # every suffix continues the prefix: its first token stands right behind it
-    positions = begins + place - (last + 1 - lengths)[owner]
-    seen = (owner[:, None] == owner[None, :]) & (place[:, None] >= place[None, :])
-    dtype = model.model.dtype
-    mask = torch.zeros(1, 1, len(place), begins + len(place), dtype=dtype, device=device)
-    mask[0, 0, :, begins:].masked_fill_(~seen, torch.finfo(dtype).min)
-    with steer(model, at_answer, positions=last):
-        output = model.backbone(
-            ids,
-            position_ids=positions[None],
-            attention_mask=mask,
-            past_key_values=_expanded(prefix, 1),
-            use_cache=prefix is not None,
-        )
-    hidden: Tensor = output.last_hidden_state[0, last]
-    return hidden
+def _run_node(
+    model: LoadedModel,
+    plan: TokenPlan,
+    before: Cache | None,
+    consume: Consume,
+    at_answer: _AtAnswer | None,
+    record: HeadOutputs | None,
+) -> None:
+    if record is not None:
+        record.positions = LAST
+    prefix = _read_prefix(model, plan.prefix, before)
+    for batch in plan.batches:
+        ids, layout = _layout(batch, packed=plan.packed, begins=_length(prefix), device=model.model.device)
+        if record is not None:
+            record.positions = layout.last
+        steered = at_answer.intervention if at_answer else None
+        rows = at_answer.rows(batch, len(ids)) if at_answer else None
+        past = _expanded(prefix, len(ids))
+        with steer(model, steered, positions=layout.last, rows=rows):
+            output = model.backbone(
+                ids, past_key_values=past, use_cache=past is not None, **layout.arguments(model.model.dtype)
+            )
+        consume(batch, output.last_hidden_state[:, layout.last].flatten(0, 1))
+    for branch in plan.branches:
+        _run_node(model, branch, prefix, consume, at_answer, record)
 
 
-def _prefix_cache(model: LoadedModel, prefix: tuple[int, ...]) -> Cache | None:
-    """Keys and values of the shared prefix, batch 1; None without a prefix."""
+class _Layout:
+    """Where the tokens of a row stand and what they see: its suffixes end to end, each with its forks at the end.
+
+    Attributes:
+        last: places of the sequences' last tokens within a row, int [S].
+    """
+
+    def __init__(self, lengths: list[int], forks: int, begins: int, device: torch.device) -> None:
+        ends = torch.tensor(lengths, device=device).cumsum(0)
+        starts = ends - torch.tensor(lengths, device=device)
+        owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), torch.tensor(lengths, device=device))
+        place = torch.arange(int(ends[-1]), device=device)
+        stem = place < ends[owner] - forks  # the others are forks
+        self.last = (ends[:, None] - forks + torch.arange(forks, device=device)).flatten()
+        self._plain = len(lengths) == 1 and forks == 1
+        self._begins = begins
+        # every suffix continues the prefix, and all forks of a stem stand right behind it
+        self._positions = begins + torch.minimum(place - starts[owner], ends[owner] - forks - starts[owner])
+        before = stem[None, :] & (place[None, :] <= place[:, None])
+        self._seen = (owner[:, None] == owner[None, :]) & (before | (place[:, None] == place[None, :]))
+
+    def arguments(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Positions and mask for the model; nothing where its own causal mask is right."""
+        if self._plain:
+            return {}
+        count = len(self._positions)
+        mask = torch.zeros(1, 1, count, self._begins + count, dtype=dtype, device=self._seen.device)
+        mask[0, 0, :, self._begins :].masked_fill_(~self._seen, torch.finfo(dtype).min)
+        return {"position_ids": self._positions[None], "attention_mask": mask}
+
+
+def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) -> tuple[Tensor, _Layout]:
+    """Token ids [rows, T] and how a row is laid out: all suffixes in one, or one each."""
+    if packed:
+        ids = [[token for suffix in batch.suffixes for token in suffix]]
+        lengths = [len(suffix) for suffix in batch.suffixes]
+    else:
+        ids = [list(suffix) for suffix in batch.suffixes]
+        lengths = [len(ids[0])]
+    return torch.tensor(ids, device=device), _Layout(lengths, batch.forks, begins, device)
+
+
+def _read_prefix(model: LoadedModel, prefix: tuple[int, ...], before: Cache | None) -> Cache | None:
+    """Keys and values of a prefix and all that stands before it, batch 1; None without any."""
     if not prefix:
-        return None
-    cache = DynamicCache(config=model.model.config)
+        return before
+    cache = DynamicCache(config=model.model.config) if before is None else _expanded(before, 1)
     ids = torch.tensor([prefix], device=model.model.device)
     model.backbone(ids, past_key_values=cache, use_cache=True)
     return cache
+
+
+def _length(cache: Cache | None) -> int:
+    return 0 if cache is None else int(cache.get_seq_length())
 
 
 def _expanded(prefix: Cache | None, rows: int) -> Cache | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import require_zero
 from pasctl.evaluation.folds import stratified_folds
-from pasctl.inventory import LETTERS, PersonaSet, letter_levels, question, signs
+from pasctl.inventory import PersonaSet, signs
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.runner import Artifact, Work
@@ -151,45 +153,39 @@ class CrossValidation:
                     else:
                         name = names[place]
                         if directions is not None and not work.has(name):
-                            moved = (
-                                directions.intervention(self._model(work).geometry, person, alpha)
-                                for person in range(people)
-                            )
-                            expected = np.stack([self._answer(work, held, each, counts) for each in moved])
-                            work.write(name, {"expected": expected})
+                            geometry = self._model(work).geometry
+                            moved = [directions.intervention(geometry, person, alpha) for person in range(people)]
+                            work.write(name, {"expected": self._answer(work, held, moved, counts)})
                         found[place][:, held] = work.read_tensors(name)["expected"]
                     advance(1)
         return found
 
     def _unsteered(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
+        """Expected agreement with every fit item of the model left alone."""
         name = "parts/unsteered.safetensors"
         if not work.has(name):
             every = np.arange(len(self.items.columns))
-            work.write(name, {"expected": self._answer(work, every, None, counts)})
-        expected: NDArray[np.float64] = work.read_tensors(name)["expected"]
+            work.write(name, {"expected": self._answer(work, every, [None], counts)})
+        expected: NDArray[np.float64] = work.read_tensors(name)["expected"][0]
         return expected
 
     def _answer(
-        self, work: Work, places: NDArray[np.int64], intervention: Intervention | None, counts: dict[str, int]
+        self,
+        work: Work,
+        places: NDArray[np.int64],
+        interventions: Sequence[Intervention | None],
+        counts: dict[str, int],
     ) -> NDArray[np.float64]:
-        """Expected agreement with the fit items at these places."""
-        from pasctl.evaluation.scoring import score_letters
-
-        model, asked = self._model(work), self.items.inventory
-        columns = self.items.columns[places]
-        scores = score_letters(
-            model,
-            [model.chat.encode(question(asked.items[column], asked)) for column in columns],
-            model.chat.letter_ids(LETTERS),
-            batch_tokens=self.batch_tokens,
-            intervention=intervention,
+        """Expected agreement with the fit items at these places under each intervention."""
+        return expected_agreements(
+            self._model(work),
+            self.items.inventory,
+            self.items.columns[places],
+            interventions,
             positions=self.params.positions,
+            batch_tokens=self.batch_tokens,
+            counts=counts,
         )
-        counts["tokens_asked"] += scores.tokens_asked
-        counts["tokens_run"] += scores.tokens_run
-        chances = np.exp(scores.logprobs.astype(np.float64))
-        expected: NDArray[np.float64] = chances @ np.array(letter_levels("forward")) / chances.sum(axis=1)
-        return expected
 
     def _model(self, work: Work) -> LoadedModel:
         return self.handle.load(work.reporter)

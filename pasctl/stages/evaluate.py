@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, plan_tokens
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, TokenPlan, plan_tokens
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, Alphas, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.bootstrap import FEWEST
 from pasctl.evaluation.conditions import parse_conditions
-from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, TRIED_ALPHAS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, FORKS, TRIED_ALPHAS
+from pasctl.evaluation.units import Unit
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
     choose_alpha,
@@ -194,17 +196,19 @@ class _Evaluation:
 def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
     held = store.find_parts(list(task.distinct))
-    missing = [unit for key, unit in task.distinct.items() if key not in held]
+    missing = {key: unit for key, unit in task.distinct.items() if key not in held}
     chat = handle.chat()
     plain = [chat.encode(text) for text in task.questions]
-    plan = plan_tokens(plain)
-    extra = [len(chat.encode(task.questions[0], unit.system)) - len(plain[0]) for unit in missing]
-    return {
-        "units": len(task.units),
-        "units_to_run": len(missing),
-        "tokens_asked": len(missing) * plan.tokens_asked + len(plain) * sum(extra),
-        "tokens_run": len(missing) * plan.tokens_run + sum(extra),
-    }
+    plans: dict[int, TokenPlan] = {}
+    asked = run = 0
+    for keys in _together(missing, task.params.positions):
+        count, system = len(keys), missing[keys[0]].system
+        if count not in plans:
+            plans[count] = plan_tokens([prompt for prompt in plain for _ in keys], own_mask=True)
+        told = len(chat.encode(task.questions[0], system)) - len(plain[0])
+        asked += plans[count].tokens_asked + told * len(plain) * count
+        run += plans[count].tokens_run + told
+    return {"units": len(task.units), "units_to_run": len(missing), "tokens_asked": asked, "tokens_run": run}
 
 
 def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
@@ -261,20 +265,37 @@ def _answers(work: Work, evaluation: _Evaluation) -> dict[str, NDArray[np.float3
     distinct = task.distinct
     answers = earlier_answers(work, list(distinct))
     counts = {"units": len(task.units), "units_reused": len(answers), "tokens_asked": 0, "tokens_run": 0}
+    for key in distinct:
+        if key not in answers and work.has(_part(key)):
+            answers[key] = work.read_tensors(_part(key))["level_logprobs"]
+            counts["units_reused"] += 1
+    missing = {key: unit for key, unit in distinct.items() if key not in answers}
     scorer: Scorer | None = None
     with work.reporter.progress("eval", len(distinct), "units") as advance:
-        for key, unit in distinct.items():
-            name = f"parts/{key}.safetensors"
-            if key not in answers and work.has(name):
-                answers[key] = work.read_tensors(name)["level_logprobs"]
-                counts["units_reused"] += 1
-            elif key not in answers:
-                scorer = scorer or Scorer(evaluation.handle.load(work.reporter), task, evaluation.batch_tokens)
-                answers[key] = scorer.answer(unit, counts)
-                work.write(name, {"level_logprobs": answers[key]})
-            advance(1)
+        advance(len(answers))
+        for keys in _together(missing, task.params.positions):
+            scorer = scorer or Scorer(evaluation.handle.load(work.reporter), task, evaluation.batch_tokens)
+            found = scorer.answer([missing[key] for key in keys], counts)
+            for key, level_logprobs in zip(keys, found, strict=True):
+                answers[key] = level_logprobs
+                work.write(_part(key), {"level_logprobs": level_logprobs})
+            advance(len(keys))
     work.provenance["counts"] = counts
     return answers
+
+
+def _part(key: str) -> str:
+    return f"parts/{key}.safetensors"
+
+
+def _together(units: dict[str, Unit], positions: str) -> Iterator[list[str]]:
+    """Part keys of units that are answered in one pass: told the same and, at the answer alone, steered differently."""
+    by_told: dict[str | None, list[str]] = {}
+    for key, unit in units.items():
+        by_told.setdefault(unit.system, []).append(key)
+    size = FORKS if positions == "answer" else 1
+    for keys in by_told.values():
+        yield from (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def with_inputs(results: Artifact, store: Store | Path | str) -> list[Artifact]:

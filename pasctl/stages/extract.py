@@ -228,7 +228,9 @@ def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict
 def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
     sheet = Sheet.render(handle.chat(), inventory, params)
-    plans = [plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens) for shard in sheet.shards.values()]
+    plans = [
+        plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=True) for shard in sheet.shards.values()
+    ]
     sequences, geometry = len(sheet.prompts) * len(sheet.columns), handle.geometry()
     return {
         "sequences": sequences,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -216,27 +216,28 @@ class Scorer:
         self._batch_tokens = batch_tokens
         self._letters = model.chat.letter_ids(LETTERS)
 
-    def answer(self, unit: Unit, counts: dict[str, int]) -> NDArray[np.float32]:
-        """Log-probability of the letter for agreement 1..5, float32 [orders, items, 5]; adds to the token counts."""
+    def answer(self, units: Sequence[Unit], counts: dict[str, int]) -> NDArray[np.float32]:
+        """Log-probability of the letter for agreement 1..5, float32 [units, orders, items, 5].
+
+        The units are told the same. Adds to the token counts.
+        """
         from pasctl.evaluation.scoring import score_letters
 
         scores = score_letters(
             self._model,
-            [self._model.chat.encode(text, unit.system) for text in self._task.questions],
+            [self._model.chat.encode(text, units[0].system) for text in self._task.questions],
             self._letters,
             batch_tokens=self._batch_tokens,
-            intervention=self._task.intervention(unit, self._model.geometry),
+            interventions=[self._task.intervention(unit, self._model.geometry) for unit in units],
             positions=self._task.params.positions,
         )
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
-        by_order = scores.logprobs.reshape(len(self._task.params.orders), -1, len(LETTERS))
+        orders = self._task.params.orders
+        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(LETTERS))
         # from letters A..E to agreement 1..5
         return np.stack(
-            [
-                by_order[place][:, np.argsort(letter_levels(order))]
-                for place, order in enumerate(self._task.params.orders)
-            ]
+            [by_order[:, place][..., np.argsort(letter_levels(order))] for place, order in enumerate(orders)], axis=1
         )
 
 

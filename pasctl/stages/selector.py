@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_of, select_heads, select_layers
-from pasctl.inventory import LETTERS, PersonaSet, letter_levels, question, signs
+from pasctl.inventory import PersonaSet, signs
+from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Work
 from pasctl.stages.steering import DirectionSet
@@ -136,38 +137,27 @@ class _Validation:
             n_heads = self.items.head_outputs.shape[3]
             steering = self._directions.of_heads(heads_of(layers, n_heads) if heads is None else heads)
             geometry = self._model.geometry
-            answers = np.stack([self._answer(steering.intervention(geometry, row, alpha)) for row in range(people)])
+            answers = self._answer([steering.intervention(geometry, row, alpha) for row in range(people)])
         else:
-            answers = np.repeat(self._answer(None)[None], people, axis=0)
+            answers = np.repeat(self._answer([None]), people, axis=0)
         errors = row_means(np.abs(answers - agreements))
         return Trial(layers, alpha, float(np.nanmean(errors)), item_correlation(answers, agreements), heads)
 
-    def _answer(self, intervention: Intervention | None) -> NDArray[np.float64]:
-        """Expected agreement with each validation item."""
-        from pasctl.evaluation.scoring import score_letters
-
-        scores = score_letters(
+    def _answer(self, interventions: Sequence[Intervention | None]) -> NDArray[np.float64]:
+        """Expected agreement with each validation item under each intervention."""
+        return expected_agreements(
             self._model,
-            self._prompts,
-            self._model.chat.letter_ids(LETTERS),
-            batch_tokens=self.selector.batch_tokens,
-            intervention=intervention,
+            self.items.inventory,
+            self.items.columns[self.held],
+            interventions,
             positions=self.selector.positions,
+            batch_tokens=self.selector.batch_tokens,
+            counts=self.counts,
         )
-        for name in ("tokens_asked", "tokens_run"):
-            self.counts[name] = self.counts.get(name, 0) + getattr(scores, name)
-        chances = np.exp(scores.logprobs.astype(np.float64))
-        expected: NDArray[np.float64] = chances @ np.array(letter_levels("forward")) / chances.sum(axis=1)
-        return expected
 
     @property
     def _model(self) -> LoadedModel:
         return self.selector.handle.load(self.work.reporter)
-
-    @cached_property
-    def _prompts(self) -> list[list[int]]:
-        asked = self.items.inventory
-        return [self._model.chat.encode(question(asked.items[place], asked)) for place in self.items.columns[self.held]]
 
     @cached_property
     def _directions(self) -> DirectionSet:

@@ -19,7 +19,13 @@ POSITIONS = ("all", "answer")
 
 
 @contextmanager
-def steer(model: LoadedModel, intervention: Intervention | None, *, positions: str | Tensor = "all") -> Iterator[None]:
+def steer(
+    model: LoadedModel,
+    intervention: Intervention | None,
+    *,
+    positions: str | Tensor = "all",
+    rows: Tensor | None = None,
+) -> Iterator[None]:
     """Add W_o d after o_proj of every displaced layer while the block runs; the hooks go whatever happens in it.
 
     Adding W_o d to o_proj's output equals adding d to its input, since o_proj is affine.
@@ -29,7 +35,9 @@ def steer(model: LoadedModel, intervention: Intervention | None, *, positions: s
         intervention: what to add; None steers nothing.
         positions: "all" positions, as the paper does, or "answer": only the last position of each forward pass.
             That is the answer position when the pass ends with the prompt, and every generated token after it.
-            A tensor of ints: these positions of each forward pass.
+            A tensor of ints [S]: these positions of each forward pass.
+        rows: int [B, S], which row of the intervention displaces each of these positions; by default each row of the
+            batch has its own, or all have the only one.
 
     Raises:
         InputError: unknown positions, or a batch whose size is not the intervention's row count.
@@ -42,7 +50,7 @@ def steer(model: LoadedModel, intervention: Intervention | None, *, positions: s
             projections = model.outputs()
             for layer, displacement in intervention.displacements.items():
                 delta = output_shift(projections[layer], displacement)
-                handles.append(projections[layer].register_forward_hook(_adder(delta, positions)))
+                handles.append(projections[layer].register_forward_hook(_adder(delta, positions, rows)))
         yield
     finally:
         for handle in handles:
@@ -64,16 +72,21 @@ def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
     return moved
 
 
-def _adder(delta: Tensor, positions: str | Tensor) -> Any:
+def _adder(delta: Tensor, positions: str | Tensor, rows: Tensor | None) -> Any:
     """A forward hook that adds delta [R, hidden] to an output [B, T, hidden]."""
     named = {"all": slice(None), "answer": slice(-1, None)}
     where = named[positions] if isinstance(positions, str) else positions
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        if delta.shape[0] not in (1, output.shape[0]):
-            raise InputError(f"the intervention has {delta.shape[0]} rows, the batch has {output.shape[0]}")
+        moved = delta.to(device=output.device, dtype=output.dtype)
+        if rows is not None:
+            moved = moved[rows.to(output.device)]
+        elif len(delta) in (1, len(output)):
+            moved = moved[:, None, :]
+        else:
+            raise InputError(f"the intervention has {len(delta)} rows, the batch has {len(output)}")
         steered = output.clone()
-        steered[:, where] += delta.to(device=output.device, dtype=output.dtype)[:, None, :]
+        steered[:, where] += moved
         return steered
 
     return hook

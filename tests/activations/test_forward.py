@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from pasctl.activations.extract import extract_head_outputs
-from pasctl.activations.forward import can_pack, run_plan
+from pasctl.activations.forward import run_plan, takes_masks
 from pasctl.activations.plan import Batch, plan_tokens
 from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
@@ -58,6 +58,24 @@ def test_head_outputs_equal_those_of_each_sequence_alone(family: str, batch_toke
     assert extracted.tokens_run == 12 + sum(len(sequence) - 12 for sequence in given)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("shared", "batch_tokens"), [(0, 100_000), (12, 100_000), (12, 60), (300, 100_000)])
+def test_head_outputs_of_forks_and_branches_equal_those_of_each_sequence_alone(
+    family: str, shared: int, batch_tokens: int
+) -> None:
+    model = tiny_loaded(family)
+    orders = [some_sequences(shared, count=1)[0][:shared] + [400 + order] * 60 for order in (0, 1)]
+    given = [
+        [*order, *stem[shared:], last] for stem in some_sequences(shared) for order in orders for last in (7, 8, 9)
+    ]
+    plan = plan_tokens(given, own_mask=True)
+    assert len(plan.branches) == 2
+    extracted = extract_head_outputs(model, given, batch_tokens=batch_tokens)
+    for found, sequence in zip(extracted.head_outputs, given, strict=True):
+        torch.testing.assert_close(found, naive_head_outputs(model, sequence), atol=TOLERANCE, rtol=TOLERANCE)
+    assert extracted.tokens_run < extracted.tokens_asked / 4
+
+
 def test_extraction_never_runs_lm_head_and_leaves_no_hook() -> None:
     model = tiny_loaded()
     called = []
@@ -82,7 +100,7 @@ def test_steered_hidden_states_equal_those_of_each_sequence_alone(
     def consume(batch: Batch, hidden: Tensor) -> None:
         found[list(batch.rows)] = hidden
 
-    plan = plan_tokens(given, may_pack=packed and can_pack(model))
+    plan = plan_tokens(given, own_mask=packed and takes_masks(model))
     assert plan.packed == packed
     run_plan(model, plan, consume, intervention=intervention, positions=positions)
     for hidden, sequence in zip(found, given, strict=True):
@@ -111,12 +129,12 @@ def test_an_interrupted_plan_leaves_the_model_unsteered() -> None:
 def test_eager_attention_packs_as_well() -> None:
     model = tiny_loaded()
     given = some_sequences(shared=300)
-    plan = plan_tokens(given, may_pack=True)
+    plan = plan_tokens(given, own_mask=True)
     hidden: dict[str, Tensor] = {}
     for attn in ("sdpa", "eager"):
         model.model.set_attn_implementation(attn)
         model.attn = attn
-        assert can_pack(model)
+        assert takes_masks(model)
         hidden[attn] = torch.empty(len(given), HIDDEN)
 
         def consume(batch: Batch, last: Tensor, into: Tensor = hidden[attn]) -> None:
@@ -133,7 +151,7 @@ def test_a_sliding_window_shorter_than_the_prefix_is_kept() -> None:
         torch.manual_seed(0)
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
     model = LoadedModel.wrap(network, tiny_tokenizer())
-    assert not can_pack(model)
+    assert not takes_masks(model)
     given = some_sequences(shared=30)
     extracted = extract_head_outputs(model, given, batch_tokens=1000)
     for found, sequence in zip(extracted.head_outputs, given, strict=True):

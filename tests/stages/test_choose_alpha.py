@@ -204,26 +204,25 @@ def test_a_second_call_runs_nothing_and_a_killed_one_goes_on(
     fit_directions(store=store, top_k=TOP_K, center="population", seed=1)
     whole, asked = cross_validation.CrossValidation._answer, []
 
-    def dying(self, work, places, intervention, counts):
-        if len(asked) == 1 + 2 * PEOPLE + 3:
+    def dying(self, work, places, interventions, counts):
+        if len(asked) == 4:
             raise KeyboardInterrupt
-        asked.append(tuple(places))
-        return whole(self, work, places, intervention, counts)
+        asked.append((tuple(places), len(interventions)))
+        return whole(self, work, places, interventions, counts)
 
     with monkeypatch.context() as patched:
         patched.setattr(cross_validation.CrossValidation, "_answer", dying)
         with pytest.raises(KeyboardInterrupt):
             strengths(model, store)
-    kept = len(asked)
 
-    def counting(self, work, places, intervention, counts):
-        asked.append(tuple(places))
-        return whole(self, work, places, intervention, counts)
+    def counting(self, work, places, interventions, counts):
+        asked.append((tuple(places), len(interventions)))
+        return whole(self, work, places, interventions, counts)
 
     monkeypatch.setattr(cross_validation.CrossValidation, "_answer", counting)
     resumed = strengths(model, store)
-    # of the setting that was interrupted the three answers that were not kept are asked again
-    assert len(asked) == kept + 3 + (4 * 2 - 2) * PEOPLE - 3
+    # the model left alone once, and every fold at two strengths for all personas
+    assert [people for _, people in asked] == [1, *[PEOPLE] * 4 * 2]
     assert resumed.read_json("curves.json") == made.read_json("curves.json")
 
 
