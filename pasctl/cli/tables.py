@@ -100,15 +100,12 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         for row in mine:
             by_pole.setdefault(row["persona"], {})[row["trait"]] = row
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
-        body = [
-            [pole, *(cell for trait in traits for cell in _shift(pole, trait, found.get(trait)))]
-            for pole, found in by_pole.items()
-        ]
-        header = [f"{_named(condition, setting)}, shift of", *(cell for trait in traits for cell in (trait, "95%"))]
-        lines += [align([header, *body], left=1), ""]
-    return "\n".join(
-        [*lines, "Keyed trait score minus no-change's; 95%: bootstrap over the trait's items. [ ]: the trait steered."]
+        body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
+        lines += [f"{_named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
+    told = (
+        "Keyed trait score minus no-change's, 95% interval by a bootstrap over the trait's items. [ ]: the trait meant."
     )
+    return "\n".join([*lines, told])
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -226,11 +223,12 @@ def _named(condition: str, setting: str) -> str:
     return f"{condition} {setting}".strip()
 
 
-def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> tuple[str, str]:
+def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
-        return "-", "-"
-    shift = f"{found['shift']:+.2f}{'*' if found['low'] > 0 or found['high'] < 0 else ' '}"
-    return f"[{shift}]" if pole[0] == trait else f"{shift} ", f"{found['low']:+.2f}..{found['high']:+.2f}"
+        return "- "
+    star = "*" if found["low"] > 0 or found["high"] < 0 else " "
+    told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
+    return f"[{told}]" if pole[0] == trait else f"{told} "
 
 
 def _range(found: Sequence[float | None]) -> str:

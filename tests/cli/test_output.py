@@ -107,6 +107,57 @@ def test_differences_stand_under_the_table_and_those_beyond_chance_are_marked() 
     assert "* the interval excludes 0" in table
 
 
+def test_how_alpha_was_chosen_is_told_and_an_oracle_is_called_one() -> None:
+    auto = {**ROW, "setting": "auto", "alpha": None, "alphas": {"0": 2, "16": 1, "4": 3}}
+    oracle = {**ROW, "setting": "oracle", "alpha": None, "alphas": {"4": 6}}
+    choice = {"scope": "persona", "alphas": [0.0, 4.0, 16.0], "folds": 4, "budget_kl": 0.5}
+    table = results_table({"coding": "agreement", "conditions": [auto, oracle], "choice": choice})
+    assert "alpha of 0,4,16 chosen for each persona on held-out fit items, 4 folds, within 0.5 nats" in table
+    assert "alpha 0 for 2, alpha 4 for 3, alpha 16 for 1" in table
+    assert "oracle: ALPHA CHOSEN ON THE REPORTED ITEMS" in table
+    assert "oracle" not in results_table({"coding": "agreement", "conditions": [auto]})
+
+
+def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns() -> None:
+    effects = {
+        "text": "builtin",
+        "tokens": 256,
+        "unsteered": {"perplexity": 19.5, "repetition": 0.25},
+        "rows": [
+            {
+                "condition": "random-direction",
+                "setting": "16",
+                "kl": [0.5, 0.25, 0.75],
+                "perplexity": [21.0, 20.5, 22.25],
+                "repetition": [None, None, None],
+            }
+        ],
+    }
+    shift = {"persona": "E+", "condition": "pas", "setting": "16", "alpha": 16.0, "low": -0.25}
+    shifts = [
+        {**shift, "trait": trait, "shift": 1.25, "high": high}
+        for trait, high in zip("OCEAN", (1, 1, 2, 1, 1), strict=True)
+    ]
+    shifts[2]["low"] = 0.5
+    audit = [
+        {"condition": "pas", "setting": "16", "answers": 8, "unparsed": 2, "mismatched": 1, "mae_worst": 1.5},
+        {"condition": "no-change", "setting": "", "answers": 7, "unparsed": 0, "mismatched": 0, "mae_worst": None},
+    ]
+    found = {"side_effects": effects, "trait_shifts": shifts, "audit": audit, "notes": ["1 persona: a note"]}
+    table = results_table({"coding": "agreement", "conditions": [ROW], **found})
+    lines = {line.split("  ")[0].strip(): line for line in table.splitlines()}
+    assert lines["random-direction 16"].split()[2:] == ["0.500", "0.250..0.750", "21.000", "20.500..22.250", "-"]
+    assert lines["no-change"].split() == ["no-change", "7", "0", "0", "-"]
+    assert lines["E+"].split()[1:] == [
+        *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
+        *("[+1.25*", "+0.50..+2.00]"),
+        *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
+    ]
+    assert lines["pas 16"].split() == ["pas", "16", "8", "2", "1", "1.500"]
+    assert "1 persona: a note" in table
+    assert max(map(len, table.splitlines())) <= 120
+
+
 def test_a_table_of_misread_answers_says_so() -> None:
     assert "as-published" in results_table({"coding": "as-published", "conditions": [ROW]})
 

@@ -26,6 +26,7 @@ from pasctl.report.sections.labels import (
     strength,
 )
 from pasctl.report.sections.shifts import trait_shifts
+from pasctl.report.sections.trait_differences import trait_differences
 from pasctl.report.svg import Drawing, Figure
 
 MOST_PANELS = 24
@@ -45,6 +46,8 @@ def results(metrics: Mapping[str, Any], rows: Columns | None) -> Content:
         blocks.append(Drawn(_composites(conditions)))
     if metrics.get("differences"):
         blocks.append(_differences(metrics["differences"]))
+        of_traits = trait_differences(metrics["differences"])
+        blocks += [of_traits] if of_traits else []
     blocks += [Drawn(figure) for figure in strength_figures(conditions)]
     if rows is not None and len(rows["expected"]):
         blocks.append(Drawn(_items(conditions, rows)))

@@ -1,0 +1,51 @@
+"""Differences on each trait, with p-values that allow for there being five of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pasctl.evaluation.metrics import TRAITS
+from pasctl.report.blocks import Cell, Table, interval, number
+from pasctl.report.sections.labels import Row, label
+
+AGAINST = ("no-change", "constant-3")
+
+
+def trait_differences(differences: Sequence[Row]) -> Table | None:
+    """What each condition changes on each trait, against the unchanged model and a constant; None where nothing is told.
+
+    Args:
+        differences: of metrics.json; those of earlier versions have no traits.
+    """
+    rows, before = [], ""
+    for each in differences:
+        found = each.get("traits") or {}
+        if each["against"] not in AGAINST or not any(found.values()):
+            continue
+        name = label(each)
+        cells = (_cell(found.get(trait)) for trait in TRAITS)
+        rows.append((Cell("" if name == before else name), Cell(each["against"]), *cells))
+        before = name
+    if not rows:
+        return None
+    return Table(
+        "Differences on each trait",
+        ("condition", "against", *TRAITS),
+        tuple(rows),
+        left=2,
+        broken=True,
+        caption=(
+            "Mean absolute error of the first minus that of the second, persona by persona; below 0 is better. Small: "
+            "95% interval of a paired bootstrap, and p by Holm's correction over the five traits of the row. "
+            "● p is below 0.05."
+        ),
+    )
+
+
+def _cell(found: Row | None) -> Cell:
+    if found is None:
+        return Cell(number(None))
+    sure = found["p_holm"] < 0.05
+    sign = "+" if found["mean"] > 0 else ""
+    notes = f"{interval([found['low'], found['high']])}\np {number(found['p_holm'], 3)}"
+    return Cell(f"{'● ' if sure else ''}{sign}{number(found['mean'], 2)}", notes, mark=sure)
