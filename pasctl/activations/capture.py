@@ -13,7 +13,6 @@ from torch.utils.hooks import RemovableHandle
 from pasctl.errors import PasctlError
 from pasctl.models.load import LoadedModel
 
-
 LAST = torch.tensor([-1])
 
 

@@ -102,9 +102,7 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{_named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = (
-        "Keyed trait score minus no-change's, 95% interval by a bootstrap over the trait's items. [ ]: the trait meant."
-    )
+    told = "Keyed trait score minus no-change's, 95% interval: bootstrap over its items. [ ]: the trait that was meant."
     return "\n".join([*lines, told])
 
 

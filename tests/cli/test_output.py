@@ -134,10 +134,7 @@ def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns
         ],
     }
     shift = {"persona": "E+", "condition": "pas", "setting": "16", "alpha": 16.0, "low": -0.25}
-    shifts = [
-        {**shift, "trait": trait, "shift": 1.25, "high": high}
-        for trait, high in zip("OCEAN", (1, 1, 2, 1, 1), strict=True)
-    ]
+    shifts = [{**shift, "trait": trait, "shift": 1.25, "high": 2.0 if trait == "E" else 1.0} for trait in "OCEAN"]
     shifts[2]["low"] = 0.5
     audit = [
         {"condition": "pas", "setting": "16", "answers": 8, "unparsed": 2, "mismatched": 1, "mae_worst": 1.5},

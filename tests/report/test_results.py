@@ -347,3 +347,31 @@ def test_strengths_of_few_personas_have_no_band_and_what_is_missing_is_a_dash() 
 def test_strengths_of_the_stage_are_shown(store: Store) -> None:
     content = strengths(store.resolve("strengths").read_json("curves.json"))
     assert list(figures(content)) == ["error", "chosen", "kl"]
+
+
+def test_differences_on_each_trait_have_their_interval_and_holms_p() -> None:
+    def of(p_holm: float) -> dict[str, float]:
+        return {"mean": -0.25, "low": -0.5, "high": 0.125, "p": p_holm / 5, "p_holm": p_holm}
+
+    pair = {"condition": "pas", "setting": "auto", "composite": None, "item_correlation": None}
+    traits = {"O": of(0.04), "C": of(0.06), "E": None, "A": of(1.0), "N": of(0.0)}
+    given = [
+        {**pair, "against": "no-change", "against_setting": "", "traits": traits},
+        {**pair, "against": "random-direction", "against_setting": "auto", "traits": traits},
+        {**pair, "against": "constant-3", "against_setting": "", "traits": dict.fromkeys("OCEAN")},
+    ]
+    [table] = [
+        block
+        for block in results(metrics(condition("pas", "auto"), BASELINE, differences=given), None).blocks
+        if isinstance(block, Table) and block.title == "Differences on each trait"
+    ]
+    [row] = table.rows  # controls have no row, and nothing is known against the constant
+    assert [cell.text for cell in row[:2]] == ["pas, α auto", "no-change"]
+    assert [cell.mark for cell in row[2:]] == [True, False, False, False, True]
+    minus = "\N{MINUS SIGN}"
+    assert row[2].text == f"● {minus}0.25"
+    assert row[2].note == f"{minus}0.50 to 0.12\np 0.040"
+    assert row[4].text == "–"
+    bare = [{**each, "traits": None} for each in given]
+    shown = results(metrics(condition("pas", "auto"), BASELINE, differences=bare), None).blocks
+    assert not [block for block in shown if isinstance(block, Table) and block.title == "Differences on each trait"]

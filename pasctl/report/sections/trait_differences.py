@@ -12,7 +12,7 @@ AGAINST = ("no-change", "constant-3")
 
 
 def trait_differences(differences: Sequence[Row]) -> Table | None:
-    """What each condition changes on each trait, against the unchanged model and a constant; None where nothing is told.
+    """What each condition changes on each trait, against the unchanged model and a constant; None without any.
 
     Args:
         differences: of metrics.json; those of earlier versions have no traits.
