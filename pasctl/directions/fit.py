@@ -123,8 +123,13 @@ def _spread(
     rows = pair_rows(picked, pairs)
     _, usable = pair_labels(signs, len(pairs))
     spread = unit.new_zeros(len(unit))
-    for n, (p, h) in enumerate(zip(persona, position, strict=True)):
-        spread[n] = (rows[h][usable[p] > 0] @ unit[n]).std(correction=0)
+    for head in range(len(rows)):
+        mine = np.flatnonzero(position == head)
+        projections = unit[mine] @ rows[head].T  # of every row, [n, R]; those that are not the persona's weigh nothing
+        weights = usable[persona[mine]]
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        mean = (weights * projections).sum(dim=1, keepdim=True)
+        spread[mine] = (weights * (projections - mean).square()).sum(dim=1).sqrt()
     return spread
 
 
