@@ -15,7 +15,7 @@ from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, TokenPlan, plan_tokens
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, Alphas, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.bootstrap import FEWEST
-from pasctl.evaluation.conditions import parse_conditions
+from pasctl.evaluation.conditions import is_steered, parse_conditions
 from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, FORKS, TRIED_ALPHAS
 from pasctl.evaluation.units import Unit
 from pasctl.inventory import draw_orders, load_prose, wording_digest
@@ -119,7 +119,7 @@ def evaluate(
     inputs: dict[str, Artifact] = {"directions": source}
     chosen: NDArray[np.float64] | None = None
     choice: dict[str, Any] | None = None
-    if AUTO in settings:
+    if AUTO in settings and any(map(is_steered, conditions)):
         require_scope(alpha_scope, budget_kl)
         if strengths is None:
             made = choose_alpha(

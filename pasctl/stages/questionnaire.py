@@ -86,7 +86,7 @@ class Questionnaire:
         params: what is evaluated.
         model: the model's identity.
         numerics: dtype, attention and seed of the run.
-        chosen: each persona's alpha [P] under "auto"; None where it is not asked for.
+        chosen: each persona's alpha [P] under "auto"; None where it is not asked for or nothing is steered.
     """
 
     directions: Artifact
@@ -132,9 +132,7 @@ class Questionnaire:
         """Each persona's alpha under every setting that is run; an oracle only picks among these."""
         people = len(self.steering.personas.ids)
         found = {alpha_text(alpha): np.full(people, float(alpha)) for alpha in self.params.alphas if alpha not in WORDS}
-        if AUTO in self.params.alphas:
-            if self.chosen is None:
-                raise ValueError("alphas that are chosen must be given")
+        if self.chosen is not None:
             found[AUTO] = self.chosen
         return found
 

@@ -272,3 +272,10 @@ def test_what_is_asked_for_enters_the_key_and_how_it_is_batched_does_not(model: 
     ]
     assert len({key(**each) for each in changes}) == len(changes)
     assert key(batch_tokens=100) == key()
+
+
+def test_nothing_is_chosen_where_nothing_is_steered(model: LoadedModel, store: Path) -> None:
+    made = evaluate(model=model, store=store, alpha="auto", modes="no-change", neutral_text="none").artifact
+    assert made is not None
+    assert set(made.inputs) == {"directions"}
+    assert "choice" not in made.read_json("metrics.json")
