@@ -225,7 +225,7 @@ def told_choice(strengths: Artifact, scope: str, budget_kl: float | None) -> dic
         "folds": curves["folds"],
         "budget_kl": budget_kl,
         "rule": curves["rule"],
-        "source": strengths.name,
+        "source": strengths.short_key,
     }
 
 
