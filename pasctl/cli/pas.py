@@ -57,6 +57,7 @@ def train_probes(
         str | None,
         typer.Option("--activations", help="Activations to read; default: the latest that fit.", metavar="REF"),
     ] = None,
+    method: Annotated[str, typer.Option("--method", help="Probe method: logistic or ridge.")] = "logistic",
     validation: Annotated[float, typer.Option("--validation", help="Share of items held out to rank heads.")] = 0.25,
     c: Annotated[float, typer.Option("--c", help="Inverse strength of the probes' L2 penalty.")] = 1.0,
     weights: Annotated[bool, typer.Option("--weights", help="Keep the probes' weights.")] = False,
@@ -73,6 +74,7 @@ def train_probes(
     outcome = stage(
         personas=personas,
         activations=activations,
+        method=method,
         c=c,
         validation=validation,
         weights=weights,

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from pasctl.registry import Registry
 
-PROBES = Registry("probe", {"logistic": "pasctl.probes.logistic:LogisticProbe"})
+PROBES = Registry(
+    "probe",
+    {"logistic": "pasctl.probes.logistic:LogisticProbe", "ridge": "pasctl.probes.ridge:RidgeProbe"},
+)
