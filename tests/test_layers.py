@@ -14,7 +14,7 @@ LAYERS = (
     {"cli", "__main__"},
     {"demo"},
     {"stages"},
-    {"activations", "probes", "directions", "evaluation", "memory", "report"},
+    {"activations", "probes", "directions", "evaluation", "memory", "report", "export", "survey"},
     {"steering"},
     {"models", "inventory"},
     {"registry"},

@@ -12,7 +12,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import compare, data, demo, doctor, memory, memory_ask, memory_eval, memory_show, pas, report, store
+from pasctl.cli import (
+    compare,
+    data,
+    demo,
+    doctor,
+    memory,
+    memory_ask,
+    memory_eval,
+    memory_show,
+    pas,
+    report,
+    store,
+    survey,
+)
 from pasctl.cli.config import read_config
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
@@ -82,6 +95,7 @@ app.command("memory-eval")(memory_eval.memory_eval)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
+app.command("survey")(survey.survey)
 app.command("doctor")(doctor.doctor)
 app.add_typer(store.app, name="store")
 app.add_typer(data.app, name="data")

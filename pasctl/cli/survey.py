@@ -1,0 +1,236 @@
+"""`pasctl survey`: answer an inventory in the terminal, see a profile, and have a file of answers to steer to."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from pasctl.cli import options as o
+from pasctl.cli.output import Terminal, print_json
+from pasctl.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pasctl.inventory import Inventory
+    from pasctl.survey.answer_file import AnswerFile
+    from pasctl.survey.profile import Population
+    from pasctl.survey.session import Session
+    from pasctl.survey.terminal import SingleKeys
+
+LOOK_SECONDS = 0.5  # how often a terminal is asked whether its size has changed
+LEAST_WIDTH, MOST_WIDTH = 30, 100  # characters
+
+
+def survey(
+    inventory: Annotated[
+        str | None,
+        typer.Option(
+            "--inventory",
+            envvar="PASCTL_INVENTORY",
+            help="builtin, papi:FOLDER, or papi (from the hub). Default: what the file answers, else builtin.",
+            metavar="SPEC",
+        ),
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file of answers; if it exists, go on in it.", metavar="FILE")
+    ] = "answers.json",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Who answers; default: as the file is called.", metavar="NAME")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Items to ask: all, fit, or report.")] = "all",
+    shuffle: Annotated[bool, typer.Option("--shuffle/--no-shuffle", help="Ask in random order.")] = False,
+    seed: Annotated[int, typer.Option("--seed", envvar="PASCTL_SEED", help="Seed of the random order.", min=0)] = 0,
+    show: Annotated[bool, typer.Option("--show", help="Ask nothing, print the profile of the file.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Ask all again; the first answer replaces the old ones.")
+    ] = False,
+    coding: o.Coding = "auto",
+    json: o.Json = False,
+) -> None:
+    """Answer an inventory, see your profile, and have a persona: train-probes --personas answers.json."""
+    from pasctl.inventory import load_inventory
+    from pasctl.survey import answer_file as files
+    from pasctl.survey.profile import population_of
+    from pasctl.survey.session import Session, question_order
+
+    if show and restart:
+        raise InputError("--show asks nothing and --restart asks all again: give one of them")
+    path = Path(output)
+    files.check_place(path)
+    files.check_name(name)
+    note = files.read_note(path)
+    spec = inventory or (note.inventory if note else "builtin")
+    asked = load_inventory(spec)
+    files.require_same(path, note, asked)
+    order = question_order(asked, split=split, shuffle=shuffle, seed=seed)
+    kept = files.read_file(path, asked, name) if show or path.exists() else files.new_file(path, name)
+    if show and kept.persona not in kept.personas:
+        raise InputError(f"{path} has no persona {kept.persona!r}", hint=f"it has {', '.join(kept.personas)}")
+    population = population_of(spec, asked, coding)
+
+    old = {item: value for item, value in kept.entries.items() if not restart or item not in order}
+    session = Session.begin(order, old)
+    if not show and not session.done:
+        files.write_note(path, files.Note(_from_anywhere(spec), asked.name, asked.digest))
+        session = _asked(session, asked, kept)
+        if session.open:
+            settled = len(order) - session.open
+            Terminal().note(f"{settled} of {len(order)} items settled in {path}: the same command goes on from there")
+            return
+        Terminal().note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
+    elif not show:
+        Terminal().note(f"{path} is complete, its profile follows; --restart asks all again")
+    _print_profile(session, asked, kept, population, split, as_json=json)
+
+
+class Dialogue(Protocol):
+    """What shows items and gives keys."""
+
+    confirms: bool
+
+    def show(self, session: Session, told: str) -> None:
+        """Show the item that is asked, and below it what is told."""
+
+    def read(self) -> str | None:
+        """The next key; None when the item has to be shown again."""
+
+
+class Screen:
+    """One item a screen; stays after the last one, so that it can be corrected."""
+
+    confirms = True
+
+    def __init__(self, console: Console, inventory: Inventory, keys: SingleKeys) -> None:
+        self._console = console
+        self._inventory = inventory
+        self._keys = keys
+
+    def show(self, session: Session, told: str) -> None:
+        """Draw it anew."""
+        from pasctl.survey.text import question
+
+        self._size = self._console.size
+        self._console.clear()
+        self._console.print(question(session, self._inventory, told))
+
+    def read(self) -> str | None:
+        """Wait for a key, or for another size of the terminal."""
+        while (key := self._keys.read(LOOK_SECONDS)) is None:
+            if self._console.size != self._size:
+                return None
+        return key
+
+
+class Lines:
+    """One item after the other, and one answer a line; ends after the last one."""
+
+    confirms = False
+
+    def __init__(self, console: Console, inventory: Inventory) -> None:
+        from pasctl.survey.terminal import LineKeys
+
+        self._console = console
+        self._inventory = inventory
+        self._keys = LineKeys(sys.stdin.buffer)
+        self._shown: Session | None = None
+
+    def show(self, session: Session, told: str) -> None:
+        """Print the item, or only what is told when it stands there already."""
+        from rich.text import Text
+
+        from pasctl.survey.text import question
+
+        if session is self._shown:
+            self._console.print(Text(told))
+        else:
+            self._console.print(question(session, self._inventory, told))
+            self._console.print()
+        self._shown = session
+
+    def read(self) -> str | None:
+        """Wait for a line."""
+        return self._keys.read()
+
+
+def _asked(session: Session, inventory: Inventory, kept: AnswerFile) -> Session:
+    """The session when it is over: with single keys where there is a terminal, else with lines."""
+    from rich.console import Console
+
+    from pasctl.survey.terminal import NoSingleKeys, single_keys
+
+    console = Console(stderr=True, highlight=False)
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        try:
+            with single_keys(sys.stdin.fileno()) as keys, console.screen(hide_cursor=True):
+                return _dialogue(session, kept, Screen(console, inventory, keys))
+        except NoSingleKeys as error:
+            Terminal().note(f"no single keys in this terminal ({error}): type a key, then Enter")
+    return _dialogue(session, kept, Lines(console, inventory))
+
+
+def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session:
+    """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
+    from pasctl.survey.text import wrong_key
+
+    told = ""
+    while not session.done or dialogue.confirms:
+        dialogue.show(session, told)
+        key = dialogue.read()
+        if key is None:
+            continue
+        if key == "quit" or (session.done and key == "forward"):
+            break
+        after = session.after(key)
+        if after is None:
+            told = wrong_key(key, session)
+            continue
+        if after.entries != session.entries:
+            kept.keep(after.entries)
+        session, told = after, ""
+    return session
+
+
+def _print_profile(
+    session: Session, inventory: Inventory, kept: AnswerFile, population: Population, split: str, *, as_json: bool
+) -> None:
+    from pasctl.survey.profile import agreements_of, profile, profile_json
+    from pasctl.survey.text import profile_text
+
+    own = agreements_of(inventory, session.entries)
+    scores = profile(inventory, own, population.personas.agreements, inventory.indices(split))
+    total, skipped, unsettled = len(session.order), session.skipped, session.open
+    answered = total - skipped - unsettled
+    if as_json:
+        print_json(
+            {
+                "file": str(kept.path),
+                "persona": kept.persona,
+                "inventory": {"name": inventory.name, "digest": inventory.digest},
+                "split": split,
+                "items": {"asked": total, "answered": answered, "skipped": skipped, "open": unsettled},
+                "population": {
+                    "told": population.told,
+                    "respondents": len(population.personas),
+                    "simulated": population.simulated,
+                },
+                "scores": profile_json(scores),
+            }
+        )
+        return
+    told = f"{answered} of {total} items answered"
+    told += f", {skipped} skipped" if skipped else ""
+    told += f", {unsettled} open" if unsettled else ""
+    width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
+    print(profile_text(scores, population, heading=f"{kept.persona}: {told} (inventory {inventory.name})", width=width))
+
+
+def _from_anywhere(spec: str) -> str:
+    """The words for an inventory, its folder named so that they hold in any working folder."""
+    source, colon, place = spec.partition(":")
+    return f"{source}:{Path(place).absolute()}" if colon else spec

@@ -1,0 +1,137 @@
+"""Scores and percentiles against numbers worked out by hand, and against counting in fractions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pasctl.errors import InputError
+from pasctl.inventory import Inventory, Item, builtin_inventory, simulate
+from pasctl.survey.profile import (
+    Score,
+    agreements_of,
+    keyed,
+    mean_answered,
+    midrank_percentile,
+    population_of,
+    profile,
+    profile_json,
+)
+
+NAN = np.nan
+SMALL = Inventory(
+    name="small",
+    labels=("5", "4", "3", "2", "1"),
+    items=(
+        Item("n1", "I worry.", "N", "worry", 1, "fit"),
+        Item("e1", "I talk.", "E", "talk", 1, "fit"),
+        Item("e2", "I keep quiet.", "E", "talk", -1, "report"),
+        Item("e3", "I run.", "E", "pace", 1, "report"),
+    ),
+)
+PEOPLE = np.array([[1, 3, 3, 3], [2, 5, 1, 1], [3, 1, 5, 5], [NAN, NAN, 2, NAN]], dtype=float)
+
+
+def scores_of(entries: dict[str, int | None], split: str = "all") -> dict[tuple[str, str | None], Score]:
+    found = profile(SMALL, agreements_of(SMALL, entries), PEOPLE, SMALL.indices(split))
+    return {(score.trait, score.facet): score for score in found}
+
+
+def test_traits_come_in_order_and_each_is_followed_by_its_facets() -> None:
+    assert list(scores_of({})) == [("E", None), ("E", "talk"), ("E", "pace"), ("N", None), ("N", "worry")]
+
+
+def test_scores_worked_out_by_hand() -> None:
+    found = scores_of({"e1": 4, "e2": 1, "e3": 3})
+    # keyed: 4, 6 - 1 = 5, 3; the others' means are (3+3+3)/3, (5+5+1)/3, (1+1+5)/3 and 4 of one item
+    assert found["E", None] == Score("E", None, 4.0, 3, 3, 100 * 3.5 / 4, 4)
+    # talk: 4.5 among 3, 5, 1 and 4
+    assert found["E", "talk"] == Score("E", "talk", 4.5, 2, 2, 75.0, 4)
+    # pace: 3 among 3, 1, 5; the fourth has not answered it
+    assert found["E", "pace"] == Score("E", "pace", 3.0, 1, 1, 50.0, 3)
+
+
+def test_only_the_same_items_of_the_others_count() -> None:
+    """With e3 alone the second respondent is lowest; with e1 alone, highest."""
+    assert scores_of({"e3": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e1": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e1": 4, "e3": None})["E", None].percentile == pytest.approx(200 / 3)
+
+
+def test_what_is_not_answered_has_no_score() -> None:
+    found = scores_of({"e1": 4, "n1": None})
+    for place in (("N", None), ("N", "worry"), ("E", "pace")):
+        assert (found[place].mean, found[place].percentile, found[place].answered) == (None, None, 0)
+
+
+def test_a_split_counts_its_own_items() -> None:
+    found = scores_of({"e1": 5, "e2": 5, "e3": 4}, "report")
+    assert set(found) == {("E", None), ("E", "talk"), ("E", "pace")}
+    assert (found["E", None].mean, found["E", None].items) == (2.5, 2)
+
+
+def test_nobody_to_compare_with_gives_no_percentile() -> None:
+    (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), np.full((2, 4), NAN), np.array([0]))
+    assert (trait.mean, trait.percentile, trait.respondents) == (2.0, None, 0)
+
+
+def test_keyed_scores_are_reversed_where_the_key_is_minus() -> None:
+    assert keyed(np.array([1.0, 1.0, 4.0, NAN]), np.array([1, -1, -1, -1])).tolist()[:3] == [1, 5, 2]
+    assert np.isnan(mean_answered(np.array([[NAN, NAN]]))).all()
+
+
+@pytest.mark.parametrize(("value", "percentile"), [(0, 0.0), (1, 12.5), (2, 50.0), (2.5, 75.0), (3, 87.5), (4, 100.0)])
+def test_midranks_by_hand(value: float, percentile: float) -> None:
+    assert midrank_percentile(value, np.array([1.0, 2.0, 2.0, 3.0])) == percentile
+
+
+def test_percentiles_are_those_of_counting_in_fractions() -> None:
+    """Means of different numbers of answers can tie, 2/1 and 6/3: in binary they must too."""
+    rng = np.random.default_rng(11)
+    inventory = builtin_inventory()
+    people = rng.integers(1, 6, size=(200, len(inventory))).astype(float)
+    people[rng.random(people.shape) < 0.3] = NAN
+    own = rng.integers(1, 6, size=len(inventory)).astype(float)
+    own[rng.random(own.shape) < 0.2] = NAN
+    for score in profile(inventory, own, people, inventory.indices("all")):
+        items = [
+            (column, item.key)
+            for column, item in enumerate(inventory.items)
+            if item.trait == score.trait and score.facet in (None, item.facet) and not np.isnan(own[column])
+        ]
+
+        def mean(row: np.ndarray, items: list[tuple[int, int]] = items) -> Fraction | None:
+            values = [int(row[c]) if key > 0 else 6 - int(row[c]) for c, key in items if not np.isnan(row[c])]
+            return Fraction(sum(values), len(values)) if values else None
+
+        mine = mean(own)
+        assert mine is not None
+        others = [found for found in map(mean, people) if found is not None]
+        ranks = [2 if other < mine else 1 if other == mine else 0 for other in others]
+        assert score.mean == pytest.approx(float(mine))
+        assert score.respondents == len(others)
+        assert score.percentile == pytest.approx(float(Fraction(100 * sum(ranks), 2 * len(others))))
+
+
+def test_a_respondent_stands_in_their_own_population_where_their_rank_is() -> None:
+    inventory = builtin_inventory()
+    people = simulate(inventory).agreements
+    found = [profile(inventory, person, people, inventory.indices("all"))[0].percentile for person in people]
+    assert np.mean([value for value in found if value is not None]) == pytest.approx(50.0)
+
+
+def test_the_populations_say_who_they_are() -> None:
+    inventory = builtin_inventory()
+    population = population_of("builtin", inventory)
+    assert population.told == "50 simulated respondents, no people"
+    assert population.simulated
+    with pytest.raises(InputError, match="as-published"):
+        population_of("builtin", inventory, "as-published")
+
+
+def test_json_names_traits_and_facets() -> None:
+    rows = profile_json(tuple(scores_of({"e1": 4}).values()))
+    assert [row["name"] for row in rows] == ["extraversion", "talk", "pace", "neuroticism", "worry"]
+    assert rows[3]["mean"] is None
