@@ -17,6 +17,7 @@ from pasctl.cli import (
     data,
     demo,
     doctor,
+    export,
     memory,
     memory_ask,
     memory_eval,
@@ -97,6 +98,7 @@ app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("survey")(survey.survey)
 app.command("doctor")(doctor.doctor)
+app.add_typer(export.app, name="export")
 app.add_typer(store.app, name="store")
 app.add_typer(data.app, name="data")
 

@@ -7,31 +7,31 @@ from pathlib import Path
 import torch
 
 from pasctl.errors import InputError
+from pasctl.models.adapters import Adapter
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import output_shift
 from pasctl.steering.intervention import Intervention
 
+SHARD_SIZE = "5GB"
 
-def bake(model: LoadedModel, intervention: Intervention, folder: Path) -> None:
+
+def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_shard_size: str = SHARD_SIZE) -> None:
     """Save the steered model (positions "all") as a checkpoint: o_proj.bias = W_o d, tokenizer beside it.
 
     transformers knows a biased o_proj only together with biased q, k and v, so the config says `attention_bias`
     and zero q, k and v biases are written for all layers. Engines that ignore o_proj's bias serve the base model.
+    What is written are the model's own tensors, of which no more than a shard is copied at once.
 
     Args:
         model: the loaded model; it is not changed.
         intervention: of one row.
         folder: where the checkpoint goes; made if missing.
+        max_shard_size: bound on a weight file, such as "5GB"; a larger model gets several.
 
     Raises:
         InputError: the family has no switch for an o_proj bias, or the intervention has several rows.
     """
-    switch = model.adapter.bias_switch
-    if switch is None:
-        raise InputError(
-            f"family {model.model.config.model_type} has no o_proj bias in transformers, so nothing can be baked in",
-            hint="steer it at run time with `pasctl.steer`",
-        )
+    switch = bias_switch(model.adapter)
     if any(displacement.shape[0] != 1 for displacement in intervention.displacements.values()):
         raise InputError("an intervention with one displacement a row cannot be baked, expected one row")
     state = dict(model.model.state_dict())
@@ -49,7 +49,21 @@ def bake(model: LoadedModel, intervention: Intervention, folder: Path) -> None:
     before = getattr(config, switch)
     try:
         setattr(config, switch, True)
-        model.model.save_pretrained(folder, state_dict=state)
+        model.model.save_pretrained(folder, state_dict=state, max_shard_size=max_shard_size)
     finally:
         setattr(config, switch, before)
     model.tokenizer.save_pretrained(folder)
+
+
+def bias_switch(adapter: Adapter) -> str:
+    """The attribute of a family's config that gives o_proj a bias.
+
+    Raises:
+        InputError: the family has none.
+    """
+    if adapter.bias_switch is None:
+        raise InputError(
+            f"family {adapter.family} has no o_proj bias in transformers, so nothing can be baked in",
+            hint="steer it at run time with `pasctl.steer`",
+        )
+    return adapter.bias_switch

@@ -34,6 +34,30 @@ def test_baked_equals_steered(family: str, tmp_path: Path) -> None:
     assert model.model.config.attention_bias is False
 
 
+def test_a_baked_checkpoint_is_written_from_the_models_own_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second copy of the weights would be a second model in memory: only biases are new."""
+    model = tiny_loaded("llama")
+    own = {tensor.data_ptr() for tensor in model.model.state_dict().values()}
+    written: dict[str, torch.Tensor] = {}
+    save = model.model.save_pretrained
+
+    def spy(folder: Path, *, state_dict: dict[str, torch.Tensor], **how: str) -> None:
+        written.update(state_dict)
+        save(folder, state_dict=state_dict, **how)
+
+    monkeypatch.setattr(model.model, "save_pretrained", spy)
+    bake(model, random_intervention(4), tmp_path / "baked", max_shard_size="50KB")
+    copied = [name for name, tensor in written.items() if tensor.data_ptr() not in own]
+    assert copied
+    assert all(name.endswith("_proj.bias") for name in copied)
+    files = sorted((tmp_path / "baked").glob("*.safetensors"))
+    assert len(files) > 2
+    largest = max(tensor.nbytes for tensor in written.values())
+    assert all(path.stat().st_size < max(50_000, largest) + 10_000 for path in files)
+
+
 @pytest.mark.parametrize("family", ["qwen2", "mistral"])
 def test_a_family_without_the_switch_is_refused(family: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"family {family} has no o_proj bias"):

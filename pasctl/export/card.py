@@ -1,0 +1,197 @@
+"""What an export says about itself: a model card for people, a record for machines. Neither names a machine's paths."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from pasctl.errors import InputError
+from pasctl.export.files import FORMAT
+from pasctl.export.proof import CONTINUATION, LARGEST, PROMPTS, TEXT_TOKENS, Proof
+
+UNKNOWN_LICENSE = "unknown"
+ENGINES = ("transformers", "vllm")
+"""What an export can be made for. Both get the same files, and a card of their own."""
+
+_USE = {
+    "transformers": """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("DIR", dtype="{dtype}")
+tokenizer = AutoTokenizer.from_pretrained("DIR")
+```
+
+Other engines may drop the biases without a word: vLLM's own Qwen3 does, and serves the base model. There, use
+`vllm serve DIR --model-impl transformers`.""",
+    "vllm": """```sh
+vllm serve DIR --model-impl transformers --dtype {dtype}
+```
+
+**The option `--model-impl transformers` is needed.** vLLM's own Qwen3 drops the o_proj biases without a word and
+serves the base model. The proof below ran in transformers; `pasctl export check DIR --engine vllm` repeats it in vLLM.
+Plain transformers loads the folder as well.""",
+}
+
+
+def require_engine(engine: str) -> None:
+    """Refuse an engine that nothing can be exported for.
+
+    Raises:
+        InputError: names those that there are.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine!r} is unknown, expected one of {', '.join(ENGINES)}")
+
+
+def versions() -> dict[str, str]:
+    """What an export is made with."""
+    packages = {name: version(name) for name in ("pasctl", "transformers", "torch")}
+    return {"python": platform.python_version(), **packages}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An artifact that an export comes from: its role there, name, key, and what its bytes are."""
+
+    role: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything about an export but its files.
+
+    Attributes:
+        key: of its artifact.
+        engine: a name of ENGINES.
+        persona: id of who the model is steered to.
+        alpha: strength.
+        base: the model's hub id, or a local one's last name.
+        model: its kind, and its identity as in store keys.
+        revision: commit of a hub model.
+        numerics: dtype and attention that the proof ran in.
+        lineage: the directions first, then what they were made from.
+        versions: of pasctl, torch and transformers.
+        license: as the user says.
+        layers: how many have a displacement.
+    """
+
+    key: str
+    engine: str
+    persona: str
+    alpha: float
+    base: str
+    model: Mapping[str, Any]
+    revision: str | None
+    numerics: Mapping[str, str]
+    lineage: tuple[Source, ...]
+    versions: Mapping[str, str]
+    license: str
+    layers: int
+
+    def record(self, proof: Proof, files: Mapping[str, Mapping[str, Any]]) -> str:
+        """The record, JSON. `files` maps names of files that loaders read to size and sha256."""
+        document = {
+            "format": FORMAT,
+            "key": self.key,
+            "engine": self.engine,
+            "persona": self.persona,
+            "alpha": self.alpha,
+            "base_model": self.base,
+            "revision": self.revision,
+            "model": dict(self.model),
+            "numerics": dict(self.numerics),
+            "license": self.license,
+            "layers": self.layers,
+            "lineage": [{"role": each.role, "name": each.name, "key": each.key} for each in self.lineage],
+            "versions": dict(self.versions),
+            "proof": proof.to_json(),
+            "files": {name: dict(entry) for name, entry in sorted(files.items())},
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def card(self, proof: Proof) -> str:
+        """The model card, Markdown behind YAML."""
+        base = _code(self.base + (f" at {self.revision}" if self.revision else ""))
+        facts = [
+            ("persona", _code(self.persona)),
+            ("alpha", f"{self.alpha:g}"),
+            ("base model", base),
+            ("biased layers", str(self.layers)),
+            *((each.role, f"{_code(each.name)}, {_code(each.key)}") for each in self.lineage),
+            ("made with", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
+        ]
+        figures = [
+            ("this checkpoint against the steered model", proof.mean, proof.largest),
+            (f"allowed in {proof.dtype}", proof.tolerance, LARGEST * proof.tolerance),
+            ("the steered against the unsteered model", proof.effect_mean, proof.effect_largest),
+        ]
+        return "\n".join(
+            [
+                "---",
+                f"base_model: {_yaml(self.base)}",
+                f"license: {_yaml(self.license)}",
+                "library_name: transformers",
+                "pipeline_tag: text-generation",
+                "tags:",
+                *(f"- {tag}" for tag in ("pasctl", "activation-steering", "personality")),
+                "---",
+                "",
+                f"# {_plain(self.base)}, steered to persona {_plain(self.persona)}",
+                "",
+                "The base model with one change: a constant displacement of attention heads, along directions that",
+                "were fitted to a persona's answers to a personality questionnaire (PAS), written into the biases of",
+                "the attention's output projection (o_proj). It acts on every token, the prompt's too.",
+                "",
+                _table(("", ""), facts),
+                "",
+                "## Use",
+                "",
+                _USE[self.engine].format(dtype=proof.dtype),
+                "",
+                "## Proof",
+                "",
+                f"Reloaded with plain transformers and compared with the steered model: {proof.tokens} tokens'",
+                f"log-probabilities, in nats, of its greedy answers to {len(PROMPTS)} short prompts (at most",
+                f"{CONTINUATION} tokens each) and of {TEXT_TOKENS} tokens of neutral text. The checkpoint has",
+                f"{proof.share:.1%} of the steering's effect on them.",
+                "",
+                _table(
+                    ("difference", "mean", "largest"),
+                    [(name, f"{mean:.2g}", f"{largest:.2g}") for name, mean, largest in figures],
+                ),
+                "",
+                "## What it is not",
+                "",
+                "- No fine-tuned model: no weight of the base model is changed, biases are added.",
+                "- No person. It answers a questionnaire a little more as one did; how much more is in the results of",
+                "  `pasctl eval`, and not proven by this card.",
+                "- No other licence than the base model's.",
+                "",
+            ]
+        )
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _plain(text: str) -> str:
+    """A name without the signs that Markdown or a line's end give a meaning."""
+    return re.sub(r"[^\w .+,@:/=-]", "_", text)
+
+
+def _code(text: str) -> str:
+    return f"`{_plain(text)}`"
+
+
+def _yaml(text: str) -> str:
+    """A YAML scalar that is read as this text: JSON is YAML."""
+    return json.dumps(text)

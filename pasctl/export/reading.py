@@ -1,0 +1,88 @@
+"""Reading what a proof compares: the tokens of fixed texts, and the log-probabilities that a model gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pasctl.errors import PasctlError
+from pasctl.evaluation.generation import generate_texts
+from pasctl.evaluation.neutral import neutral_text
+from pasctl.export.proof import CONTINUATION, PROMPTS, TEXT_TOKENS, Passage, Reference
+from pasctl.models.chat import ChatRenderer
+from pasctl.models.device import torch_dtype
+from pasctl.models.foreign import one_line_errors, quiet_transformers
+from pasctl.models.load import LoadedModel
+from pasctl.models.weights import read_tokenizer, read_weights
+from pasctl.steering import Intervention, steer
+
+
+def make_reference(model: LoadedModel, intervention: Intervention) -> Reference:
+    """Let the steered model answer the prompts, and read answers and text with steering and without.
+
+    Args:
+        model: the loaded model.
+        intervention: of one row; it is in force at all positions.
+
+    Raises:
+        PasctlError: log-probabilities are not finite, or steering changes nothing.
+    """
+    prompts, text = encode(model.chat, model.tokenizer)
+    written = generate_texts(
+        model, prompts, [intervention] * len(prompts), max_new_tokens=CONTINUATION, batch_tokens=1024
+    )
+    answered = (Passage((*prompt, *answer), len(prompt)) for prompt, answer in zip(prompts, written, strict=True))
+    passages = (*answered, Passage(text, 1))
+    steered, unsteered = read(model, passages, intervention), read(model, passages)
+    if not np.isfinite([steered, unsteered]).all():
+        raise PasctlError(
+            f"the steered model's log-probabilities are not finite in {model.dtype}",
+            hint="try --dtype float32 or a smaller alpha",
+        )
+    if steered == unsteered:
+        raise PasctlError("steering changes no log-probability, so an export would be the base model")
+    return Reference(prompts, text, passages, steered, unsteered)
+
+
+def encode(chat: ChatRenderer, tokenizer: Any) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Token ids of the prompts as chats, and of the beginning of the neutral text."""
+    prompts = tuple(tuple(chat.encode(prompt)) for prompt in PROMPTS)
+    return prompts, tuple(int(token) for token in tokenizer(neutral_text(), verbose=False)["input_ids"][:TEXT_TOKENS])
+
+
+@torch.inference_mode()
+def read(
+    model: LoadedModel, passages: Sequence[Passage], intervention: Intervention | None = None
+) -> tuple[float, ...]:
+    """Log-probabilities of the passages' tokens that count, one passage behind the other."""
+    found: list[float] = []
+    with steer(model, intervention):
+        for passage in passages:
+            ids = torch.tensor([passage.ids], device=model.device)
+            logits = model.model(input_ids=ids, use_cache=False).logits[0, passage.start - 1 : -1]
+            targets = ids[0, passage.start :].to(logits.device)
+            found += logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0].tolist()
+    return tuple(found)
+
+
+def read_checkpoint(
+    folder: Path, reference: Reference, *, dtype: str, device: str, attn: str, device_map: str | None
+) -> tuple[float, ...]:
+    """What a checkpoint gives the reference's tokens in plain transformers, loaded as the steered model was.
+
+    Raises:
+        PasctlError: it cannot be loaded, or its tokenizer gives the texts other tokens.
+    """
+    place = {} if device_map is None else {"device_map": device_map}
+    with one_line_errors(str(folder)), quiet_transformers():
+        model = read_weights(folder, dtype=torch_dtype(dtype), attn_implementation=attn, **place)
+        if device_map is None:
+            model = model.to(device)
+        exported = LoadedModel.wrap(model, read_tokenizer(folder))
+    if encode(exported.chat, exported.tokenizer) != (reference.prompts, reference.text):
+        raise PasctlError("the exported tokenizer gives other tokens than the model's own")
+    return read(exported, reference.passages)

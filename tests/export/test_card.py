@@ -1,0 +1,76 @@
+"""A card is sound YAML and Markdown whatever a persona is called, and names no machine's paths."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from pasctl.errors import InputError
+from pasctl.export.card import ENGINES, Export, Source, require_engine
+from pasctl.export.proof import Proof
+
+PROOF = Proof("transformers", "float32", 152, 2.3e-06, 1e-05, 1e-4, 0.41, 2.2, 0.9999)
+KEY = f"s1:{'0' * 64}"
+
+
+def export(engine: str = "vllm", persona: str = "ada", base: str = "org/name") -> Export:
+    return Export(
+        key=KEY,
+        engine=engine,
+        persona=persona,
+        alpha=2.0,
+        base=base,
+        model={"kind": "hub", "repo": base, "sha": "abc"},
+        revision="abc",
+        numerics={"dtype": "float32", "attn": "sdpa"},
+        lineage=(Source("directions", "directions/name/made@v1", KEY), Source("probes", "probes/name/made@v2", KEY)),
+        versions={"pasctl": "0.1", "transformers": "5.0"},
+        license="unknown",
+        layers=3,
+    )
+
+
+def front_matter(card: str) -> dict[str, object]:
+    _, front, _ = card.split("---\n", 2)
+    return dict(yaml.safe_load(front))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_card_has_all_that_is_asked_of_it(engine: str) -> None:
+    card = export(engine).card(PROOF)
+    front = front_matter(card)
+    assert (front["base_model"], front["license"], front["library_name"]) == ("org/name", "unknown", "transformers")
+    for needed in ("ada", "| alpha | 2 |", "directions/name/made@v1", KEY, "probes/name/made@v2", "transformers 5.0"):
+        assert needed in card
+    for figure in ("2.3e-06", "1e-05", "0.41", "2.2", "100.0%", "152 tokens", "0.0001", "0.001"):
+        assert figure in card
+    assert "What it is not" in card
+    assert "--model-impl transformers" in card
+    assert "drop" in card
+    assert ("vllm serve DIR --model-impl transformers --dtype float32" in card) == (engine == "vllm")
+
+
+@pytest.mark.parametrize("name", ["a|b", "x`y", "two\nlines", "---", "# head", "<script>", "[a](b)", "E+,N-", "Zoë"])
+def test_names_do_no_harm(name: str) -> None:
+    plain, odd = export().card(PROOF), export(persona=name, base=name).card(PROOF)
+    assert front_matter(odd)["base_model"] == name
+    assert len(odd.splitlines()) == len(plain.splitlines())
+    body, told = (card.split("---\n", 2)[2] for card in (plain, odd))
+    for sign in "|`<[":
+        assert told.count(sign) == body.count(sign)
+
+
+def test_the_record_has_all_of_it() -> None:
+    record = json.loads(export().record(PROOF, {"b": {"size": 1, "sha256": "x"}, "a": {"size": 2, "sha256": "y"}}))
+    assert Proof(**record["proof"]) == PROOF
+    assert list(record["files"]) == ["a", "b"]
+    assert record["lineage"][0] == {"role": "directions", "name": "directions/name/made@v1", "key": KEY}
+    assert (record["persona"], record["alpha"], record["engine"], record["key"]) == ("ada", 2.0, "vllm", KEY)
+
+
+@pytest.mark.parametrize("engine", ["vllm-plugin", "stock", "gguf", ""])
+def test_engines_that_there_are_not_name_those_that_there_are(engine: str) -> None:
+    with pytest.raises(InputError, match=f"'{engine}' is unknown, expected one of transformers, vllm"):
+        require_engine(engine)

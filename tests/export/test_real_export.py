@@ -1,0 +1,33 @@
+"""SmolLM2-135M-Instruct from a .gguf file, steered and exported as an ordinary folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pasctl.stages.export import export_model
+from pasctl.stages.model import ModelHandle, ModelOptions
+from tests.export.planted import plant_directions
+from tests.models.test_realmodel import _file
+
+pytestmark = pytest.mark.realmodel
+
+
+@pytest.mark.parametrize(("dtype", "mean"), [("float32", 2e-5), ("bfloat16", 0.1)])
+def test_a_gguf_is_exported_and_still_knows_the_capital_of_france(dtype: str, mean: float, tmp_path: Path) -> None:
+    handle = ModelHandle(str(_file()), ModelOptions(dtype=dtype))
+    source = plant_directions(tmp_path / "store", handle, head_dim=64, sigma=0.2)
+    made = export_model(source, tmp_path / "out", alpha=4, persona="ada", store=tmp_path / "store")
+    assert made.proof is not None
+    print(made.proof)
+    assert made.proof.mean < mean < made.proof.effect_mean
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert model.config.attention_bias
+    assert not hasattr(model.config, "quantization_config")
+    ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"
