@@ -1,25 +1,30 @@
-"""`python -m tests.bench [extract] [score] [probes] [memory]`: tables of ratios; nothing about time is asserted."""
+"""`python -m tests.bench [NAME]...`: tables of ratios, of all benches or of those named; no time is asserted.
+
+`PASCTL_PAPI` names a PAPI folder whose items are asked; without it the built-in ones are.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import torch
 
-from tests.bench import extract, memory, probes, score
-from tests.bench.timing import lines
+from tests.bench.timing import lines, matmul_rate
 
-BENCHES = {"extract": extract.run, "score": score.run, "probes": probes.run, "memory": memory.run}
+BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory")
 
 
 def main(names: list[str]) -> None:
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         sys.exit(f"unknown bench {', '.join(unknown)}, expected {', '.join(BENCHES)}")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    rates = ", ".join(f"{dtype} {matmul_rate(dtype):.0f} GFLOP/s" for dtype in ("bfloat16", "float32"))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; matrices multiply at {rates}")
     for name in names or BENCHES:
-        print(f"\n{name}")
-        print("\n".join(lines(BENCHES[name]())))
+        print(f"\n{name}", flush=True)
+        for line in lines(import_module(f"tests.bench.{name}").run()):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,68 +1,71 @@
-"""Head outputs of the built-in fit items on a random Llama of SmolLM2-135M's shape, bfloat16."""
+"""Head outputs of the fit items, both answers, on a random model of Qwen3-0.6B's shape in bfloat16."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig
 
 from pasctl.activations.capture import capture
-from pasctl.activations.extract import extract_head_outputs
-from pasctl.inventory import builtin_inventory
+from pasctl.activations.extract import Extracted, extract_head_outputs
 from pasctl.models.load import LoadedModel
 from pasctl.stages.extract import DEFAULT_BATCH_TOKENS, ExtractParams, Sheet
-from tests.bench.timing import Timing, timed
-from tests.tiny import tiny_tokenizer
+from tests.bench.models import items, random_qwen3
+from tests.bench.timing import Timing, agreement, matmul_rate, race
 
-LOOP_SHARE = 0.25
 PADDED_BATCH = 32
-
-
-def random_smollm2() -> LoadedModel:
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
-    return LoadedModel.wrap(model, tiny_tokenizer())
+FEW = slice(7, None, 20)  # of the sequences, which are sorted by length: these stand for all in the loop
 
 
 def run() -> list[Timing]:
-    model = random_smollm2()
-    sheet = Sheet.render(model.chat, builtin_inventory(), ExtractParams())
-    shards = list(sheet.shards.values())
-    sequences = [sequence for shard in shards for sequence in sheet.sequences(shard)]
+    model = random_qwen3()
+    sheet = Sheet.render(model.chat, items(), ExtractParams())
+    shards = [sheet.sequences(shard) for shard in sheet.shards.values()]
+    sequences = [sequence for shard in shards for sequence in shard]
     tokens = sum(map(len, sequences))
-    _loop(model, sequences[:1])
+    # sorted by length, they need little padding; the batch in the middle stands for all
+    middle = len(sequences) // 2
+    batch, few = sequences[middle : middle + PADDED_BATCH], sequences[FEW]
 
-    def ours() -> int:
-        done = [
-            extract_head_outputs(model, sheet.sequences(shard), batch_tokens=DEFAULT_BATCH_TOKENS) for shard in shards
-        ]
-        return sum(each.tokens_run for each in done)
-
-    count = ours()
-    some = sequences[: max(1, int(len(sequences) * LOOP_SHARE))]
+    extract_shards(model, [few[:4]])
+    padded(model, few[:4])
+    published(model, few[:1])
+    rate = matmul_rate("bfloat16")
+    ours, plain, loop = race(
+        lambda: extract_shards(model, shards),
+        lambda: padded(model, batch),
+        lambda: published(model, few),
+        shares=[1, sum(map(len, batch)) / tokens, sum(map(len, few)) / tokens],
+    )
+    rate = max(rate, matmul_rate("bfloat16"))  # before or after: other work may have slowed it down
+    values = torch.cat([each.head_outputs for each in ours.result])
+    agreement("head outputs, pasctl and padded", values[middle : middle + PADDED_BATCH], plain.result)
+    agreement("head outputs, pasctl and published", values[FEW], loop.result)
+    tokens_run = sum(each.tokens_run for each in ours.result)
     return [
-        timed("pasctl: shared prefix, batches of one length", f"{count:,} tokens run", ours),
-        timed("padded batches of 32, hooks, no lm_head", f"{tokens:,} tokens", lambda: _padded(model, sequences)),
-        timed(
-            "published loop: one prompt, all hidden states, full lm_head",
-            f"{tokens:,} tokens",
-            lambda: _loop(model, some),
-            share=len(some) / len(sequences),
+        ours.line(
+            "pasctl: shared prefix, batches of one length, no lm_head",
+            f"{tokens_run:,} tokens run of {tokens:,} asked; {_reached(model, tokens_run, ours.seconds, rate)}",
         ),
+        plain.line("transformers: left-padded batches of 32, hooks, no lm_head", f"{tokens:,} tokens"),
+        loop.line("published loop: one prompt, all hidden states, full lm_head", f"{tokens:,} tokens"),
     ]
 
 
+def _reached(model: LoadedModel, tokens: int, seconds: float, rate: float) -> str:
+    """How much of the machine's `rate`, in GFLOP/s, the layers' weights reach; attention's own products not counted."""
+    layers = sum(weight.numel() for name, weight in model.backbone.named_parameters() if name.startswith("layers."))
+    reached = 2 * layers * tokens / seconds / 1e9
+    return f"{reached:.0f} GFLOP/s, {reached / rate:.0%} of the machine's"
+
+
+def extract_shards(model: LoadedModel, shards: list[list[list[int]]]) -> list[Extracted]:
+    """As `pasctl extract` does it, without the store."""
+    return [extract_head_outputs(model, shard, batch_tokens=DEFAULT_BATCH_TOKENS) for shard in shards]
+
+
 @torch.inference_mode()
-def _padded(model: LoadedModel, sequences: list[list[int]]) -> list[Tensor]:
+def padded(model: LoadedModel, sequences: list[list[int]]) -> Tensor:
+    """Head outputs [N, L, H, D] by plain transformers: left padding, an attention mask, hooks on o_proj."""
     outputs = []
     with capture(model) as record:
         for start in range(0, len(sequences), PADDED_BATCH):
@@ -70,17 +73,19 @@ def _padded(model: LoadedModel, sequences: list[list[int]]) -> list[Tensor]:
             longest = max(map(len, chunk))
             ids = torch.tensor([[0] * (longest - len(sequence)) + sequence for sequence in chunk])
             mask = torch.tensor([[0] * (longest - len(sequence)) + [1] * len(sequence) for sequence in chunk])
-            model.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)
+            model.backbone(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
             outputs.append(record.take())
-    return outputs
+    return torch.cat(outputs)
 
 
 @torch.inference_mode()
-def _loop(model: LoadedModel, sequences: list[list[int]]) -> list[Tensor]:
+def published(model: LoadedModel, sequences: list[list[int]]) -> Tensor:
+    """Head outputs [N, L, H, D] as the published code reads them, with all hidden states on the host and all logits."""
     outputs = []
     with capture(model) as record:
         for sequence in sequences:
             result = model.model(torch.tensor([sequence]), output_hidden_states=True, use_cache=False)
-            torch.stack(result.hidden_states).float().numpy()
+            torch.stack(result.hidden_states).float().cpu().numpy()
             outputs.append(record.take())
-    return outputs
+    return torch.cat(outputs)

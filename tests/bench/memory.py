@@ -24,8 +24,8 @@ from pasctl.memory.full import FullAttention
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.trials import resident_mib
-from pasctl.models.load import LoadedModel, load_model
-from tests.bench.extract import random_smollm2
+from pasctl.models.load import LoadedModel
+from tests.bench.models import small_model
 from tests.bench.timing import Timing
 from tests.integration.test_real_model import smollm2
 
@@ -42,9 +42,8 @@ def run() -> list[Timing]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        path = smollm2()
-        model = random_smollm2() if path is None else load_model(str(path), dtype="bfloat16")
-        ids = _text(model, tokens, real=path is not None)
+        model = small_model()
+        ids = _text(model, tokens, real=smollm2() is not None)
         for reading in (EpisodicMemory(model, params=PARAMS), FullAttention(model, FULL_CHUNK)):
             reading.read_ids(ids[: 2 * PARAMS.n_local])  # once unmeasured
         return [*_archived(model, ids), *_beside_full_attention(model, ids[:NEAR])]
