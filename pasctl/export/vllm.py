@@ -24,7 +24,9 @@ def has_vllm() -> bool:
 def environment(folder: Path | str, store: Path | str) -> tuple[str, str]:
     """Two shell lines: one makes an environment with vLLM for CPU and this pasctl, one repeats the check in it."""
     pip, source = "vllm-env/bin/pip", Path(pasctl.__file__).parents[1]
-    own = shlex.quote(str(source)) if (source / "pyproject.toml").is_file() else f"pasctl=={pasctl.__version__}"
+    local = (source / "pyproject.toml").is_file()
+    # the base model may be a .gguf file
+    own = shlex.quote(f"{source}[gguf]" if local else f"pasctl[gguf]=={pasctl.__version__}")
     installs = " && ".join(f"{pip} install {package}" for package in (*_PACKAGES, f"'transformers<5.20' {own}"))
     return (
         f"python3.11 -m venv vllm-env && {installs} && {pip} uninstall -y {_BROKEN}",
