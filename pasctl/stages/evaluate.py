@@ -265,20 +265,21 @@ def _answers(work: Work, evaluation: _Evaluation) -> dict[str, NDArray[np.float3
     distinct = task.distinct
     answers = earlier_answers(work, list(distinct))
     counts = {"units": len(task.units), "units_reused": len(answers), "tokens_asked": 0, "tokens_run": 0}
-    for key in distinct:
-        if key not in answers and work.has(_part(key)):
-            answers[key] = work.read_tensors(_part(key))["level_logprobs"]
-            counts["units_reused"] += 1
     missing = {key: unit for key, unit in distinct.items() if key not in answers}
     scorer: Scorer | None = None
     with work.reporter.progress("eval", len(distinct), "units") as advance:
         advance(len(answers))
+        # together as in a run that nobody interrupts, whatever is there already: a resumed one comes to the same bits
         for keys in _together(missing, task.params.positions):
-            scorer = scorer or Scorer(evaluation.handle.load(work.reporter), task, evaluation.batch_tokens)
-            found = scorer.answer([missing[key] for key in keys], counts)
-            for key, level_logprobs in zip(keys, found, strict=True):
-                answers[key] = level_logprobs
-                work.write(_part(key), {"level_logprobs": level_logprobs})
+            if all(work.has(_part(key)) for key in keys):
+                answers |= {key: work.read_tensors(_part(key))["level_logprobs"] for key in keys}
+                counts["units_reused"] += len(keys)
+            else:
+                scorer = scorer or Scorer(evaluation.handle.load(work.reporter), task, evaluation.batch_tokens)
+                found = scorer.answer([missing[key] for key in keys], counts)
+                for key, level_logprobs in zip(keys, found, strict=True):
+                    answers[key] = level_logprobs
+                    work.write(_part(key), {"level_logprobs": level_logprobs})
             advance(len(keys))
     work.provenance["counts"] = counts
     return answers

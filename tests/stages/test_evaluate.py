@@ -129,6 +129,32 @@ def test_reused_answers_give_the_same_bytes(model: LoadedModel, store: Path, tmp
     assert pieced.content_digest == whole.content_digest
 
 
+def test_a_killed_run_that_steers_the_answer_alone_comes_to_the_same_bits(
+    model: LoadedModel, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_module, "FORKS", 4)
+    untouched = Path(shutil.copytree(store, tmp_path / "untouched"))
+    whole = results(model, untouched, "pas", "1,2,4", positions="answer")
+    answer, asked = questionnaire.Scorer.answer, []
+
+    def dying(self, units, given):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(len(units))
+        return answer(self, units, given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(questionnaire.Scorer, "answer", dying)
+        with pytest.raises(KeyboardInterrupt):
+            results(model, store, "pas", "1,2,4", positions="answer")
+    # nine units, four at once; one that the kill has lost takes its whole pass with it
+    next(iter((store / "staging").glob("*/parts/*"))).unlink()
+    resumed = results(model, store, "pas", "1,2,4", positions="answer")
+    assert asked == [4, 4]
+    assert counts(resumed)["units_reused"] == 4
+    assert resumed.content_digest == whole.content_digest
+
+
 def test_option_orders_are_asked_and_averaged_and_their_spread_is_told(model: LoadedModel, store: Path) -> None:
     forward = results(model, store, "no-change").read_arrays("answers.safetensors")["level_logprobs"]
     artifact = results(model, store, "no-change", option_orders=4)
