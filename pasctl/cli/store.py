@@ -36,7 +36,10 @@ def _open(path: str) -> Store:
 @app.command("ls")
 def ls(
     kind: Annotated[
-        str | None, typer.Option("--kind", help="activations, probes, directions, results, memory, answers or trials.")
+        str | None,
+        typer.Option(
+            "--kind", help="activations, probes, directions, strengths, results, export, memory, answers or trials."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Of this model: its name in REFs.")] = None,
     store: o.StoreDir = "artifacts",

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import pasctl
 from pasctl.errors import InputError, MissingError
 from pasctl.store import Artifact, Store, make_key
+from pasctl.store.refs import KINDS
 from tests.store.worker import commit, document
 
 
@@ -148,3 +153,14 @@ def test_tags(store: Store, made: dict[str, Artifact]) -> None:
 def test_tags_that_would_mean_something_else_are_refused(store: Store, made: dict[str, Artifact], tag: str) -> None:
     with pytest.raises(InputError, match="tag"):
         store.tag(next(iter(made.values())), tag)
+
+
+def test_the_kinds_are_those_that_stages_make() -> None:
+    stages = Path(pasctl.__file__).parent / "stages"
+    made = {
+        kind
+        for path in stages.glob("*.py")
+        for kind in re.findall(r'Stage\("[a-z-]+", "([a-z]+)"', path.read_text("utf-8"))
+    }
+    assert len(made) >= 9
+    assert made == set(KINDS)
