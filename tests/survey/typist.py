@@ -49,7 +49,9 @@ class Typist:
             stdin=self._program,
             stderr=self._program,
             stdout=out or self._program,
-            env={**env, "TERM": "xterm-256color"},
+            # the size is the terminal's own: a test runner may have set these
+            env={name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
+            | {"TERM": "xterm-256color"},
             cwd=folder,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
