@@ -13,7 +13,7 @@ demo: $(READY)  ## set up, then steer the model in the box and let it remember: 
 
 test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 -m "not realmodel"
-	$(BIN)/pytest -m realmodel || [ $$? -eq 5 ]
+	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
 unit: $(READY)  ## the fast tests alone
 	$(BIN)/pytest -n 2 -m "not realmodel and not integration and not hub"

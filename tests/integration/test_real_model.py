@@ -25,7 +25,7 @@ def smollm2() -> Path | None:
 @pytest.mark.skipif(PAPI is None, reason="PASCTL_PAPI names no folder")
 def test_the_pipeline_on_smollm2_and_papi(tmp_path: Path) -> None:
     params = pasctl.PipelineParams(
-        inventory=f"papi:{PAPI}", personas=f"papi:{PAPI}:0-20", alpha="0,4", modes="no-change,pas"
+        inventory=f"papi:{PAPI}", personas=f"papi:{PAPI}:0-20", alpha="0,4", modes="no-change,pas", positions="answer"
     )
     outcomes = list(pasctl.run([str(smollm2())], params, store=tmp_path))
     assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]
