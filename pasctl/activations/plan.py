@@ -9,6 +9,7 @@ from dataclasses import dataclass
 DEFAULT_BATCH_TOKENS = 16_384
 PACK_PREFIX = 256  # from this length on, copying the prefix for every row costs more than masking rows from each other
 PACK_TOKENS = 512  # of the rests in one packed row; a longer row attends to more that is masked
+FORKS = 64  # displacements that one pass over the prompts serves, where only the answer is steered
 BRANCH_TOKENS = 256  # that sharing a longer prefix must save to be worth forward passes of its own
 
 

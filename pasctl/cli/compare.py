@@ -26,13 +26,8 @@ def compare(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Also write a page with a figure here.", metavar="FILE")
     ] = None,
-    svg: Annotated[
-        str | None, typer.Option("--svg", help="Also write the figure as a file of its own here.", metavar="DIR")
-    ] = None,
-    png: Annotated[
-        str | None,
-        typer.Option("--png", help="The same as a PNG file; needs pip install 'pasctl[png]'.", metavar="DIR"),
-    ] = None,
+    svg: o.SvgFolder = None,
+    png: o.PngFolder = None,
     store: o.StoreDir = "artifacts",
     json: o.Json = False,
 ) -> None:

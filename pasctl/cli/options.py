@@ -136,6 +136,13 @@ NeutralText = Annotated[
         "--neutral-text", help="Text that side effects are measured on: builtin, a file, or none.", metavar="FILE"
     ),
 ]
+SvgFolder = Annotated[
+    str | None, typer.Option("--svg", help="Also write each figure as a file of its own here.", metavar="DIR")
+]
+PngFolder = Annotated[
+    str | None,
+    typer.Option("--png", help="The same as PNG files; needs pip install 'pasctl[png]'.", metavar="DIR"),
+]
 Directions = Annotated[
     str | None, typer.Option("--directions", help="Directions to read; default: the latest.", metavar="REF")
 ]

@@ -16,13 +16,8 @@ def report(
         typer.Argument(help="Artifacts: kind/model/label[@vN], a tag, a key, or latest.", metavar="REF..."),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
-    svg: Annotated[
-        str | None, typer.Option("--svg", help="Also write each figure as a file of its own here.", metavar="DIR")
-    ] = None,
-    png: Annotated[
-        str | None,
-        typer.Option("--png", help="The same as PNG files; needs pip install 'pasctl[png]'.", metavar="DIR"),
-    ] = None,
+    svg: o.SvgFolder = None,
+    png: o.PngFolder = None,
     store: o.StoreDir = "artifacts",
     json: o.Json = False,
 ) -> None:

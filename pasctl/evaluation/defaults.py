@@ -6,5 +6,3 @@ FOLDS = 4
 """Parts of the fit items, each held out once; PAPI has four fit items a facet."""
 CONTROL_DRAWS = 3
 """Random directions that each persona is steered along."""
-FORKS = 64
-"""Displacements that one pass over the prompts serves, where only the answer is steered."""

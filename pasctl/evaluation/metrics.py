@@ -206,7 +206,7 @@ def cronbach_alpha(agreements: Floats, items: RowItems) -> dict[str, float | Non
     return {trait: _alpha(scores[:, member]) for trait, member in _by_trait(items.traits)}
 
 
-def keyed(agreements: Floats, keys: NDArray[np.int8]) -> Floats:
+def keyed(agreements: Floats, keys: NDArray[np.integer[Any]]) -> Floats:
     """Keyed scores from agreements [..., I], and back: reversed on items keyed -1."""
     scores: Floats = np.where(keys > 0, agreements, 6.0 - agreements)
     return scores

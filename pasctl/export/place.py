@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import secrets
 import shutil
@@ -14,9 +13,9 @@ from pathlib import Path
 from pasctl.errors import InputError, PasctlError
 from pasctl.export.files import RECORD, read_record, require_files
 from pasctl.export.proof import Proof
+from pasctl.store.disk import FULL, make_durable
 
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Place:
@@ -109,8 +108,8 @@ class Place:
         for path in sorted(partial.rglob("*"), reverse=True):
             if path.is_file():
                 path.chmod(mode)  # weights are written for the owner alone, but a server may be somebody else
-            _fsync(path)
-        _fsync(partial)
+            make_durable(path)
+        make_durable(partial)
         old = None if self.is_free else self._beside("replaced")
         if old is not None:
             self.folder.rename(old)
@@ -122,7 +121,7 @@ class Place:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise PasctlError(f"{self.given} was written by somebody else meanwhile") from error
             raise
-        _fsync(self.folder.parent)
+        make_durable(self.folder.parent)
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -146,7 +145,7 @@ class Place:
             raise self._refused(int(told[1]), str(error)) from error
 
     def _refused(self, code: int | None, why: str) -> PasctlError:
-        if code in _FULL:
+        if code in FULL:
             return PasctlError(
                 f"disk full while exporting to {self.given}: {why}", hint="nothing is left there; free some space"
             )
@@ -154,13 +153,3 @@ class Place:
 
     def _beside(self, what: str) -> Path:
         return self.folder.with_name(f".{self.folder.name}.{what}-{secrets.token_hex(6)}")
-
-
-def _fsync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

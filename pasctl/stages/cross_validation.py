@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.directions import DIRECTIONS
-from pasctl.errors import InputError
 from pasctl.evaluation.alphas import require_zero
 from pasctl.evaluation.folds import stratified_folds
 from pasctl.inventory import PersonaSet, signs
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_directions import read_selection
-from pasctl.stages.held_out import expected_agreements
+from pasctl.stages.held_out import expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.runner import Artifact, Work
-from pasctl.stages.steering import DirectionSet
+from pasctl.stages.steering import DirectionSet, require_positions
 from pasctl.stages.train_probes import FitItems, read_fit_items
 
 if TYPE_CHECKING:
@@ -47,8 +45,7 @@ class ChoiceParams:
 
     def __post_init__(self) -> None:
         require_zero(self.alphas, "alphas to choose from")
-        if self.positions not in ("all", "answer"):
-            raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+        require_positions(self.positions)
 
 
 @dataclass(eq=False)
@@ -110,31 +107,26 @@ class CrossValidation:
 
     def without(self, fold: int) -> DirectionSet:
         """Directions fitted on the other folds, as the artifact's were on all of them."""
-        from pasctl.directions.fit import fit_directions
+        how, held = self.directions.params, self.folds == fold
+        heads = self._ranked(held, how["top_k"]) if read_selection(self.directions) is None else self.fitted.heads
+        return fitted_without(self.items, self.personas, held, heads, how["method"], how["center"])
+
+    def _ranked(self, held: NDArray[np.bool_], top_k: int) -> NDArray[np.int64]:
+        """Each persona's heads of best probe [P, K, 2], trained and ranked on the items that are not held out."""
         from pasctl.directions.select import top_heads
         from pasctl.probes.fit import fit_probes
 
-        train = np.flatnonzero(self.folds != fold)
-        x, labels = self.items.head_outputs[train], signs(self.agreements[:, train])
-        how, heads = self.directions.params, self.fitted.heads
-        if read_selection(self.directions) is None:
-            trained = self.probes.params
-            traits = [self.items.traits[place] for place in train]
-            held = split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"])
-            probe = PROBES.get(trained["method"])(c=trained["c"])
-            scores = fit_probes(x, self.items.pairs, labels, held, probe, ids=self.personas.ids)
-            heads = top_heads(scores.accuracy, scores.log_loss, how["top_k"])
-        found = fit_directions(
-            x,
+        train, trained = np.flatnonzero(~held), self.probes.params
+        traits = [self.items.traits[place] for place in train]
+        scores = fit_probes(
+            self.items.head_outputs[train],
             self.items.pairs,
-            labels,
-            heads,
-            DIRECTIONS.get(how["method"])(),
-            how["center"],
+            signs(self.agreements[:, train]),
+            split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"]),
+            PROBES.get(trained["method"])(c=trained["c"]),
             ids=self.personas.ids,
-            may_lack=True,
         )
-        return DirectionSet(self.personas, found.heads, found.theta, found.sigma)
+        return top_heads(scores.accuracy, scores.log_loss, top_k)
 
     def answers(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
         """Expected agreement with every fit item at every alpha, steered without its fold [A, P, I]."""

@@ -1,4 +1,4 @@
-"""A model's answers to some items of an inventory, under any steering: what choices are made by."""
+"""What choices are made by: directions fitted without some items, and a model's answers to these under steering."""
 
 from __future__ import annotations
 
@@ -8,11 +8,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.inventory import LETTERS, Inventory, letter_levels, question
+from pasctl.directions import DIRECTIONS
+from pasctl.inventory import LETTERS, Inventory, PersonaSet, letter_levels, question, signs
+from pasctl.stages.steering import DirectionSet
+from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
+
+
+def fitted_without(
+    items: FitItems,
+    personas: PersonaSet,
+    held: NDArray[np.bool_],
+    heads: NDArray[np.int64],
+    method: str,
+    center: str,
+) -> DirectionSet:
+    """Directions fitted on the fit items that are not held out; where a persona has none in a head it is not shifted.
+
+    Args:
+        items: the fit items, I of them.
+        personas: P personas.
+        held: bool [I].
+        heads: (layer, head) [P, K, 2].
+        method: a name in `pasctl.directions.DIRECTIONS`.
+        center: "none" or "population".
+    """
+    from pasctl.directions.fit import fit_directions
+
+    train = np.flatnonzero(~held)
+    found = fit_directions(
+        items.head_outputs[train],
+        items.pairs,
+        signs(personas.agreements[:, items.columns[train]]),
+        heads,
+        DIRECTIONS.get(method)(),
+        center,
+        ids=personas.ids,
+        may_lack=True,
+    )
+    return DirectionSet(personas, found.heads, found.theta, found.sigma)
 
 
 def expected_agreements(

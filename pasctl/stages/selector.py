@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_of, select_heads, select_layers
-from pasctl.inventory import PersonaSet, signs
-from pasctl.stages.held_out import expected_agreements
+from pasctl.inventory import PersonaSet
+from pasctl.stages.held_out import expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Work
-from pasctl.stages.steering import DirectionSet
+from pasctl.stages.steering import DirectionSet, require_positions
 from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ class Selector:
     batch_tokens: int
 
     def __post_init__(self) -> None:
-        if self.positions not in ("all", "answer"):
-            raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+        require_positions(self.positions)
         if not self.alphas:
             raise InputError("selection by steering has nothing to try, expected an alpha other than 0")
 
@@ -162,21 +160,9 @@ class _Validation:
     @cached_property
     def _directions(self) -> DirectionSet:
         """Of all heads, fitted on the items that are not held out."""
-        from pasctl.directions.fit import fit_directions
-
-        train = np.flatnonzero(~self.held)
         n_layers, n_heads = self.items.head_outputs.shape[2:4]
-        found = fit_directions(
-            self.items.head_outputs[train],
-            self.items.pairs,
-            signs(self.personas.agreements[:, self.items.columns[train]]),
-            same_heads(heads_of(range(n_layers), n_heads), len(self.personas.ids)),
-            DIRECTIONS.get(self.method)(),
-            self.center,
-            ids=self.personas.ids,
-            may_lack=True,
-        )
-        return DirectionSet(self.personas, found.heads, found.theta, found.sigma)
+        heads = same_heads(heads_of(range(n_layers), n_heads), len(self.personas.ids))
+        return fitted_without(self.items, self.personas, self.held, heads, self.method, self.center)
 
 
 def _place(layers: tuple[int, ...], heads: Heads | None) -> str:

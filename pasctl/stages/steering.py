@@ -27,6 +27,16 @@ SHUFFLED_ANSWERS = 2
 SHUFFLED = "shuffled.safetensors"
 
 
+def require_positions(positions: str) -> None:
+    """Refuse words for positions that nothing is steered at.
+
+    Raises:
+        InputError: neither "all" nor "answer".
+    """
+    if positions not in ("all", "answer"):
+        raise InputError(f"positions {positions!r} is unknown, expected all or answer")
+
+
 @dataclass(frozen=True, eq=False)
 class DirectionSet:
     """The personas of a directions artifact and where each is steered to.

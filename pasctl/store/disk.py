@@ -18,7 +18,7 @@ from pasctl.errors import StoreError
 
 TEMPORARY = ".tmp-"  # files and folders that begin so are unfinished writes; nobody reads them
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -28,7 +28,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise disk_full(path, os.strerror(error.errno)) from error
         if error.errno in _READ_ONLY:
             raise read_only(path, os.strerror(error.errno)) from error
@@ -53,11 +53,11 @@ def read_only(path: Path, why: str) -> StoreError:
     )
 
 
-def fsync_folder(folder: Path) -> None:
-    """Makes the names inside a folder durable, where the system can do that."""
-    if os.name == "nt":
+def make_durable(path: Path) -> None:
+    """Makes a file's content, or the names inside a folder, outlast a crash, where the system can do that."""
+    if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -70,7 +70,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    fsync_folder(folder.parent)
+    make_durable(folder.parent)
 
 
 def temporary_path(folder: Path) -> Path:
@@ -111,7 +111,7 @@ def replace_file(path: Path, data: bytes) -> None:
     """Writes a whole file durably, over an older one if there is one."""
     written = write_temporary(path.parent, [data])
     written.path.replace(path)
-    fsync_folder(path.parent)
+    make_durable(path.parent)
 
 
 def create_file(path: Path, data: bytes) -> bool:
@@ -126,13 +126,13 @@ def create_file(path: Path, data: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno in _FULL | _READ_ONLY - {errno.EPERM}:  # EPERM: no hard links on this filesystem
+        if error.errno in FULL | _READ_ONLY - {errno.EPERM}:  # EPERM: no hard links on this filesystem
             raise
         return _create_exclusively(path, data)
     finally:
         with contextlib.suppress(OSError):
             written.path.unlink()
-    fsync_folder(path.parent)
+    make_durable(path.parent)
     return True
 
 
@@ -144,5 +144,5 @@ def _create_exclusively(path: Path, data: bytes) -> bool:
             os.fsync(stream.fileno())
     except FileExistsError:
         return False
-    fsync_folder(path.parent)
+    make_durable(path.parent)
     return True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasctl.errors import BusyError, IntegrityError, PasctlError
 from pasctl.store import payload
-from pasctl.store.disk import TEMPORARY, disk_errors, fsync_folder, make_folder, temporary_path, write_temporary
+from pasctl.store.disk import TEMPORARY, disk_errors, make_durable, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import file_digest, make_key
 from pasctl.store.manifest import MANIFEST, SCHEMA, Artifact, check_file_name, check_word, digest_content, now
 
@@ -81,7 +81,7 @@ class Staging:
             make_folder(target.parent)
             with contextlib.suppress(FileExistsError):
                 _link(path, target)
-            fsync_folder(target.parent)
+            make_durable(target.parent)
         self._listing()[name] = [target]
 
     def read_json(self, name: str) -> Any:
@@ -183,11 +183,11 @@ class Staging:
             for name, source in sorted(sources.items())
         ]
         for inner in folders:
-            fsync_folder(inner)
+            make_durable(inner)
         whole = manifest | {"files": files, "content_digest": digest_content(files)}
         written = write_temporary(folder, [payload.encode_json(whole)])
         written.path.rename(folder / MANIFEST)
-        fsync_folder(folder)
+        make_durable(folder)
         return folder
 
     def _write(self, name: str, suffix: str, chunks: Iterable[bytes | memoryview]) -> None:
@@ -202,7 +202,7 @@ class Staging:
                 written.path.replace(target)
                 for path in stale:
                     path.unlink(missing_ok=True)
-                fsync_folder(final.parent)
+                make_durable(final.parent)
         except FileNotFoundError:
             # the folder went away: another process committed this key, and commit() will return its artifact
             if self._lookup(self.key) is None:

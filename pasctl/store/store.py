@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from pasctl.errors import IntegrityError, PasctlError, StoreError
 from pasctl.store import keys as keys_module
-from pasctl.store.disk import disk_errors, fsync_folder, make_folder, temporary_path, write_temporary
+from pasctl.store.disk import disk_errors, make_durable, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
 from pasctl.store.lineage import Lineage, trace
 from pasctl.store.manifest import MANIFEST, Artifact, now, read_manifest
@@ -272,7 +272,7 @@ class Store:
             # a folder without a manifest is the rest of one that somebody removed in part
             with contextlib.suppress(FileNotFoundError):
                 place.rename(temporary_path(folder.parent))
-        fsync_folder(place.parent)
+        make_durable(place.parent)
         artifact = self._load(place)
         if artifact is None:
             raise PasctlError(f"{place} was removed while it was being committed")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.evaluation.metrics import keyed, row_means
 from pasctl.inventory.items import TRAITS, IntArray, Inventory
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.spec import default_personas, load_personas
@@ -102,19 +103,6 @@ def profile(inventory: Inventory, agreements: FloatArray, people: FloatArray, co
     return tuple(_score(trait, facet, own, others, group) for trait, facet, group in _groups(inventory, columns))
 
 
-def keyed(agreements: FloatArray, keys: IntArray) -> FloatArray:
-    """Keyed scores of agreements [..., I]."""
-    return np.where(keys > 0, agreements, 6 - agreements)
-
-
-def mean_answered(values: FloatArray) -> FloatArray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
-    there = ~np.isnan(values)
-    count = there.sum(axis=-1)
-    total = np.where(there, values, 0.0).sum(axis=-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def midrank_percentile(value: float, others: FloatArray) -> float:
     """Share of `others` [P] below `value`, those equal to it counting half, times 100. There is at least one."""
     below, equal = np.count_nonzero(others < value), np.count_nonzero(others == value)
@@ -145,9 +133,9 @@ def _score(trait: str, facet: str | None, own: FloatArray, others: FloatArray, c
     answered = columns[~np.isnan(own[columns])]
     if not len(answered):
         return Score(trait, facet, None, 0, len(columns), None, 0)
-    mean = float(mean_answered(own[answered]))
+    mean = float(own[answered].mean())
     # the same items: who skipped an item has to be compared with the others' answers to the rest
-    means = mean_answered(others[:, answered])
+    means = row_means(others[:, answered])
     means = means[~np.isnan(means)]
     percentile = midrank_percentile(mean, means) if len(means) else None
     return Score(trait, facet, mean, len(answered), len(columns), percentile, len(means))

@@ -142,10 +142,34 @@ def test_what_the_personas_answer_to_report_items_changes_nothing(
 def test_heads_that_were_selected_by_steering_stay_and_directions_are_fitted_again(
     model: LoadedModel, store: Path
 ) -> None:
-    fit_directions(store=store, select="steering", alphas="20", positions="answer", model=ModelHandle.of(model))
+    from pasctl.store import Store
+
+    source = fit_directions(
+        store=store, select="steering", alphas="20", positions="answer", model=ModelHandle.of(model)
+    ).artifact
+    assert source is not None
     made = strengths(model, store)
     assert made.params["positions"] == "answer", "as they were selected"
-    assert (errors_of(made)[1] != errors_of(made)[0]).any()
+    rows, inventory = from_table(made.read_table("rows.parquet")), builtin_inventory()
+    personas = load_personas(f"builtin:0-{PEOPLE}", inventory)
+    items = read_fit_items(next(iter(Store(store).candidates("activations"))))
+    whole = source.read_arrays("directions.safetensors")
+    names = sorted(set(rows["item"][rows["fold"] == 1]))
+    train = [n for n, column in enumerate(items.columns) if inventory.items[column].id not in names]
+    labels = signs(personas.agreements[:, items.columns[train]])
+    found = fit(items.head_outputs[train], items.pairs, labels, whole["heads"], DIRECTIONS.get("mass-mean")(), "none")
+    assert (found.theta != whole["theta"]).any()
+    item = next(each for each in inventory.items if each.id == names[0])
+    prompt, letters = torch.tensor([model.chat.encode(question(item, inventory))]), model.chat.letter_ids(LETTERS)
+    for person in (0, 3):
+        arrays = (torch.from_numpy(each[person]) for each in (found.heads, found.theta, found.sigma))
+        with (
+            steer(model, Intervention.from_heads(model.geometry, *arrays, 40.0), positions="answer"),
+            torch.inference_mode(),
+        ):
+            chances = model.model(prompt).logits[0, -1, letters].double().softmax(0).numpy()
+        place = row(rows, personas.ids[person], 40.0, names[0])
+        assert rows["expected"][place] == pytest.approx(chances @ [5, 4, 3, 2, 1], abs=1e-4)
 
 
 def test_eval_steers_each_persona_as_strongly_as_was_chosen(model: LoadedModel, store: Path) -> None:

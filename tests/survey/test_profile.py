@@ -12,8 +12,6 @@ from pasctl.inventory import Inventory, Item, builtin_inventory, simulate
 from pasctl.survey.profile import (
     Score,
     agreements_of,
-    keyed,
-    mean_answered,
     midrank_percentile,
     population_of,
     profile,
@@ -75,11 +73,6 @@ def test_a_split_counts_its_own_items() -> None:
 def test_nobody_to_compare_with_gives_no_percentile() -> None:
     (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), np.full((2, 4), NAN), np.array([0]))
     assert (trait.mean, trait.percentile, trait.respondents) == (2.0, None, 0)
-
-
-def test_keyed_scores_are_reversed_where_the_key_is_minus() -> None:
-    assert keyed(np.array([1.0, 1.0, 4.0, NAN]), np.array([1, -1, -1, -1])).tolist()[:3] == [1, 5, 2]
-    assert np.isnan(mean_answered(np.array([[NAN, NAN]]))).all()
 
 
 @pytest.mark.parametrize(("value", "percentile"), [(0, 0.0), (1, 12.5), (2, 50.0), (2.5, 75.0), (3, 87.5), (4, 100.0)])
