@@ -48,12 +48,6 @@ def run_plan(
         _run_node(model, plan, None, consume, at_answer, record)
 
 
-def takes_masks(model: LoadedModel) -> bool:
-    """Whether the model takes a mask of our own: its attention does, and no layer has a window of its own."""
-    layers = DynamicCache(config=model.model.config).layers
-    return model.attn in ("sdpa", "eager") and not any(getattr(layer, "is_sliding", False) for layer in layers)
-
-
 class _AtAnswer:
     """What displaces the last tokens of a batch, and which row of it is whose."""
 

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pasctl.activations.forward import run_plan, takes_masks
-from pasctl.activations.plan import Batch, plan_tokens
-from pasctl.evaluation.defaults import FORKS
+from pasctl.activations.forward import run_plan
+from pasctl.activations.plan import FORKS, Batch, plan_tokens
 from pasctl.models.load import LoadedModel
 from pasctl.steering.intervention import Intervention
 
@@ -56,7 +55,7 @@ def score_letters(
         interventions: steering while the prompts are read, each of one row; None leaves the model as it is.
         positions: where it is applied: every position, or the answer position alone.
     """
-    together = FORKS if positions == "answer" and takes_masks(model) else 1
+    together = FORKS if positions == "answer" and model.takes_masks else 1
     parts = [
         _score(model, prompts, letter_ids, batch_tokens, interventions[start : start + together], positions)
         for start in range(0, len(interventions), together)
@@ -79,7 +78,7 @@ def _score(
     """As `score_letters`, in one pass: each prompt once for each intervention, of which the plan makes forks."""
     count = len(interventions)
     sequences = [prompt for prompt in prompts for _ in interventions]
-    plan = plan_tokens(sequences, batch_tokens=batch_tokens, own_mask=takes_masks(model))
+    plan = plan_tokens(sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
     logprobs = np.empty((len(sequences), len(letter_ids)), np.float32)
     at_once = max(1, _LOGITS_AT_ONCE // model.vocabulary)
 

@@ -20,7 +20,14 @@ from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.selfcheck import self_check
-from pasctl.models.weights import empty_model, read_tokenizer, read_weights, require_attention, require_packages
+from pasctl.models.weights import (
+    empty_model,
+    read_tokenizer,
+    read_weights,
+    require_attention,
+    require_packages,
+    takes_masks,
+)
 
 
 @dataclass(eq=False)
@@ -73,6 +80,11 @@ class LoadedModel:
     def backbone(self) -> nn.Module:
         """The model without lm_head; its output's `last_hidden_state` is [B, T, hidden] after the final norm."""
         return self.model.base_model  # type: ignore[no-any-return]
+
+    @property
+    def takes_masks(self) -> bool:
+        """Whether it takes a mask of our own."""
+        return takes_masks(self.model.config, self.attn)
 
     @property
     def lm_head(self) -> nn.Module:
@@ -196,11 +208,24 @@ def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> 
         return ChatRenderer(read_tokenizer(path, trust_remote_code=trust_remote_code))
 
 
-def load_geometry(source: ModelSource | str, *, trust_remote_code: bool = False) -> Geometry:
-    """A model's geometry without its weights: its modules are laid out on torch's meta device and read as ever.
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a model without its weights.
+
+    Attributes:
+        geometry: layers, heads and widths.
+        takes_masks: whether it takes a mask of our own.
+    """
+
+    geometry: Geometry
+    takes_masks: bool
+
+
+def load_outline(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> Outline:
+    """A model without its weights: its modules are laid out on torch's meta device and read as ever.
 
     Raises:
-        MissingError: files, or packages to read them, are not there.
+        MissingError: the tokenizer's files, or packages to read them, are not there.
         PasctlError: transformers could not read its config.
     """
     if isinstance(source, str):
@@ -209,7 +234,8 @@ def load_geometry(source: ModelSource | str, *, trust_remote_code: bool = False)
     path = _local_path(source, weights=False)
     with one_line_errors(source.spec), quiet_transformers():
         model = empty_model(path, trust_remote_code=trust_remote_code)
-        return read_geometry(model, adapter_for(str(model.config.model_type)))
+        geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
+        return Outline(geometry, takes_masks(model.config, attn))
 
 
 def _local_path(source: ModelSource, *, weights: bool) -> Path:

@@ -35,6 +35,14 @@ def read_weights(path: Path, **options: Any) -> Any:
     return model
 
 
+def takes_masks(config: Any, attn: str) -> bool:
+    """Whether a model takes a mask of our own: its attention does, and no layer has a window of its own."""
+    from transformers import DynamicCache
+
+    layers = DynamicCache(config=config).layers
+    return attn in ("sdpa", "eager") and not any(getattr(layer, "is_sliding", False) for layer in layers)
+
+
 def empty_model(path: Path, *, trust_remote_code: bool = False) -> Any:
     """The CausalLM of a model folder or .gguf file with shapes but no numbers, on torch's meta device."""
     import torch

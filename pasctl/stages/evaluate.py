@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, TokenPlan, plan_tokens
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, FORKS, TokenPlan, plan_tokens
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, Alphas, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.bootstrap import FEWEST
 from pasctl.evaluation.conditions import is_steered, parse_conditions
-from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, FORKS, TRIED_ALPHAS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, TRIED_ALPHAS
 from pasctl.evaluation.units import Unit
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
@@ -33,6 +33,7 @@ from pasctl.stages.neutral import Neutral
 from pasctl.stages.progress import Reporter
 from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store, run_job
+from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.text_audit import TextAudit
@@ -145,6 +146,7 @@ def evaluate(
     task = Questionnaire(source, params, handle.identity, handle.numerics(seed), chosen)
     effects = SideEffects(task, neutral, handle, batch_tokens) if neutral is not None else None
     texts = TextAudit(task, audit, handle, seed, batch_tokens) if audit else None
+    evaluation = _Evaluation(task, handle, batch_tokens, choice, effects, texts)
     job = Job(
         stage=STAGE,
         model=source.model,
@@ -159,15 +161,15 @@ def evaluate(
         inputs=inputs,
         identity=handle.identity,
         numerics=handle.numerics(seed),
-        compute=partial(_compute, evaluation=_Evaluation(task, handle, batch_tokens, choice, effects, texts)),
+        compute=partial(_compute, evaluation=evaluation),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
             "neutral_text": neutral and neutral.name,
             "batch_tokens": batch_tokens,
         },
-        parts=lambda: tuple(task.distinct),
-        estimate=lambda: _estimate(task, handle, opened),
+        parts=lambda: (*task.distinct, *(effects.runs if effects else ())),
+        estimate=lambda: _estimate(evaluation, opened),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
@@ -193,22 +195,29 @@ class _Evaluation:
     texts: TextAudit | None
 
 
-def _estimate(task: Questionnaire, handle: ModelHandle, store: Store) -> dict[str, int]:
-    """Units and tokens of a run, from the tokenizer alone; what a system text adds is measured on one question."""
+def _estimate(evaluation: _Evaluation, store: Store) -> dict[str, int]:
+    """Units and tokens of a run, from tokenizer and config alone; what a system text adds is measured on one item."""
+    task, handle = evaluation.task, evaluation.handle
     held = store.find_parts(list(task.distinct))
     missing = {key: unit for key, unit in task.distinct.items() if key not in held}
-    chat = handle.chat()
+    chat, own_mask = handle.chat(), handle.takes_masks()
     plain = [chat.encode(text) for text in task.questions]
     plans: dict[int, TokenPlan] = {}
     asked = run = 0
-    for keys in _together(missing, task.params.positions):
+    for keys in _together(missing, task.params.positions if own_mask else "all"):
         count, system = len(keys), missing[keys[0]].system
         if count not in plans:
-            plans[count] = plan_tokens([prompt for prompt in plain for _ in keys], own_mask=True)
+            plans[count] = plan_tokens([prompt for prompt in plain for _ in keys], own_mask=own_mask)
         told = len(chat.encode(task.questions[0], system)) - len(plain[0])
         asked += plans[count].tokens_asked + told * len(plain) * count
         run += plans[count].tokens_run + told
-    return {"units": len(task.units), "units_to_run": len(missing), "tokens_asked": asked, "tokens_run": run}
+    planned = {"units": len(task.units), "units_to_run": len(missing), "tokens_asked": asked, "tokens_run": run}
+    if evaluation.effects is not None:
+        runs = list(evaluation.effects.runs)
+        planned["side_effects_to_measure"] = len(runs) - len(store.find_parts(runs))
+    if evaluation.texts is not None:
+        planned["answers_to_write"] = len(evaluation.texts.cells)
+    return planned
 
 
 def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
@@ -218,7 +227,8 @@ def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
     from pasctl.evaluation.trait_shifts import trait_shifts
 
     task = evaluation.task
-    answers = _answers(work, evaluation)
+    counts = {"units": len(task.units), "units_reused": 0, "tokens_asked": 0, "tokens_run": 0}
+    answers = _answers(work, evaluation, counts)
     rows = result_rows(task, answers)
     people = len(task.steering.personas.ids)
     metrics: dict[str, Any] = {
@@ -244,27 +254,29 @@ def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
         metrics["choice"] = evaluation.choice
     if shifts := trait_shifts(rows):
         metrics["trait_shifts"] = shifts
-    if evaluation.effects is not None and evaluation.effects.units:
-        found = evaluation.effects.measure(work)
+    if evaluation.effects is not None and evaluation.effects.runs:
+        found = evaluation.effects.measure(work, counts)
         table = evaluation.effects.rows(found)
         metrics["side_effects"] = evaluation.effects.summary(found, table)
         files["side_effects.parquet"] = to_arrow(table)
-        files["free_texts.json"] = evaluation.effects.texts(found)
+        files[SIDE_EFFECTS] = found
     if evaluation.texts is not None:
         from pasctl.evaluation.audit import audit_table
 
         generated = evaluation.texts.rows(work, answers)
         metrics["audit"] = audit_table(generated)
         files["audit.parquet"] = to_arrow(generated)
+        counts["answers_written"] = len(generated["text"])
+    work.provenance["counts"] = counts
     return files
 
 
-def _answers(work: Work, evaluation: _Evaluation) -> dict[str, NDArray[np.float32]]:
+def _answers(work: Work, evaluation: _Evaluation, counts: dict[str, int]) -> dict[str, NDArray[np.float32]]:
     """Part key -> log-probabilities for agreement 1..5 [orders, items, 5], asked where no result holds them."""
     task = evaluation.task
     distinct = task.distinct
     answers = earlier_answers(work, list(distinct))
-    counts = {"units": len(task.units), "units_reused": len(answers), "tokens_asked": 0, "tokens_run": 0}
+    counts["units_reused"] += len(answers)
     missing = {key: unit for key, unit in distinct.items() if key not in answers}
     scorer: Scorer | None = None
     with work.reporter.progress("eval", len(distinct), "units") as advance:
@@ -281,7 +293,6 @@ def _answers(work: Work, evaluation: _Evaluation) -> dict[str, NDArray[np.float3
                     answers[key] = level_logprobs
                     work.write(_part(key), {"level_logprobs": level_logprobs})
             advance(len(keys))
-    work.provenance["counts"] = counts
     return answers
 
 

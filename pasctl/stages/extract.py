@@ -229,7 +229,8 @@ def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, 
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
     sheet = Sheet.render(handle.chat(), inventory, params)
     plans = [
-        plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=True) for shard in sheet.shards.values()
+        plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
+        for shard in sheet.shards.values()
     ]
     sequences, geometry = len(sheet.prompts) * len(sheet.columns), handle.geometry()
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from pasctl.stages.progress import Reporter, Silent
 if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
     from pasctl.models.geometry import Geometry
-    from pasctl.models.load import LoadedModel
+    from pasctl.models.load import LoadedModel, Outline
     from pasctl.stages.runner import Artifact
 
 
@@ -122,11 +123,17 @@ class ModelHandle:
 
     def geometry(self) -> Geometry:
         """Layers, heads and widths; the weights stay where they are."""
-        if self._loaded is not None:
-            return self._loaded.geometry
-        from pasctl.models.load import load_geometry
+        return self._loaded.geometry if self._loaded is not None else self._outline.geometry
 
-        return load_geometry(self.source, trust_remote_code=self.options.trust_remote_code)
+    def takes_masks(self) -> bool:
+        """Whether a forward pass takes a mask of our own; the weights stay where they are."""
+        return self._loaded.takes_masks if self._loaded is not None else self._outline.takes_masks
+
+    @cached_property
+    def _outline(self) -> Outline:
+        from pasctl.models.load import load_outline
+
+        return load_outline(self.source, attn=self.attn, trust_remote_code=self.options.trust_remote_code)
 
     def context(self) -> int | None:
         """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""

@@ -24,7 +24,7 @@ from pasctl.inventory import (
     wording_digest,
 )
 from pasctl.stages.runner import Artifact, Stage, Work, part_key
-from pasctl.stages.steering import DirectionSet
+from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Columns
@@ -60,8 +60,7 @@ class EvalParams:
     prose: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        if self.positions not in ("all", "answer"):
-            raise InputError(f"positions {self.positions!r} is unknown, expected all or answer")
+        require_positions(self.positions)
         if self.draws < 1:
             raise InputError(f"control draws: expected at least 1, found {self.draws}")
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pasctl.evaluation.side_effects import Unsteered
     from pasctl.models.load import LoadedModel
 
+FILE = "side_effects.json"
+"""Of the artifact: run key -> what was measured, with the free texts."""
 FREE_TOKENS = 32
 VERSION = 1
 """Of how these are measured; raise it when the same run would give other numbers."""
@@ -59,25 +61,48 @@ class SideEffects:
             if CONDITIONS[unit.condition].steered and unit.system is None and unit.draw == 0
         ]
 
-    def measure(self, work: Work) -> dict[str, dict[str, Any]]:
-        """Run key -> kl, perplexity, repetition, texts; the key "" is the model left alone."""
-        wanted: dict[str, Unit | None] = {"": None}
-        wanted |= {key: unit for unit, key in self.units if key}
-        keys = list(wanted)
+    @cached_property
+    def alone(self) -> str:
+        """The key of the run that nothing displaces."""
+        return self._key(None)
+
+    @cached_property
+    def runs(self) -> dict[str, Unit | None]:
+        """The first unit of each run's key, the model left alone before them; empty where nothing is steered."""
+        first: dict[str, Unit | None] = {self.alone: None} if self.units else {}
+        for unit, key in self.units:
+            first.setdefault(key, unit)
+        return first
+
+    def measure(self, work: Work, counts: dict[str, int]) -> dict[str, dict[str, Any]]:
+        """Run key -> tokens, kl, perplexity, repetition, texts: from results that hold it already, else measured.
+
+        Args:
+            work: keeps each run as it has been measured.
+            counts: gets how many there are, how many were reused, and the tokens that were read or written.
+        """
+        found = {key: artifact.read_json(FILE)[key] for key, artifact in work.find_parts(list(self.runs)).items()}
+        counts |= {"side_effects": len(self.runs), "side_effects_reused": len(found), "side_effect_tokens_run": 0}
+        missing = [key for key in self.runs if key not in found]
         text: Unsteered | None = None
-        with work.reporter.progress("side effects", len(keys), "runs") as advance:
-            # in chunks that do not depend on what is there already: a resumed run gives the same bits
-            for chunk in (keys[start : start + _ROWS] for start in range(0, len(keys), _ROWS)):
-                if not all(work.has(_name(key)) for key in chunk):
+        with work.reporter.progress("side effects", len(self.runs), "runs") as advance:
+            advance(len(found))
+            # in chunks that do not depend on what an interrupted run has left: it comes to the same bits
+            for chunk in (missing[start : start + _ROWS] for start in range(0, len(missing), _ROWS)):
+                if all(work.has(_name(key)) for key in chunk):
+                    counts["side_effects_reused"] += len(chunk)
+                else:
                     model = self.handle.load(work.reporter)
                     text = text or self.neutral.unsteered(model)
-                    for key, found in zip(chunk, self._run(model, text, [wanted[key] for key in chunk]), strict=True):
-                        work.write(_name(key), found)
+                    measured = self._run(model, text, [self.runs[key] for key in chunk], counts)
+                    for key, each in zip(chunk, measured, strict=True):
+                        work.write(_name(key), each)
+                found |= {key: work.read_json(_name(key)) for key in chunk}
                 advance(len(chunk))
-        return {key: work.read_json(_name(key)) for key in wanted}
+        return {key: found[key] for key in self.runs}
 
     def rows(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """Columns persona, condition, setting, alpha, kl, perplexity, repetition; one row a unit."""
+        """Columns persona, condition, setting, alpha, run, kl, perplexity, repetition; one row a unit."""
         ids = self.task.steering.personas.ids
         units = [unit for unit, _ in self.units]
         told = {
@@ -85,6 +110,7 @@ class SideEffects:
             "condition": np.array([unit.condition for unit in units], dtype=object),
             "setting": np.array([unit.setting for unit in units], dtype=object),
             "alpha": np.array([unit.alpha for unit in units]),
+            "run": np.array([key for _, key in self.units], dtype=object),
         }
         measured = {
             name: np.array([np.nan if found[key][name] is None else found[key][name] for _, key in self.units])
@@ -101,42 +127,18 @@ class SideEffects:
                 {"condition": condition, "setting": setting, "personas": int(mine.sum())}
                 | {name: _mean_interval(rows[name][mine]) for name in _MEASURES}
             )
-        alone = {name: found[""][name] for name in _MEASURES if name != "kl"}
-        return {"text": self.neutral.name, "tokens": found[""]["tokens"], "rows": table, "unsteered": alone}
+        alone = {name: found[self.alone][name] for name in _MEASURES if name != "kl"}
+        return {"text": self.neutral.name, "tokens": found[self.alone]["tokens"], "rows": table, "unsteered": alone}
 
-    def texts(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The free texts: of the model left alone, and of each unit."""
-        ids = self.task.steering.personas.ids
-        return {
-            "unsteered": found[""]["texts"],
-            "steered": [
-                {
-                    "persona": ids[unit.persona],
-                    "condition": unit.condition,
-                    "setting": unit.setting,
-                    "alpha": unit.alpha,
-                    "texts": found[key]["texts"],
-                }
-                for unit, key in self.units
-                if key
-            ],
-        }
+    def _key(self, unit: Unit | None) -> str:
+        directions = None if unit is None else self.task.steered_by(unit)
+        steering = None if unit is None or directions is None else self.task.displacement(unit, directions)
+        told = {"measure": "side effects", "version": VERSION, **self.task.run, **self.params}
+        return part_key({**told, "steering": steering})
 
-    def _key(self, unit: Unit) -> str:
-        directions = self.task.steered_by(unit)
-        if directions is None:
-            return ""
-        return part_key(
-            {
-                "measure": "side effects",
-                "version": VERSION,
-                **self.task.run,
-                **self.params,
-                "steering": self.task.displacement(unit, directions),
-            }
-        )
-
-    def _run(self, model: LoadedModel, text: Unsteered, units: Sequence[Unit | None]) -> list[dict[str, Any]]:
+    def _run(
+        self, model: LoadedModel, text: Unsteered, units: Sequence[Unit | None], counts: dict[str, int]
+    ) -> list[dict[str, Any]]:
         from pasctl.evaluation.generation import generate_texts
         from pasctl.evaluation.side_effects import FREE_PROMPTS, measure, repetition
 
@@ -151,6 +153,7 @@ class SideEffects:
             positions=self.task.params.positions,
             batch_tokens=self.batch_tokens,
         )
+        counts["side_effect_tokens_run"] += len(units) * (len(text.ids) + sum(map(len, prompts))) + sum(map(len, free))
         found = []
         for place in range(len(units)):
             tokens = free[place * len(prompts) : (place + 1) * len(prompts)]
@@ -176,4 +179,4 @@ def _mean_interval(values: NDArray[np.float64]) -> list[float | None]:
 
 
 def _name(key: str) -> str:
-    return f"parts/side-{key or 'unsteered'}.json"
+    return f"parts/side-{key}.json"

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from pasctl.activations.extract import extract_head_outputs
-from pasctl.activations.forward import run_plan, takes_masks
+from pasctl.activations.forward import run_plan
 from pasctl.activations.plan import Batch, plan_tokens
 from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
@@ -100,7 +100,7 @@ def test_steered_hidden_states_equal_those_of_each_sequence_alone(
     def consume(batch: Batch, hidden: Tensor) -> None:
         found[list(batch.rows)] = hidden
 
-    plan = plan_tokens(given, own_mask=packed and takes_masks(model))
+    plan = plan_tokens(given, own_mask=packed and model.takes_masks)
     assert plan.packed == packed
     run_plan(model, plan, consume, intervention=intervention, positions=positions)
     for hidden, sequence in zip(found, given, strict=True):
@@ -134,7 +134,7 @@ def test_eager_attention_packs_as_well() -> None:
     for attn in ("sdpa", "eager"):
         model.model.set_attn_implementation(attn)
         model.attn = attn
-        assert takes_masks(model)
+        assert model.takes_masks
         hidden[attn] = torch.empty(len(given), HIDDEN)
 
         def consume(batch: Batch, last: Tensor, into: Tensor = hidden[attn]) -> None:
@@ -151,7 +151,7 @@ def test_a_sliding_window_shorter_than_the_prefix_is_kept() -> None:
         torch.manual_seed(0)
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
     model = LoadedModel.wrap(network, tiny_tokenizer())
-    assert not takes_masks(model)
+    assert not model.takes_masks
     given = some_sequences(shared=30)
     extracted = extract_head_outputs(model, given, batch_tokens=1000)
     for found, sequence in zip(extracted.head_outputs, given, strict=True):

@@ -192,6 +192,26 @@ def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path
         assert keys[0] == keys[1] != keys[2]
 
 
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("positions", ["all", "answer"])
+def test_a_dry_run_counts_the_tokens_that_are_run_whatever_the_model_takes(
+    window: int | None, positions: str, tmp_path: Path
+) -> None:
+    folder, store = save_tiny(tmp_path / "tiny", family="mistral"), tmp_path / "store"
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"sliding_window": window}))
+    options = ModelOptions(dtype="float32")
+    planned = extract(str(folder), store=store, options=options, dry_run=True).plan
+    made = extract(str(folder), store=store, options=options).artifact
+    assert planned["tokens_run"] == counts(made)["tokens_run"]
+    train_probes(personas=f"builtin:0-{PERSONAS}", store=store)
+    fit_directions(store=store, top_k=6)
+    asked = {"modes": "no-change,pas", "alpha": "1,2", "positions": positions, "neutral_text": "none", "store": store}
+    planned = evaluate(**asked, dry_run=True).plan  # type: ignore[arg-type]
+    done = counts(evaluate(**asked).artifact)  # type: ignore[arg-type]
+    assert (planned["tokens_asked"], planned["tokens_run"]) == (done["tokens_asked"], done["tokens_run"])
+
+
 def test_directions_of_another_model_are_refused(store: Path) -> None:
     with pytest.raises(InputError, match="made with another model"):
         evaluate(model=tiny_loaded(seed=1), directions="directions", store=store)

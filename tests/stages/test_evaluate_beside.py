@@ -135,22 +135,54 @@ def test_the_readmes_script_gives_the_reports_numbers(
         assert printed[f"{row['condition']} {row['setting']}".strip()] == pytest.approx(row["composite"], abs=6e-4)
 
 
-def test_side_effects_are_measured_once_for_each_displacement(model: LoadedModel, store: Path, full: Artifact) -> None:
-    effects, texts = full.read_json("metrics.json")["side_effects"], full.read_json("free_texts.json")
+def test_side_effects_are_those_of_each_displacement_beside_the_model_left_alone(full: Artifact) -> None:
+    effects, runs = full.read_json("metrics.json")["side_effects"], full.read_json("side_effects.json")
     table = {(row["condition"], row["setting"]): row for row in effects["rows"]}
     assert set(table) == {(c, s) for c in ("pas", "random-direction", "shuffled-answers") for s in ("0", "30")}
     assert table["pas", "0"]["kl"] == [0.0, 0.0, 0.0]
     assert table["pas", "30"]["kl"][0] > 0
     assert table["pas", "0"]["perplexity"][0] == pytest.approx(effects["unsteered"]["perplexity"])
-    assert len(texts["unsteered"]) == len(FREE_PROMPTS)
-    assert len(texts["steered"]) == 3 * PEOPLE
+    assert len(runs) == 1 + 3 * PEOPLE, "alpha 0 is the model left alone"
+    assert all(len(run["texts"]) == len(FREE_PROMPTS) for run in runs.values())
+    rows = from_table(full.read_table("side_effects.parquet"))
+    for run, kl, perplexity in zip(rows["run"], rows["kl"], rows["perplexity"], strict=True):
+        assert (kl, perplexity) == (runs[run]["kl"], runs[run]["perplexity"])
+
+
+def test_no_displacement_is_measured_twice_whichever_result_asks(
+    model: LoadedModel, store: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The kettle stands beside the stove and is filled from the tap. " * 20)
+    given = {"neutral_text": str(text)}  # the store of this module holds results about ours
+    untouched = Path(shutil.copytree(store, tmp_path / "untouched"))
+    first = results(model, store, alpha="30", modes="pas", **given)
+    assert first.provenance["counts"]["side_effects_reused"] == 0
+    planned = evaluate(
+        model=model, store=store, alpha="0,30,60", modes="pas,shuffled-answers", audit=3, dry_run=True, **given
+    )
+    more = results(model, store, alpha="0,30,60", modes="pas,shuffled-answers", audit=3, **given)
+    counted = more.provenance["counts"]
+    assert counted["side_effects"] == 1 + 4 * PEOPLE
+    assert counted["side_effects_reused"] == 1 + PEOPLE
+    assert planned.plan["side_effects_to_measure"] == 3 * PEOPLE
+    assert planned.plan["answers_to_write"] == counted["answers_written"] == 3
+    whole = results(model, untouched, alpha="0,30,60", modes="pas,shuffled-answers", audit=3, **given)
+    assert whole.provenance["counts"]["side_effects_reused"] == 0
+    assert counted["side_effect_tokens_run"] < whole.provenance["counts"]["side_effect_tokens_run"]
+    pieced, at_once = (each.read_json("metrics.json")["side_effects"] for each in (more, whole))
+    for one, other in zip(pieced["rows"], at_once["rows"], strict=True):
+        assert one["kl"] == pytest.approx(other["kl"], rel=1e-4)
+
+
+def test_the_neutral_text_may_be_another_or_none(model: LoadedModel, store: Path, full: Artifact) -> None:
     without = results(model, store, alpha="30", modes="pas", neutral_text="none")
     assert "side_effects" not in without.read_json("metrics.json")
     (store / "other.txt").write_text("The kettle stands beside the stove and is filled from the tap. " * 20)
     other = results(model, store, alpha="30", modes="pas", neutral_text=str(store / "other.txt"))
     found = other.read_json("metrics.json")["side_effects"]
     assert found["text"] == "other.txt"
-    assert found["unsteered"]["perplexity"] != effects["unsteered"]["perplexity"]
+    assert found["unsteered"]["perplexity"] != full.read_json("metrics.json")["side_effects"]["unsteered"]["perplexity"]
 
 
 def test_an_audit_writes_answers_in_every_condition_and_keeps_them(model: LoadedModel, full: Artifact) -> None:
