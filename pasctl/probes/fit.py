@@ -59,7 +59,7 @@ def fit_probes(
 ) -> ProbeScores:
     """Train on the items that are not held out, score on the others, layer by layer.
 
-    A persona's scores do not depend on which other personas are trained beside it.
+    A persona's scores depend on the other personas that are trained beside it by rounding at most.
 
     Args:
         x: head outputs [I, A, L, H, D] of the fit items, or a function from a layer to its [I, A, H, D].
