@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pasctl.activations.budget import plan_within
 from pasctl.activations.capture import capture
 from pasctl.activations.forward import run_plan
-from pasctl.activations.plan import Batch, plan_tokens
+from pasctl.activations.plan import Batch
 from pasctl.models.device import torch_dtype
 from pasctl.models.load import LoadedModel
 
@@ -26,7 +27,7 @@ class Extracted:
 
 def extract_head_outputs(model: LoadedModel, sequences: Sequence[Sequence[int]], *, batch_tokens: int) -> Extracted:
     """Read the head outputs at the last token of each of N sequences; lm_head is never run."""
-    plan = plan_tokens(sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
+    plan = plan_within(model.footprint, sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
     geometry = model.geometry
     shape = (len(sequences), geometry.layers, geometry.heads, geometry.head_dim)
     out = torch.empty(shape, dtype=torch_dtype(model.dtype))

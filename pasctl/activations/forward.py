@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
@@ -72,14 +73,14 @@ def _run_node(
 ) -> None:
     if record is not None:
         record.positions = LAST
-    prefix = _read_prefix(model, plan.prefix, before)
+    prefix = _read_prefix(model, plan, before)
     for batch in plan.batches:
         ids, layout = _layout(batch, packed=plan.packed, begins=_length(prefix), device=model.model.device)
         if record is not None:
             record.positions = layout.last
         steered = at_answer.intervention if at_answer else None
         rows = at_answer.rows(batch, len(ids)) if at_answer else None
-        past = _expanded(prefix, len(ids))
+        past = None if prefix is None else _Behind(prefix, len(ids))
         with steer(model, steered, positions=layout.last, rows=rows):
             output = model.backbone(
                 ids, past_key_values=past, use_cache=past is not None, **layout.arguments(model.model.dtype)
@@ -107,16 +108,17 @@ class _Layout:
         self._begins = begins
         # every suffix continues the prefix, and all forks of a stem stand right behind it
         self._positions = begins + torch.minimum(place - starts[owner], ends[owner] - forks - starts[owner])
-        before = stem[None, :] & (place[None, :] <= place[:, None])
-        self._seen = (owner[:, None] == owner[None, :]) & (before | (place[:, None] == place[None, :]))
+        self._owner, self._place, self._stem = owner, place, stem
 
     def arguments(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Positions and mask for the model; nothing where its own causal mask is right."""
         if self._plain:
             return {}
-        count = len(self._positions)
-        mask = torch.zeros(1, 1, count, self._begins + count, dtype=dtype, device=self._seen.device)
-        mask[0, 0, :, self._begins :].masked_fill_(~self._seen, torch.finfo(dtype).min)
+        owner, place, count = self._owner, self._place, len(self._place)
+        seen = self._stem[None, :] & (place[None, :] <= place[:, None]) | (place[:, None] == place[None, :])
+        seen &= owner[:, None] == owner[None, :]
+        mask = torch.zeros(1, 1, count, self._begins + count, dtype=dtype, device=seen.device)
+        mask[0, 0, :, self._begins :].masked_fill_(~seen, torch.finfo(dtype).min)
         return {"position_ids": self._positions[None], "attention_mask": mask}
 
 
@@ -131,31 +133,87 @@ def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) ->
     return torch.tensor(ids, device=device), _Layout(lengths, batch.forks, begins, device)
 
 
-def _read_prefix(model: LoadedModel, prefix: tuple[int, ...], before: Cache | None) -> Cache | None:
-    """Keys and values of a prefix and all that stands before it, batch 1; None without any."""
-    if not prefix:
+def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> Cache | None:
+    """Keys and values of a plan's prefix and all that stands before it, batch 1; None without any."""
+    if not plan.prefix:
         return before
-    cache = DynamicCache(config=model.model.config) if before is None else _expanded(before, 1)
-    ids = torch.tensor([prefix], device=model.model.device)
-    model.backbone(ids, past_key_values=cache, use_cache=True)
+    cache = _cache(model, _length(before) + len(plan.prefix), before)
+    for start in range(0, len(plan.prefix), plan.at_once):
+        ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.model.device)
+        model.backbone(ids, past_key_values=cache, use_cache=True)
     return cache
+
+
+def _cache(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
+    """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
+    cache = DynamicCache(config=model.model.config)
+    spread = getattr(model.model, "hf_device_map", None) is not None
+    for number, layer in enumerate(cache.layers):
+        held: Any = None if before is None else before.layers[number]
+        if type(layer) is DynamicLayer and not spread:
+            cache.layers[number] = roomy = _Roomy(model, tokens)
+            if held is not None:
+                roomy.update(held.keys, held.values)
+        elif held is not None:
+            cache.layers[number] = copy.copy(held)  # appending makes new tensors
+    return cache
+
+
+class _Roomy(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers' own __init_subclass__
+    """A layer's keys and values, written into room that is taken before the model runs.
+
+    Taken one by one between a pass's own tensors, the layers' would stay in the way of those of the next layer, and a
+    long prefix would take half as much again.
+    """
+
+    def __init__(self, model: LoadedModel, tokens: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        geometry = model.geometry
+        shape = (1, geometry.kv_heads, tokens, geometry.head_dim)
+        self._room = [torch.empty(shape, dtype=model.model.dtype, device=model.model.device) for _ in range(2)]
+        self._length = 0
+        self.keys, self.values = (room[:, :, :0] for room in self._room)
+        self.dtype, self.device, self.is_initialized = model.model.dtype, model.model.device, True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append [1, G, T, D]; gives all there is."""
+        begin = self._length
+        self._length = end = begin + key_states.shape[2]
+        for room, states in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, begin:end] = states
+        keys, values = (room[:, :, :end] for room in self._room)
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def followed_by(self, *states: Tensor) -> tuple[Tensor, ...]:
+        """Copies of the keys and the values, once for each row of what follows them [rows, G, T, D]."""
+        pairs = zip(self._room, states, strict=True)
+        return tuple(
+            torch.cat([room[:, :, : self._length].expand(len(each), -1, -1, -1), each], dim=2) for room, each in pairs
+        )
 
 
 def _length(cache: Cache | None) -> int:
     return 0 if cache is None else int(cache.get_seq_length())
 
 
-def _expanded(prefix: Cache | None, rows: int) -> Cache | None:
-    """A cache for a batch that begins with the prefix; its keys and values are views, copied when a layer appends.
+class _Behind(Cache):
+    """The cache of a batch that stands behind a prefix: what the batch appends serves its own layer and is let go.
 
-    Every batch needs its own: a forward pass appends to its cache, and the prefix must stay as it is.
+    Keys and values of the prefix are views, one a row, and copied where a layer attends to them. A batch needs nothing
+    else of them once it has gone through, so its memory does not grow with the number of layers.
     """
-    if prefix is None:
-        return None
-    cache = copy.copy(prefix)
-    layers: list[Any] = [copy.copy(layer) for layer in prefix.layers]
-    for layer in layers:
-        layer.keys = layer.keys.expand(rows, -1, -1, -1)
-        layer.values = layer.values.expand(rows, -1, -1, -1)
-    cache.layers = layers
-    return cache
+
+    def __init__(self, prefix: Cache, rows: int) -> None:
+        super().__init__(layers=prefix.layers)
+        self._rows = rows
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+        """Keys and values [rows, G, prefix + T, D] that a layer attends to."""
+        held: Any = self.layers[layer_idx]
+        if isinstance(held, _Roomy):
+            return held.followed_by(key_states, value_states)
+        layer: Any = copy.copy(held)  # with a window of its own, say
+        layer.keys = layer.keys.expand(self._rows, -1, -1, -1)
+        layer.values = layer.values.expand(self._rows, -1, -1, -1)
+        return layer.update(key_states, value_states, *args, **kwargs)

@@ -46,6 +46,7 @@ class TokenPlan:
     tokens_asked: int
     packed: bool = False
     branches: tuple[TokenPlan, ...] = ()
+    at_once: int = DEFAULT_BATCH_TOKENS
 
     @property
     def tokens_run(self) -> int:
@@ -63,7 +64,7 @@ def plan_tokens(
 
     Args:
         sequences: token ids, none empty.
-        batch_tokens: bound on the tokens of a batch; a longer sequence runs alone.
+        batch_tokens: bound on the tokens of a batch; a longer sequence runs alone, a longer prefix in pieces.
         own_mask: whether the model takes a mask of ours. Then a long shared prefix is not repeated for each row, and
             sequences that differ in their last token alone are one row.
     """
@@ -121,6 +122,7 @@ def _node(stems: list[_Stem], depth: int, batch_tokens: int, own_mask: bool) -> 
         sum((len(stem.tokens) + 1) * stem.forks for stem in stems),
         packed,
         tuple(_node(members, shared, batch_tokens, own_mask) for members in branches),
+        batch_tokens,
     )
 
 

@@ -72,20 +72,38 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         print_json(outcome_json(outcome))
         return
     if outcome.artifact is None:
-        plan = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in outcome.plan.items())
+        plan = ", ".join(_told(name, value) for name, value in outcome.plan.items())
         print(f"{outcome.stage}: would compute {outcome.key[:15]} ({plan})")
         return
-    counts = outcome.artifact.provenance.get("counts", {})
     if outcome.reused:
         told = f"already in the store, nothing was loaded or run ({outcome.seconds:.1f} s)"
     else:
-        told = f"computed in {outcome.seconds:.1f} s"
-        if counts.get("tokens_asked"):
-            told += f", {counts['tokens_run']:,} tokens run for {counts['tokens_asked']:,} asked"
+        told = ", ".join([f"computed in {outcome.seconds:.1f} s", *_work_done(outcome.artifact.provenance)])
     print(f"{outcome.artifact.name}  {told}", flush=True)
     if outcome.artifact.kind == "results":
         print()
         print(results_table(outcome.artifact.read_json("metrics.json")))
+
+
+def _work_done(provenance: dict[str, Any]) -> list[str]:
+    """What a run that asked a model has to say of itself."""
+    from rich.filesize import decimal
+
+    counts = provenance.get("counts", {})
+    if not counts.get("tokens_asked"):
+        return []
+    told = [f"{counts['tokens_run']:,} tokens run for {counts['tokens_asked']:,} asked"]
+    if "seconds_to_first_token" in provenance:
+        told.append(f"the first after {provenance['seconds_to_first_token']:.1f} s")
+    return [*told, f"{decimal(provenance['peak_bytes'])} of memory at the most"]
+
+
+def _told(name: str, value: int) -> str:
+    """A figure of a plan in words: sizes in units."""
+    from rich.filesize import decimal
+
+    words = name.replace("_", " ")
+    return f"{words.removesuffix(' bytes')} {decimal(value)}" if name.endswith("bytes") else f"{words} {value:,}"
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:

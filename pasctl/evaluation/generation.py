@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import DynamicCache
 
+from pasctl.activations.budget import text_rows
 from pasctl.errors import InputError
 from pasctl.memory.prompt import end_tokens
 from pasctl.models.load import LoadedModel
@@ -51,7 +52,7 @@ def generate_texts(
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected at least 1")
     ends = end_tokens(model)
     written: list[list[int]] = [[] for _ in prompts]
-    for rows in _batches(prompts, max_new_tokens, batch_tokens):
+    for rows in _batches(model, prompts, max_new_tokens, batch_tokens):
         writing = _Writing(model, [prompts[row] for row in rows], [interventions[row] for row in rows])
         while rows:
             # a text that has ended has left, with its displacement: the hooks are set anew for those that are left
@@ -60,13 +61,14 @@ def generate_texts(
     return written
 
 
-def _batches(prompts: Sequence[Sequence[int]], more: int, batch_tokens: int) -> Iterator[list[int]]:
+def _batches(model: LoadedModel, prompts: Sequence[Sequence[int]], more: int, batch_tokens: int) -> Iterator[list[int]]:
     """Places of prompts of one length, so many that prompts and what is written hold at most `batch_tokens`."""
+    footprint = model.footprint
     by_length: defaultdict[int, list[int]] = defaultdict(list)
     for place, prompt in enumerate(prompts):
         by_length[len(prompt)].append(place)
     for length, rows in sorted(by_length.items()):
-        size = max(1, batch_tokens // (length + more))
+        size = text_rows(footprint, length + more, batch_tokens)
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pasctl.activations.budget import plan_within
 from pasctl.activations.forward import run_plan
-from pasctl.activations.plan import FORKS, Batch, plan_tokens
+from pasctl.activations.plan import FORKS, Batch
+from pasctl.models.footprint import LOGITS_BYTES
 from pasctl.models.load import LoadedModel
 from pasctl.steering.intervention import Intervention
-
-_LOGITS_AT_ONCE = 1 << 24  # 64 MiB in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +78,9 @@ def _score(
     """As `score_letters`, in one pass: each prompt once for each intervention, of which the plan makes forks."""
     count = len(interventions)
     sequences = [prompt for prompt in prompts for _ in interventions]
-    plan = plan_tokens(sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
+    plan = plan_within(model.footprint, sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
     logprobs = np.empty((len(sequences), len(letter_ids)), np.float32)
-    at_once = max(1, _LOGITS_AT_ONCE // model.vocabulary)
+    at_once = max(1, LOGITS_BYTES // (4 * model.vocabulary))
 
     def consume(batch: Batch, hidden: Tensor) -> None:
         for start in range(0, len(hidden), at_once):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 LONGEST_RUN = 3
@@ -65,35 +66,38 @@ def select_layers(n_layers: int, alphas: Sequence[float], trial: Try, longest: i
     return alone + [trial(run, None, alpha) for run in runs_around(center, n_layers, longest) for alpha in alphas]
 
 
-def select_heads(whole: Trial, n_heads: int, alphas: Sequence[float], trial: Try) -> list[Trial]:
-    """Try every head of some layers alone, then growing sets of those that did best.
+def select_heads(whole: Trial, n_heads: int, alphas: Sequence[float], trial: Try, size: int = 1) -> list[Trial]:
+    """Try every head, or group of heads, of some layers alone, then growing sets of those that did best.
 
     Args:
         whole: the trial of all heads of these layers; each head alone is steered at its strength.
         n_heads: of a layer.
         alphas: strengths, each tried on every set.
         trial: steers and measures.
+        size: heads a group; 1 tries single heads.
 
     Returns:
-        All trials in the order they were made, none where there is one head; `best` picks one, also beside `whole`.
+        All trials in the order they were made, none where there is one head or group; `best` picks one, also beside
+        `whole`.
     """
     heads = heads_of(whole.layers, n_heads)
-    if len(heads) == 1:
+    groups = [heads[first : first + size] for first in range(0, len(heads), size)]
+    if len(groups) == 1:
         return []
-    alone = [(trial((head[0],), (head,), whole.alpha), head) for head in heads]
-    ranked = [head for _, head in sorted(alone, key=lambda each: each[0].mae)]
+    alone = [(trial((group[0][0],), group, whole.alpha), group) for group in groups]
+    ranked = [group for _, group in sorted(alone, key=lambda each: each[0].mae)]
     grown = [
-        trial(tuple(sorted({layer for layer, _ in ranked[:size]})), tuple(ranked[:size]), alpha)
-        for size in set_sizes(len(heads))
+        trial(tuple(sorted({group[0][0] for group in ranked[:count]})), tuple(chain(*ranked[:count])), alpha)
+        for count in set_sizes(len(groups))
         for alpha in alphas
         # that one was made above
-        if (size, alpha) != (1, whole.alpha)
+        if (count, alpha) != (1, whole.alpha)
     ]
     return [each for each, _ in alone] + grown
 
 
 def count_trials(n_layers: int, n_heads: int, alphas: int, longest: int = LONGEST_RUN) -> int:
-    """At most so many trials are made, of layers and then of heads."""
+    """At most so many trials are made, of layers and then of heads; `n_heads` counts groups where these are tried."""
     around = max((sum(1 for _ in runs_around(layer, n_layers, longest)) for layer in range(n_layers)), default=0)
     heads = min(longest, n_layers) * n_heads
     single = heads + sum(1 for _ in set_sizes(heads)) * alphas - 1 if heads > 1 else 0

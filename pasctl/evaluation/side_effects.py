@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pasctl.activations.budget import text_rows
 from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
@@ -120,7 +121,7 @@ def measure(
     kl = np.zeros(len(interventions))
     perplexity = np.full(len(interventions), unsteered.perplexity)
     steered = [row for row, intervention in enumerate(interventions) if intervention is not None]
-    size = max(1, batch_tokens // count)
+    size = text_rows(model.footprint, count, batch_tokens)
     for rows in (steered[start : start + size] for start in range(0, len(steered), size)):
         given = torch.tensor([list(ids)] * len(rows), device=model.device)
         with steer(model, Intervention.stack([interventions[row] for row in rows])):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from pasctl.memory.asking import Answer
@@ -21,6 +17,7 @@ from pasctl.memory.recall import Recalled
 from pasctl.memory.results import Cost, Result
 from pasctl.memory.tasks import TASKS
 from pasctl.memory.tasks.trial import Trial, exact_match
+from pasctl.models.device import resident_memory
 from pasctl.models.load import LoadedModel
 
 NLL_EDGES = (0, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576)
@@ -103,15 +100,6 @@ def attended_share(memory: EpisodicMemory, answer: Answer) -> float:
     return (initial + far + local) / len(reader.ids)
 
 
-def resident_mib() -> float:
-    """Resident memory of this process in MiB; where the system does not tell, the most that it ever was."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def _asked(answer: Answer) -> list[Recalled]:
     """What each layer recalled for the last piece of the question, which the first token of the answer follows."""
     return [each for each in answer.recalled if each.step == answer.first_step]
@@ -128,4 +116,4 @@ def _read(
     began = time.monotonic()
     reading.read_ids(ids)
     seconds = time.monotonic() - began
-    return reading, Cost(round(seconds, 3), round(len(ids) / seconds, 1), round(resident_mib(), 1))
+    return reading, Cost(round(seconds, 3), round(len(ids) / seconds, 1), round(resident_memory() / 2**20, 1))

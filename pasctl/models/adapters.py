@@ -28,6 +28,7 @@ class Adapter:
         output: name of the projection in the attention module that takes the heads' outputs, [..., H*D] -> hidden.
         bias_switch: config attribute that gives `output` a bias when true; None if the family has no such switch.
             The same attribute gives q, k and v a bias, so who sets it must write those as well (zeros).
+        biased_values: whether q, k and v have biases in every model of the family.
     """
 
     family: str
@@ -35,6 +36,7 @@ class Adapter:
     attention: str = "self_attn"
     output: str = "o_proj"
     bias_switch: str | None = None
+    biased_values: bool = False
 
     def blocks(self, model: nn.Module) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
         """(layer, attention, output projection) of every decoder layer, in layer order."""
@@ -59,7 +61,7 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
             Adapter("qwen3_moe", bias_switch="attention_bias"),
             Adapter("llama", bias_switch="attention_bias"),
             Adapter("mistral"),
-            Adapter("qwen2"),
+            Adapter("qwen2", biased_values=True),
         )
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class ChatRenderer:
         letter_form: what stands between the prompt and the answer letter: "" after a template, " " in plain text.
         warning: something the user should know about the rendering, or None.
         template_digest: sha256 of everything here that decides the text; part of a store key.
+        start_ids: special tokens before a plain text; none where a template writes them.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -48,7 +49,7 @@ class ChatRenderer:
             if self.kind == "base"
             else None
         )
-        self._start = self._start_ids() if self.kind == "base" else []
+        self.start_ids: list[int] = self._start_ids() if self.kind == "base" else []
         parts = [self.kind, self.template or PLAIN_TURN, self.letter_form, PINNED_DATE.isoformat()]
         self.template_digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -135,7 +136,7 @@ class ChatRenderer:
 
     def _tokenize(self, text: str) -> list[int]:
         # a template writes its own BOS, so the tokenizer must not add a second one
-        return [*self._start, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return [*self.start_ids, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
     def _start_ids(self) -> list[int]:
         """Special tokens that the tokenizer puts before a text (BOS); those that it puts behind (EOS) are left out."""
@@ -167,9 +168,17 @@ class ChatRenderer:
         messages = [{"role": "user", "content": user}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
+        return self.render_messages(messages, thinking=thinking)
+
+    def render_messages(self, messages: Sequence[Mapping[str, str]], *, thinking: bool = False) -> str:
+        """Text that the template makes of messages (role, content), up to where the next answer begins.
+
+        Raises:
+            jinja2.exceptions.TemplateError: the template refuses them.
+        """
         switches = {"enable_thinking": thinking} if self.thinking_switch else {}
         text = self.tokenizer.apply_chat_template(
-            messages,
+            list(messages),
             chat_template=_pin_date(self.template or ""),
             tokenize=False,
             add_generation_prompt=True,

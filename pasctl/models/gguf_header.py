@@ -1,4 +1,4 @@
-"""The architecture and context that a .gguf file declares, read from its first bytes.
+"""The architecture and sizes that a .gguf file declares, read from its first bytes.
 
 Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 tensors, u64 pairs; then each pair as key
 (u64 length, UTF-8), u32 value type, value. An array is u32 element type, u64 length, elements.
@@ -7,6 +7,8 @@ Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 te
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -40,35 +42,88 @@ def read_gguf_header(path: Path) -> GgufHeader:
         InputError: not a GGUF file of version 2 or 3, or cut short.
         MissingError: the file cannot be read.
     """
+    family = context = None
+    for key, value in _pairs(path):
+        if key == "general.architecture" and isinstance(value, str):
+            family = value
+        elif key.endswith(".context_length") and isinstance(value, int):
+            context = value
+        if family is not None and context is not None:
+            break
+    return GgufHeader(None if family is None else _MODEL_TYPES.get(family, family), context)
+
+
+def read_gguf_sizes(path: Path) -> dict[str, int]:
+    """All whole numbers that a file's header says, by key without the architecture: "attention.key_length".
+
+    Raises:
+        InputError: not a GGUF file of version 2 or 3, or cut short.
+        MissingError: the file cannot be read.
+    """
+    return {key.partition(".")[2]: value for key, value in _pairs(path) if isinstance(value, int)}
+
+
+def read_gguf_tensor_names(path: Path) -> list[str]:
+    """The names of a file's tensors.
+
+    Raises:
+        InputError: not a GGUF file of version 2 or 3, or cut short.
+        MissingError: the file cannot be read.
+    """
+    with _opened(path) as stream:
+        tensors, pairs = _counts(stream, path)
+        for _ in _read_pairs(stream, pairs):
+            pass
+        return [_tensor_name(stream) for _ in range(tensors)]
+
+
+def _pairs(path: Path) -> Iterator[tuple[str, str | int | None]]:
+    """Keys and values of a header as they come: texts and 32-bit numbers, None for others."""
+    with _opened(path) as stream:
+        yield from _read_pairs(stream, _counts(stream, path)[1])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes; what goes wrong with them is told in one line."""
     try:
         with path.open("rb") as stream:
-            return _facts(stream, path)
+            yield stream
     except OSError as error:
         raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
     except (struct.error, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a whole GGUF file: its header breaks off or makes no sense") from error
 
 
-def _facts(stream: BinaryIO, path: Path) -> GgufHeader:
+def _counts(stream: BinaryIO, path: Path) -> tuple[int, int]:
+    """How many tensors and how many pairs there are; the pairs come next."""
     magic = stream.read(4)
     if magic != b"GGUF":
         raise InputError(f"{path} is not a GGUF file: it starts with {magic!r}, expected b'GGUF'")
-    version, _, pairs = struct.unpack("<IQQ", _exactly(stream, 20))
+    version, tensors, pairs = struct.unpack("<IQQ", _exactly(stream, 20))
     if version not in (2, 3):
         raise InputError(f"{path} is GGUF version {version}, expected 2 or 3 (little-endian)")
-    family = context = None
+    return tensors, pairs
+
+
+def _read_pairs(stream: BinaryIO, pairs: int) -> Iterator[tuple[str, str | int | None]]:
     for _ in range(pairs):
         key = _string(stream)
         kind = _u32(stream)
         if key == "general.architecture" and kind == _STRING:
-            family = _string(stream)
-        elif key.endswith(".context_length") and kind == _UINT32:
-            context = _u32(stream)
+            yield key, _string(stream)
+        elif kind == _UINT32:
+            yield key, _u32(stream)
         else:
             _skip(stream, kind)
-        if family is not None and context is not None:
-            break
-    return GgufHeader(None if family is None else _MODEL_TYPES.get(family, family), context)
+            yield key, None
+
+
+def _tensor_name(stream: BinaryIO) -> str:
+    """Of the tensor told next: name, u32 dimensions, u64 each, u32 type, u64 offset."""
+    name = _string(stream)
+    stream.seek(8 * _u32(stream) + 12, 1)
+    return name
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:

@@ -15,6 +15,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter, adapter_for
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.foreign import one_line_errors, quiet_transformers
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
@@ -44,6 +45,7 @@ class LoadedModel:
         dtype: name of the weights' dtype.
         attn: attention implementation, as transformers names it.
         source: where it came from; `source.identity` goes into store keys.
+        max_memory: bytes that a run with it may take, the process included; None for no bound.
     """
 
     model: Any
@@ -55,6 +57,7 @@ class LoadedModel:
     dtype: str
     attn: str
     source: ModelSource
+    max_memory: int | None = None
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
@@ -90,6 +93,13 @@ class LoadedModel:
     def lm_head(self) -> nn.Module:
         """The output embedding, hidden -> vocabulary."""
         return self.model.get_output_embeddings()  # type: ignore[no-any-return]
+
+    @property
+    def footprint(self) -> Footprint:
+        """How much memory it takes while it runs."""
+        itemsize = torch_dtype(self.dtype).itemsize
+        sizes = read_sizes(self.model, stored=itemsize)
+        return Footprint(self.geometry, sizes, itemsize, self.device == "cpu", self.max_memory)
 
     def outputs(self) -> list[nn.Module]:
         """The attention output projections (o_proj), [..., H*D] -> hidden, in layer order."""
@@ -215,10 +225,12 @@ class Outline:
     Attributes:
         geometry: layers, heads and widths.
         takes_masks: whether it takes a mask of our own.
+        sizes: of its weights.
     """
 
     geometry: Geometry
     takes_masks: bool
+    sizes: Sizes
 
 
 def load_outline(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> Outline:
@@ -235,7 +247,8 @@ def load_outline(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_
     with one_line_errors(source.spec), quiet_transformers():
         model = empty_model(path, trust_remote_code=trust_remote_code)
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
-        return Outline(geometry, takes_masks(model.config, attn))
+        stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
+        return Outline(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored))
 
 
 def _local_path(source: ModelSource, *, weights: bool) -> Path:

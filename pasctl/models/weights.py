@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError, PasctlError
+from pasctl.models.gguf_weights import gguf_config, put_back_biases
 from pasctl.models.identity import ModelSource
 
 
@@ -32,6 +33,7 @@ def read_weights(path: Path, **options: Any) -> Any:
     _require_all_weights(path, report)
     if path.is_file():
         _unmark_quantized(model)
+        put_back_biases(model, path)
     return model
 
 
@@ -48,8 +50,10 @@ def empty_model(path: Path, *, trust_remote_code: bool = False) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    place, file = (path, {}) if path.is_dir() else (path.parent, {"gguf_file": path.name})
-    config = AutoConfig.from_pretrained(str(place), local_files_only=True, trust_remote_code=trust_remote_code, **file)
+    if path.is_dir():
+        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trust_remote_code)
+    else:
+        config = gguf_config(path)
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
@@ -80,7 +84,7 @@ def _gguf_options(path: Path) -> dict[str, Any]:
     """
     import transformers
 
-    options: dict[str, Any] = {"gguf_file": path.name}
+    options: dict[str, Any] = {"gguf_file": path.name, "config": gguf_config(path)}
     config = getattr(transformers, "GgufConfig", None)
     if config is not None:
         options["quantization_config"] = config(dequantize=True)

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, plan_tokens
+from pasctl.activations.budget import plan_bytes, plan_within
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
 from pasctl.stages.model import ModelHandle, ModelOptions
@@ -192,7 +193,8 @@ def _compute(
     model = handle.load(work.reporter)
     sheet = Sheet.render(model.chat, inventory, params)
     counts = {"tokens_asked": 0, "tokens_run": 0, "items_resumed": 0}
-    with work.reporter.progress("extract", len(sheet.prompts), "items") as advance:
+    work.ready()
+    with work.reporter.progress("extract", len(sheet.prompts), "items") as advance, work.writing_behind() as write:
         for name, shard in sheet.shards.items():
             if work.has(name):
                 counts["items_resumed"] += len(shard)
@@ -200,7 +202,7 @@ def _compute(
                 extracted = extract_head_outputs(model, sheet.sequences(shard), batch_tokens=batch_tokens)
                 # [items * answers, L, H, D] -> [items, answers, L, H, D]
                 values = extracted.head_outputs.view(len(shard), len(sheet.columns), *extracted.head_outputs.shape[1:])
-                work.write(name, {"head_outputs": to_store(values), "items": np.array(shard, np.int64)})
+                write(name, {"head_outputs": to_store(values), "items": np.array(shard, np.int64)})
                 counts["tokens_asked"] += extracted.tokens_asked
                 counts["tokens_run"] += extracted.tokens_run
             advance(len(shard))
@@ -227,9 +229,9 @@ def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict
 
 def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
-    sheet = Sheet.render(handle.chat(), inventory, params)
+    sheet, footprint = Sheet.render(handle.chat(), inventory, params), handle.footprint()
     plans = [
-        plan_tokens(sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
+        plan_within(footprint, sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
         for shard in sheet.shards.values()
     ]
     sequences, geometry = len(sheet.prompts) * len(sheet.columns), handle.geometry()
@@ -237,7 +239,8 @@ def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, 
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": sequences * geometry.layers * geometry.width * (4 if handle.dtype == "float32" else 2),
+        "bytes": sequences * geometry.layers * geometry.width * footprint.itemsize,
+        "memory_bytes": max(plan_bytes(footprint, plan) for plan in plans),
     }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.models.device import resolve_device, resolve_dtype
+from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
 from pasctl.stages.progress import Reporter, Silent
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to load a model; "auto" is resolved by `pasctl.models.device`."""
+    """How to load a model; "auto" is resolved by `pasctl.models.device`.
+
+    Attributes:
+        max_memory: what a run may take, process and weights included: bytes, or words such as "6GB". Batches are made
+            smaller to keep to it, which changes no key. None is no bound.
+    """
 
     revision: str | None = None
     dtype: str = "auto"
@@ -31,6 +37,7 @@ class ModelOptions:
     attn: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    max_memory: str | int | None = None
 
 
 class ModelHandle:
@@ -41,9 +48,10 @@ class ModelHandle:
 
         Raises:
             MissingError: no such model.
-            InputError: an unknown dtype, device or family.
+            InputError: an unknown dtype, device or family, or a memory limit that is no size.
         """
         self.options = options or ModelOptions()
+        self.max_memory = parse_size(self.options.max_memory)
         self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
         self.device = resolve_device(self.options.device)
         self.attn = "sdpa" if self.options.attn == "auto" else self.options.attn
@@ -59,7 +67,8 @@ class ModelHandle:
             return model
         if isinstance(model, str | ModelSource):
             return cls(model, options)
-        handle = cls(model.source, ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn))
+        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn, max_memory=model.max_memory)
+        handle = cls(model.source, known)
         handle._loaded = model
         return handle
 
@@ -100,6 +109,8 @@ class ModelHandle:
         if self._loaded is None:
             from pasctl.models.load import load_model
 
+            if self.max_memory is not None:
+                require_room(self.footprint())
             reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
             self._loaded = load_model(
                 self.source,
@@ -109,6 +120,7 @@ class ModelHandle:
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
             )
+            self._loaded.max_memory = self.max_memory
             if self._loaded.chat.warning:
                 reporter.note(f"warning: {self._loaded.chat.warning}")
         return self._loaded
@@ -124,6 +136,13 @@ class ModelHandle:
     def geometry(self) -> Geometry:
         """Layers, heads and widths; the weights stay where they are."""
         return self._loaded.geometry if self._loaded is not None else self._outline.geometry
+
+    def footprint(self) -> Footprint:
+        """How much memory it takes while it runs; the weights stay where they are."""
+        if self._loaded is not None:
+            return self._loaded.footprint
+        size, outline = torch_dtype(self.dtype).itemsize, self._outline
+        return Footprint(outline.geometry, outline.sizes, size, self.device == "cpu", self.max_memory)
 
     def takes_masks(self) -> bool:
         """Whether a forward pass takes a mask of our own; the weights stay where they are."""

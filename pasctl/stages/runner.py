@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pasctl.errors import BusyError, MissingError
+from pasctl.models.device import peak_memory
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.store import Artifact, Bf16, Holder, Staging, Store, make_key
+from pasctl.store.manifest import check_word
 
 __all__ = [
     "Artifact",
@@ -23,6 +27,7 @@ __all__ = [
     "Stage",
     "Store",
     "Work",
+    "check_word",
     "find_input",
     "open_store",
     "part_key",
@@ -52,11 +57,16 @@ class Work:
         provenance: facts and counts for the manifest; not part of the key.
     """
 
-    def __init__(self, store: Store, staging: Staging, reporter: Reporter) -> None:
+    def __init__(self, store: Store, staging: Staging, reporter: Reporter, began: float) -> None:
         self._store = store
         self._staging = staging
+        self._began = began
         self.reporter = reporter
         self.provenance: dict[str, Any] = {}
+
+    def ready(self) -> None:
+        """Note that the model is there, and that the first token of the work goes through it now."""
+        self.provenance.setdefault("seconds_to_first_token", round(time.monotonic() - self._began, 3))
 
     def has(self, name: str) -> bool:
         """Whether an intact file of that name is there from an earlier, interrupted run."""
@@ -70,6 +80,24 @@ class Work:
             self._staging.write_table(name, content)
         else:
             self._staging.write_json(name, content)
+
+    @contextmanager
+    def writing_behind(self) -> Iterator[Callable[[str, Any], None]]:
+        """A function that writes as `write` does while its caller computes on; no more than one file waits.
+
+        What goes wrong with a file is raised when the next one is written, or when the block ends.
+        """
+        with ThreadPoolExecutor(1, "pasctl-writer") as writer:
+            waiting: list[Future[None]] = []
+
+            def write(name: str, content: Any) -> None:
+                for before in waiting:
+                    before.result()
+                waiting[:] = [writer.submit(self.write, name, content)]
+
+            yield write
+            for last in waiting:
+                last.result()
 
     def adopt(self, name: str, source: Artifact) -> None:
         """Take over a file of another artifact under the same name; it takes no room of its own where links are."""
@@ -225,7 +253,7 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
 
 def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) -> Artifact:
     staging = store.stage(key)
-    work = Work(store, staging, reporter)
+    work = Work(store, staging, reporter, began)
     for name, content in job.compute(work).items():
         work.write(name, content)
     return staging.commit(
@@ -241,6 +269,7 @@ def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) ->
             **job.provenance,
             **work.provenance,
             "seconds": round(time.monotonic() - began, 3),
+            "peak_bytes": peak_memory((job.provenance.get("model") or {}).get("device", "cpu")),
             "host": platform.node(),
             "versions": _versions(),
         },

@@ -23,7 +23,7 @@ from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
-from pasctl.memory.trials import resident_mib
+from pasctl.models.device import resident_memory
 from pasctl.models.load import LoadedModel
 from tests.bench.models import small_model
 from tests.bench.timing import Timing
@@ -64,11 +64,11 @@ def _text(model: LoadedModel, tokens: int, *, real: bool) -> list[int]:
 
 def _archived(model: LoadedModel, ids: list[int]) -> list[Timing]:
     """Cost and resident memory of a run with the archive on disk, before `NEAR` tokens and before the text's end."""
-    seconds, resident = [time.perf_counter()], [resident_mib()]
+    seconds, resident = [time.perf_counter()], [resident_memory() / 2**20]
 
     def note(_: int) -> None:
         seconds.append(time.perf_counter())
-        resident.append(resident_mib())
+        resident.append(resident_memory() / 2**20)
 
     with tempfile.TemporaryDirectory() as folder:
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from pasctl.errors import InputError, MissingError
-from pasctl.models.gguf_header import GgufHeader, read_gguf_header
+from pasctl.models.gguf_header import GgufHeader, read_gguf_header, read_gguf_sizes, read_gguf_tensor_names
 
 
 def _text(word: str) -> bytes:
@@ -79,3 +79,17 @@ def test_other_formats_are_refused(tmp_path, content):
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(MissingError):
         read_gguf_header(tmp_path / "none.gguf")
+
+
+def test_sizes_and_names_of_tensors_stand_behind_whatever_comes_before(tmp_path):
+    size = _pair("qwen3.attention.key_length", 4, struct.pack("<I", 64))
+    told = [_text(name) + struct.pack("<IQQIQ", 2, 3, 4, 0, 32) for name in ("blk.0.attn_v.bias", "output.weight")]
+    pairs = [*OTHERS, size, *OTHERS]
+    whole = b"GGUF" + struct.pack("<IQQ", 3, len(told), len(pairs)) + b"".join(pairs + told)
+    file = tmp_path / "m.gguf"
+    file.write_bytes(whole)
+    assert read_gguf_sizes(file) == {"attention.key_length": 64}
+    assert read_gguf_tensor_names(file) == ["blk.0.attn_v.bias", "output.weight"]
+    file.write_bytes(whole[:-40])
+    with pytest.raises(InputError, match="is not a whole GGUF file"):
+        read_gguf_tensor_names(file)

@@ -1,0 +1,69 @@
+"""What transformers leaves out when it reads a .gguf file: sizes that it takes from defaults, and biases."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.errors import PasctlError
+from pasctl.models.adapters import adapter_for
+from pasctl.models.gguf_header import read_gguf_sizes, read_gguf_tensor_names
+
+_SIZES = (("attention.key_length", "head_dim"), ("expert_feed_forward_length", "moe_intermediate_size"))
+_BIAS = re.compile(r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output)\.bias")
+_PROJECTIONS = {"attn_q": "q_proj", "attn_k": "k_proj", "attn_v": "v_proj", "attn_output": "o_proj"}
+
+
+def gguf_config(path: Path) -> Any:
+    """The config that transformers makes of a .gguf file, with the file's own sizes where it takes defaults."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
+    sizes = read_gguf_sizes(path)
+    for said, name in _SIZES:
+        if said in sizes and hasattr(config, name):
+            setattr(config, name, sizes[said])
+    return config
+
+
+def put_back_biases(model: Any, path: Path) -> None:
+    """Give v_proj the biases that a .gguf file has for it and that transformers dropped without a word.
+
+    `pasctl export --engine gguf` steers by them: without them such a file would be its base model.
+
+    Raises:
+        PasctlError: biases of other projections were dropped.
+    """
+    import torch
+
+    dropped: dict[str, Any] = {}
+    for name in read_gguf_tensor_names(path):
+        if (match := _BIAS.fullmatch(name)) is not None:
+            attention = adapter_for(str(model.config.model_type)).blocks(model)[int(match[1])][1]
+            projection: Any = attention.get_submodule(_PROJECTIONS[match[2]])
+            if projection.bias is None:
+                dropped[name] = projection
+    for name in dropped:
+        if ".attn_v." not in name:
+            raise PasctlError(f"{path} has the tensor {name}, which transformers drops: it would be another model")
+    for name, bias in (_read(path, set(dropped)) if dropped else {}).items():
+        values = dropped[name]
+        values.bias = torch.nn.Parameter(torch.from_numpy(bias).to(values.weight), requires_grad=False)
+
+
+def read_value_biases(path: Path) -> dict[int, NDArray[np.float32]]:
+    """The biases of v_proj that a .gguf file has, by layer [G*D]."""
+    names = (_BIAS.fullmatch(name) for name in read_gguf_tensor_names(path))
+    layers = {match[0]: int(match[1]) for match in names if match and match[2] == "attn_v"}
+    return {layers[name]: bias for name, bias in _read(path, set(layers)).items()}
+
+
+def _read(path: Path, names: set[str]) -> dict[str, NDArray[np.float32]]:
+    gguf: Any = importlib.import_module("gguf")
+    tensors = gguf.GGUFReader(path).tensors
+    return {tensor.name: np.array(tensor.data, np.float32) for tensor in tensors if tensor.name in names}
