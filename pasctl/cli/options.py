@@ -49,6 +49,15 @@ BatchTokens = Annotated[
     int,
     typer.Option("--batch-tokens", min=1, help="At most this many tokens in one forward pass; results keep their key."),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        envvar="PASCTL_MAX_MEMORY",
+        help="Memory of the run, process and weights included, such as 6GB: batches are made to fit.",
+        metavar="SIZE",
+    ),
+]
 Inventory = Annotated[
     str,
     typer.Option(
@@ -60,7 +69,8 @@ Personas = Annotated[
     typer.Option(
         "--personas",
         help="papi:FOLDER[:0-20|case=172481,...] (0-20 is the first 20), E+ or E+,N-, "
-        "demo, or a JSON or CSV file of answers. Default: the inventory's own respondents.",
+        "demo, a JSON or CSV file of answers, or a .parquet file[:0-20] with a row a respondent. "
+        "Default: the inventory's own respondents.",
         metavar="SPEC",
     ),
 ]
@@ -72,7 +82,21 @@ Coding = Annotated[
 ]
 OptionOrder = Annotated[str, typer.Option("--option-order", help="forward, or both: the scale is also shown reversed.")]
 TopK = Annotated[
-    int | None, typer.Option("--top-k", min=1, help="Heads a persona. Default 24, or all of a smaller model.")
+    int | None,
+    typer.Option(
+        "--top-k",
+        min=1,
+        help="Heads a persona, default 24; with --granularity kv-group groups, by default as many as hold 24 heads. "
+        "All of a smaller model.",
+    ),
+]
+Granularity = Annotated[
+    str,
+    typer.Option(
+        "--granularity",
+        help="Choose and shift single heads (head), or all heads of a key-value group alike (kv-group), "
+        "for export --engine stock and gguf.",
+    ),
 ]
 Method = Annotated[str, typer.Option("--method", help="Direction method: mass-mean or probe-weight.")]
 Center = Annotated[
@@ -153,6 +177,14 @@ ModelOfDirections = Annotated[
 Audit = Annotated[
     int, typer.Option("--audit", help="Answers to generate as text and compare with the letters.", min=0, metavar="N")
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Only the I-th of N slices of the personas; after all of them, eval without it puts them together.",
+        metavar="I/N",
+    ),
+]
 Positions = Annotated[
     str, typer.Option("--positions", help="Steer at all positions, or from the answer on: all, answer.")
 ]
@@ -167,9 +199,15 @@ EvalPositions = Annotated[
 
 
 def model_options(
-    revision: str | None, dtype: str, device: str, attn: str, device_map: str | None, trust_remote_code: bool
+    revision: str | None,
+    dtype: str,
+    device: str,
+    attn: str,
+    device_map: str | None,
+    trust_remote_code: bool,
+    max_memory: str | None = None,
 ) -> ModelOptions:
     """The model options of a command as one value."""
     from pasctl.stages.model import ModelOptions
 
-    return ModelOptions(revision, dtype, device, attn, device_map, trust_remote_code)
+    return ModelOptions(revision, dtype, device, attn, device_map, trust_remote_code, max_memory)

@@ -13,3 +13,4 @@ DIRECTIONS = Registry(
 )
 
 CENTERS = ("none", "population")
+GRANULARITIES = ("head", "kv-group")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pasctl.directions import CENTERS
 from pasctl.directions.method import DirectionMethod
+from pasctl.directions.population import Population
 from pasctl.errors import InputError, PasctlError
 from pasctl.probes.pairs import LayerSource, Pairs, layer_at, layer_count, pair_labels, pair_rows, persona_name
 
@@ -34,6 +36,9 @@ class Directions:
     sigma: NDArray[np.float32]
 
 
+Lacking = Literal["none", "some", "any"]
+
+
 def fit_directions(
     x: LayerSource,
     pairs: Pairs,
@@ -44,7 +49,9 @@ def fit_directions(
     *,
     n_layers: int | None = None,
     ids: Sequence[str] | None = None,
-    may_lack: bool = False,
+    lacking: Lacking = "none",
+    population: Population | None = None,
+    noun: str = "head",
     progress: Callable[[int, int], None] | None = None,
 ) -> Directions:
     """Fit the directions, one layer in memory at a time, only in heads that some persona asks for.
@@ -59,18 +66,21 @@ def fit_directions(
             personas share: most people agree more often than not.
         n_layers: L, needed when `x` is a function.
         ids: names of the personas, for error messages.
-        may_lack: where a persona has no direction in a head, it is not shifted there (theta and sigma are 0), instead
-            of an error. Of few items it happens: as many are answered with yes as with no, and a head that hears the
-            letter alone has the same difference on all of them.
+        lacking: where a persona may have no direction: in "none" of its heads, in "some" or in "any". It is not shifted
+            there (theta and sigma are 0). It happens: as many items are answered with yes as with no, and a head that
+            hears the letter alone has the same difference on all of them.
+        population: of whom the personas are a part: centring takes its mean, and its size tells signal from rounding;
+            None stands for the personas themselves.
+        noun: what one of H is called in error messages.
         progress: called with (layers done, layers to do) after each layer.
 
     Raises:
         InputError: unknown centring, too few personas for it, a persona without usable items, shapes that do not fit.
         PasctlError: a direction that is zero or not finite, e.g. where both answers have the same head output, unless
-            directions may lack.
+            it may be lacking.
     """
     depth = layer_count(x, n_layers)
-    _check(signs, heads, center, depth, ids)
+    _check(signs, heads, center, depth, ids, alone=population is None)
     by_layer = [int(layer) for layer in np.unique(heads[:, :, 0])]
     theta: NDArray[np.float32] | None = None
     sigma = np.zeros(heads.shape[:2], dtype=np.float32)
@@ -83,29 +93,43 @@ def fit_directions(
         if wanted[0] < 0 or wanted[-1] >= layer_x.shape[2]:
             raise InputError(f"layer {layer}: expected heads 0..{layer_x.shape[2] - 1}, found {wanted.tolist()}")
         picked = layer_x[:, :, torch.from_numpy(wanted)]
-        unit = _unit_directions(method.raw(picked, pairs, signs), center)[persona, position]  # NaN where there is none
+        raw = method.raw(picked, pairs, signs)
+        mean, size = _moments(raw) if population is None else _moments_of(population, layer, wanted)
+        unit = _unit_directions(raw, mean, size, center)[persona, position]  # NaN where there is none
         spread = _spread(picked, pairs, signs, unit, persona, position)
         bad = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
-        if bad.any() and may_lack:
-            unit[bad], spread[bad] = 0.0, 0.0
-        elif bad.any():
+        if bad.any() and lacking == "none":
             first = int(np.flatnonzero(bad)[0])
-            _refuse(persona_name(int(persona[first]), ids), layer, int(wanted[position[first]]), center)
+            _refuse(persona_name(int(persona[first]), ids), layer, f"{noun} {wanted[position[first]]}", center)
+        unit[bad], spread[bad] = 0.0, 0.0
         if theta is None:
             theta = np.zeros((*heads.shape[:2], unit.shape[1]), dtype=np.float32)
         theta[persona, slot], sigma[persona, slot] = unit.float().numpy(), spread.float().numpy()
         if progress is not None:
             progress(done, len(by_layer))
+    lost = np.flatnonzero((sigma == 0).all(axis=1))
+    if len(lost) and lacking == "some":
+        row = int(lost[0])
+        _refuse(persona_name(row, ids), int(heads[row, 0, 0]), f"{noun} {heads[row, 0, 1]} and others", center)
     if theta is None:
         raise InputError("directions: expected at least one persona and head, found none")
     return Directions(heads=np.asarray(heads, dtype=np.int64), theta=theta, sigma=sigma)
 
 
-def _unit_directions(raw: Tensor, center: str) -> Tensor:
+def _moments(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [H, D] and RMS length [H] of raw directions [P, H, D]."""
+    return raw.mean(dim=0), raw.square().mean(dim=0).sum(dim=1).sqrt()
+
+
+def _moments_of(population: Population, layer: int, heads: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The same of a population, in some heads of a layer."""
+    return torch.from_numpy(population.mean[layer, heads]), torch.from_numpy(population.size[layer, heads])
+
+
+def _unit_directions(raw: Tensor, mean: Tensor, size: Tensor, center: str) -> Tensor:
     """Centre and normalise [P, H, D]; NaN where the direction is zero or, after centring, only rounding."""
-    size = raw.square().mean(dim=0).sum(dim=1).sqrt()  # RMS length over personas, [H]
     if center == "population":
-        raw = raw - raw.mean(dim=0)
+        raw = raw - mean
     norm = raw.norm(dim=2)
     norm = torch.where(norm > RELATIVE_ZERO * size, norm, torch.nan)
     return raw / norm[..., None]
@@ -134,7 +158,13 @@ def _spread(
 
 
 def _check(
-    signs: NDArray[np.int8], heads: NDArray[np.int64], center: str, depth: int, ids: Sequence[str] | None
+    signs: NDArray[np.int8],
+    heads: NDArray[np.int64],
+    center: str,
+    depth: int,
+    ids: Sequence[str] | None,
+    *,
+    alone: bool,
 ) -> None:
     if center not in CENTERS:
         raise InputError(f"centring: expected one of {', '.join(CENTERS)}, found '{center}'")
@@ -143,7 +173,7 @@ def _check(
             "directions: expected signs [personas, items] and heads [personas, heads, 2], "
             f"found shapes {list(signs.shape)} and {list(heads.shape)}"
         )
-    if center == "population" and len(signs) < 2:
+    if center == "population" and alone and len(signs) < 2:
         raise InputError(
             f"centring on the population: expected at least 2 personas, found {len(signs)}",
             hint="give more personas or --center none",
@@ -158,9 +188,9 @@ def _check(
         )
 
 
-def _refuse(persona: str, layer: int, head: int, center: str) -> None:
+def _refuse(persona: str, layer: int, place: str, center: str) -> None:
     centred = ", or this persona answers as the population does" if center == "population" else ""
     raise PasctlError(
-        f"{persona} layer {layer} head {head}: expected a direction, found a zero or non-finite vector",
+        f"{persona} layer {layer} {place}: expected a direction, found a zero or non-finite vector",
         hint=f"check that the two answers' prompts differ{centred}",
     )

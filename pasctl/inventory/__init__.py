@@ -4,10 +4,11 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
-from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item, canonical_digest
+from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item, canonical_digest, listing
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
-from pasctl.inventory.personas import PersonaSet, require_usable, signs, trait_poles
+from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
+from pasctl.inventory.personas import Personas, PersonaSet, Span, require_usable, signs, trait_poles
 from pasctl.inventory.prompts import (
     ORDERS,
     draw_orders,
@@ -20,7 +21,7 @@ from pasctl.inventory.prompts import (
 )
 from pasctl.inventory.prose import load_prose
 from pasctl.inventory.simulate import GradedResponse, simulate
-from pasctl.inventory.spec import default_personas, inventory_of, load_inventory, load_personas
+from pasctl.inventory.spec import default_personas, inventory_of, load_inventory, load_personas, open_personas
 
 __all__ = [
     "LETTERS",
@@ -32,6 +33,8 @@ __all__ = [
     "Inventory",
     "Item",
     "PersonaSet",
+    "Personas",
+    "Span",
     "builtin_inventory",
     "cached_papi",
     "canonical_digest",
@@ -41,11 +44,14 @@ __all__ = [
     "few_shot",
     "inventory_of",
     "letter_levels",
+    "listing",
     "load_inventory",
     "load_personas",
     "load_prose",
+    "open_personas",
     "papi_inventory",
     "papi_personas",
+    "persona_table",
     "personality_prompt",
     "prove_coding",
     "pull_papi",
@@ -53,8 +59,10 @@ __all__ = [
     "read_answers",
     "require_usable",
     "second_person",
+    "set_of_table",
     "signs",
     "simulate",
     "trait_poles",
     "wording_digest",
+    "write_personas",
 ]

@@ -57,15 +57,20 @@ def label_of(path: Path) -> str:
     return re.sub(r"[^a-z0-9._+-]+", "-", path.stem.lower()).strip("-._+") or "answers"
 
 
+def unknown_item(where: str, item: str, inventory: Inventory) -> InputError:
+    """The error for an item that the inventory does not have; it names the nearest."""
+    spelled = {name.lower(): name for name in inventory.position}
+    near = difflib.get_close_matches(item.lower(), spelled, n=1)
+    hint = f"did you mean {spelled[near[0]]}?" if near else f"ids are like {inventory.items[0].id}"
+    return InputError(f"{where}: inventory {inventory.name} has no item {item!r}", hint=hint)
+
+
 def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> PersonaSet:
     columns = inventory.position
     answers: dict[str, dict[int, float]] = {}
     for persona, item, value in rows:
         if item not in columns:
-            spelled = {name.lower(): name for name in columns}
-            near = difflib.get_close_matches(item.lower(), spelled, n=1)
-            hint = f"did you mean {spelled[near[0]]}?" if near else f"ids are like {inventory.items[0].id}"
-            raise InputError(f"{path}: {persona}: inventory {inventory.name} has no item {item!r}", hint=hint)
+            raise unknown_item(f"{path}: {persona}", item, inventory)
         given = answers.setdefault(persona, {})
         if columns[item] in given:
             raise InputError(f"{path}: {persona} answers item {item} twice")

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.inventory.items import TRAITS, IntArray, Inventory, canonical_digest, listing
+from pasctl.inventory.items import TRAITS, IntArray, Inventory, listing
 
 CODINGS = ("agreement", "as-published")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 _POLES = re.compile(rf"[{TRAITS}][+-](?:,[{TRAITS}][+-])*", re.IGNORECASE)
+
+Span = tuple[int, int]
+"""Rows start .. stop - 1 of some personas."""
+
+
+class Personas(Protocol):
+    """Personas of whom not all need be in memory: a `PersonaSet`, or a file that is read as it is used."""
+
+    @property
+    def label(self) -> str:
+        """Short name for artifacts."""
+
+    @property
+    def coding(self) -> str:
+        """As of a `PersonaSet`."""
+
+    @property
+    def n_items(self) -> int:
+        """Columns of the agreements."""
+
+    @property
+    def digest(self) -> str:
+        """As of a `PersonaSet` of the same personas."""
+
+    def __len__(self) -> int:
+        """How many personas there are."""
+
+    def parts(self, spans: Sequence[Span]) -> Iterator[PersonaSet]:
+        """The personas of each span; spans ascend and do not overlap."""
+
+    def without(self, places: IntArray) -> Personas:
+        """All but the personas at these places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +79,7 @@ class PersonaSet:
                 f"agreements are [personas, items] with one id a row, found {values.shape}, {self.ids[:5]}"
             )
         if len(set(self.ids)) < len(self.ids):
-            twice = sorted({name for name in self.ids if self.ids.count(name) > 1})
+            twice = sorted(name for name, count in Counter(self.ids).items() if count > 1)
             raise InputError(f"persona names must be unique, found more than once: {listing(twice)}")
         wrong = ~(np.isnan(values) | ((values >= 1) & (values <= 5)))
         if wrong.any():
@@ -65,9 +100,22 @@ class PersonaSet:
     @cached_property
     def digest(self) -> str:
         """sha256 over ids, agreements and coding. The label is only a name and stays out."""
-        document = self.to_json()
-        del document["label"]
-        return canonical_digest(document)
+        digest = PersonaDigest(self.coding)
+        digest.add(self)
+        return digest.hexdigest()
+
+    @property
+    def n_items(self) -> int:
+        """Columns of the agreements."""
+        return int(self.agreements.shape[1])
+
+    def parts(self, spans: Sequence[Span]) -> Iterator[PersonaSet]:
+        """The personas of each span of rows."""
+        return (self.subset(range(start, stop)) for start, stop in spans)
+
+    def without(self, places: IntArray) -> PersonaSet:
+        """All but the personas at these places."""
+        return self.subset(np.delete(np.arange(len(self)), places))
 
     def subset(self, indices: Sequence[int] | IntArray) -> PersonaSet:
         """The personas at these rows, in this order."""
@@ -87,6 +135,42 @@ class PersonaSet:
             return cls(document["label"], tuple(document["ids"]), np.array(rows, dtype=np.float64), document["coding"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a set of personas: {error}") from error
+
+
+class PersonaDigest:
+    """The digest of personas that come in parts; how they are cut does not change it.
+
+    It is the sha256 of the canonical JSON of {agreements, coding, ids}, whose names stand in this order: the agreements
+    are hashed as they come, and of the ids only the text is kept.
+    """
+
+    def __init__(self, coding: str) -> None:
+        self._sha = hashlib.sha256(b'{"agreements":[')
+        self._coding = coding
+        self._ids = bytearray()
+
+    def add(self, part: PersonaSet) -> None:
+        """Goes on with the next personas."""
+        values = part.agreements
+        if np.array_equal(values, np.rint(values), equal_nan=True):
+            whole = np.nan_to_num(values).astype(np.int64).astype(object)
+            plain = np.where(np.isnan(values), np.array(None, dtype=object), whole).tolist()
+        else:
+            plain = [[_plain(value) for value in row] for row in values.tolist()]
+        comma = b"," if self._ids else b""
+        self._sha.update(comma + _inner_json(plain))
+        self._ids += comma + _inner_json(list(part.ids))
+
+    def hexdigest(self) -> str:
+        """Of all personas so far, 64 hex digits."""
+        whole = self._sha.copy()
+        whole.update(b'],"coding":' + json.dumps(self._coding).encode() + b',"ids":[' + self._ids + b"]}")
+        return whole.hexdigest()
+
+
+def _inner_json(values: list[Any]) -> bytes:
+    """Canonical JSON of a list without its brackets, as in `canonical_digest`."""
+    return json.dumps(values, separators=(",", ":"), allow_nan=False, ensure_ascii=False)[1:-1].encode()
 
 
 def _plain(value: float) -> float | int | None:

@@ -3,7 +3,8 @@
 Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled).
 
 Personas: `builtin`, `demo` (the demo model's people), `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles
-such as `E+` or `E+,N-`; a `.json` or `.csv` file of answers.
+such as `E+` or `E+,N-`; a `.json` or `.csv` file of answers; a `.parquet` file of many respondents' answers with an
+optional `:SELECT`.
 
 SELECT is one or more parts with `,` or `|` between them:
 
@@ -16,11 +17,8 @@ The last `:` part is a selection if it reads as one, so a folder called `7` is w
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from pasctl.errors import InputError
 from pasctl.inventory.answers import read_answers
@@ -28,19 +26,18 @@ from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
+from pasctl.inventory.persona_file import PersonaFile, read_persona_file, split_path
 from pasctl.inventory.personas import PersonaSet, is_pole_spec, trait_poles
+from pasctl.inventory.selection import Part, selected_rows, split_selection
 from pasctl.inventory.simulate import demo_respondents, simulate
 
 INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
-    "or a .json or .csv file of answers; SELECT is like 0-20 (the first 20), 7 or case=172481,172482"
+    "a .json or .csv file of answers, or a .parquet file[:SELECT]; SELECT is like 0-20 (the first 20), 7 or "
+    "case=172481,172482"
 )
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
-_RANGE = re.compile(r"(\d+)-(\d+)")
-
-# ("range", start, stop) with the end not included, or ("case", name)
-Part = tuple[Literal["range"], int, int] | tuple[Literal["case"], str]
 
 
 def load_inventory(spec: str) -> Inventory:
@@ -54,7 +51,15 @@ def load_inventory(spec: str) -> Inventory:
 
 
 def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet:
+    """The personas that `spec` names, all in memory; arguments and errors are those of `open_personas`."""
+    found = open_personas(spec, inventory, coding=coding)
+    return found.whole() if isinstance(found, PersonaFile) else found
+
+
+def open_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet | PersonaFile:
     """The personas that `spec` names, as agreements with the items of `inventory`.
+
+    Those of a large `.parquet` file stay there and are read as they are used.
 
     Args:
         spec: See the module's docstring.
@@ -71,7 +76,7 @@ def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
     if colon and not rest:
         raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
     if source == "papi":
-        place, parts = _split_selection(rest)
+        place, parts = split_selection(rest)
         folder = papi_folder(place)
         _require_same(spec, papi_inventory(folder), inventory)
         # The whole file first: the proof of the coding needs all respondents.
@@ -79,12 +84,14 @@ def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
     if coding in ("keyed", "as-published"):
         raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are agreements")
     if source in _SIMULATED:
-        place, parts = _split_selection(rest)
+        place, parts = split_selection(rest)
         if not place:
             _require_same(spec, builtin_inventory(), inventory)
             return _select(_SIMULATED[source](inventory), parts, spec)
     if is_pole_spec(spec):
         return trait_poles(spec, inventory)
+    if named := split_path(spec):
+        return read_persona_file(*named, inventory)
     if spec.lower().endswith((".json", ".csv")):
         return read_answers(spec, inventory)
     raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
@@ -97,7 +104,7 @@ def inventory_of(personas_spec: str) -> str | None:
         return "builtin"
     if source != "papi":
         return None
-    place, _ = _split_selection(rest)
+    place, _ = split_selection(rest)
     return f"papi:{place}" if place else "papi"
 
 
@@ -119,52 +126,8 @@ def _require_same(spec: str, own: Inventory, given: Inventory) -> None:
         )
 
 
-def _split_selection(rest: str) -> tuple[str, list[Part]]:
-    """`DIR:SELECT`, `DIR`, `SELECT` or nothing -> (DIR, parts). DIR may contain colons."""
-    place, _, last = rest.rpartition(":")
-    parts = _parse_selection(last)
-    return (rest, []) if parts is None else (place, parts)
-
-
-def _parse_selection(text: str) -> list[Part] | None:
-    """The parts of a selection, or None when the text is none."""
-    parts: list[Part] = []
-    for alternative in text.split("|"):
-        in_case = False
-        for word in alternative.split(","):
-            found = _RANGE.fullmatch(word)
-            if found:
-                parts.append(("range", int(found[1]), int(found[2])))
-            elif word.startswith("case=") and len(word) > len("case="):
-                in_case = True
-                parts.append(("case", word.removeprefix("case=")))
-            elif in_case and word:
-                parts.append(("case", word))
-            elif word.isdecimal():
-                parts.append(("range", int(word), int(word) + 1))
-            else:
-                return None
-    return parts
-
-
 def _select(personas: PersonaSet, parts: list[Part], spec: str) -> PersonaSet:
-    """The selected personas, each once, in the order of the selection; all when nothing is selected."""
+    """The selected personas; all when nothing is selected."""
     if not parts:
         return personas
-    rows: dict[int, None] = {}
-    for part in parts:
-        if part[0] == "case":
-            if part[1] not in personas.ids:
-                near = difflib.get_close_matches(part[1], personas.ids, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"names are like {personas.ids[0]}"
-                raise InputError(f"personas {spec!r}: no case {part[1]} among {len(personas)}", hint=hint)
-            rows[personas.ids.index(part[1])] = None
-        else:
-            start, stop = part[1:]
-            if not start < stop <= len(personas):
-                raise InputError(
-                    f"personas {spec!r}: {start}-{stop} does not lie within the {len(personas)} available",
-                    hint=f"0-{len(personas)} is all of them; the end is not included",
-                )
-            rows.update(dict.fromkeys(range(start, stop)))
-    return personas.subset(list(rows))
+    return personas.subset(selected_rows(parts, spec, len(personas), lambda: personas.ids))

@@ -91,6 +91,7 @@ def _fit_directions(made: Made) -> list[Any]:
     return [
         *("--probes", made.inputs["probes"], "--activations", made.inputs["activations"]),
         *("--top-k", params["top_k"], "--method", params["method"], "--center", params["center"]),
+        *(("--granularity", params["granularity"]) if "granularity" in params else ()),
         *("--seed", made.numerics["seed"]),
     ]
 
@@ -101,6 +102,7 @@ def _fit_by_steering(made: Made) -> list[Any] | None:
     return [
         *("--probes", made.inputs["probes"], "--activations", made.inputs["activations"]),
         *("--method", params["method"], "--center", params["center"], "--select", params["select"]),
+        *(("--granularity", params["granularity"]) if "granularity" in params else ()),
         *("--alphas", _numbers(params["alphas"]), "--positions", params["positions"]),
         *("--dtype", numerics["dtype"], "--attn", numerics["attn"], "--seed", numerics["seed"]),
     ]
@@ -131,6 +133,7 @@ def _eval(made: Made) -> list[Any] | None:
         *("--mode", ",".join(params["conditions"]), "--positions", params["positions"]),
         *("--option-orders", params["option_orders"], "--control-draws", params["control_draws"]),
         *("--audit", params["audit"]),
+        *(("--shard", "/".join(map(str, params["shard"]))) if "shard" in params else ()),
         *(() if effects is not None else ("--neutral-text", "none")),
         *("--dtype", numerics["dtype"], "--attn", numerics["attn"], "--seed", numerics["seed"]),
     ]
@@ -194,16 +197,19 @@ _RECIPES: dict[str, tuple[_Recipe, ...]] = {
     ),
     "fit-directions": (
         _Recipe(_FITTED, _SEED, _BOTH, _fit_directions),
+        _Recipe(_FITTED | {"granularity"}, _SEED, _BOTH, _fit_directions),
         _Recipe(_FITTED | {"select", "alphas", "positions"}, _RUN, _BOTH, _fit_by_steering),
+        _Recipe(_FITTED | {"select", "alphas", "positions", "granularity"}, _RUN, _BOTH, _fit_by_steering),
     ),
     "choose-alpha": (
         _Recipe(
             frozenset(("alphas", "folds", "positions", "text", "wording")), _RUN, _BOTH | {"directions"}, _choose_alpha
         ),
     ),
-    "eval": (
-        _Recipe(_EVALUATED, _RUN, frozenset(("directions",)), _eval),
-        _Recipe(_EVALUATED, _RUN, frozenset(("directions", "strengths")), _eval),
+    "eval": tuple(
+        _Recipe(_EVALUATED | shard, _RUN, frozenset(("directions",)) | strengths, _eval)
+        for shard in (frozenset(), frozenset(("shard",)))
+        for strengths in (frozenset(), frozenset(("strengths",)))
     ),
     "memory-run": (_Recipe(frozenset(("memory", "texts", "steering")), _RUN, frozenset(), _memory_run),),
     "memory-ask": (

@@ -150,6 +150,17 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
     return choose_alphas(errors, alphas, scope, _within(np.array(curves["kl"]), scope, budget_kl))
 
 
+def latest_alphas(store: Store, directions: Artifact, positions: str) -> tuple[Artifact, NDArray[np.float64]] | None:
+    """Each persona's alpha [P] that was chosen last with these directions, steered at these positions, and by what.
+
+    None if `choose_alpha` was not run with them.
+    """
+    for strengths in store.candidates("strengths"):
+        if strengths.inputs["directions"].key == directions.key and strengths.params["positions"] == positions:
+            return strengths, chosen_alphas(strengths, "persona", None)
+    return None
+
+
 def require_scope(scope: str, budget_kl: float | None) -> None:
     """Refuse a scope or a budget that nothing could be chosen by.
 

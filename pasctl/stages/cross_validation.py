@@ -107,13 +107,13 @@ class CrossValidation:
 
     def without(self, fold: int) -> DirectionSet:
         """Directions fitted on the other folds, as the artifact's were on all of them."""
-        how, held = self.directions.params, self.folds == fold
-        heads = self._ranked(held, how["top_k"]) if read_selection(self.directions) is None else self.fitted.heads
-        return fitted_without(self.items, self.personas, held, heads, how["method"], how["center"])
+        how, held, size = self.directions.params, self.folds == fold, self.fitted.size
+        heads = self._ranked(held, how["top_k"], size) if read_selection(self.directions) is None else self.fitted.heads
+        return fitted_without(self.items, self.personas, held, heads, how["method"], how["center"], size)
 
-    def _ranked(self, held: NDArray[np.bool_], top_k: int) -> NDArray[np.int64]:
+    def _ranked(self, held: NDArray[np.bool_], top_k: int, size: int) -> NDArray[np.int64]:
         """Each persona's heads of best probe [P, K, 2], trained and ranked on the items that are not held out."""
-        from pasctl.directions.select import top_heads
+        from pasctl.directions.groups import top_groups
         from pasctl.probes.fit import fit_probes
 
         train, trained = np.flatnonzero(~held), self.probes.params
@@ -126,7 +126,7 @@ class CrossValidation:
             PROBES.get(trained["method"])(c=trained["c"]),
             ids=self.personas.ids,
         )
-        return top_heads(scores.accuracy, scores.log_loss, top_k)
+        return top_groups(scores.accuracy, scores.log_loss, top_k, size)
 
     def answers(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
         """Expected agreement with every fit item at every alpha, steered without its fold [A, P, I]."""

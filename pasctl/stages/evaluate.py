@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS, FORKS, TokenPlan, plan_tokens
+from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, Alphas, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.bootstrap import FEWEST
 from pasctl.evaluation.conditions import is_steered, parse_conditions
 from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, TRIED_ALPHAS
-from pasctl.evaluation.units import Unit
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
     choose_alpha,
@@ -28,15 +25,17 @@ from pasctl.stages.choose_alpha import (
     require_scope,
     told_choice,
 )
+from pasctl.stages.kept_personas import KeptPersonas
 from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
 from pasctl.stages.neutral import Neutral
+from pasctl.stages.persona_slice import PersonaSlice
 from pasctl.stages.progress import Reporter
-from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, Scorer, earlier_answers, result_rows
+from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, result_rows
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store, run_job
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
-from pasctl.stages.steering import DirectionSet
 from pasctl.stages.text_audit import TextAudit
+from pasctl.stages.unit_answers import Evaluation, ask, estimate
 
 if TYPE_CHECKING:
     from pasctl.models.identity import ModelSource
@@ -62,6 +61,7 @@ def evaluate(
     prose: str | None = None,
     neutral_text: str = "builtin",
     audit: int = 0,
+    shard: str | None = None,
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     options: ModelOptions | None = None,
@@ -91,6 +91,9 @@ def evaluate(
         prose: descriptions of the personas for the condition given-prose: "papi:DIR", or a JSON file.
         neutral_text: "builtin" or a text file, on which side effects are measured; "none" measures none.
         audit: answers that are generated as text and compared.
+        shard: "I/N" evaluates the I-th of N slices of the directions' personas, as results of their own; baselines that
+            learn from other persons then know this slice's; alpha "auto" is chosen on all personas as ever. When all
+            slices are there, an evaluation without `shard` takes their answers and asks nothing.
         seed: of the random directions, the folds, the orders and the audit.
         batch_tokens: bound on the tokens of one forward pass; not part of the key.
         options: how to load the model.
@@ -111,7 +114,10 @@ def evaluate(
     opened = open_store(store)
     given = ModelHandle.of(model, options) if model is not None else None
     source = find_directions(opened, directions, given)
-    told = None if prose is None else load_prose(prose, DirectionSet.read(source).personas.ids)
+    kept = KeptPersonas.of(source)
+    part = None if shard is None else PersonaSlice.parse(shard)
+    rows = None if part is None else part.rows(len(kept))
+    told = None if prose is None else load_prose(prose, kept.rows(rows).ids)
     orders = draw_orders(option_orders, seed)
     params = EvalParams(conditions, settings, positions or default_positions(source), orders, control_draws, told)
     handle = model_of_artifact(source, given, options)
@@ -142,17 +148,19 @@ def evaluate(
         held = strengths if isinstance(strengths, Artifact) else opened.resolve(strengths, "strengths")
         require_fitting(held, source, params.positions)
         chosen, choice = chosen_alphas(held, alpha_scope, budget_kl), told_choice(held, alpha_scope, budget_kl)
+        chosen = chosen if rows is None else chosen[rows]
         inputs["strengths"] = held
-    task = Questionnaire(source, params, handle.identity, handle.numerics(seed), chosen)
+    task = Questionnaire(source, params, handle.identity, handle.numerics(seed), chosen, rows)
     effects = SideEffects(task, neutral, handle, batch_tokens) if neutral is not None else None
     texts = TextAudit(task, audit, handle, seed, batch_tokens) if audit else None
-    evaluation = _Evaluation(task, handle, batch_tokens, choice, effects, texts)
+    evaluation = Evaluation(task, handle, batch_tokens, choice, effects, texts)
     job = Job(
         stage=STAGE,
         model=source.model,
-        label=source.label,
+        label=source.label if part is None else part.label(source.label),
         params={
             **params.to_json(),
+            **({} if part is None else {"shard": [part.number, part.count]}),
             "choice": choice and {"scope": alpha_scope, "budget_kl": budget_kl},
             "side_effects": effects and effects.params,
             "audit": audit,
@@ -169,58 +177,12 @@ def evaluate(
             "batch_tokens": batch_tokens,
         },
         parts=lambda: (*task.distinct, *(effects.runs if effects else ())),
-        estimate=lambda: _estimate(evaluation, opened),
+        estimate=lambda: estimate(evaluation, opened),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-@dataclass(frozen=True, eq=False)
-class _Evaluation:
-    """What is asked of the model, and by whom.
-
-    Attributes:
-        task: the questionnaire.
-        handle: the model.
-        batch_tokens: bound on the tokens of one forward pass.
-        choice: how alpha was chosen, None where it was given.
-        effects: what else is measured; None for nothing.
-        texts: answers to be generated; None for none.
-    """
-
-    task: Questionnaire
-    handle: ModelHandle
-    batch_tokens: int
-    choice: dict[str, Any] | None
-    effects: SideEffects | None
-    texts: TextAudit | None
-
-
-def _estimate(evaluation: _Evaluation, store: Store) -> dict[str, int]:
-    """Units and tokens of a run, from tokenizer and config alone; what a system text adds is measured on one item."""
-    task, handle = evaluation.task, evaluation.handle
-    held = store.find_parts(list(task.distinct))
-    missing = {key: unit for key, unit in task.distinct.items() if key not in held}
-    chat, own_mask = handle.chat(), handle.takes_masks()
-    plain = [chat.encode(text) for text in task.questions]
-    plans: dict[int, TokenPlan] = {}
-    asked = run = 0
-    for keys in _together(missing, task.params.positions if own_mask else "all"):
-        count, system = len(keys), missing[keys[0]].system
-        if count not in plans:
-            plans[count] = plan_tokens([prompt for prompt in plain for _ in keys], own_mask=own_mask)
-        told = len(chat.encode(task.questions[0], system)) - len(plain[0])
-        asked += plans[count].tokens_asked + told * len(plain) * count
-        run += plans[count].tokens_run + told
-    planned = {"units": len(task.units), "units_to_run": len(missing), "tokens_asked": asked, "tokens_run": run}
-    if evaluation.effects is not None:
-        runs = list(evaluation.effects.runs)
-        planned["side_effects_to_measure"] = len(runs) - len(store.find_parts(runs))
-    if evaluation.texts is not None:
-        planned["answers_to_write"] = len(evaluation.texts.cells)
-    return planned
-
-
-def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
+def _compute(work: Work, *, evaluation: Evaluation) -> Payload:
     from pasctl.evaluation.differences import differences_table
     from pasctl.evaluation.metrics import metrics_table
     from pasctl.evaluation.rows import to_arrow, to_table
@@ -228,7 +190,7 @@ def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
 
     task = evaluation.task
     counts = {"units": len(task.units), "units_reused": 0, "tokens_asked": 0, "tokens_run": 0}
-    answers = _answers(work, evaluation, counts)
+    answers = ask(work, evaluation, counts)
     rows = result_rows(task, answers)
     people = len(task.steering.personas.ids)
     metrics: dict[str, Any] = {
@@ -269,45 +231,6 @@ def _compute(work: Work, *, evaluation: _Evaluation) -> Payload:
         counts["answers_written"] = len(generated["text"])
     work.provenance["counts"] = counts
     return files
-
-
-def _answers(work: Work, evaluation: _Evaluation, counts: dict[str, int]) -> dict[str, NDArray[np.float32]]:
-    """Part key -> log-probabilities for agreement 1..5 [orders, items, 5], asked where no result holds them."""
-    task = evaluation.task
-    distinct = task.distinct
-    answers = earlier_answers(work, list(distinct))
-    counts["units_reused"] += len(answers)
-    missing = {key: unit for key, unit in distinct.items() if key not in answers}
-    scorer: Scorer | None = None
-    with work.reporter.progress("eval", len(distinct), "units") as advance:
-        advance(len(answers))
-        # together as in a run that nobody interrupts, whatever is there already: a resumed one comes to the same bits
-        for keys in _together(missing, task.params.positions):
-            if all(work.has(_part(key)) for key in keys):
-                answers |= {key: work.read_tensors(_part(key))["level_logprobs"] for key in keys}
-                counts["units_reused"] += len(keys)
-            else:
-                scorer = scorer or Scorer(evaluation.handle.load(work.reporter), task, evaluation.batch_tokens)
-                found = scorer.answer([missing[key] for key in keys], counts)
-                for key, level_logprobs in zip(keys, found, strict=True):
-                    answers[key] = level_logprobs
-                    work.write(_part(key), {"level_logprobs": level_logprobs})
-            advance(len(keys))
-    return answers
-
-
-def _part(key: str) -> str:
-    return f"parts/{key}.safetensors"
-
-
-def _together(units: dict[str, Unit], positions: str) -> Iterator[list[str]]:
-    """Part keys of units that are answered in one pass: told the same and, at the answer alone, steered differently."""
-    by_told: dict[str | None, list[str]] = {}
-    for key, unit in units.items():
-        by_told.setdefault(unit.system, []).append(key)
-    size = FORKS if positions == "answer" else 1
-    for keys in by_told.values():
-        yield from (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def with_inputs(results: Artifact, store: Store | Path | str) -> list[Artifact]:

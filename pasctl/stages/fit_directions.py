@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
-from pasctl.directions import CENTERS, DIRECTIONS
+from pasctl.directions import CENTERS, DIRECTIONS, GRANULARITIES
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import Alphas, parse_alphas
 from pasctl.evaluation.defaults import TRIED_ALPHAS
-from pasctl.inventory import PersonaSet, signs
+from pasctl.stages.direction_shards import Fitting, fit_shards
+from pasctl.stages.granularity import heads_a_unit
+from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, KeptPersonas
 from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact, of_model
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import (
@@ -32,8 +30,8 @@ from pasctl.stages.runner import (
     open_store,
     run_job,
 )
-from pasctl.stages.selector import Selector, held_out, same_heads
-from pasctl.stages.steering import SHUFFLED, SHUFFLED_ANSWERS
+from pasctl.stages.selector import Selector, held_out
+from pasctl.stages.tiles import direction_memory
 from pasctl.stages.train_probes import read_fit_items
 
 STAGE = Stage("fit-directions", "directions", version=2)
@@ -47,14 +45,38 @@ class DirectionParams:
     """How directions are fitted.
 
     Attributes:
-        top_k: how many heads each persona gets by probe, best first.
+        top_k: how many heads, or key-value groups, each persona gets by probe, best first.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "population" takes the personas' mean direction off first.
+        granularity: a name in `pasctl.directions.GRANULARITIES`.
     """
 
     top_k: int = DEFAULT_TOP_K
     method: str = "mass-mean"
     center: str = "none"
+    granularity: str = "head"
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What enters a key. Single heads are not mentioned: they were all there was, and their keys remain."""
+        named = asdict(self)
+        return {name: value for name, value in named.items() if name != "granularity" or value != "head"}
+
+    @classmethod
+    def of(
+        cls, top_k: int | None, method: str, center: str, granularity: str, geometry: Mapping[str, int]
+    ) -> DirectionParams:
+        """With the default of top-k: 24 heads or as many groups as hold them, or all of a model that has fewer.
+
+        Raises:
+            InputError: more heads or groups than the model has.
+        """
+        size = heads_a_unit(granularity, geometry)
+        available, what = geometry["layers"] * geometry["heads"] // size, "heads" if size == 1 else "key-value groups"
+        params = cls(min(-(-DEFAULT_TOP_K // size), available) if top_k is None else top_k, method, center, granularity)
+        if not 1 <= params.top_k <= available:
+            raise InputError(f"top-k is {params.top_k}, expected 1 to {available}, the {what} of the model")
+        return params
 
 
 def fit_directions(
@@ -64,12 +86,14 @@ def fit_directions(
     top_k: int | None = None,
     method: str = "mass-mean",
     center: str = "none",
+    granularity: str = "head",
     select: str = "probe",
     alphas: Alphas = TRIED_ALPHAS,
     positions: str = "all",
     model: str | ModelHandle | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     options: ModelOptions | None = None,
+    tile: int = SHARD_PERSONAS,
     seed: int = 0,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
@@ -80,30 +104,37 @@ def fit_directions(
     Args:
         probes: which to read; None takes the latest.
         activations: which to read; None takes those the probes were trained on.
-        top_k: heads a persona; None is 24, or all heads of a model that has fewer.
+        top_k: heads a persona; None is 24, or all heads of a model that has fewer. With granularity "kv-group" groups
+            are counted, and None is as many as hold 24 heads.
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "none", or "population" to take off what all personas share.
+        granularity: "head", or "kv-group" for directions that all query heads of a key-value group share: what
+            `export --engine stock` and `gguf` can express (see `pasctl.directions.groups`).
         select: "probe" takes each persona's heads of best probe; "steering" takes the neighbouring layers, or the best
-            heads of these layers, that bring the answers nearest to the personas' when steered, on the probes'
-            validation items, with directions fitted on the others.
+            heads or groups of these layers, that bring the answers nearest to the personas' when steered, on the
+            probes' validation items, with directions fitted on the others.
         alphas: strengths tried with select="steering", beside 0, which leaves the model alone.
         positions: where it steers: at "all" positions or only at the "answer".
         model: take probes of this model only: folder, file, hub id, its name in artifact names, or a model at hand.
             With select="steering" it is also where the model is now; None or a name takes it from where it was.
         batch_tokens: bound on the tokens of one forward pass; not part of the key.
-        options: how to load the model, for select="steering".
+        options: how to load the model, for select="steering"; its memory limit holds for tiles as well.
+        tile: personas that are fitted at once, at most; it bounds memory and is not part of the key. A large set comes
+            in shards of its own, which no tile exceeds.
         seed: of the order of shuffled answers.
         store: the store or its folder.
         reporter: receives notes and progress.
         dry_run: say what would be done and do nothing.
 
     Raises:
-        InputError: an unknown method or selection, more heads than the model has, a population of one.
+        InputError: an unknown method, granularity or selection, more heads than the model has, a population of one.
         MissingError: there are no probes, or their activations are gone.
     """
     DIRECTIONS.check(method)
     if center not in CENTERS:
         raise InputError(f"center {center!r} is unknown, expected one of {', '.join(CENTERS)}")
+    if granularity not in GRANULARITIES:
+        raise InputError(f"granularity {granularity!r} is unknown, expected one of {', '.join(GRANULARITIES)}")
     if select not in SELECTIONS:
         raise InputError(f"selection {select!r} is unknown, expected one of {', '.join(SELECTIONS)}")
     if select == "steering" and top_k is not None:
@@ -122,10 +153,7 @@ def fit_directions(
     if source.params["inventory"] != scored.params["inventory"]:
         raise InputError(f"{source.name} and {scored.name} are of different inventories")
     geometry = source.read_json("items.json")["geometry"]
-    available = geometry["layers"] * geometry["heads"]
-    params = DirectionParams(top_k if top_k is not None else min(DEFAULT_TOP_K, available), method, center)
-    if not 1 <= params.top_k <= available:
-        raise InputError(f"top-k is {params.top_k}, expected 1 to {available}, the heads of {source.model}")
+    params = DirectionParams.of(top_k, method, center, granularity, geometry)
     numerics: dict[str, Any] = {"seed": seed}
     selector: Selector | None = None
     if select == "steering":
@@ -133,19 +161,24 @@ def fit_directions(
         given = None if model is None or model == scored.model else ModelHandle.of(model, options)
         handle = model_of_artifact(scored, given, options)
         handle.require(scored.document["model"], scored.name)
-        selector = Selector(handle, tuple(alpha for alpha in parse_alphas(alphas) if alpha), positions, batch_tokens)
+        tried, size = tuple(alpha for alpha in parse_alphas(alphas) if alpha), heads_a_unit(granularity, geometry)
+        selector = Selector(handle, tried, positions, batch_tokens, size)
         numerics = handle.numerics(seed)
+    memory = direction_memory(source)
+    tile = min(tile, memory.tile(len(KeptPersonas.of(scored)), None if options is None else options.max_memory))
     job = Job(
         stage=STAGE,
         model=scored.model,
         label=scored.label,
-        params={**asdict(params), **(selector.params if selector else {})},
+        params={**params.key, **(selector.params if selector else {})},
         inputs={"activations": source, "probes": scored},
         identity=scored.document["model"],
         numerics=numerics,
-        compute=partial(_compute, activations=source, probes=scored, params=params, selector=selector, seed=seed),
+        compute=partial(
+            _compute, activations=source, probes=scored, params=params, selector=selector, seed=seed, tile=tile
+        ),
         provenance={"coding": scored.provenance.get("coding"), "model": source.provenance.get("model")},
-        estimate=lambda: _estimate(scored, params, geometry, selector),
+        estimate=lambda: _estimate(scored, params, geometry, selector, memory.bytes_of(tile)),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
@@ -155,26 +188,13 @@ def read_selection(directions: Artifact) -> dict[str, Any] | None:
     return directions.read_json(_SELECTION) if directions.files(_SELECTION) else None
 
 
-def shuffle_answers(agreements: NDArray[np.float64], ids: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Each persona's answers [P, I] in another order over the items it answered; NaN stay where they are.
-
-    How many times a persona gives each answer, and so how much it agrees with everything, remains; to which items, does
-    not. A persona's order depends on the seed and its id alone, whoever else is there.
-    """
-    shuffled = agreements.copy()
-    for row, name in zip(shuffled, ids, strict=True):
-        own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        answered = np.flatnonzero(np.isfinite(row))
-        row[answered] = np.random.default_rng([seed, SHUFFLED_ANSWERS, own]).permutation(row[answered])
-    return shuffled
-
-
 def _estimate(
-    probes: Artifact, params: DirectionParams, geometry: dict[str, int], selector: Selector | None
+    probes: Artifact, params: DirectionParams, geometry: dict[str, int], selector: Selector | None, memory: int
 ) -> dict[str, int]:
     if selector is None:
-        return {"heads": params.top_k, "forward_tokens": 0}
-    personas, items = len(probes.read_json("personas.json")["ids"]), len(probes.read_json("split.json")["validation"])
+        heads = params.top_k * heads_a_unit(params.granularity, geometry)
+        return {"heads": heads, "forward_tokens": 0, "memory_bytes": memory}
+    personas, items = len(KeptPersonas.of(probes)), len(probes.read_json("split.json")["validation"])
     return {"questions_at_most": selector.count_trials(geometry["layers"], geometry["heads"]) * personas * items}
 
 
@@ -186,52 +206,22 @@ def _compute(
     params: DirectionParams,
     selector: Selector | None,
     seed: int,
+    tile: int,
 ) -> Payload:
-    from pasctl.directions.fit import Directions
-    from pasctl.directions.fit import fit_directions as fit
-    from pasctl.directions.select import top_heads
-
     items = read_fit_items(activations)
-    personas = PersonaSet.from_json(probes.read_json("personas.json"))
+    described: dict[str, Any] = activations.read_json("items.json")
+    size = heads_a_unit(params.granularity, described["geometry"])
+    fitting = Fitting(items, params.top_k, params.method, params.center, size, seed, tile)
     selection: dict[str, Any] | None = None
     counts: dict[str, int] = {}
-    if selector is None:
-        scores = probes.read_arrays("scores.safetensors")
-        heads = top_heads(scores["accuracy"], scores["log_loss"], params.top_k)
-    else:
+    if selector is not None:
         held = held_out(items, probes.read_json("split.json")["validation"])
-        selection = selector.select(work, items, personas, held, params.method, params.center, counts)
-        heads = same_heads(selection["heads"], len(personas.ids))
-    agreements = personas.agreements[:, items.columns]
-    layers = len({int(layer) for layer in heads[:, :, 0].flat})
-    with work.reporter.progress("fit-directions", 2 * layers, "layers") as advance:
-
-        def fit_to(answers: NDArray[np.float64], *, may_lack: bool = False) -> Directions:
-            return fit(
-                items.head_outputs,
-                items.pairs,
-                signs(answers),
-                heads,
-                DIRECTIONS.get(params.method)(),
-                params.center,
-                ids=personas.ids,
-                may_lack=may_lack,
-                progress=lambda done, total: advance(1),
-            )
-
-        directions = fit_to(agreements)
-        # shuffled answers may cancel out, or be those of the whole population, where the real ones are not
-        shuffled = fit_to(shuffle_answers(agreements, personas.ids, seed), may_lack=True)
-    described: dict[str, Any] = activations.read_json("items.json")
-    work.provenance["counts"] = {"personas": len(personas.ids), "heads": heads.shape[1], **counts}
+        everybody = KeptPersonas.of(probes).rows(None)
+        selection = selector.select(work, items, everybody, held, params.method, params.center, counts)
+        fitting = replace(fitting, heads=selection["heads"])
+    work.provenance["counts"] = {**fit_shards(work, probes, fitting), **counts}
     return {
         **({_SELECTION: selection} if selection else {}),
-        "directions.safetensors": {
-            "heads": directions.heads,
-            "theta": directions.theta,
-            "sigma": directions.sigma,
-        },
-        SHUFFLED: {"theta": shuffled.theta, "sigma": shuffled.sigma},
-        "personas.json": personas.to_json(),
+        PERSONAS: probes.read_json(PERSONAS),
         "items.json": {key: described[key] for key in ("inventory", "geometry", "template")},
     }

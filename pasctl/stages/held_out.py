@@ -25,6 +25,7 @@ def fitted_without(
     heads: NDArray[np.int64],
     method: str,
     center: str,
+    size: int = 1,
 ) -> DirectionSet:
     """Directions fitted on the fit items that are not held out; where a persona has none in a head it is not shifted.
 
@@ -35,21 +36,23 @@ def fitted_without(
         heads: (layer, head) [P, K, 2].
         method: a name in `pasctl.directions.DIRECTIONS`.
         center: "none" or "population".
+        size: how many heads are shifted as one.
     """
-    from pasctl.directions.fit import fit_directions
+    from pasctl.directions.groups import fit_groups
 
     train = np.flatnonzero(~held)
-    found = fit_directions(
+    found = fit_groups(
         items.head_outputs[train],
         items.pairs,
         signs(personas.agreements[:, items.columns[train]]),
         heads,
         DIRECTIONS.get(method)(),
         center,
+        size=size,
         ids=personas.ids,
-        may_lack=True,
+        lacking="any",
     )
-    return DirectionSet(personas, found.heads, found.theta, found.sigma)
+    return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size)
 
 
 def expected_agreements(

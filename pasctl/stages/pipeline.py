@@ -30,6 +30,7 @@ class PipelineParams:
     top_k: int | None = None
     method: str = "mass-mean"
     center: str = "none"
+    granularity: str = "head"
     select: str = "probe"
     alphas: Alphas = TRIED_ALPHAS
     alpha: Alphas = 4.0
@@ -82,6 +83,7 @@ def run(
             top_k=params.top_k,
             method=params.method,
             center=params.center,
+            granularity=params.granularity,
             select=params.select,
             alphas=params.alphas,
             positions=params.positions,

@@ -86,6 +86,7 @@ class Questionnaire:
         model: the model's identity.
         numerics: dtype, attention and seed of the run.
         chosen: each persona's alpha [P] under "auto"; None where it is not asked for or nothing is steered.
+        rows: of the directions' personas who are evaluated [P]; None is all of them.
     """
 
     directions: Artifact
@@ -93,6 +94,7 @@ class Questionnaire:
     model: dict[str, Any]
     numerics: dict[str, Any]
     chosen: NDArray[np.float64] | None = None
+    rows: NDArray[np.int64] | None = None
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -102,7 +104,7 @@ class Questionnaire:
     @cached_property
     def steering(self) -> DirectionSet:
         """The personas and their directions."""
-        return DirectionSet.read(self.directions)
+        return DirectionSet.read(self.directions, self.rows)
 
     @cached_property
     def _astray(self) -> list[DirectionSet]:
@@ -110,7 +112,7 @@ class Questionnaire:
 
     @cached_property
     def _shuffled(self) -> DirectionSet:
-        return DirectionSet.shuffled(self.directions)
+        return DirectionSet.shuffled(self.directions, self.rows)
 
     def steered_by(self, unit: Unit) -> DirectionSet | None:
         """The directions that displace a unit's run: the persona's own or a control's; None leaves the model alone."""

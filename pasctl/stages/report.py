@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
 from pasctl.models.identity import DEMO
+from pasctl.stages.kept_personas import KeptPersonas, read_rows
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.version import __version__
@@ -145,18 +146,22 @@ def _strengths(artifact: Artifact) -> Content:
 
 
 def _directions(artifact: Artifact) -> Content:
-    from pasctl.inventory import Inventory, PersonaSet
+    from pasctl.inventory import Inventory
     from pasctl.report.sections.directions import Fitted, directions
+    from pasctl.stages.steering import DirectionSet
 
-    tensors, described = artifact.read_arrays("directions.safetensors"), artifact.read_json("items.json")
+    kept, described = KeptPersonas.of(artifact), artifact.read_json("items.json")
+    rows = kept.sample()
+    known = DirectionSet.read(artifact, rows)
     fitted = Fitted(
-        tensors["heads"],
-        tensors["theta"],
-        tensors["sigma"],
+        known.heads,
+        known.theta,
+        known.sigma,
         described["geometry"]["layers"],
         described["geometry"]["heads"],
-        PersonaSet.from_json(artifact.read_json("personas.json")),
+        known.personas,
         Inventory.from_json(described["inventory"]),
+        None if rows is None else len(kept),
     )
     held = "selection.json" in artifact.files()
     return directions(fitted, artifact.params, artifact.read_json("selection.json") if held else None)
@@ -165,8 +170,11 @@ def _directions(artifact: Artifact) -> Content:
 def _probes(artifact: Artifact) -> Content:
     from pasctl.report.sections.probes import probes
 
-    scores = artifact.read_arrays("scores.safetensors", only=("accuracy", "n_validation"))
-    return probes(scores["accuracy"], scores["n_validation"], str(artifact.params.get("method", "not told")))
+    kept = KeptPersonas.of(artifact)
+    rows = kept.sample()
+    scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
+    method = str(artifact.params.get("method", "not told"))
+    return probes(scores["accuracy"], scores["n_validation"], method, None if rows is None else len(kept))
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:

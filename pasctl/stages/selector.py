@@ -34,12 +34,14 @@ class Selector:
         alphas: strengths to try; none of them is 0, which is the model left alone.
         positions: steer at "all" positions or only at the "answer".
         batch_tokens: bound on the tokens of one forward pass.
+        size: how many heads, side by side, are shifted and chosen as one: those of a key-value group, or 1.
     """
 
     handle: ModelHandle
     alphas: tuple[float, ...]
     positions: str
     batch_tokens: int
+    size: int = 1
 
     def __post_init__(self) -> None:
         require_positions(self.positions)
@@ -53,7 +55,7 @@ class Selector:
 
     def count_trials(self, n_layers: int, n_heads: int) -> int:
         """At most so many trials are made; `n_heads` is of a layer."""
-        return count_trials(n_layers, n_heads, len(self.alphas))
+        return count_trials(n_layers, n_heads // self.size, len(self.alphas))
 
     def select(
         self,
@@ -92,7 +94,7 @@ class Selector:
                 return found
 
             trials = select_layers(n_layers, self.alphas, trial)
-            trials += select_heads(best(trials), n_heads, self.alphas, trial)
+            trials += select_heads(best(trials), n_heads, self.alphas, trial, self.size)
         chosen = best(trials)
         heads = heads_of(chosen.layers, n_heads) if chosen.heads is None else chosen.heads
         return {
@@ -162,7 +164,8 @@ class _Validation:
         """Of all heads, fitted on the items that are not held out."""
         n_layers, n_heads = self.items.head_outputs.shape[2:4]
         heads = same_heads(heads_of(range(n_layers), n_heads), len(self.personas.ids))
-        return fitted_without(self.items, self.personas, self.held, heads, self.method, self.center)
+        size = self.selector.size
+        return fitted_without(self.items, self.personas, self.held, heads, self.method, self.center, size)
 
 
 def _place(layers: tuple[int, ...], heads: Heads | None) -> str:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet
+from pasctl.stages.granularity import unit_of
+from pasctl.stages.kept_personas import KeptPersonas, read_rows
 from pasctl.stages.runner import Artifact, Store, find_input, open_store
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 _RANDOM_DIRECTIONS = 1
 SHUFFLED_ANSWERS = 2
 
-SHUFFLED = "shuffled.safetensors"
+DIRECTIONS_FILE = "directions"
+SHUFFLED = "shuffled"
+"""Names of the files, or of the folders of shards, that a directions artifact has; see `kept_personas`."""
+_NOISE_ROWS = 1024  # personas whose random directions are drawn at once
 
 
 def require_positions(positions: str) -> None:
@@ -39,33 +44,37 @@ def require_positions(positions: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class DirectionSet:
-    """The personas of a directions artifact and where each is steered to.
+    """Personas of a directions artifact and where each is steered to.
 
     Attributes:
         personas: P personas.
         heads: int64 [P, K, 2], rows of (layer, head).
         theta: float32 [P, K, D], unit vectors.
         sigma: float32 [P, K].
+        rows: the personas' rows in the artifact [P]; None where they are all of it, in its order.
+        size: how many heads, side by side, are shifted as one: those of a key-value group, or 1.
     """
 
     personas: PersonaSet
     heads: NDArray[np.int64]
     theta: NDArray[np.float32]
     sigma: NDArray[np.float32]
+    rows: NDArray[np.int64] | None = None
+    size: int = 1
 
     @classmethod
-    def read(cls, directions: Artifact) -> DirectionSet:
-        """Read the artifact.
+    def read(cls, directions: Artifact, rows: NDArray[np.int64] | None = None) -> DirectionSet:
+        """Read an artifact, or only the personas at some rows of it.
 
         Raises:
             IntegrityError: a file is not what its digest says.
         """
-        arrays: dict[str, NDArray[Any]] = directions.read_arrays("directions.safetensors")
-        personas = PersonaSet.from_json(directions.read_json("personas.json"))
-        return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"])
+        arrays = read_rows(directions, DIRECTIONS_FILE, rows)
+        personas = KeptPersonas.of(directions).rows(rows)
+        return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"], rows, unit_of(directions))
 
     @classmethod
-    def shuffled(cls, directions: Artifact) -> DirectionSet:
+    def shuffled(cls, directions: Artifact, rows: NDArray[np.int64] | None = None) -> DirectionSet:
         """The control: the same personas and heads, in directions fitted on each persona's answers in another order.
 
         The personas' answers are the real ones.
@@ -74,13 +83,13 @@ class DirectionSet:
             InputError: the artifact is of an earlier version.
             IntegrityError: a file is not what its digest says.
         """
-        if SHUFFLED not in directions.files():
+        if not directions.files(SHUFFLED):
             raise InputError(
                 f"{directions.name} has no directions of shuffled answers, an earlier version of pasctl fitted it",
                 hint="fit the directions again with `pasctl fit-directions`",
             )
-        arrays: dict[str, NDArray[Any]] = directions.read_arrays(SHUFFLED)
-        return replace(cls.read(directions), theta=arrays["theta"], sigma=arrays["sigma"])
+        arrays = read_rows(directions, SHUFFLED, rows)
+        return replace(cls.read(directions, rows), theta=arrays["theta"], sigma=arrays["sigma"])
 
     def of_heads(self, heads: Sequence[tuple[int, int]]) -> DirectionSet:
         """These (layer, head) of it, in this order; every persona must have the same heads."""
@@ -91,13 +100,19 @@ class DirectionSet:
     def randomized(self, seed: int, draw: int = 0) -> DirectionSet:
         """The same heads and lengths in random directions: for each persona and head, uniform on the sphere.
 
-        Draws are independent of each other.
+        Heads that are shifted as one stay so. Draws are independent of each other.
         """
         # draw 0 is as it was when there was only one, so that answers in stores are found again
         stream = [seed, _RANDOM_DIRECTIONS] if draw == 0 else [seed, _RANDOM_DIRECTIONS, draw]
-        noise = np.random.default_rng(stream).standard_normal(self.theta.shape)
-        theta = noise / np.linalg.norm(noise, axis=-1, keepdims=True)
-        return replace(self, theta=theta.astype(np.float32))
+        rng, rows = np.random.default_rng(stream), np.arange(len(self.theta)) if self.rows is None else self.rows
+        theta, end = np.empty_like(self.theta[:, :: self.size]), int(rows.max()) + 1
+        # a persona's numbers are those at its row of the artifact, whether the rows before are asked for or not
+        for start in range(0, end, _NOISE_ROWS):
+            noise = rng.standard_normal((min(_NOISE_ROWS, end - start), *theta.shape[1:]))
+            noise /= np.linalg.norm(noise, axis=-1, keepdims=True)
+            here = (rows >= start) & (rows < start + _NOISE_ROWS)
+            theta[here] = noise[rows[here] - start]
+        return replace(self, theta=np.repeat(theta, self.size, axis=1))
 
     def intervention(self, geometry: Geometry, persona: int, alpha: float) -> Intervention:
         """The displacement alpha * sigma * theta of the persona at place `persona`."""
@@ -148,13 +163,15 @@ class Steering:
         )
         if source.document["model"] != identity:
             raise InputError(f"{source.name} was made with another model than {spec}")
-        known = DirectionSet.read(source)
-        ids = known.personas.ids
-        if self.persona is None and len(ids) > 1:
-            raise InputError(f"{source.name} has {len(ids)} personas, expected one to be named: {', '.join(ids[:5])}")
-        if self.persona is not None and self.persona not in ids:
-            raise InputError(f"{source.name} has no persona {self.persona!r}, it has {', '.join(ids[:5])}")
-        return ChosenPersona(self.alpha, source, known, 0 if self.persona is None else ids.index(self.persona))
+        kept = KeptPersonas.of(source)
+        if self.persona is None and len(kept) > 1:
+            raise InputError(
+                f"{source.name} has {len(kept)} personas, expected one to be named: {', '.join(kept.first_ids())}"
+            )
+        row = 0 if self.persona is None else kept.find(self.persona)
+        if row is None:
+            raise InputError(f"{source.name} has no persona {self.persona!r}, it has {', '.join(kept.first_ids())}")
+        return ChosenPersona(self.alpha, source, DirectionSet.read(source, np.array([row])), 0)
 
 
 @dataclass(frozen=True, eq=False)

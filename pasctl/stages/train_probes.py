@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, PersonaSet, default_personas, inventory_of, load_personas, require_usable, signs
+from pasctl.inventory import (
+    Inventory,
+    Personas,
+    default_personas,
+    inventory_of,
+    open_personas,
+)
 from pasctl.probes import PROBES
+from pasctl.probes.split import split_items
+from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, told_personas
 from pasctl.stages.model import of_model
-from pasctl.stages.progress import Reporter
+from pasctl.stages.probe_shards import Training, train_shards, usable_personas
+from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import (
     Artifact,
     Job,
@@ -24,6 +33,7 @@ from pasctl.stages.runner import (
     open_store,
     run_job,
 )
+from pasctl.stages.tiles import probe_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,14 +83,17 @@ class FitItems:
 
 def train_probes(
     *,
-    personas: str | PersonaSet | None = None,
+    personas: str | Personas | None = None,
     activations: str | Artifact | None = None,
     method: str = "logistic",
     c: float = 1.0,
     validation: float = 0.25,
     weights: bool = False,
     coding: str = "auto",
+    leave_out_unusable: bool = False,
     model: str | None = None,
+    tile: int = SHARD_PERSONAS,
+    max_memory: str | int | None = None,
     seed: int = 0,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
@@ -89,15 +102,20 @@ def train_probes(
     """Train one probe per persona, layer and head (PAS; design section 5).
 
     Args:
-        personas: a spec such as "papi:FOLDER:0-20", "E+" or "answers.json", or a set; None takes the inventory's own
-            respondents.
+        personas: a spec such as "papi:FOLDER:0-20", "E+", "answers.json" or "many.parquet", or personas; None takes the
+            inventory's own respondents. Those of a large .parquet file are read shard by shard.
         activations: which to read; None takes the latest that fits.
         method: a name in `pasctl.probes.PROBES`.
         c: inverse strength of the L2 penalty, as in scikit-learn.
         validation: share of each trait's items held out to rank heads.
         weights: keep the probes' weights in the artifact.
         coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
+        leave_out_unusable: go on without personas who have no answer other than 3 among the items to train on, or none
+            among those to rank heads by; otherwise they are refused.
         model: take activations of this model only: folder, file, hub id, or its name in artifact names.
+        tile: personas whose probes are trained at once, at most; it bounds memory and is not part of the key. A large
+            set comes in shards of its own, which no tile exceeds.
+        max_memory: what the run may take, such as "4GB": tiles are made to fit. None is no bound.
         seed: of the item split.
         store: the store or its folder.
         reporter: receives notes and progress.
@@ -117,13 +135,16 @@ def train_probes(
     inventory = Inventory.from_json(described["inventory"])
     if personas is None:
         personas = default_personas(source.provenance.get("inventory") or inventory.name)
-    chosen = load_personas(personas, inventory, coding=coding) if isinstance(personas, str) else personas
-    if chosen.agreements.shape[1] != len(inventory.items):
+    chosen = open_personas(personas, inventory, coding=coding) if isinstance(personas, str) else personas
+    if chosen.n_items != len(inventory.items):
         raise InputError(
-            f"personas {chosen.label} answer {chosen.agreements.shape[1]} items, "
-            f"{source.name} has {len(inventory.items)}"
+            f"personas {chosen.label} answer {chosen.n_items} items, {source.name} has {len(inventory.items)}"
         )
-    require_usable(chosen, fit_columns(inventory, described))
+    columns = fit_columns(inventory, described)
+    held_out = split_items([inventory.items[column].trait for column in columns], params.validation, seed)
+    chosen = usable_personas(chosen, columns, held_out, leave_out=leave_out_unusable, reporter=reporter or Silent())
+    memory = probe_memory(source)
+    tile = min(tile, memory.tile(len(chosen), max_memory))
     job = Job(
         stage=STAGE,
         model=source.model,
@@ -132,9 +153,9 @@ def train_probes(
         inputs={"activations": source},
         identity=source.document["model"],
         numerics={"seed": seed},
-        compute=partial(_compute, activations=source, personas=chosen, params=params, seed=seed),
+        compute=partial(_compute, activations=source, personas=chosen, params=params, seed=seed, tile=tile),
         provenance={"coding": chosen.coding, "model": source.provenance.get("model")},
-        estimate=lambda: _estimate(described, chosen),
+        estimate=lambda: _estimate(described, chosen) | {"memory_bytes": memory.bytes_of(tile)},
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
@@ -160,37 +181,18 @@ def read_fit_items(activations: Artifact) -> FitItems:
     return FitItems(inventory, values[kept], columns, pairs)
 
 
-def _compute(work: Work, *, activations: Artifact, personas: PersonaSet, params: ProbeParams, seed: int) -> Payload:
-    from pasctl.probes.fit import fit_probes
-    from pasctl.probes.split import split_items
-
+def _compute(
+    work: Work, *, activations: Artifact, personas: Personas, params: ProbeParams, seed: int, tile: int
+) -> Payload:
     items = read_fit_items(activations)
     held_out = split_items(items.traits, params.validation, seed)
-    layers = items.head_outputs.shape[2]
-    with work.reporter.progress("train-probes", layers, "layers") as advance:
-        scores = fit_probes(
-            items.head_outputs,
-            items.pairs,
-            signs(personas.agreements[:, items.columns]),
-            held_out,
-            PROBES.get(params.method)(c=params.c),
-            ids=personas.ids,
-            keep_weights=params.weights,
-            progress=lambda done, total: advance(1),
-        )
-    tensors = {
-        "accuracy": scores.accuracy,
-        "log_loss": scores.log_loss,
-        "n_train": scores.n_train,
-        "n_validation": scores.n_validation,
-    }
-    if scores.weights is not None and scores.bias is not None:
-        tensors |= {"weights": scores.weights, "bias": scores.bias}
     ids = [items.inventory.items[column].id for column in items.columns]
-    work.provenance["counts"] = {"probes": int(scores.accuracy.size)}
+    probe = PROBES.get(params.method)(c=params.c)
+    train_shards(work, personas, Training(items, held_out, probe, params.weights, tile))
+    layers, heads = items.head_outputs.shape[2:4]
+    work.provenance["counts"] = {"probes": len(personas) * layers * heads}
     return {
-        "scores.safetensors": tensors,
-        "personas.json": personas.to_json(),
+        PERSONAS: told_personas(personas),
         "split.json": {
             "fit": [name for name, held in zip(ids, held_out, strict=True) if not held],
             "validation": [name for name, held in zip(ids, held_out, strict=True) if held],
@@ -198,7 +200,7 @@ def _compute(work: Work, *, activations: Artifact, personas: PersonaSet, params:
     }
 
 
-def _fitting(personas: str | PersonaSet | None, model: str | None) -> Any:
+def _fitting(personas: str | Personas | None, model: str | None) -> Any:
     """Activations of the right model and, where the personas tell it, of the right inventory."""
     inventory, right_model = _inventory_of(personas), of_model(model)
 
@@ -208,21 +210,21 @@ def _fitting(personas: str | PersonaSet | None, model: str | None) -> Any:
     return fits
 
 
-def _wanted(personas: str | PersonaSet | None, model: str | None) -> str:
+def _wanted(personas: str | Personas | None, model: str | None) -> str:
     inventory = _inventory_of(personas)
     return " ".join(filter(None, (model and f"of {model}", inventory and f"for inventory {inventory}")))
 
 
-def _inventory_of(personas: str | PersonaSet | None) -> str | None:
+def _inventory_of(personas: str | Personas | None) -> str | None:
     """The inventory's part of artifact names, where the personas tell it."""
     found = inventory_of(personas) if isinstance(personas, str) else None
     return found and found.partition(":")[0]
 
 
-def _estimate(described: dict[str, Any], personas: PersonaSet) -> dict[str, Any]:
+def _estimate(described: dict[str, Any], personas: Personas) -> dict[str, Any]:
     geometry = described["geometry"]
     return {
-        "personas": len(personas.ids),
-        "probes": len(personas.ids) * geometry["layers"] * geometry["heads"],
+        "personas": len(personas),
+        "probes": len(personas) * geometry["layers"] * geometry["heads"],
         "forward_tokens": 0,
     }

@@ -174,13 +174,24 @@ def test_where_a_persona_may_lack_a_direction_it_is_not_shifted_and_others_stay_
     heads = np.repeat(heads[2][None], P, axis=0)
     with pytest.raises(PasctlError, match="zero or non-finite"):
         fit_directions(x, [(0, 1)], signs, heads, MassMean())
-    found = fit_directions(x, [(0, 1)], signs, heads, MassMean(), may_lack=True)
+    found = fit_directions(x, [(0, 1)], signs, heads, MassMean(), lacking="some")
+    same(found, fit_directions(x, [(0, 1)], signs, heads, MassMean(), lacking="any"))
     assert not found.theta[2, 0].any()
     assert found.sigma[2, 0] == 0
     assert (found.sigma[2, 1:] > 0).all()
     whole = [0, 1, 3]
     alone = fit_directions(x, [(0, 1)], signs[whole], heads[whole], MassMean())
     assert np.array_equal(found.theta[whole], alone.theta)
+
+
+def test_a_persona_without_any_direction_is_refused_unless_any_may_lack(data: tuple) -> None:
+    x, signs, heads = data
+    x, signs = x.clone(), signs.copy()
+    x[:, 0] = x[:, 1] + 1.0
+    signs[2] = np.resize([1, -1, 0], N_ITEMS)
+    with pytest.raises(PasctlError, match=r"persona 'c' layer .* and others: .*zero or non-finite"):
+        fit_directions(x, [(0, 1)], signs, heads, MassMean(), ids=list("abcd"), lacking="some")
+    assert not fit_directions(x, [(0, 1)], signs, heads, MassMean(), lacking="any").sigma[2].any()
 
 
 @every_method

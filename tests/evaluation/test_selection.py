@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -82,6 +83,24 @@ def test_heads_are_ranked_alone_and_tried_in_growing_sets():
     ]
     assert [each.layers for each in sets] == [(2,), *[(1, 2)] * 4]
     assert best([whole, *found]) == Trial((1, 2), 4.0, pytest.approx(0.8), None, four)
+
+
+def test_groups_are_tried_as_heads_are():
+    """What is tried of two groups of three a layer is what is tried of two heads a layer, written out."""
+    worth = {(2, 1): 0.5, (1, 0): 0.4, (1, 1): -0.2}
+
+    def members(heads):
+        return tuple((layer, 3 * head + n) for layer, head in heads for n in range(3))
+
+    def of_groups(layers, heads, alpha):
+        found = bench(layers, None if heads is None else [(layer, head // 3) for layer, head in heads[::3]], alpha)
+        return replace(found, heads=heads)
+
+    bench, whole = Bench(worth, together=sum), Trial((1, 2), 2.0, 1.3, None)
+    plain = select_heads(whole, 2, (2.0, 4.0), Bench(worth, together=sum))
+    found = select_heads(whole, 6, (2.0, 4.0), of_groups, size=3)
+    assert [replace(each, heads=members(each.heads)) for each in plain] == found
+    assert select_heads(Trial((3,), 1.0, 1.0, None), 3, (1.0, 2.0), of_groups, size=3) == []
 
 
 def test_one_head_is_taken_where_it_alone_helps():

@@ -128,6 +128,9 @@ CASES = [
     Case("personas", 2, lambda p: ["train-probes", "--personas", "X+"], ("X+",)),
     Case("case", 2, lambda p: ["train-probes", "--personas", "builtin:case=nobody"], ("nobody",)),
     Case("persona range", 2, lambda p: ["train-probes", "--personas", "builtin:40-60"], ("40-60",)),
+    Case("parquet file", 3, lambda p: ["train-probes", "--personas", "none.parquet:0-9"], ("none.parquet",)),
+    Case("parquet selection", 2, lambda p: ["train-probes", "--personas", "many.parquet:first"], ("first",)),
+    Case("no parquet", 2, lambda p: ["train-probes", "--personas", p.file("x.parquet", "id,E01")], ("x.parquet",)),
     Case("coding", 2, lambda p: ["train-probes", "--coding", "morse"], ("morse",)),
     Case("validation share", 2, lambda p: ["train-probes", "--validation", "1.5"], ("1.5",)),
     Case("penalty", 2, lambda p: ["train-probes", "--c", "-1"], ("-1",)),
@@ -139,6 +142,8 @@ CASES = [
         for a in ("abc", "nan", "inf", "1,", "")
     ),
     Case("mode", 2, lambda p: ["eval", "--mode", "pas,hypnosis"], ("hypnosis",)),
+    Case("shard", 2, lambda p: ["eval", "--shard", "9/8"], ("9/8",)),
+    Case("shards", 2, lambda p: ["eval", "--shard", "1/9"], ("1/9", "4")),
     Case("positions", 2, lambda p: ["eval", "--positions", "first"], ("first",)),
     Case("ref of nothing", 3, lambda p: ["store", "show", "no-such-thing"], ("no-such-thing",)),
     Case("ref of no version", 3, lambda p: ["store", "show", "directions@v9"], ("v9",)),

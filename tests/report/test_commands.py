@@ -65,7 +65,24 @@ def test_what_an_evaluation_did_not_do_is_left_out_or_denied() -> None:
     )
     unlimited = changed(EVALUATED, choice={"scope": "persona", "budget_kl": None})
     assert "--alpha-scope persona --mode" in reproduce(unlimited)
+    assert "--audit 5 --shard 2/8 --dtype" in reproduce(changed(EVALUATED, shard=[2, 8]))
     assert "--budget-kl 0.0" in reproduce(changed(EVALUATED, choice={"scope": "persona", "budget_kl": 0.0}))
+
+
+def test_directions_are_told_whole_and_granularity_where_it_is_not_single_heads() -> None:
+    fitted = replace(
+        EVALUATED,
+        stage="fit-directions",
+        params={"top_k": 3, "method": "mass-mean", "center": "none"},
+        numerics={"seed": 7},
+        inputs={"activations": "activations/m/p@v1", "probes": "probes/m/p@v1"},
+    )
+    told = (
+        "pasctl fit-directions --probes probes/m/p@v1 --activations activations/m/p@v1 --top-k 3 --method mass-mean "
+        "--center none"
+    )
+    assert reproduce(fitted) == f"{told} --seed 7"
+    assert reproduce(changed(fitted, granularity="kv-group")) == f"{told} --granularity kv-group --seed 7"
 
 
 def test_a_choice_is_told_whole() -> None:

@@ -16,7 +16,7 @@ from pasctl.evaluation.rows import from_table
 from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
 from pasctl.models.load import LoadedModel
 from pasctl.stages import evaluate as stage_module
-from pasctl.stages import questionnaire
+from pasctl.stages import questionnaire, unit_answers
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
@@ -132,7 +132,7 @@ def test_reused_answers_give_the_same_bytes(model: LoadedModel, store: Path, tmp
 def test_a_killed_run_that_steers_the_answer_alone_comes_to_the_same_bits(
     model: LoadedModel, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage_module, "FORKS", 4)
+    monkeypatch.setattr(unit_answers, "FORKS", 4)
     untouched = Path(shutil.copytree(store, tmp_path / "untouched"))
     whole = results(model, untouched, "pas", "1,2,4", positions="answer")
     answer, asked = questionnaire.Scorer.answer, []

@@ -18,7 +18,6 @@ from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions, read_selection
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact
-from pasctl.stages.steering import SHUFFLED
 from pasctl.stages.train_probes import read_fit_items, train_probes
 from pasctl.steering import Intervention, steer
 from tests.tiny import save_tiny, tiny_loaded
@@ -27,6 +26,7 @@ pytestmark = pytest.mark.integration
 
 PEOPLE = 4
 ALPHAS = "4,8"
+CONTROL = "shuffled.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_the_directions_are_of_the_chosen_heads_and_of_all_fit_items(
     plain = fit_directions(
         store=store, top_k=model.geometry.layers * model.geometry.heads, center="population"
     ).artifact
-    for known, every in ((arrays, "directions.safetensors"), (selected.read_arrays(SHUFFLED), SHUFFLED)):
+    for known, every in ((arrays, "directions.safetensors"), (selected.read_arrays(CONTROL), CONTROL)):
         theta = plain.read_arrays(every)["theta"]
         for person in range(PEOPLE):
             places = plain.read_arrays("directions.safetensors")["heads"][person].tolist()

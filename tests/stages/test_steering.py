@@ -13,8 +13,9 @@ from pasctl.directions.fit import fit_directions as fit
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas, signs
 from pasctl.probes.split import split_items
+from pasctl.stages.direction_shards import shuffle_answers
 from pasctl.stages.extract import extract
-from pasctl.stages.fit_directions import fit_directions, shuffle_answers
+from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.train_probes import read_fit_items, train_probes

@@ -14,6 +14,7 @@ from pasctl.inventory import Inventory, PersonaSet
 from pasctl.report.blocks import Block, Content, Drawn, number
 from pasctl.report.figures.heatmap import Heat, heatmap
 from pasctl.report.sections.head_trials import Tried, each_head, error_map, head_sets, how_many
+from pasctl.report.sections.labels import stand_for
 from pasctl.report.svg import Figure
 
 MOST_PERSONAS = 60
@@ -32,6 +33,7 @@ class Fitted:
         sigma: float [P, K].
         layers: of the model; n_heads its query heads a layer.
         personas: who they were fitted to; inventory what they answered.
+        of: how many personas the artifact has, where these stand for them all.
     """
 
     heads: NDArray[np.integer]
@@ -41,6 +43,7 @@ class Fitted:
     n_heads: int
     personas: PersonaSet
     inventory: Inventory
+    of: int | None = None
 
     @property
     def flat(self) -> NDArray[np.int64]:
@@ -52,15 +55,16 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
     """The section of directions; `selection` is their selection.json, None without one."""
     personas, top_k = fitted.heads.shape[:2]
     facts = [
-        ("personas", f"{personas:,}"),
+        ("personas", f"{fitted.of or personas:,}"),
         ("heads a persona", f"{top_k:,} of {fitted.layers * fitted.n_heads:,}"),
         ("dimensions of a head", f"{fitted.theta.shape[2]:,}"),
         ("method", str(params.get("method", "not told"))),
         ("centred on", str(params.get("center", "not told"))),
+        *([("shifted as one", "the heads of a key-value group")] if params.get("granularity") == "kv-group" else []),
         ("σ, median over heads", number(float(np.median(fitted.sigma)), 3)),
     ]
     blocks: list[Block] = []
-    lead = []
+    lead = [] if fitted.of is None else [stand_for(personas, fitted.of)]
     if selection is not None:
         lead.append(_chosen(selection, fitted.n_heads))
         tried = Tried.of(selection)

@@ -91,3 +91,8 @@ def marks_told(kinds: set[str]) -> str:
     """A sentence on the marks of those kinds that a figure has."""
     told = "; ".join(words for name, words in KINDS.items() if name in kinds)
     return f"{told[:1].upper()}{told[1:]}." if told else ""
+
+
+def stand_for(shown: int, personas: int) -> str:
+    """The line that says that some of many personas are shown."""
+    return f"{shown:,} of the {personas:,} personas stand for all of them below, taken from places evenly apart."

@@ -7,18 +7,22 @@ from numpy.typing import NDArray
 
 from pasctl.report.blocks import Cell, Content, Drawn, Table, number
 from pasctl.report.figures.heatmap import Heat, heatmap
+from pasctl.report.sections.labels import stand_for
 from pasctl.report.svg import Figure
 
 BEST = 5
 
 
-def probes(accuracy: NDArray[np.floating], validation: NDArray[np.integer], method: str) -> Content:
+def probes(
+    accuracy: NDArray[np.floating], validation: NDArray[np.integer], method: str, of: int | None = None
+) -> Content:
     """The section of probes.
 
     Args:
         accuracy: on held-out items [P, L, H], NaN where there is none.
         validation: held-out items of each persona [P].
         method: how they were trained.
+        of: how many personas the artifact has, where these stand for them all.
     """
     present = np.isfinite(accuracy)
     counts = present.sum(axis=0)
@@ -27,14 +31,15 @@ def probes(accuracy: NDArray[np.floating], validation: NDArray[np.integer], meth
     personas, layers, heads = accuracy.shape
     known = mean[np.isfinite(mean)]
     facts = (
-        ("personas", f"{personas:,}"),
+        ("personas", f"{of or personas:,}"),
         ("layers × heads", f"{layers} × {heads}"),
-        ("probes", f"{accuracy.size:,}"),
+        ("probes", f"{(of or personas) * layers * heads:,}"),
         ("held-out items a persona", _range(validation)),
         ("method", method),
     )
+    part = () if of is None else (stand_for(personas, of),)
     if not len(known):
-        return Content(("No probe has an accuracy.",), facts)
+        return Content((*part, "No probe has an accuracy."), facts)
     low, high = min(0.5, float(known.min())), max(float(known.max()), 0.55)
     heat = Heat(
         mean,
@@ -55,6 +60,7 @@ def probes(accuracy: NDArray[np.floating], validation: NDArray[np.integer], meth
         lambda width: heatmap(heat, width=width),
     )
     lead = (
+        *part,
         f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
         f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
     )
