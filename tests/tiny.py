@@ -77,18 +77,24 @@ _CORPUS = [
 ] * 20
 
 
-def tiny_config(family: str) -> PreTrainedConfig:
+def tiny_config(family: str, **changes: int) -> PreTrainedConfig:
     """Config of `family`: 3 layers, 6 query and 2 key-value heads of 16, hidden 48 (Llama wants a multiple of 6)."""
-    return _CONFIGS[family]()
+    config = _CONFIGS[family]()
+    config.update(changes)
+    return config
 
 
-def tiny_model(family: str = "qwen3", seed: int = 0, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def tiny_model(
+    family: str = "qwen3", seed: int = 0, dtype: torch.dtype = torch.float32, **changes: int
+) -> PreTrainedModel:
     """Random `family` model in eval mode; the same seed gives the same weights and leaves torch's own generator alone.
 
     Every parameter is drawn, biases and norm weights too, spread widely enough that any change shows in the logits.
     """
     with torch.random.fork_rng(devices=[]):
-        model = AutoModelForCausalLM.from_config(tiny_config(family), dtype=dtype, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(
+            tiny_config(family, **changes), dtype=dtype, attn_implementation="sdpa"
+        )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -136,11 +142,16 @@ def tiny_loaded(family: str = "qwen3", seed: int = 0, template: str = "qwen3") -
     return LoadedModel.wrap(tiny_model(family, seed), tiny_tokenizer(template))
 
 
-def save_tiny(folder: Path | str, family: str = "qwen3", seed: int = 0, template: str = "qwen3") -> Path:
-    """Write a tiny model as a model folder (config.json, model.safetensors, tokenizer files) and return the folder."""
+def save_tiny(
+    folder: Path | str, family: str = "qwen3", seed: int = 0, template: str = "qwen3", **changes: int
+) -> Path:
+    """Write a tiny model as a model folder (config.json, model.safetensors, tokenizer files) and return the folder.
+
+    `changes` are to its config.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tiny_model(family, seed).save_pretrained(folder)
+    tiny_model(family, seed, **changes).save_pretrained(folder)
     tiny_tokenizer(template).save_pretrained(folder)
     return folder
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_json, print_outcome
 from pasctl.cli.tables import align
-from pasctl.errors import PasctlError
+from pasctl.errors import InputError, PasctlError
 
 if TYPE_CHECKING:
     from pasctl.export.proof import Proof
@@ -36,7 +36,10 @@ app = typer.Typer(
     subcommand_metavar="REF ... | check DIR ...",
 )
 
-Engine = Annotated[str, typer.Option("--engine", help="What loads it: transformers or vllm.", metavar="NAME")]
+Engine = Annotated[
+    str,
+    typer.Option("--engine", help="What loads it: transformers, vllm, vllm-plugin, stock or gguf.", metavar="NAME"),
+]
 
 
 @app.command(_DEFAULT)
@@ -45,7 +48,17 @@ def create(
         str, typer.Argument(help="Directions: directions/model/label[@vN], a tag, a key, or latest.", metavar="REF")
     ],
     alpha: Annotated[float, typer.Option("--alpha", help="How strongly to steer.", metavar="A")],
-    output: Annotated[str, typer.Option("--output", "-o", help="The folder to make.", metavar="DIR")],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="The folder to make: a whole model.", metavar="DIR")
+    ] = None,
+    control_vector: Annotated[
+        str | None,
+        typer.Option(
+            "--control-vector",
+            help="Instead of -o: a control vector for llama.cpp (.gguf), which comes near the steering.",
+            metavar="FILE",
+        ),
+    ] = None,
     persona: Annotated[
         str | None, typer.Option("--persona", help="Who to steer to, if the directions have several.", metavar="ID")
     ] = None,
@@ -57,7 +70,7 @@ def create(
         str, typer.Option("--max-shard-size", help="Bound on a weight file.", metavar="SIZE")
     ] = "5GB",
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an earlier export in DIR; never another folder.")
+        bool, typer.Option("--force", help="Replace an earlier export; never another folder or file.")
     ] = False,
     model: o.ModelOfDirections = None,
     revision: o.Revision = None,
@@ -71,24 +84,42 @@ def create(
     json: o.Json = False,
 ) -> None:
     """Write a steered model as a checkpoint, and prove that it is the steered model; the default of `export`."""
+    common: dict[str, Any] = {
+        "alpha": alpha,
+        "persona": persona,
+        "force": force,
+        "model": model,
+        "options": o.model_options(revision, dtype, device, attn, device_map, trust_remote_code),
+        "store": store,
+        "reporter": Terminal(),
+        "dry_run": dry_run,
+    }
+    if control_vector is not None:
+        _require_alone(output, engine, license)
+        _control_vector(directions, control_vector, common, as_json=json)
+    elif output is not None:
+        _folder(
+            directions, output, {**common, "engine": engine, "license": license, "shard_size": max_shard_size}, json
+        )
+    else:
+        raise InputError("expected -o DIR, or --control-vector FILE, found neither")
+
+
+def _require_alone(output: str | None, engine: str, license: str | None) -> None:
+    """A control vector is no model: refuse what is said about one."""
+    if output is not None:
+        raise InputError("-o DIR and --control-vector FILE are two exports", hint="give one of them")
+    if engine not in ("transformers", "gguf"):
+        raise InputError(f"a control vector is for llama.cpp, found --engine {engine}", hint="leave --engine out")
+    if license is not None:
+        raise InputError("a control vector has no model card, found --license", hint="leave --license out")
+
+
+def _folder(directions: str, output: str, how: dict[str, Any], as_json: bool) -> None:
     from pasctl.stages.export import export_model
 
-    made = export_model(
-        directions,
-        output,
-        alpha=alpha,
-        persona=persona,
-        engine=engine,
-        license=license,
-        shard_size=max_shard_size,
-        force=force,
-        model=model,
-        options=o.model_options(revision, dtype, device, attn, device_map, trust_remote_code),
-        store=store,
-        reporter=Terminal(),
-        dry_run=dry_run,
-    )
-    if json:
+    made = export_model(directions, output, **how)
+    if as_json:
         print_json(made.to_json())
         return
     name = made.outcome.artifact.name if made.outcome.artifact else ""
@@ -100,6 +131,28 @@ def create(
         told = "written and proven" if made.written else "is there already and whole, nothing was loaded or written"
         print(f"{output}  {told}  ({name})")
         print(figures(made.proof))
+
+
+def _control_vector(directions: str, path: str, how: dict[str, Any], *, as_json: bool) -> None:
+    from pasctl.stages.control_vector import export_control_vector
+
+    made = export_control_vector(directions, path, **how)
+    if as_json:
+        print_json(made.to_json())
+        return
+    layers = f"{len(made.layers)} layers" + (", not layer 0, where llama.cpp adds none" if made.without else "")
+    if made.proof is None:
+        print(f"{path}  would be written  ({layers})")
+        return
+    proof = made.proof
+    rows = [
+        ["nats a token", "mean", "largest"],
+        ["control vector and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
+        ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],
+    ]
+    print(f"{path}  written  ({layers})")
+    print("an approximation: added behind a layer, not behind its attention")
+    print(f"{align(rows)}\n{proof.tokens} tokens in {proof.engine}; {proof.share:.1%} of the steering's effect")
 
 
 @app.command("check")
@@ -116,21 +169,22 @@ def check(
     json: o.Json = False,
 ) -> None:
     """Repeat the proof of an export: its files are those that were written, and it is the steered model."""
+    from pasctl.export.engines import ENGINES
+    from pasctl.export.engines.engine import AbsentEngine
     from pasctl.stages.export import check_export
 
-    if engine == "vllm":
-        from pasctl.export.vllm import environment, has_vllm
-
-        if not has_vllm():
-            print("\n".join(environment(folder, store)))
-    proof = check_export(
-        folder,
-        engine=engine,
-        model=model,
-        options=o.model_options(None, dtype, device, attn, device_map, trust_remote_code),
-        store=store,
-        reporter=Terminal(),
-    )
+    try:
+        proof = check_export(
+            folder,
+            engine=engine,
+            model=model,
+            options=o.model_options(None, dtype, device, attn, device_map, trust_remote_code),
+            store=store,
+            reporter=Terminal(),
+        )
+    except AbsentEngine:
+        print("\n".join(ENGINES.get(engine)().instructions(folder, store)))
+        raise
     fault = proof.fault()
     if json:
         print_json({"folder": folder, "passed": fault is None, "fault": fault, **proof.to_json()})

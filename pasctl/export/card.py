@@ -8,44 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pasctl.errors import InputError
+from pasctl.export.engines import ENGINES
 from pasctl.export.files import FORMAT
 from pasctl.export.proof import CONTINUATION, LARGEST, PROMPTS, TEXT_TOKENS, Proof
 
+if TYPE_CHECKING:
+    from pasctl.export.engines.engine import Engine
+
 UNKNOWN_LICENSE = "unknown"
-ENGINES = ("transformers", "vllm")
-"""What an export can be made for. Both get the same files, and a card of their own."""
-
-_USE = {
-    "transformers": """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("DIR", dtype="{dtype}")
-tokenizer = AutoTokenizer.from_pretrained("DIR")
-```
-
-Other engines may drop the biases without a word: vLLM's own Qwen3 does, and serves the base model. There, use
-`vllm serve DIR --model-impl transformers`.""",
-    "vllm": """```sh
-vllm serve DIR --model-impl transformers --dtype {dtype}
-```
-
-**The option `--model-impl transformers` is needed.** vLLM's own Qwen3 drops the o_proj biases without a word and
-serves the base model. The proof below ran in transformers; `pasctl export check DIR --engine vllm` repeats it in vLLM.
-Plain transformers loads the folder as well.""",
-}
-
-
-def require_engine(engine: str) -> None:
-    """Refuse an engine that nothing can be exported for.
-
-    Raises:
-        InputError: names those that there are.
-    """
-    if engine not in ENGINES:
-        raise InputError(f"engine {engine!r} is unknown, expected one of {', '.join(ENGINES)}")
 
 
 def versions() -> dict[str, str]:
@@ -69,7 +41,7 @@ class Export:
 
     Attributes:
         key: of its artifact.
-        engine: a name of ENGINES.
+        engine: a name in `pasctl.export.engines.ENGINES`.
         persona: id of who the model is steered to.
         alpha: strength.
         base: the model's hub id, or a local one's last name.
@@ -118,6 +90,7 @@ class Export:
 
     def card(self, proof: Proof) -> str:
         """The model card, Markdown behind YAML."""
+        engine: Engine = ENGINES.get(self.engine)()
         base = _code(self.base + (f" at {self.revision}" if self.revision else ""))
         facts = [
             ("persona", _code(self.persona)),
@@ -137,7 +110,7 @@ class Export:
                 "---",
                 f"base_model: {_yaml(self.base)}",
                 f"license: {_yaml(self.license)}",
-                "library_name: transformers",
+                f"library_name: {engine.library}",
                 "pipeline_tag: text-generation",
                 "tags:",
                 *(f"- {tag}" for tag in ("pasctl", "activation-steering", "personality")),
@@ -147,17 +120,17 @@ class Export:
                 "",
                 "The base model with one change: a constant displacement of attention heads, along directions that",
                 "were fitted to a persona's answers to a personality questionnaire (PAS), written into the biases of",
-                "the attention's output projection (o_proj). It acts on every token, the prompt's too.",
+                f"{engine.carrier}. It acts on every token, the prompt's too.",
                 "",
                 _table(("", ""), facts),
                 "",
                 "## Use",
                 "",
-                _USE[self.engine].format(dtype=proof.dtype),
+                engine.use.format(dtype=proof.dtype),
                 "",
                 "## Proof",
                 "",
-                f"Reloaded with plain transformers and compared with the steered model: {proof.tokens} tokens'",
+                f"{engine.reread} and compared with the steered model: {proof.tokens} tokens'",
                 f"log-probabilities, in nats, of its greedy answers to {len(PROMPTS)} short prompts (at most",
                 f"{CONTINUATION} tokens each) and of {TEXT_TOKENS} tokens of neutral text. The checkpoint has",
                 f"{proof.share:.1%} of the steering's effect on them.",

@@ -70,19 +70,37 @@ def read(
 
 
 def read_checkpoint(
-    folder: Path, reference: Reference, *, dtype: str, device: str, attn: str, device_map: str | None
+    path: Path,
+    reference: Reference,
+    *,
+    dtype: str,
+    device: str,
+    attn: str,
+    device_map: str | None,
+    compare_tokens: bool = True,
 ) -> tuple[float, ...]:
-    """What a checkpoint gives the reference's tokens in plain transformers, loaded as the steered model was.
+    """What a checkpoint gives the reference's tokens in transformers, loaded as the steered model was.
+
+    Args:
+        path: a model folder or .gguf file.
+        reference: the passages, and what a tokenizer made of the texts.
+        dtype: float32, float16 or bfloat16.
+        device: where it runs.
+        attn: attention implementation, as transformers names it.
+        device_map: how accelerate spreads it; None leaves it on `device`.
+        compare_tokens: whether the checkpoint's tokenizer is compared. Of a .gguf file it need not: what transformers
+            makes of its metadata is not what llama.cpp does.
 
     Raises:
         PasctlError: it cannot be loaded, or its tokenizer gives the texts other tokens.
     """
     place = {} if device_map is None else {"device_map": device_map}
-    with one_line_errors(str(folder)), quiet_transformers():
-        model = read_weights(folder, dtype=torch_dtype(dtype), attn_implementation=attn, **place)
+    with one_line_errors(str(path)), quiet_transformers():
+        model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **place)
         if device_map is None:
             model = model.to(device)
-        exported = LoadedModel.wrap(model, read_tokenizer(folder))
-    if encode(exported.chat, exported.tokenizer) != (reference.prompts, reference.text):
+        exported = LoadedModel.wrap(model, read_tokenizer(path))
+    tokens = reference.prompts, reference.text
+    if compare_tokens and encode(exported.chat, exported.tokenizer) != tokens:
         raise PasctlError("the exported tokenizer gives other tokens than the model's own")
     return read(exported, reference.passages)

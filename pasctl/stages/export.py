@@ -10,18 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pasctl.errors import InputError, MissingError, PasctlError
-from pasctl.models.adapters import adapter_for
+from pasctl.errors import InputError, MissingError
 from pasctl.models.identity import ModelSource
+from pasctl.stages.checkpoint import Making, load_apart, make, reading
+from pasctl.stages.granularity import granularity_of
 from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
 from pasctl.stages.steering import ChosenPersona, Steering
 
 if TYPE_CHECKING:
-    from pasctl.export.card import Export, Source
-    from pasctl.export.place import Place
-    from pasctl.export.proof import Proof, Reference
+    from pasctl.export.card import Source
+    from pasctl.export.engines.engine import Engine
+    from pasctl.export.proof import Proof
     from pasctl.models.load import LoadedModel
 
 STAGE = Stage("export", "export", 1)
@@ -54,27 +55,6 @@ class ExportOutcome:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Making:
-    """Everything that making a checkpoint needs.
-
-    Attributes:
-        handle: the model.
-        chosen: the persona.
-        export: what is said about it; the number of layers is not known yet.
-        place: where it goes.
-        folder: where it is written first.
-        shard_size: bound on a weight file.
-    """
-
-    handle: ModelHandle
-    chosen: ChosenPersona
-    export: Export
-    place: Place
-    folder: Path
-    shard_size: str
-
-
 def export_model(
     directions: str | Artifact,
     output: Path | str,
@@ -100,7 +80,7 @@ def export_model(
         output: the folder; it must be absent or empty.
         alpha: strength, not 0.
         persona: who to steer to; None is for directions of a single persona.
-        engine: what it is for, a name in `pasctl.export.card.ENGINES`.
+        engine: what it is for, a name in `pasctl.export.engines.ENGINES`.
         license: of the base model, for the card.
         shard_size: bound on a weight file, such as "5GB".
         force: replace an earlier export in `output`, whole or not, but no other folder.
@@ -116,10 +96,11 @@ def export_model(
         MissingError: there are no such directions, or the model is gone.
         PasctlError: the checkpoint is not the steered model; or the disk is full or read-only.
     """
-    from pasctl.export.card import UNKNOWN_LICENSE, Export, require_engine, versions
+    from pasctl.export.card import UNKNOWN_LICENSE, Export, versions
+    from pasctl.export.engines import ENGINES
     from pasctl.export.place import Place
 
-    require_engine(engine)
+    for_engine: Engine = ENGINES.get(engine)()
     alpha = float(alpha)  # 2 and 2.0 are one key
     if not math.isfinite(alpha) or alpha == 0:
         raise InputError(f"alpha is {alpha:g}, expected a finite number other than 0, which steers nothing")
@@ -130,7 +111,7 @@ def export_model(
     given = ModelHandle.of(model, options) if model is not None else None
     handle = model_of_artifact(source, given, options)
     chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
-    _require_switch(handle)
+    for_engine.require(handle.source, granularity_of(source))
     numerics = {name: value for name, value in handle.numerics(0).items() if name != "seed"}  # nothing is drawn
     who = chosen.params["persona"]
     job = Job(
@@ -170,12 +151,12 @@ def export_model(
         layers=_layers(chosen),
     )
     with place.partial() as folder:
-        making = _Making(handle, chosen, export, place, folder, shard_size)
+        making = Making(handle, chosen, for_engine, export, place, folder, shard_size)
         proofs: list[Proof] = []
         job = replace(job, compute=lambda work: _compute(work, making, proofs))
         outcome = run_job(opened, job, reporter=reporter)
         if not proofs:  # the store has the artifact, and the folder is gone
-            proofs.append(_make(making, reporter))
+            proofs.append(make(making, reporter))
         place.publish(folder)
     return ExportOutcome(outcome, place.folder, True, proofs[0])
 
@@ -193,7 +174,7 @@ def check_export(
 
     Args:
         folder: the export.
-        engine: what runs it: "transformers", or "vllm" where vLLM is installed.
+        engine: what runs it, a name in `pasctl.export.engines.ENGINES`; what computes in the end is in the proof.
         model: where the base model is now; None takes it from where it was.
         options: how to load both; the dtype is that of the export unless another is given.
         store: where the directions are: the store or its folder.
@@ -203,27 +184,26 @@ def check_export(
         The figures; `fault()` of them says whether the checkpoint passes.
 
     Raises:
-        InputError: an unknown engine, no export of ours, or another model.
-        MissingError: directions, model or vLLM are not here.
+        InputError: an unknown engine, or one that does not read this export; no export of ours, or another model.
+        MissingError: directions, model or the engine are not here.
         PasctlError: a file is not the one that was written, or the tokenizer gives other tokens.
     """
-    from pasctl.export.card import require_engine
+    from pasctl.export.engines import ENGINES
     from pasctl.export.files import read_record, require_files
     from pasctl.export.proof import Proof
     from pasctl.export.reading import make_reference
-    from pasctl.export.vllm import has_vllm, read_in_vllm
 
-    require_engine(engine)
+    runner: Engine = ENGINES.get(engine)()
     folder, opened, reporter = Path(folder), open_store(store), reporter or Silent()
     record = read_record(folder)
     if record is None:
         raise InputError(f"{folder} is no export of pasctl", hint="give a folder that `pasctl export` has written")
     require_files(folder, record["files"])
-    if engine == "vllm" and not has_vllm():
-        raise MissingError(
-            "vLLM is not installed here",
-            hint="the lines on stdout make an environment for it and repeat the check there",
-        )
+    made: Engine = ENGINES.get(record.get("engine", "transformers"))()
+    runner.require_readable(folder, made)
+    runner.require_here()
+    if (remark := runner.remark()) is not None:
+        reporter.note(remark)
     source = opened.lookup(record["lineage"][0]["key"])
     if source is None:
         raise MissingError(
@@ -237,74 +217,21 @@ def check_export(
     handle = model_of_artifact(source, given, options)
     steering = Steering(record["alpha"], source, record["persona"])
     chosen = steering.resolve(opened, handle.identity, handle.source.spec)
-    loaded = _load(handle, reporter)
+    loaded = load_apart(handle, reporter)
     reference = make_reference(loaded, chosen.intervention(loaded.geometry))
     del loaded
     gc.collect()
-    found = _reload(folder, handle, reference)
-    if engine == "vllm":
-        found = read_in_vllm(folder, reference.passages, handle.dtype)
-    return Proof.of(reference, found, engine=engine, dtype=handle.dtype)
+    found = runner.run(folder, reference, reading(handle), made)
+    return Proof.of(reference, found, engine=runner.runs_in, dtype=runner.rounds_as(folder, handle.dtype))
 
 
-def _compute(work: Work, making: _Making, proofs: list[Proof]) -> Payload:
+def _compute(work: Work, making: Making, proofs: list[Proof]) -> Payload:
     from pasctl.export.files import digests
 
-    proof = _make(making, work.reporter)
+    proof = make(making, work.reporter)
     proofs.append(proof)
     work.provenance["counts"] = {"tokens_compared": proof.tokens}
     return {_PROOF: {"proof": proof.to_json(), "files": digests(making.folder)}}
-
-
-def _make(making: _Making, reporter: Reporter) -> Proof:
-    """Write the checkpoint into the folder, prove it, and describe it there."""
-    from pasctl.export.files import RECORD, digests
-    from pasctl.export.proof import Proof
-    from pasctl.export.reading import make_reference
-    from pasctl.models.foreign import first_line, quiet_transformers
-    from pasctl.steering import bake
-
-    handle, folder = making.handle, making.folder
-    loaded = _load(handle, reporter)
-    displacement = making.chosen.intervention(loaded.geometry)
-    reporter.note("reading prompts, with steering and without")
-    reference = make_reference(loaded, displacement)
-    try:
-        with making.place.errors(), quiet_transformers():
-            bake(loaded, displacement, folder, max_shard_size=making.shard_size)
-    except ValueError as error:  # transformers' word for generation settings that contradict each other
-        raise PasctlError(f"transformers cannot save {handle.source.spec}: {first_line(error)}") from error
-    del loaded  # the reloaded model takes its room
-    gc.collect()
-    reporter.note("loading what was written, to compare")
-    found = _reload(folder, handle, reference)
-    proof = Proof.of(reference, found, engine="transformers", dtype=handle.dtype)
-    if (fault := proof.fault()) is not None:
-        raise PasctlError(f"the checkpoint {fault}; nothing is left in {making.place.given}")
-    with making.place.errors():
-        (folder / RECORD).write_text(making.export.record(proof, digests(folder)), encoding="utf-8")
-        (folder / "README.md").write_text(making.export.card(proof), encoding="utf-8")
-    return proof
-
-
-def _load(handle: ModelHandle, reporter: Reporter) -> LoadedModel:
-    """The model, held by the caller alone unless it was in memory before, so that it can be let go."""
-    return (handle if handle.is_loaded else ModelHandle(handle.source, handle.options)).load(reporter)
-
-
-def _reload(folder: Path, handle: ModelHandle, reference: Reference) -> tuple[float, ...]:
-    """What the checkpoint gives the reference's tokens, loaded as the model was."""
-    from pasctl.export.reading import read_checkpoint
-
-    how = {"dtype": handle.dtype, "device": handle.device, "attn": handle.attn}
-    return read_checkpoint(folder, reference, **how, device_map=handle.options.device_map)
-
-
-def _require_switch(handle: ModelHandle) -> None:
-    from pasctl.steering.bake import bias_switch
-
-    if handle.source.family is not None:
-        bias_switch(adapter_for(handle.source.family))
 
 
 def _label(directions: str, persona: str) -> str:

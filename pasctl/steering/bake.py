@@ -1,13 +1,16 @@
-"""Write an intervention into the weights: o_proj biases that plain transformers loads."""
+"""Write an intervention into the weights: biases of o_proj or v_proj, in a checkpoint that plain transformers loads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter
+from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import output_shift
 from pasctl.steering.intervention import Intervention
@@ -32,27 +35,54 @@ def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_sh
         InputError: the family has no switch for an o_proj bias, or the intervention has several rows.
     """
     switch = bias_switch(model.adapter)
-    if any(displacement.shape[0] != 1 for displacement in intervention.displacements.values()):
-        raise InputError("an intervention with one displacement a row cannot be baked, expected one row")
-    state = dict(model.model.state_dict())
-    names = {module: name for name, module in model.model.named_modules()}
-    for layer, o_proj in enumerate(model.outputs()):
-        prefix = names[o_proj].removesuffix(model.adapter.output)
-        for projection in ("q_proj", "k_proj", "v_proj", model.adapter.output):
-            weight = state[f"{prefix}{projection}.weight"]
-            state.setdefault(f"{prefix}{projection}.bias", torch.zeros(weight.shape[0], dtype=weight.dtype))
-        if layer in intervention.displacements:
-            bias = f"{prefix}{model.adapter.output}.bias"
-            shift = output_shift(o_proj, intervention.displacements[layer])[0]
-            state[bias] = state[bias].to(shift.device) + shift
-    config = model.model.config
-    before = getattr(config, switch)
-    try:
-        setattr(config, switch, True)
-        model.model.save_pretrained(folder, state_dict=state, max_shard_size=max_shard_size)
-    finally:
-        setattr(config, switch, before)
-    model.tokenizer.save_pretrained(folder)
+
+    def shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
+        return output_shift(o_proj, displacement)[0]
+
+    _save(model, _biased(model, intervention, model.adapter.output, shift), switch, folder, max_shard_size)
+
+
+def bake_values(
+    model: LoadedModel, intervention: Intervention, folder: Path, *, max_shard_size: str = SHARD_SIZE
+) -> None:
+    """Save the steered model (positions "all") as a checkpoint: v_proj.bias = d of each key-value group.
+
+    Attention weights sum to 1, so this is exact where all heads of a group are displaced alike; see
+    `pasctl.directions.groups`. An o_proj bias that comes with the family's switch is zero, so an engine that drops it
+    loses nothing.
+
+    Args:
+        model: the loaded model; it is not changed.
+        intervention: of one row.
+        folder: where the checkpoint goes; made if missing.
+        max_shard_size: bound on a weight file, such as "5GB"; a larger model gets several.
+
+    Raises:
+        InputError: the family has no v_proj bias, the heads of a group are displaced differently, or the intervention
+            has several rows.
+    """
+    switch = value_bias_switch(model.adapter)
+
+    def shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
+        return value_shift(displacement, model.geometry)
+
+    _save(model, _biased(model, intervention, "v_proj", shift), switch, folder, max_shard_size)
+
+
+def value_shift(displacement: Tensor, geometry: Geometry) -> Tensor:
+    """What the values of the key-value groups are displaced by, [G*D], where each head is displaced by [1, H*D].
+
+    Raises:
+        InputError: heads of a group are displaced differently.
+    """
+    by_group = displacement.view(geometry.kv_heads, -1, geometry.head_dim)
+    shared: Tensor = by_group[:, 0]
+    if not torch.equal(by_group, shared[:, None].expand_as(by_group)):
+        raise InputError(
+            "heads that share a key-value group are displaced differently, which no bias of v_proj does",
+            hint="fit directions with --granularity kv-group",
+        )
+    return shared.flatten()
 
 
 def bias_switch(adapter: Adapter) -> str:
@@ -67,3 +97,55 @@ def bias_switch(adapter: Adapter) -> str:
             hint="steer it at run time with `pasctl.steer`",
         )
     return adapter.bias_switch
+
+
+def value_bias_switch(adapter: Adapter) -> str | None:
+    """The attribute of a family's config that gives v_proj a bias; None where it always has one.
+
+    Raises:
+        InputError: the family has neither.
+    """
+    if adapter.bias_switch is None and not adapter.biased_values:
+        raise InputError(
+            f"family {adapter.family} has no v_proj bias in transformers, so nothing can be baked in",
+            hint="steer it at run time with `pasctl.steer`",
+        )
+    return adapter.bias_switch
+
+
+def _biased(
+    model: LoadedModel, intervention: Intervention, carrier: str, shift: Callable[[nn.Module, Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """The model's tensors, with shift(o_proj, displacement) added to the bias of `carrier` in displaced layers.
+
+    All projections of the attention that the family's switch gives a bias have one, zero where there was none.
+    """
+    if any(displacement.shape[0] != 1 for displacement in intervention.displacements.values()):
+        raise InputError("an intervention with one displacement a row cannot be baked, expected one row")
+    state = dict(model.model.state_dict())
+    names = {module: name for name, module in model.model.named_modules()}
+    switched = ("q_proj", "k_proj", "v_proj", model.adapter.output) if model.adapter.bias_switch else ()
+    for layer, o_proj in enumerate(model.outputs()):
+        prefix = names[o_proj].removesuffix(model.adapter.output)
+        for projection in switched:
+            weight = state[f"{prefix}{projection}.weight"]
+            state.setdefault(f"{prefix}{projection}.bias", torch.zeros(weight.shape[0], dtype=weight.dtype))
+        if layer in intervention.displacements:
+            bias = f"{prefix}{carrier}.bias"
+            moved = shift(o_proj, intervention.displacements[layer])
+            state[bias] = state[bias] + moved.to(device=state[bias].device, dtype=state[bias].dtype)
+    return state
+
+
+def _save(model: LoadedModel, state: dict[str, Tensor], switch: str | None, folder: Path, shard_size: str) -> None:
+    """Write tensors, config and tokenizer; the model's config is as it was when this ends."""
+    config = model.model.config
+    before = getattr(config, switch) if switch else None
+    try:
+        if switch:
+            setattr(config, switch, True)
+        model.model.save_pretrained(folder, state_dict=state, max_shard_size=shard_size)
+    finally:
+        if switch:
+            setattr(config, switch, before)
+    model.tokenizer.save_pretrained(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pasctl.directions.groups import members
 from pasctl.inventory import PersonaSet
 from pasctl.stages.model import ModelHandle, ModelOptions
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work, open_store, run_job
@@ -15,30 +16,38 @@ PERSONAS = ("ada", "E+")
 ALPHA = 2.0
 
 
-def plant(folder: Path, family: str = "qwen3", *, dtype: str = "float32") -> tuple[Path, Path]:
+def plant(
+    folder: Path, family: str = "qwen3", *, dtype: str = "float32", granularity: str = "head"
+) -> tuple[Path, Path]:
     """A model folder of `family` and a store with directions of it for PERSONAS, in layers 0 and 2.
 
     Returns:
         The model and the store.
     """
     model, store = save_tiny(folder / f"tiny-{family}", family), folder / "store"
-    plant_directions(store, ModelHandle(str(model), ModelOptions(dtype=dtype)))
+    plant_directions(store, ModelHandle(str(model), ModelOptions(dtype=dtype)), granularity=granularity)
     return model, store
 
 
-def plant_directions(store: Path, handle: ModelHandle, *, head_dim: int = HEAD_DIM, sigma: float = 1.0) -> Artifact:
-    """Directions of a model in heads of layers 0 and 2, all of one sigma."""
+def plant_directions(
+    store: Path, handle: ModelHandle, *, head_dim: int = HEAD_DIM, sigma: float = 1.0, granularity: str = "head"
+) -> Artifact:
+    """Directions of a model in heads, or groups of three heads, of layers 0 and 2, all of one sigma."""
     rng = np.random.default_rng(5)
-    heads = np.array([[0, 1], [2, 0], [2, HEADS - 1]], np.int64)
-    assert heads[:, 0].max() < LAYERS
-    theta = rng.standard_normal((len(PERSONAS), len(heads), head_dim)).astype(np.float32)
-    theta /= np.linalg.norm(theta, axis=-1, keepdims=True)
+    units = np.array([[0, 1], [2, 0], [2, HEADS - 1]], np.int64)
+    assert units[:, 0].max() < LAYERS
+    size = 1 if granularity == "head" else 3
+    units[:, 1] //= size
+    heads = members(units[None], size)[0]
+    theta = rng.standard_normal((len(PERSONAS), len(units), head_dim)).astype(np.float32)
+    theta = np.repeat(theta / np.linalg.norm(theta, axis=-1, keepdims=True), size, axis=1)
     sigmas = np.full((len(PERSONAS), len(heads)), sigma, np.float32)
 
     def compute(work: Work) -> Payload:
         return {
             "directions.safetensors": {"heads": np.stack([heads] * len(PERSONAS)), "theta": theta, "sigma": sigmas},
             "personas.json": PersonaSet("made", PERSONAS, np.full((len(PERSONAS), 4), 4.0)).to_json(),
+            "items.json": {"geometry": {"heads": 3, "kv_heads": 1}},
         }
 
     made = run_job(
@@ -47,7 +56,7 @@ def plant_directions(store: Path, handle: ModelHandle, *, head_dim: int = HEAD_D
             stage=Stage("fit-directions", "directions", 2),
             model=handle.slug,
             label="made",
-            params={"sigma": sigma},
+            params={"sigma": sigma, **({"granularity": granularity} if size > 1 else {})},
             inputs={},
             identity=handle.identity,
             numerics={"seed": 0},

@@ -1,13 +1,16 @@
-"""SmolLM2-135M-Instruct from a .gguf file, steered and exported as an ordinary folder."""
+"""SmolLM2-135M-Instruct from a .gguf file, steered and exported as an ordinary folder, and as a .gguf file again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from pasctl.export.gguf_file import FILE, write_with_biases
 from pasctl.stages.export import export_model
 from pasctl.stages.model import ModelHandle, ModelOptions
 from tests.export.planted import plant_directions
@@ -31,3 +34,16 @@ def test_a_gguf_is_exported_and_still_knows_the_capital_of_france(dtype: str, me
     ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"
+
+
+def test_a_gguf_gets_biases_and_keeps_its_quantized_blocks(tmp_path: Path) -> None:
+    biases = {layer: np.random.default_rng(layer).normal(size=3 * 64).astype(np.float32) for layer in (0, 29)}
+    write_with_biases(_file(), biases, tmp_path / FILE)
+    old, new = gguf.GGUFReader(_file()), gguf.GGUFReader(tmp_path / FILE)
+    kept = {tensor.name: tensor for tensor in new.tensors}
+    assert any(tensor.tensor_type.name == "Q4_1" for tensor in old.tensors)
+    assert all(np.array_equal(tensor.data, kept.pop(tensor.name).data) for tensor in old.tensors)
+    assert {name: tensor.data.tolist() for name, tensor in kept.items()} == {
+        f"blk.{layer}.attn_v.bias": bias.tolist() for layer, bias in biases.items()
+    }
+    assert all(old.fields[name].contents() == new.fields[name].contents() for name in old.fields if "GGUF." not in name)

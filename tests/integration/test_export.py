@@ -194,7 +194,7 @@ def _nothing(place: Path) -> None:
 
 
 REFUSALS: dict[str, tuple[int, Callable[[Path], None], tuple[object, ...], tuple[str, ...]]] = {
-    "engine": (2, _nothing, ("--engine", "gguf"), ("'gguf'", "transformers, vllm")),
+    "engine": (2, _nothing, ("--engine", "onnx"), ("'onnx'",)),
     "persona": (2, _nothing, ("--persona", "nobody"), ("nobody", "ada")),
     "alpha 0": (2, _nothing, ("--alpha", "0"), ("alpha", "0")),
     "alpha nan": (2, _nothing, ("--alpha", "nan"), ("alpha", "nan")),

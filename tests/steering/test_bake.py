@@ -10,8 +10,17 @@ from transformers import AutoModelForCausalLM
 
 from pasctl.errors import InputError
 from pasctl.steering import Intervention, bake, steer
+from pasctl.steering.bake import bake_values, value_shift
 from tests.steering.test_hooks import WIDTH, logits, random_intervention
-from tests.tiny import tiny_loaded
+from tests.tiny import HEAD_DIM, HEADS, KV_HEADS, tiny_loaded
+
+
+def shared_intervention(seed: int) -> Intervention:
+    """Displacements in layers 0 and 2 that the heads of a key-value group share, different between groups."""
+    generator = torch.Generator().manual_seed(seed)
+    per_group = (torch.randn(KV_HEADS, 1, HEAD_DIM, generator=generator) for _ in range(2))
+    rows = [each.expand(-1, HEADS // KV_HEADS, -1).reshape(1, WIDTH) for each in per_group]
+    return Intervention(dict(zip((0, 2), rows, strict=True)))
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama"])
@@ -63,6 +72,39 @@ def test_a_family_without_the_switch_is_refused(family: str, tmp_path: Path) -> 
     with pytest.raises(InputError, match=f"family {family} has no o_proj bias"):
         bake(tiny_loaded(family), random_intervention(8), tmp_path / "baked")
     assert not (tmp_path / "baked").exists()
+
+
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama", "qwen2"])
+def test_values_that_are_biased_equal_heads_that_are_steered(family: str, tmp_path: Path) -> None:
+    model, ids = tiny_loaded(family), torch.randint(10, 400, (2, 9), generator=torch.Generator().manual_seed(2))
+    intervention, plain = shared_intervention(7), logits(model, ids)
+    bake_values(model, intervention, tmp_path / "baked")
+    with steer(model, intervention):
+        expected = logits(model, ids)
+    baked, report = AutoModelForCausalLM.from_pretrained(tmp_path / "baked", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    with torch.inference_mode():
+        found = baked.eval()(ids, use_cache=False).logits
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert (found - plain).abs().max() > 0.1
+    assert torch.equal(logits(model, ids), plain)
+    own = model.model.state_dict()
+    moved = {name for name, bias in baked.state_dict().items() if name.endswith(".bias") and bias.any()}
+    moved -= {name for name in moved if name in own and torch.equal(own[name], baked.state_dict()[name])}
+    assert moved == {f"model.layers.{layer}.self_attn.v_proj.bias" for layer in (0, 2)}
+
+
+def test_values_are_biased_only_where_a_groups_heads_move_alike(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="displaced differently") as caught:
+        bake_values(tiny_loaded(), random_intervention(8), tmp_path / "baked")
+    assert "--granularity kv-group" in str(caught.value.hint)
+    with pytest.raises(InputError, match="family mistral has no v_proj bias"):
+        bake_values(tiny_loaded("mistral"), shared_intervention(8), tmp_path / "baked")
+    assert not (tmp_path / "baked").exists()
+    displaced = torch.arange(WIDTH).view(1, WIDTH) // (WIDTH // KV_HEADS) + 0.5  # the number of the group, and a half
+    found = value_shift(displaced, tiny_loaded().geometry)
+    assert found.tolist() == [0.5] * HEAD_DIM + [1.5] * HEAD_DIM
 
 
 def test_rows_of_their_own_cannot_be_baked(tmp_path: Path) -> None:

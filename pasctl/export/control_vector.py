@@ -1,0 +1,105 @@
+"""A control vector for llama.cpp: W_o d of each layer, added behind the layer instead of behind its attention.
+
+The layer's MLP does not hear it there, so it is an approximation, and how near it comes is measured. llama.cpp adds
+direction.N to the output of layer N, counted from 0, and has no place for layer 0: its part is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pasctl.errors import InputError
+from pasctl.export.gguf_file import ARCHITECTURES, gguf_package, require_family
+from pasctl.export.proof import Proof
+from pasctl.export.reading import make_reference, read
+from pasctl.models.load import LoadedModel
+from pasctl.steering.hooks import output_shift
+from pasctl.steering.intervention import Intervention
+
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
+_ARCHITECTURE = "controlvector"
+
+
+def control_vector(model: LoadedModel, intervention: Intervention) -> dict[int, Tensor]:
+    """What is added behind each layer but the first: layer -> W_o d, float32 [hidden] on the CPU.
+
+    Raises:
+        InputError: nothing is displaced behind the first layer.
+    """
+    projections = model.outputs()
+    vectors = {
+        layer: output_shift(projections[layer], displacement)[0].float().cpu()
+        for layer, displacement in sorted(intervention.displacements.items())
+        if layer > 0
+    }
+    if not vectors:
+        raise InputError("the displacement is in layer 0 alone, where llama.cpp adds no control vector")
+    return vectors
+
+
+def measure(model: LoadedModel, intervention: Intervention, vectors: Mapping[int, Tensor]) -> Proof:
+    """How near the control vector comes to the steering, with the model in transformers; it need not pass as a proof.
+
+    Raises:
+        PasctlError: log-probabilities are not finite, or steering changes nothing.
+    """
+    reference = make_reference(model, intervention)
+    with added_behind_layers(model, vectors):
+        found = read(model, reference.passages)
+    return Proof.of(reference, found, engine="transformers", dtype=model.dtype)
+
+
+@contextmanager
+def added_behind_layers(model: LoadedModel, vectors: Mapping[int, Tensor]) -> Iterator[None]:
+    """Add vectors [hidden] to the outputs of layers while the block runs, as llama.cpp does with a control vector."""
+    handles: list[RemovableHandle] = []
+    try:
+        blocks = model.adapter.blocks(model.model)
+        for layer, vector in vectors.items():
+            handles.append(blocks[layer][0].register_forward_hook(_adder(vector)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def write_control_vector(
+    path: Path, vectors: Mapping[int, Tensor], model: LoadedModel, *, name: str, description: str
+) -> None:
+    """Write vectors as llama.cpp's `--control-vector` reads them.
+
+    Raises:
+        InputError: a family that llama.cpp is not known to have.
+        MissingError: the package gguf is not installed.
+    """
+    require_family(model.adapter.family)
+    writer = gguf_package().GGUFWriter(path, _ARCHITECTURE)
+    writer.add_name(name)
+    writer.add_description(description)
+    writer.add_string(f"{_ARCHITECTURE}.model_hint", ARCHITECTURES[model.adapter.family])
+    writer.add_uint32(f"{_ARCHITECTURE}.layer_count", model.geometry.layers)
+    for layer, vector in vectors.items():
+        writer.add_tensor(f"direction.{layer}", vector.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _adder(vector: Tensor) -> Any:
+    """A forward hook that adds a vector to a layer's output [B, T, hidden], which stands first in what it gives."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        hidden: Tensor = output if isinstance(output, torch.Tensor) else output[0]
+        moved = hidden + vector.to(device=hidden.device, dtype=hidden.dtype)
+        return moved if isinstance(output, torch.Tensor) else (moved, *output[1:])
+
+    return hook

@@ -1,0 +1,16 @@
+"""What an export can be made for: one file an engine, a name of this table each."""
+
+from __future__ import annotations
+
+from pasctl.registry import Registry
+
+ENGINES = Registry(
+    "engine",
+    {
+        "transformers": "pasctl.export.engines.transformers:Transformers",
+        "vllm": "pasctl.export.engines.vllm:Vllm",
+        "vllm-plugin": "pasctl.export.engines.vllm_plugin:VllmPlugin",
+        "stock": "pasctl.export.engines.stock:Stock",
+        "gguf": "pasctl.export.engines.gguf:Gguf",
+    },
+)
