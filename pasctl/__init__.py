@@ -13,10 +13,14 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
+    from pasctl.memory.decoding import Decoding
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
+    from pasctl.serving.engine import Engine
+    from pasctl.serving.request import Request
     from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
+    from pasctl.stages.export import check_export, export_model
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
     from pasctl.stages.kept_memory import EpisodicMemory
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from pasctl.store import Store
 
 _HOMES = {
+    "Decoding": "pasctl.memory.decoding",
+    "Engine": "pasctl.serving.engine",
     "EpisodicMemory": "pasctl.stages.kept_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
@@ -40,13 +46,16 @@ _HOMES = {
     "ModelOptions": "pasctl.stages.model",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.stages.pipeline",
+    "Request": "pasctl.serving.request",
     "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
     "TrialPlan": "pasctl.stages.memory_eval",
     "bake": "pasctl.steering",
+    "check_export": "pasctl.stages.export",
     "choose_alpha": "pasctl.stages.choose_alpha",
     "evaluate": "pasctl.stages.evaluate",
+    "export_model": "pasctl.stages.export",
     "extract": "pasctl.stages.extract",
     "fit_directions": "pasctl.stages.fit_directions",
     "intervention": "pasctl.stages.steering",
@@ -63,6 +72,8 @@ _HOMES = {
 }
 
 __all__ = [  # in the order of _HOMES, then the rest
+    "Decoding",
+    "Engine",
     "EpisodicMemory",
     "Intervention",
     "Inventory",
@@ -72,14 +83,17 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PasctlError",
     "PersonaSet",
     "PipelineParams",
+    "Request",
     "Steering",
     "Store",
     "Text",
     "TrialPlan",
     "__version__",
     "bake",
+    "check_export",
     "choose_alpha",
     "evaluate",
+    "export_model",
     "extract",
     "fit_directions",
     "intervention",

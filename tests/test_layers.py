@@ -12,12 +12,14 @@ import pasctl
 ROOT = Path(pasctl.__file__).parent
 LAYERS = (
     {"cli", "__main__"},
+    {"chat"},
+    {"serving"},
     {"demo"},
     {"stages"},
     {"activations", "probes", "directions", "evaluation", "memory", "report", "export", "survey"},
     {"steering"},
     {"models", "inventory"},
-    {"registry"},
+    {"registry", "vllm_plugin"},
     {"errors", "version"},
 )
 STORE_USERS = {"stages/runner.py", "cli/store.py"}

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from pasctl.cli import (
+    chat,
     compare,
     data,
     demo,
@@ -24,6 +25,7 @@ from pasctl.cli import (
     memory_show,
     pas,
     report,
+    serve,
     store,
     survey,
 )
@@ -93,6 +95,8 @@ app.command("memory-run")(memory.memory_run)
 app.command("memory-ask")(memory_ask.memory_ask)
 app.command("memory-show")(memory_show.memory_show)
 app.command("memory-eval")(memory_eval.memory_eval)
+app.command("chat")(chat.chat)
+app.command("serve")(serve.serve)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)

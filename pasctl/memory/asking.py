@@ -11,8 +11,10 @@ from torch import Tensor
 
 from pasctl.memory.attention import memory_attention, run_backbone
 from pasctl.memory.decoding import Decoding
+from pasctl.memory.pieces import Pieces
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import ForwardPass, Recalled
+from pasctl.memory.sampling import choose
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,14 @@ class Asking:
         """Read one more token a row; gives the logits [B, vocabulary] of the next."""
         return self.reader.model.logits(self._forward([[token] for token in tokens], retrieve=retrieve)[:, -1])
 
-    def _forward(self, pieces: list[list[int]], *, retrieve: bool) -> Tensor:
+    def begin(self, pieces: list[list[int]], *, retrieve: bool) -> ForwardPass:
+        """A pass that reads more tokens a row, for who runs the model himself; `end` it afterwards.
+
+        Args:
+            pieces: token ids of each row; shorter ones are padded on the right.
+            retrieve: whether to recall events anew, or those of the last pass.
+        """
         width = max(map(len, pieces))
-        ids = torch.tensor([[*piece, *[0] * (width - len(piece))] for piece in pieces])
         positions = torch.tensor(
             [
                 [*range(past, past + len(piece)), *[-1] * (width - len(piece))]
@@ -87,14 +94,23 @@ class Asking:
             device=self.reader.model.device,
         )
         again = None if retrieve else self.chosen
-        step = ForwardPass(
+        return ForwardPass(
             self.reader.past, self.windows, self.queues, positions, chosen=again, step=self.steps, count=False
         )
-        with memory_attention(self.reader.model):
-            hidden = run_backbone(self.reader.model, ids, step)
+
+    def end(self, pieces: list[list[int]], step: ForwardPass) -> None:
+        """Note that a pass has read its tokens, and what it recalled."""
         self.lengths = [past + len(piece) for past, piece in zip(self.lengths, pieces, strict=True)]
         self.chosen, self.steps = step.chosen, self.steps + 1
         self.log += step.log
+
+    def _forward(self, pieces: list[list[int]], *, retrieve: bool) -> Tensor:
+        width = max(map(len, pieces))
+        ids = torch.tensor([[*piece, *[0] * (width - len(piece))] for piece in pieces])
+        step = self.begin(pieces, retrieve=retrieve)
+        with memory_attention(self.reader.model):
+            hidden = run_backbone(self.reader.model, ids, step)
+        self.end(pieces, step)
         return hidden
 
 
@@ -124,25 +140,20 @@ class Writing:
         """Write the answers."""
         rows = len(self._questions)
         tokens: list[list[int]] = [[] for _ in range(rows)]
-        shown, ended = [""] * rows, [False] * rows
+        texts = [Pieces(self._tokenizer, strip=True) for _ in range(rows)]
+        ended = [False] * rows
         for step in decode(self._asking, self._prompts, self._ends, self._how):
             for row, token in enumerate(step):
                 if token is None:
                     ended[row] = True
                     continue
                 tokens[row].append(token)
-                text = self._text(tokens[row])
-                if not text.endswith("\ufffd") and len(text) > len(shown[row]):
-                    yield row, text[len(shown[row]) :]
-                    shown[row] = text
-        for row, ids in enumerate(tokens):
-            text = self._text(ids)
-            if len(text) > len(shown[row]):  # it ends in half of a character
-                yield row, text[len(shown[row]) :]
-            self.answers.append(self._answer(row, text, tuple(ids), ended=ended[row]))
-
-    def _text(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip()
+                if piece := texts[row].add(token):
+                    yield row, piece
+        for row, (ids, text) in enumerate(zip(tokens, texts, strict=True)):
+            if piece := text.finish():  # it ends in half of a character
+                yield row, piece
+            self.answers.append(self._answer(row, text.text, tuple(ids), ended=ended[row]))
 
     def _answer(self, row: int, text: str, tokens: tuple[int, ...], *, ended: bool) -> Answer:
         first = self._asking.first_steps[row]
@@ -160,20 +171,9 @@ def decode(
     logits = asking.ask(questions)
     done = [False] * len(questions)
     for place in range(how.max_new_tokens):
-        tokens = _choose(logits, how, generator)
+        tokens = choose(logits, how, generator)
         done = [ended or token in ends for ended, token in zip(done, tokens, strict=True)]
         yield [None if ended else token for ended, token in zip(done, tokens, strict=True)]
         if all(done) or place + 1 == how.max_new_tokens:
             return
         logits = asking.step(tokens, retrieve=place % how.retrieve_every == 0)
-
-
-def _choose(logits: Tensor, how: Decoding, generator: torch.Generator) -> list[int]:
-    """A token a row, drawn on the CPU so that a seed means the same everywhere."""
-    if how.temperature == 0:
-        return [int(token) for token in logits.argmax(-1)]
-    ordered, tokens = (logits.cpu() / how.temperature).softmax(-1).sort(-1, descending=True)
-    before = ordered.cumsum(-1) - ordered
-    kept = ordered.masked_fill(before >= how.top_p, 0.0)
-    drawn = torch.multinomial(kept, 1, generator=generator)
-    return [int(token) for token in tokens.gather(-1, drawn)[:, 0]]

@@ -17,19 +17,21 @@ class Window:
         start: position of the first token.
     """
 
-    def __init__(self, start: int, key: Tensor, turned: Tensor, value: Tensor, mass: Tensor, positions: Tensor) -> None:
+    def __init__(
+        self, start: int, key: Tensor | None, turned: Tensor, value: Tensor, mass: Tensor, positions: Tensor
+    ) -> None:
         """Begin with some tokens; what is appended later does not change the tensors given.
 
         Args:
             start: position of the first token.
-            key: unrotated, [B, G, N, D].
+            key: unrotated, [B, G, N, D]; None for a window whose tokens never leave it for the memory.
             turned: the same, rotated, [B, G, N, D].
             value: [B, G, N, D].
             mass: attention received while local, float32 [B, G, N].
             positions: int64 [B, N]; -1 is padding, which nothing attends.
         """
         self.start = start
-        self._first, self._stop = 0, key.shape[2]
+        self._first, self._stop = 0, turned.shape[2]
         self._key, self._turned, self._value, self._mass, self._positions = key, turned, value, mass, positions
 
     @classmethod
@@ -41,7 +43,9 @@ class Window:
 
     @property
     def key(self) -> Tensor:
-        """Unrotated keys [B, G, N, D]."""
+        """Unrotated keys [B, G, N, D]; a fork has none."""
+        if self._key is None:
+            raise RuntimeError("a forked window has no unrotated keys")
         return self._key[:, :, self._first : self._stop]
 
     @property
@@ -65,10 +69,13 @@ class Window:
         return self._positions[:, self._first : self._stop]
 
     def fork(self, rows: int) -> Window:
-        """A window for several questions, each with the same past; appending to it leaves this one as it is."""
+        """A window for several questions, each with the same past; appending to it leaves this one as it is.
+
+        Nothing leaves it, so it holds each key once, and no more room than it needs soon.
+        """
         return Window(
             self.start,
-            self.key.expand(rows, -1, -1, -1),
+            None,
             self.turned.expand(rows, -1, -1, -1),
             self.value.expand(rows, -1, -1, -1),
             self.mass.expand(rows, -1, -1),
@@ -78,10 +85,12 @@ class Window:
     def append(self, key: Tensor, turned: Tensor, value: Tensor, positions: Tensor) -> None:
         """Add a chunk's keys, rotated keys and values [B, G, C, D] at positions [B, C]; none was attended yet."""
         count = key.shape[2]
-        if self._stop + count > self._key.shape[2]:
+        if self._stop + count > self._turned.shape[2]:
             self._grow(count)
         place = slice(self._stop, self._stop + count)
-        self._key[:, :, place], self._turned[:, :, place], self._value[:, :, place] = key, turned, value
+        if self._key is not None:
+            self._key[:, :, place] = key
+        self._turned[:, :, place], self._value[:, :, place] = turned, value
         self._mass[:, :, place] = 0.0
         self._positions[:, place] = positions
         self._stop += count
@@ -98,13 +107,16 @@ class Window:
             self.start = start
 
     def _grow(self, more: int) -> None:
-        """Move to buffers of at least twice the length that is needed now, of few different lengths.
+        """Move to buffers of twice the length that is needed now, or little more in a fork; of few different lengths.
 
         Buffers of ever other lengths would leave holes in the process's memory that nothing fits into.
         """
         size = self._stop - self._first
-        room = -(-2 * (size + more) // _ROOM) * _ROOM
+        wanted = size + more + _ROOM if self._key is None else 2 * (size + more)
+        room = -(-wanted // _ROOM) * _ROOM
         for name, dimension in (("_key", 2), ("_turned", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
+            if getattr(self, name) is None:
+                continue
             held = getattr(self, name).narrow(dimension, self._first, size)
             shape = list(held.shape)
             shape[dimension] = room

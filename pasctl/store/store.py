@@ -7,6 +7,7 @@ Truth is on disk, below `root`:
     refs/names/<kind>/<model>/<label>/v<N>    a file that holds a key
     refs/tags/<tag>                           the same
     index.sqlite                              an index of all that
+    chats/<model>/<label>.json                turns of a conversation that is not yet an artifact (see `pasctl.chat`)
 
 <hash> is the 64 hex digits of a key.
 """

@@ -5,20 +5,23 @@ depends on a cold start (import times, the hub's settings, which are read on imp
 
 Requests and answers are JSON lines:
 
-    {"start": [argument, ...], "env": {...}, "folder": path, "out": path, "err": path}   ->   pid
+    {"start": [argument, ...], "env": {...}, "folder": path, "out": path, "err": path, "stdin": path}   ->   pid
     {"wait": pid, "seconds": s}   ->   exit code, minus the signal that killed it, or null when it still runs
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,6 +75,11 @@ class Process:
             time.sleep(0.002)
 
     @property
+    def out(self) -> str:
+        """What it has written to stdout so far."""
+        return self._out.read_text()
+
+    @property
     def err(self) -> str:
         """What it has written to stderr so far."""
         return self._err.read_text()
@@ -99,7 +107,13 @@ class Warm:
             raise RuntimeError("the forking process has ended; its stderr says why")
         return json.loads(answer)
 
-    def start(self, *arguments: object, env: Mapping[str, str] | None = None, folder: Path | None = None) -> Process:
+    def start(
+        self,
+        *arguments: object,
+        env: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        stdin: Path | str = os.devnull,
+    ) -> Process:
         self._count += 1
         out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
         for path in (out, err):
@@ -110,11 +124,12 @@ class Warm:
             folder=str(folder or self._folder),
             out=str(out),
             err=str(err),
+            stdin=str(stdin),
         )
         return Process(self, pid, out, err)
 
-    def run(self, *arguments: object, env: Mapping[str, str] | None = None, folder: Path | None = None) -> Done:
-        return self.start(*arguments, env=env, folder=folder).wait()
+    def run(self, *arguments: object, **how: Any) -> Done:
+        return self.start(*arguments, **how).wait()
 
     def close(self) -> None:
         assert self._server.stdin is not None
@@ -123,19 +138,23 @@ class Warm:
 
 
 def preload() -> None:
-    """Import whatever a stage imports on its way."""
-
+    """Import whatever the command line and a stage import on their way."""
     import pasctl.directions.fit
     import pasctl.evaluation.metrics
     import pasctl.evaluation.rows
     import pasctl.evaluation.scoring
     import pasctl.models.load
     import pasctl.probes.fit
+    import pasctl.stages.memory_ask
     import pasctl.stages.pipeline
     import pasctl.store.leases  # noqa: F401
+    from pasctl.__main__ import app
     from tests.tiny import tiny_loaded
 
     tiny_loaded()
+    # what the parser and the index import when they are first used
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        app(["store", "ls", "--store", folder], standalone_mode=False)
 
 
 def serve() -> None:
@@ -167,7 +186,7 @@ def _become(request: dict[str, Any]) -> None:
     """Make this fork look like a process that a shell has started."""
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     for descriptor, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
+        (0, request["stdin"], os.O_RDONLY),
         (1, request["out"], writing),
         (2, request["err"], writing),
     ):

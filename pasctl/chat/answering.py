@@ -1,0 +1,143 @@
+"""Answers of one model, from the engine: as it is or steered, behind turns or a memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pasctl.chat.past import Prompted
+from pasctl.chat.session import NOBODY, Stop, Turn, Voice
+from pasctl.memory.decoding import Decoding
+from pasctl.memory.event_text import EventTexts
+from pasctl.serving.engine import Engine
+from pasctl.serving.request import Request
+from pasctl.serving.stream import Stream
+from pasctl.steering.intervention import Intervention
+
+MOST_RECALLED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Speaker:
+    """Who answers, ready to do so.
+
+    Attributes:
+        voice: as the user names it.
+        intervention: what that adds to the model; None is nothing.
+        positions: where a text is steered: "all", or from the "answer" on.
+        directions: the artifact that it is from.
+    """
+
+    voice: Voice = NOBODY
+    intervention: Intervention | None = None
+    positions: str = "all"
+    directions: str | None = None
+
+
+@dataclass(eq=False)
+class Answer:
+    """An answer while it is written: iterate for its pieces.
+
+    Attributes:
+        stream: the engine's.
+        how: it is written.
+        prompted: what it follows.
+        text: what was taken of it so far.
+    """
+
+    stream: Stream
+    how: Decoding
+    speaker: Speaker
+    prompted: Prompted
+    parts: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[str]:
+        """Wait for pieces."""
+        for piece in self.stream:
+            self.parts.append(piece)
+            yield piece
+
+    def turn(self, user: str, *, model: str, memory: str | None, seconds: float, stopped: bool) -> Turn:
+        """The turn that it makes with the user's words."""
+        stop: Stop = "stopped" if stopped else "length" if self.stream.finish_reason == "length" else "end"
+        voice = self.speaker.voice
+        return Turn(
+            user=user,
+            answer="".join(self.parts),
+            model=model,
+            persona=voice.persona if voice.steered else None,
+            alpha=voice.alpha if voice.steered else 0.0,
+            directions=self.speaker.directions if voice.steered else None,
+            memory=memory,
+            seed=self.how.seed,
+            temperature=self.how.temperature,
+            top_p=self.how.top_p,
+            tokens=len(self.stream.tokens),
+            seconds=round(seconds, 3),
+            stop=stop,
+            left_out=self.prompted.left_out,
+        )
+
+    def recalled(self) -> list[dict[str, Any]]:
+        """The events recalled most for it: event, the share of steps and layers that recalled it, and its text."""
+        memory, log = self.prompted.memory, self.stream.recalled
+        if memory is None or not log:
+            return []
+        reader = memory.reader
+        starts = [start for start in reader.past.events.starts if start < len(reader.ids)]
+        texts = EventTexts(memory.model.tokenizer, reader.ids, starts)
+        times = Counter(event for each in log for event in each.events)
+        return [
+            {"event": event, "share": round(count / len(log), 4), "text": texts.text(event)}
+            for event, count in times.most_common(MOST_RECALLED)
+        ]
+
+
+def submit(
+    engine: Engine, prompted: Prompted, speaker: Speaker, how: Decoding, *, seed: int, recalled: bool = False
+) -> Answer:
+    """Begin an answer.
+
+    Args:
+        engine: writes it.
+        prompted: what it follows.
+        speaker: who answers.
+        how: how it is written.
+        seed: in place of the seed there.
+        recalled: keep what is recalled.
+
+    Raises:
+        InputError: the model cannot write it.
+    """
+    how = replace(how, seed=seed)
+    # a memory that was read steered has its displacement at all positions, and answers with it
+    own = prompted.memory is not None and prompted.memory.intervention is not None
+    request = Request(
+        prompted.ids,
+        how,
+        intervention=None if own else speaker.intervention,
+        positions="all" if own else speaker.positions,
+        memory=prompted.memory,
+        strip=True,
+        keep_recalled=recalled,
+    )
+    return Answer(engine.submit(request), how, speaker, prompted)
+
+
+def run_in(engine: Engine) -> Callable[[Callable[[], None]], None]:
+    """Runs functions in the engine's thread and waits; an interruption waits until the function is done."""
+
+    def run(function: Callable[[], None]) -> None:
+        future, interrupted = engine.call(function), False
+        while True:
+            try:
+                future.result()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+        if interrupted:
+            raise KeyboardInterrupt
+
+    return run

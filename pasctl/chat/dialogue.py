@@ -1,0 +1,261 @@
+"""A chat as it goes on: lines come in, answers and notes go out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pasctl.chat.answering import Answer, Speaker, submit
+from pasctl.chat.commands import help_text, parse
+from pasctl.chat.past import Asked, Prompted
+from pasctl.chat.session import Session, Turn
+from pasctl.chat.setting import NONE, Setting
+from pasctl.chat.terminal import Lines, whole_line
+from pasctl.chat.transcript import Transcripts
+from pasctl.chat.view import View
+from pasctl.errors import InputError, PasctlError
+from pasctl.memory.decoding import Decoding
+from pasctl.serving.engine import Engine
+
+
+class Dialogue:
+    """One chat of a user with a model.
+
+    Attributes:
+        session: what was said.
+        setting: who answers, and behind what.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        setting: Setting,
+        view: View,
+        *,
+        how: Decoding,
+        system: str | None = None,
+        interactive: bool = False,
+        recalled: bool = False,
+    ) -> None:
+        """Begin, or go on with the conversation of the setting, if it is kept.
+
+        Args:
+            engine: writes answers.
+            setting: who answers first.
+            view: shows all.
+            how: how answers are written.
+            system: the system text of a new conversation.
+            interactive: somebody is there: errors are shown and the chat goes on, and Ctrl-C stops an answer.
+            recalled: tell which events were recalled.
+        """
+        self._engine, self.setting, self._view, self._how = engine, setting, view, how
+        self._interactive, self._recalled, self._kept = interactive, recalled, setting.remembered
+        self._transcripts = Transcripts(setting.model)
+        self._told_left_out = False
+        turns = self._kept.turns if self._kept else ()
+        self.session = Session(turns, self._kept.system if self._kept else system)
+        self._commands: dict[str, Callable[[str], None]] = {
+            "persona": setting.persona,
+            "alpha": setting.alpha,
+            "memory": setting.memory,
+            "compare": self.compare,
+            "system": self.system,
+            "again": self.again,
+            "undo": self.undo,
+            "reset": self.reset,
+            "save": self.save,
+            "help": self.help,
+        }
+
+    @property
+    def prompt(self) -> str:
+        """What stands before a user's line."""
+        voice = self.setting.voice
+        return f"{voice.persona} {voice.alpha:g} > " if voice.steered else "> "
+
+    @property
+    def heading(self) -> str:
+        """Model, persona, alpha and memory in one line."""
+        return " · ".join([self.setting.model, str(self.setting.voice), self.setting.memory_told, "/help"])
+
+    def run(self, lines: Lines) -> None:
+        """Take lines until there are no more, or the user leaves.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted twice at the prompt, or once where nobody types.
+            PasctlError: something went wrong where nobody types.
+        """
+        interrupted = False
+        while True:
+            try:
+                line = whole_line(lines, self.prompt)
+                if line is None or not self.take(line):
+                    return
+                interrupted = False
+            except KeyboardInterrupt:
+                if interrupted or not self._interactive:
+                    raise
+                interrupted = True
+                self._view.note("Ctrl-C once more leaves, and so does Ctrl-D")
+            except PasctlError as error:
+                if not self._interactive:
+                    raise
+                self._view.fail(error)
+
+    def take(self, line: str) -> bool:
+        """Do what a line asks for; False when the user leaves.
+
+        Raises:
+            PasctlError: it cannot be done.
+        """
+        meant = parse(line)
+        if meant is None:
+            return True
+        if meant.command == "quit":
+            return False
+        if meant.command is None:
+            self._answer(meant.text, self.session, "next")
+        else:
+            self._commands[meant.command](meant.text)
+        return True
+
+    def compare(self, text: str) -> None:
+        """Answer as the persona and as nobody, at the same time; nothing of it stays."""
+        asked: Asked = "aside" if text else "again"
+        session = self.session if text else self.session.undone()
+        user = text or self.session.last("compare").user
+        if not self.setting.voice.steered:
+            raise InputError("there is no steering to compare with none", hint="/persona and /alpha first")
+        prompted = self.setting.past.prompt(session, user, asked)
+        if prompted.memory is not None and prompted.memory.intervention is not None:
+            raise InputError(f"{self.setting.past.name} was read steered, so there is no answer without steering")
+        began, answers = time.monotonic(), list[Answer]()
+
+        def write() -> None:
+            for speaker in (self.setting.speaker, Speaker()):
+                answers.append(self._submit(prompted, speaker, self.session.answers))
+            self._view.compare([(str(each.speaker.voice), each) for each in answers])
+
+        stopped = self._shown(answers, write)
+        for each in answers:
+            self._tell(self._turn(each, user, began, stopped), each, compared=True)
+
+    def system(self, text: str) -> None:
+        """Set the system text, take it away, or say it."""
+        if not text:
+            self._view.note(self.session.system or "no system text")
+        elif self._kept is not None:
+            raise InputError(
+                f"the system text of {self._kept.name!r} stands at its beginning and stays",
+                hint="begin another conversation with --memory NAME --system TEXT",
+            )
+        else:
+            self.session = replace(self.session, system=None if text == NONE else text)
+
+    def again(self, _: str = "") -> None:
+        """Answer the last message once more, in place of the answer that there is."""
+        user = self.session.last("answer again").user
+        self._answer(user, self.session.undone(), "again")
+
+    def undo(self, _: str = "") -> None:
+        """Take the last turn back."""
+        before = self.session.undone()
+        if self._kept is not None:
+            self._kept.undo()
+        self.session = before
+        self._view.note(f"taken back, turns left: {len(before.turns)}")
+
+    def reset(self, _: str = "") -> None:
+        """Forget all turns."""
+        if self._kept is not None:
+            raise InputError(
+                f"what was said is remembered as {self._kept.name!r}", hint="begin another with --memory NAME"
+            )
+        self.session = replace(self.session, turns=())
+        self._view.note("all turns are forgotten")
+
+    def save(self, name: str) -> None:
+        """Write all turns to a file."""
+        self._transcripts.save(self.session.system, self.session.turns, Path(name))
+        self._view.note(f"{name} is written, turns: {len(self.session.turns)}")
+
+    def help(self, _: str = "") -> None:
+        """Say which commands there are."""
+        self._view.note(help_text())
+
+    def _answer(self, user: str, session: Session, asked: Asked) -> None:
+        """Answer a message behind the turns of a session, which then has one more."""
+        began, answers = time.monotonic(), list[Answer]()
+
+        def write() -> None:
+            prompted = self.setting.past.prompt(session, user, asked)
+            self._tell_left_out(prompted.left_out)
+            answers.append(self._submit(prompted, self.setting.speaker, session.answers))
+            self._view.answer(answers[0])
+
+        try:
+            stopped = self._shown(answers, write)
+        except BaseException:
+            self._close(user)
+            raise
+        if not answers:
+            self._close(user)
+            self._view.note("stopped")
+            return
+        turn = self._turn(answers[0], user, began, stopped)
+        self._keep(session.said(turn), again=asked == "again")
+        self._tell(turn, answers[0])
+
+    def _submit(self, prompted: Prompted, speaker: Speaker, number: int) -> Answer:
+        """Begin an answer, which is number `number` of the session."""
+        seed = self._how.seed + number
+        return submit(self._engine, prompted, speaker, self._how, seed=seed, recalled=self._recalled)
+
+    def _shown(self, answers: list[Answer], show: Callable[[], None]) -> bool:
+        """Show answers; tells whether the user stopped them."""
+        try:
+            show()
+        except BaseException as error:
+            for each in answers:
+                each.stream.cancel()
+            if not (isinstance(error, KeyboardInterrupt) and self._interactive):
+                raise
+            return True
+        return False
+
+    def _close(self, user: str) -> None:
+        """A message was read in part and not answered: it is a turn without an answer, since it cannot be unread."""
+        if self._kept is not None and self._kept.begun:
+            self._keep(self.session.said(Turn(user, "", self.setting.model, stop="stopped")), again=False)
+
+    def _keep(self, session: Session, *, again: bool) -> None:
+        self.session = session
+        if self._kept is not None:
+            self._kept.add(session.turns[-1], again=again)
+
+    def _turn(self, answer: Answer, user: str, began: float, stopped: bool) -> Turn:
+        return answer.turn(
+            user,
+            model=self.setting.model,
+            memory=self.setting.past.name,
+            seconds=time.monotonic() - began,
+            stopped=stopped,
+        )
+
+    def _tell(self, turn: Turn, answer: Answer, *, compared: bool = False) -> None:
+        told: dict[str, Any] = {"recalled": answer.recalled()} if answer.prompted.memory is not None else {}
+        self._view.turn(turn, told | ({"compared": True} if compared else {}))
+        who = f"{turn.voice}: " if compared else ""
+        if turn.stop == "length":
+            self._view.note(f"{who}cut off after {turn.tokens} tokens (--max-new-tokens)")
+        elif turn.stop == "stopped":
+            self._view.note(f"{who}stopped")
+
+    def _tell_left_out(self, count: int) -> None:
+        if count and not self._told_left_out:
+            whose = "the memory's window" if self.setting.text is not None else "the model's context"
+            self._view.note(f"from here on the oldest turns are left out: {whose} does not hold them")
+        self._told_left_out = count > 0

@@ -1,0 +1,160 @@
+"""What a chat is at a moment: who said what, and how. Values only, no terminal, file or model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from pasctl.errors import InputError
+
+Stop = Literal["end", "length", "stopped"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who answers.
+
+    Attributes:
+        persona: who the model is steered to; None leaves it as it is.
+        alpha: strength of the steering.
+    """
+
+    persona: str | None = None
+    alpha: float = 0.0
+
+    @property
+    def steered(self) -> bool:
+        """Whether the model is moved at all."""
+        return self.persona is not None and self.alpha != 0
+
+    def __str__(self) -> str:
+        return f"{self.persona} at alpha {self.alpha:g}" if self.steered else "no persona"
+
+
+NOBODY = Voice()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a user said, what was answered, and how the answer came about.
+
+    Attributes:
+        user: the user's words.
+        answer: the model's, thinking and all.
+        model: its name.
+        persona: who it was steered to; None for nobody.
+        alpha: how strongly; 0 for nobody.
+        directions: the artifact that the steering was read from.
+        memory: the artifact, or the conversation, that the answer recalled from.
+        seed: of the sampling.
+        temperature: of the sampling; 0 takes the most likely tokens.
+        top_p: of the sampling.
+        tokens: of the answer.
+        seconds: that it took.
+        stop: "end", the model ended it; "length", it was cut off; "stopped", the user stopped it.
+        left_out: earlier turns that the model did not see, because its context did not hold them.
+    """
+
+    user: str
+    answer: str
+    model: str
+    persona: str | None = None
+    alpha: float = 0.0
+    directions: str | None = None
+    memory: str | None = None
+    seed: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    tokens: int = 0
+    seconds: float = 0.0
+    stop: Stop = "end"
+    left_out: int = 0
+
+    @property
+    def voice(self) -> Voice:
+        """Who answered."""
+        return Voice(self.persona, self.alpha)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Turn:
+        """The turn of such a document; keys that are not known are left out.
+
+        Raises:
+            KeyError: it lacks what was said.
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(
+            **{"user": document["user"], "answer": document["answer"], "model": document["model"]}
+            | {name: value for name, value in document.items() if name in known}
+        )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A chat between two messages.
+
+    Attributes:
+        turns: so far.
+        system: the system text.
+        answers: how many were begun, of which some are no longer there: each has a seed of its own.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    system: str | None = None
+    answers: int = 0
+
+    def said(self, turn: Turn) -> Session:
+        """After one more answer."""
+        return replace(self, turns=(*self.turns, turn), answers=self.answers + 1)
+
+    def undone(self) -> Session:
+        """Without the last turn.
+
+        Raises:
+            InputError: there is none.
+        """
+        self.last("take back")
+        return replace(self, turns=self.turns[:-1])
+
+    def last(self, wanted: str) -> Turn:
+        """The last turn, which somebody wants to do something with.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not self.turns:
+            raise InputError(f"nothing has been said yet, so there is nothing to {wanted}")
+        return self.turns[-1]
+
+
+def parse_alpha(text: str) -> float:
+    """A strength from a user's word.
+
+    Raises:
+        InputError: it is no finite number.
+    """
+    try:
+        return require_alpha(float(text))
+    except ValueError as error:
+        raise _no_alpha(text) from error
+
+
+def require_alpha(alpha: float) -> float:
+    """A strength as it is.
+
+    Raises:
+        InputError: it is no finite number.
+    """
+    if not math.isfinite(alpha):
+        raise _no_alpha(str(alpha))
+    return alpha
+
+
+def _no_alpha(text: str) -> InputError:
+    return InputError(f"alpha {text!r} is no finite number, expected for example 4, or 0 for no steering")

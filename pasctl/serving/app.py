@@ -1,0 +1,98 @@
+"""The HTTP application: OpenAI's paths, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from pasctl.serving.guard import Guard, read_body
+from pasctl.serving.metrics import CONTENT_TYPE, Metrics
+from pasctl.serving.refusal import Refusal, busy, refusal_of
+from pasctl.serving.sending import AnswerResponse, refused
+from pasctl.serving.service import Answering, Service
+from pasctl.serving.settings import Settings
+from pasctl.version import __version__
+
+T = TypeVar("T")
+
+
+class _Desk:
+    """Takes requests in: as many at a time as the engine holds, prepared one by one in a thread beside the loop's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._places = settings.max_batch + settings.queue
+        # the store, the tokenizer and what is kept of both are used by one thread at a time
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pasctl-prepare")
+
+    async def answer(self, request: Request, prepare: Callable[[bytes], Answering]) -> Response:
+        """Read a request, prepare it, and give the response that sends its answer.
+
+        Raises:
+            Refusal: it cannot be answered.
+        """
+        if self._places <= 0:
+            raise busy("too many requests run or wait")
+        self._places -= 1
+        try:
+            body = await read_body(request, self._settings.max_body, self._settings.timeout)
+            return AnswerResponse(await self.run(prepare, body))
+        finally:
+            self._places += 1
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of the service in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def make_app(service: Service, settings: Settings) -> ASGIApp:
+    """The application that answers with `service`."""
+    app = FastAPI(title="pasctl", version=__version__, docs_url=None, redoc_url=None)
+    metrics, desk = Metrics(), _Desk(settings)
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        return await desk.answer(request, service.chat)
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        return await desk.answer(request, service.completion)
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return JSONResponse(await desk.run(service.models))
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> Response:
+        return JSONResponse(await desk.run(service.model, name))
+
+    @app.get("/health")
+    async def health() -> Response:
+        return JSONResponse({"status": "ok", "model": service.base, "version": __version__})
+
+    @app.get("/metrics")
+    async def measured() -> Response:
+        return PlainTextResponse(metrics.render(service.engine.counts()), media_type=CONTENT_TYPE)
+
+    @app.exception_handler(Refusal)
+    async def on_refusal(request: Request, error: Refusal) -> Response:
+        return refused(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        told = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
+        return refused(Refusal(error.status_code, told, headers=error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def on_failure(request: Request, error: Exception) -> Response:
+        return refused(refusal_of(error))
+
+    return Guard(app, metrics, settings.api_key)

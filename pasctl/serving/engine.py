@@ -1,0 +1,232 @@
+"""Generation in this process: requests from any thread or event loop share one model, batched continuously."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pasctl.errors import InputError
+from pasctl.models.load import LoadedModel
+from pasctl.serving.batch import Batch
+from pasctl.serving.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
+from pasctl.serving.row import Row
+from pasctl.serving.stream import Stream
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What an engine does and has done.
+
+    Attributes:
+        waiting: requests in the queue.
+        running: requests that are written.
+        passes: forward passes.
+        tokens_run: tokens in them.
+        tokens_written: tokens chosen, those that ended a text among them.
+        outcomes: requests by how they ended: stop, length, cancelled, timeout, error, refused.
+    """
+
+    waiting: int
+    running: int
+    passes: int
+    tokens_run: int
+    tokens_written: int
+    outcomes: dict[str, int]
+
+
+class Engine:
+    """Writes many texts at the same time, each as if it were alone: same tokens, own persona, own memory, own seed.
+
+    One thread owns the model. While texts are written, whoever else wants to run the model does it with `call`.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        max_batch: int = 16,
+        queue: int = 64,
+        timeout: float | None = None,
+        step_tokens: int = 256,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            model: what writes; without requests it is as it was.
+            max_batch: texts that are written at the same time.
+            queue: requests that may wait beside them.
+            timeout: seconds that a request may wait and be written, together; None is forever.
+            step_tokens: about this many tokens of prompts are read between two tokens of the texts that are written.
+
+        Raises:
+            InputError: a number that makes no sense, or a model whose texts cannot share a pass.
+        """
+        for name, value, least in (("max_batch", max_batch, 1), ("queue", queue, 0), ("step_tokens", step_tokens, 1)):
+            if value < least:
+                raise InputError(f"{name} is {value}, expected at least {least}")
+        if timeout is not None and not timeout > 0:
+            raise InputError(f"timeout is {timeout}, expected more than 0 seconds")
+        self.model, self.max_batch, self.queue, self.timeout = model, max_batch, queue, timeout
+        found = getattr(model.model.config, "max_position_embeddings", None)
+        self.context: int | None = found if isinstance(found, int) else None
+        self._batch = Batch(model, context=self.context, step_tokens=step_tokens)
+        self._changed = threading.Condition()
+        self._waiting: deque[Row] = deque()
+        self._cancelled: set[Stream] = set()
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._outcomes: Counter[str] = Counter()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="pasctl-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> Stream:
+        """Queue a request; its stream gives the text as it is written.
+
+        Raises:
+            InputError: the model cannot write it (see `Request.check`).
+            QueueFullError: too many requests wait already.
+            EngineClosedError: the engine was closed.
+        """
+        request.check(self.model, self.context)
+        stream = Stream(len(request.prompt), self._cancel)
+        deadline = None if self.timeout is None else stream.submitted + self.timeout
+        with self._changed:
+            if self._closed:
+                raise EngineClosedError("the engine was closed")
+            held = len(self._waiting) + len(self._batch.rows)
+            if held >= self.max_batch + self.queue:
+                self._outcomes["refused"] += 1
+                raise QueueFullError(
+                    f"{held} requests run or wait, expected fewer than {self.max_batch + self.queue}",
+                    hint="try again when some are done",
+                )
+            self._waiting.append(Row(request, stream, deadline))
+            self._changed.notify_all()
+        return stream
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run a function in the engine's thread between two passes, when the model is as it was: to read a text, say.
+
+        Raises:
+            EngineClosedError: the engine was closed.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise EngineClosedError("the engine was closed")
+            self._calls.append((function, future))
+            self._changed.notify_all()
+        return future
+
+    def counts(self) -> Counts:
+        """What it does and has done."""
+        with self._changed:
+            packed = self._batch.packed
+            return Counts(
+                len(self._waiting),
+                len(self._batch.rows),
+                packed.passes,
+                packed.tokens,
+                self._batch.written,
+                dict(self._outcomes),
+            )
+
+    def close(self) -> None:
+        """Stop: what runs or waits fails with EngineClosedError, and the model is given back as it was."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cancel(self, stream: Stream) -> None:
+        with self._changed:
+            self._cancelled.add(stream)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        try:
+            while self._wait():
+                while self._calls:
+                    self._batch.packed.release()
+                    _run(*self._calls.popleft())
+                if self._batch.rows:
+                    ran = list(self._batch.rows)
+                    self._batch.step()
+                    with self._changed:
+                        self._settle(ran)
+        finally:
+            self._end_all()
+
+    def _wait(self) -> bool:
+        """Wait for something to do, and bring the rows up to date; false when the engine was closed."""
+        with self._changed:
+            self._sort_out()
+            while not (self._closed or self._calls or self._batch.rows):
+                self._changed.wait()
+                self._sort_out()
+            return not self._closed
+
+    def _sort_out(self) -> None:
+        """End what was cancelled or is late, and let those that wait take the free places."""
+        now = time.monotonic()
+        rows = [*self._batch.rows, *self._waiting]
+        for row in rows:
+            if row.stream in self._cancelled:
+                row.end("cancelled")
+            elif row.deadline is not None and now > row.deadline:
+                where = "waiting" if row.stream.started is None else "being written"
+                row.end(None, OutOfTimeError(f"the request was still {where} after {self.timeout:g} seconds"))
+        self._cancelled.clear()
+        self._batch.rows = [row for row in self._batch.rows if not row.ended]
+        self._waiting = deque(row for row in self._waiting if not row.ended)
+        self._settle(rows)
+        while self._waiting and len(self._batch.rows) < self.max_batch:
+            row = self._waiting.popleft()
+            self._batch.add(row)
+            self._settle([row])
+
+    def _settle(self, rows: list[Row]) -> None:
+        """Tell those that wait for rows that have ended; by then their places are free, and so is an idle model."""
+        if not self._batch.rows:
+            self._batch.packed.release()
+        for row in rows:
+            if row.ended:
+                self._outcomes[row.settle()] += 1
+
+    def _end_all(self) -> None:
+        with self._changed:
+            self._closed = True
+            rows = [*self._batch.rows, *self._waiting]
+            for row in rows:
+                row.end(None, EngineClosedError("the engine was closed"))
+            self._batch.rows = []
+            self._waiting.clear()
+            self._settle(rows)
+            for _, future in self._calls:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(EngineClosedError("the engine was closed"))
+            self._calls.clear()
+
+
+def _run(function: Callable[[], Any], future: Future[Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(function())
+        except BaseException as error:  # the caller's, whatever it is
+            future.set_exception(error)

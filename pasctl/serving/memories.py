@@ -1,0 +1,59 @@
+"""Memories that requests are answered from: each is opened once and shared, and only read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.serving.finding import Finder
+from pasctl.serving.kept import Kept
+from pasctl.stages.memory import open_memory
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.runner import Artifact, Store
+
+_OPEN = 8  # how many are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A memory, its artifact's name, and the persona and alpha that it was read with, if it was."""
+
+    name: str
+    memory: EpisodicMemory
+    steering: Mapping[str, Any]
+
+
+class Memories:
+    """Opens memories by what a request calls them; used by one thread at a time."""
+
+    def __init__(self, store: Store, model: ModelHandle, memories: Sequence[str]) -> None:
+        """Open the memories that are served, so that what is wrong with one is told at once.
+
+        Raises:
+            MissingError: there is no such memory.
+            InputError: it is of another model, or was read in another dtype.
+            IntegrityError: it is damaged.
+        """
+        self._finder = Finder(store, model, "memory")
+        self._kept: Kept[Opened] = Kept(max(_OPEN, len(memories)))
+        self.names = [self.find(ref).name for ref in memories]
+
+    def find(self, ref: str) -> Opened:
+        """The memory of a reference; those not used for long are closed when many others are opened.
+
+        Raises:
+            MissingError: there is no such memory.
+            InputError: it is of another model, or was read in another dtype.
+            IntegrityError: it is damaged.
+        """
+        artifact = self._finder.find(ref)
+        return self._kept.get(artifact.key, lambda: self._open(artifact))
+
+    def _open(self, artifact: Artifact) -> Opened:
+        memory = open_memory(artifact, self._finder.model, store=self._finder.store)
+        told = artifact.params["steering"]
+        # of a memory that was saved in Python only the displacement's digest is known
+        steering = {name: told[name] for name in ("persona", "alpha")} if isinstance(told, dict) else {}
+        return Opened(artifact.name, memory, steering)

@@ -1,0 +1,78 @@
+"""What goes wrong with a request, in OpenAI's words: a status, and {"error": {message, type, param, code}}."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pasctl.errors import BusyError, InputError, MissingError, PasctlError
+from pasctl.models.foreign import first_line
+from pasctl.serving.request import EngineClosedError, OutOfTimeError, PromptTooLongError, QueueFullError
+
+_TYPES = {401: "authentication_error", 429: "rate_limit_error", 504: "timeout_error"}
+_DEBUG = "PASCTL_DEBUG"  # shows where errors come from
+_log = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: of HTTP.
+        message: what is wrong and what was expected.
+        param: the part of the request that is wrong.
+        code: a word for programs.
+        headers: to send with it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.headers = headers or {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def refusal_of(error: BaseException, param: str | None = None) -> Refusal:
+    """How a request is answered that failed with an error.
+
+    Only errors about the request itself tell their message: others may name files, and are for the server's log.
+    """
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, QueueFullError):
+        return busy(error.message)
+    if isinstance(error, OutOfTimeError):
+        return Refusal(504, error.message, code="timeout")
+    if isinstance(error, EngineClosedError):
+        return Refusal(503, "the server is stopping", code="stopping")
+    if isinstance(error, PromptTooLongError):
+        return Refusal(400, _told(error), param, "context_length_exceeded")
+    if isinstance(error, InputError | MissingError):
+        return Refusal(400, _told(error), param)
+    if isinstance(error, BusyError):
+        return Refusal(503, "the store is busy, try again", code="busy", headers={"Retry-After": "1"})
+    _log.error("%s: %s", type(error).__name__, first_line(error), exc_info=error if os.environ.get(_DEBUG) else None)
+    return Refusal(500, "the server failed; its log says why", code="internal")
+
+
+def busy(message: str) -> Refusal:
+    """One request too many."""
+    return Refusal(429, message, code="queue_full", headers={"Retry-After": "1"})
+
+
+def _told(error: PasctlError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message

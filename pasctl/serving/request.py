@@ -1,0 +1,105 @@
+"""What a caller asks the engine for, and why the engine may refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pasctl.errors import BusyError, InputError, PasctlError
+from pasctl.memory.decoding import Decoding
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.models.load import LoadedModel
+from pasctl.steering.hooks import POSITIONS
+from pasctl.steering.intervention import Intervention
+
+
+class QueueFullError(BusyError):
+    """As many requests run and wait as the engine holds."""
+
+
+class OutOfTimeError(BusyError):
+    """A request was not finished in the time that it had."""
+
+
+class PromptTooLongError(InputError):
+    """A prompt does not fit into the model's context."""
+
+
+class EngineClosedError(PasctlError):
+    """The engine has been closed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A text to be written on.
+
+    Attributes:
+        prompt: token ids; with a memory, those of a question behind its text (`memory.prompt.question`).
+        how: how tokens are chosen and how many; `think` is the prompt's business and has no effect here.
+        intervention: of one row; None leaves the model as it is, or steers as the memory was read.
+        positions: "all", or "answer": the prompt's last token and what is written behind it.
+        memory: an opened memory, which is read from only: every request has its own window and recall.
+        stop: strings that end the text, which has them no more.
+        strip: leave out white space at the text's two ends.
+        keep_recalled: keep what was recalled at each step for `Stream.recalled`.
+    """
+
+    prompt: Sequence[int]
+    how: Decoding = field(default_factory=Decoding)
+    intervention: Intervention | None = None
+    positions: str = "all"
+    memory: EpisodicMemory | None = None
+    stop: tuple[str, ...] = ()
+    strip: bool = False
+    keep_recalled: bool = False
+
+    @property
+    def steering(self) -> Intervention | None:
+        """The displacement in force."""
+        if self.intervention is None and self.memory is not None:
+            return self.memory.intervention
+        return self.intervention
+
+    def check(self, model: LoadedModel, context: int | None) -> None:
+        """Refuse what cannot be written by `model`, whose positions are made for `context` tokens.
+
+        Raises:
+            InputError: the prompt is empty, too long, or has a token that the model does not know; a stop string is
+                empty; positions are unknown; the intervention has several rows; or the memory is of another model, or
+                was read with a steering of its own.
+        """
+        tokens = len(self.prompt)
+        if not tokens:
+            raise InputError("the prompt is empty, expected at least one token")
+        if not 0 <= min(self.prompt) <= max(self.prompt) < model.vocabulary:
+            raise InputError(
+                f"the prompt has a token outside 0 to {model.vocabulary - 1}, which the model does not know"
+            )
+        if not all(self.stop):
+            raise InputError("a stop string is empty, expected at least one character")
+        if self.positions not in POSITIONS:
+            raise InputError(f"positions {self.positions!r} is unknown, expected one of {', '.join(POSITIONS)}")
+        rows = {len(each) for each in self.intervention.displacements.values()} if self.intervention else set()
+        if rows - {1}:
+            raise InputError(f"an intervention of {max(rows)} rows cannot steer one text, expected one row")
+        if self.memory is not None:
+            self._check_memory(self.memory, model)
+        elif context is not None and tokens >= context:
+            raise PromptTooLongError(
+                f"the prompt has {tokens} tokens, the model's context is {context}",
+                hint="shorten it, or read it into a memory and ask about it",
+            )
+
+    def _check_memory(self, memory: EpisodicMemory, model: LoadedModel) -> None:
+        if memory.model is not model:
+            raise InputError("the memory was opened with another model object than the engine's")
+        if memory.intervention is not None and self.intervention is not None:
+            raise InputError(
+                "the memory was read steered, it cannot be asked with a steering of another kind",
+                hint="leave the persona out: the memory's own is in force",
+            )
+        if len(self.prompt) > memory.params.n_local:
+            raise PromptTooLongError(
+                f"the question has {len(self.prompt)} tokens, the memory's window is {memory.params.n_local} (n_local)",
+                hint="leave earlier turns out, or put long text into the memory",
+            )

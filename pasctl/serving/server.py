@@ -1,0 +1,180 @@
+"""A server from its start to its end: what it needs is found first, then it listens, then it stops when it is told."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from pasctl.errors import PasctlError
+from pasctl.serving.app import make_app
+from pasctl.serving.engine import Engine
+from pasctl.serving.memories import Memories
+from pasctl.serving.personas import Personas
+from pasctl.serving.service import Service
+from pasctl.serving.settings import Settings
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.progress import Reporter
+from pasctl.stages.runner import Store, open_store
+
+Ready = Callable[[dict[str, Any]], None]
+"""Told what is served and where, once requests are answered."""
+
+_BACKLOG = 512
+_LATER = 2.0  # seconds between the engine's end and that of connections that still are not closed
+
+
+def serve(
+    model: ModelHandle,
+    settings: Settings,
+    *,
+    directions: Sequence[str] = (),
+    memories: Sequence[str] = (),
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+    ready: Ready,
+) -> None:
+    """Serve a model until SIGINT or SIGTERM.
+
+    Args:
+        model: what answers.
+        settings: where to listen and how much to take on.
+        directions: personas of these can be named by their id, and are listed as models.
+        memories: opened before the server listens; requests may name others of the store.
+        store: where directions and memories are.
+        reporter: receives notes.
+        ready: called when the server listens.
+
+    Raises:
+        PasctlError: it cannot listen there.
+        MissingError: the model, directions or a memory are not there.
+        InputError: they do not belong together.
+    """
+    with (
+        listening(settings) as listener,
+        open_service(
+            model, settings, directions=directions, memories=memories, store=store, reporter=reporter
+        ) as service,
+    ):
+        told = {"url": _url(settings.host, listener), **service.describe()}
+        _run(make_app(service, settings), settings, listener, service.engine, lambda: ready(told))
+
+
+@contextmanager
+def open_service(
+    model: ModelHandle,
+    settings: Settings,
+    *,
+    directions: Sequence[str] = (),
+    memories: Sequence[str] = (),
+    store: Store | Path | str = "artifacts",
+    reporter: Reporter | None = None,
+) -> Iterator[Service]:
+    """What answers requests, without a server around it, while the block runs (see `serve`)."""
+    opened = open_store(store)
+    loaded = model.load(reporter)
+    personas = Personas(opened, model, directions, settings.alpha)
+    known = Memories(opened, model, memories)
+    with Engine(
+        loaded,
+        max_batch=settings.max_batch,
+        queue=settings.queue,
+        timeout=settings.timeout,
+        step_tokens=settings.step_tokens,
+    ) as engine:
+        yield Service(model.slug, engine, personas, known, max_new_tokens=settings.max_new_tokens)
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """A socket that listens; requests wait in it until they are answered.
+
+    Raises:
+        PasctlError: the address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        told = getattr(error, "strerror", None) or str(error)
+        raise PasctlError(
+            f"cannot listen on {settings.host} port {settings.port}: {told.lower()}",
+            hint="choose another with --port (0 takes any that is free) or --host",
+        ) from error
+    with listener:
+        yield listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}/v1"
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers; when it is told to stop, requests that still run have some seconds to end."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stop: threading.Timer) -> None:
+        super().__init__(config)
+        self._ready, self._stop = ready, stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell so."""
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        if not self.should_exit:
+            self._stop.start()
+        super().handle_exit(sig, frame)
+
+
+def _run(app: ASGIApp, settings: Settings, listener: socket.socket, engine: Engine, ready: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.grace + _LATER) + 1,
+    )
+    # the texts that still run then end with an error, and their connections with them
+    stop = threading.Timer(settings.grace, engine.close)
+    stop.daemon = True
+    server = _Server(config, ready, stop)
+    # uvicorn raises the signal that stopped it once more when it has stopped
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with _logging(), suppress(KeyboardInterrupt):
+            server.run([listener])
+    finally:
+        stop.cancel()
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """What the server logs goes to stderr while the block runs."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    loggers = {logging.getLogger("pasctl.serving"): logging.INFO, logging.getLogger("uvicorn.error"): logging.WARNING}
+    for logger, level in loggers.items():
+        logger.addHandler(handler)
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)

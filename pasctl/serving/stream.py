@@ -1,0 +1,120 @@
+"""A text as it is written by the engine's thread, for whoever waits for it in another thread or in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Literal
+
+from pasctl.memory.recall import Recalled
+
+Finish = Literal["stop", "length", "cancelled"]
+
+
+class Stream:
+    """The pieces of one text: iterate with `for` or `async for`, once.
+
+    A piece never ends in half of a character. Iterating ends with the text, raises what went wrong, and ends quietly
+    when the text was cancelled.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt.
+        tokens: ids written so far, without the one that ended the text.
+        finish_reason: "stop", the model or a stop string ended the text; "length", it was cut off; "cancelled"; None
+            while it is written, or if it failed.
+        error: why it failed, if it did.
+        recalled: with a memory and `keep_recalled`, the events recalled at each step and layer.
+        submitted: when it was asked for, by time.monotonic; `started`, when it left the queue; `first`, when the first
+            token was there; `ended`. None while it has not happened.
+    """
+
+    def __init__(self, prompt_tokens: int, cancel: Callable[[Stream], None]) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.tokens: list[int] = []
+        self.finish_reason: Finish | None = None
+        self.error: BaseException | None = None
+        self.recalled: tuple[Recalled, ...] = ()
+        self.submitted = time.monotonic()
+        self.started: float | None = None
+        self.first: float | None = None
+        self.ended: float | None = None
+        self._cancel = cancel
+        self._pieces: list[str] = []
+        self._changed = threading.Condition()
+        self._listener: Callable[[], None] | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens written so far."""
+        return len(self.tokens)
+
+    def cancel(self) -> None:
+        """Stop writing and free the place; what was written can still be taken. Has no effect on a text that ended."""
+        self._cancel(self)
+
+    def text(self) -> str:
+        """All that is still to come, joined.
+
+        Raises:
+            PasctlError: the text could not be written, or not in time.
+        """
+        return "".join(self)
+
+    def __iter__(self) -> Iterator[str]:
+        """Wait for pieces in a thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pieces or self.ended is not None)
+                pieces, ended = self._take()
+            yield from pieces
+            if ended:
+                break
+        if self.error is not None:
+            raise self.error
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Wait for pieces in asyncio."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        with self._changed:
+            self._listener = lambda: _wake(loop, changed)
+        while True:
+            changed.clear()
+            with self._changed:
+                pieces, ended = self._take()
+            for piece in pieces:
+                yield piece
+            if ended:
+                break
+            await changed.wait()
+        if self.error is not None:
+            raise self.error
+
+    def put(self, piece: str) -> None:
+        """Add a piece (called by the engine)."""
+        with self._changed:
+            self._pieces.append(piece)
+            self._tell()
+
+    def end(self, reason: Finish | None, error: BaseException | None = None) -> None:
+        """The text has ended or failed (called by the engine); what comes later changes nothing."""
+        with self._changed:
+            if self.ended is None:
+                self.finish_reason, self.error, self.ended = reason, error, time.monotonic()
+            self._tell()
+
+    def _take(self) -> tuple[list[str], bool]:
+        pieces, self._pieces = self._pieces, []
+        return pieces, self.ended is not None
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        if self._listener is not None:
+            self._listener()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
+    # a loop that was closed has nobody left who waits
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(changed.set)
