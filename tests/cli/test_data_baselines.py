@@ -97,6 +97,8 @@ def test_papi_has_the_known_composites_and_a_selection_of_it_works() -> None:
     _, some = found(f"papi:{PAPI}:0-12")
     assert {(row["personas"], row["items"]) for row in some.values()} == {(12, 180)}
     assert "ridge" in some
+    _, shown = found(f"papi:{PAPI}:0-20")  # as the README shows it
+    assert shown["constant-3"]["composite"] == pytest.approx(3.214, abs=0.001)
 
 
 @needs_papi

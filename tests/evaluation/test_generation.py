@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -31,19 +34,23 @@ def some_prompts(count: int = 10) -> list[list[int]]:
     return [generator.integers(10, 400, 5 + row % 3).tolist() for row in range(count)]
 
 
-def naive_text(
-    model: LoadedModel, prompt: list[int], intervention: Intervention | None, positions: str, ends: set[int]
-) -> list[int]:
-    """The oracle: the whole text goes through the model for every token, one row, no cache."""
+GIVEN = [INTERVENTIONS[row % len(INTERVENTIONS)] for row in range(10)]
+"""The intervention on each of them."""
+
+
+def naive_text(model: LoadedModel, prompt: list[int], intervention: Intervention | None, positions: str) -> list[int]:
+    """The oracle, where nothing ends a text: all of it goes through the model for every token, one row, no cache."""
     ids = list(prompt)
     for _ in range(NEW):
         where = "all" if positions == "all" else torch.arange(len(prompt) - 1, len(ids))
         with steer(model, intervention, positions=where), torch.inference_mode():
-            token = int(model.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
-        if token in ends:
-            break
-        ids.append(token)
+            ids.append(int(model.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
     return ids[len(prompt) :]
+
+
+def until(text: list[int], ends: set[int]) -> list[int]:
+    """What stands before the first of `ends`."""
+    return list(itertools.takewhile(lambda token: token not in ends, text))
 
 
 def _new(text: list[int]) -> list[int]:
@@ -55,21 +62,28 @@ def end_at(model: LoadedModel, ends: set[int]) -> None:
     model.model.generation_config.eos_token_id = sorted(ends)
 
 
+@functools.cache
+def texts_alone(family: str, positions: str) -> tuple[LoadedModel, set[int], list[list[int]]]:
+    """A model, the tokens that end its texts, and its text behind each prompt; batches have no part in them."""
+    model = tiny_loaded(family)
+    free = [naive_text(model, *row, positions) for row in zip(some_prompts(), GIVEN, strict=True)]
+    # texts end at tokens that one comes to at once, others late or never
+    ends = {free[1][0], _new(free[2])[-1], _new(free[5])[-1], _new(free[9])[1], model.tokenizer.eos_token_id}
+    return model, ends, [until(text, ends) for text in free]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("positions", ["all", "answer"])
 @pytest.mark.parametrize("batch_tokens", [1, 60, 10_000])
 def test_each_text_is_as_if_it_were_alone(family: str, positions: str, batch_tokens: int) -> None:
-    model, prompts = tiny_loaded(family), some_prompts()
-    given = [INTERVENTIONS[row % len(INTERVENTIONS)] for row in range(len(prompts))]
-    free = [naive_text(model, *row, positions, set()) for row in zip(prompts, given, strict=True)]
-    # texts end at tokens that one comes to at once, others late or never
-    ends = {free[1][0], _new(free[2])[-1], _new(free[5])[-1], _new(free[9])[1], model.tokenizer.eos_token_id}
-    expected = [naive_text(model, *row, positions, ends) for row in zip(prompts, given, strict=True)]
+    model, ends, expected = texts_alone(family, positions)
     lengths = {len(text) for text in expected}
     assert {0, NEW} < lengths
     assert len(lengths) > 3
     end_at(model, ends)
-    found = generate_texts(model, prompts, given, max_new_tokens=NEW, positions=positions, batch_tokens=batch_tokens)
+    found = generate_texts(
+        model, some_prompts(), GIVEN, max_new_tokens=NEW, positions=positions, batch_tokens=batch_tokens
+    )
     assert found == expected
 
 
@@ -97,10 +111,9 @@ def test_a_sliding_window_shorter_than_the_text_is_kept() -> None:
             parameter *= 4  # as it is drawn the model says one word for ever
     model, prompts = LoadedModel.wrap(network, tiny_tokenizer()), some_prompts()
     given = [INTERVENTIONS[row % 2] for row in range(len(prompts))]
-    free = [naive_text(model, *row, "answer", set()) for row in zip(prompts, given, strict=True)]
+    free = [naive_text(model, *row, "answer") for row in zip(prompts, given, strict=True)]
     end_at(model, {free[0][2]})
-    ends = {free[0][2], model.tokenizer.eos_token_id}
-    expected = [naive_text(model, *row, "answer", ends) for row in zip(prompts, given, strict=True)]
+    expected = [until(text, {free[0][2], model.tokenizer.eos_token_id}) for text in free]
     found = generate_texts(model, prompts, given, max_new_tokens=NEW, positions="answer", batch_tokens=1000)
     assert found == expected
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PasctlRun
+from tests.integration.warm import Warm
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +33,7 @@ def answers(out: str) -> list[str]:
 
 
 def test_a_text_is_read_once_and_asked_by_another_process(
-    run_pasctl: PasctlRun, tiny_folder: Path, other_tiny_folder: Path, text: Path, tmp_path: Path
+    run_pasctl: PasctlRun, warm: Warm, tiny_folder: Path, other_tiny_folder: Path, text: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     questions = ["Who worries?", "What is the answer to statement 41?"]
@@ -53,10 +50,10 @@ def test_a_text_is_read_once_and_asked_by_another_process(
     recalled = json.loads(later.stdout.splitlines()[0])["recalled"]
     assert {entry["layer"] for entry in recalled} == {0, 1, 2}
 
-    again = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, store=store)
+    again = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--store", store)
     assert "already in the store" in again.stdout
 
-    other = run_pasctl("memory-ask", "latest", "Who?", "--model", other_tiny_folder, store=store)
+    other = warm.run("memory-ask", "latest", "Who?", "--model", other_tiny_folder, "--store", store)
     assert other.returncode == 2
     assert "another model" in other.stderr
 
@@ -64,33 +61,28 @@ def test_a_text_is_read_once_and_asked_by_another_process(
     data = bytearray(segment.read_bytes())
     data[-5] ^= 1
     segment.write_bytes(data)
-    damaged = run_pasctl("memory-ask", "memory/tiny-a/story", "Who?", store=store)
+    damaged = warm.run("memory-ask", "memory/tiny-a/story", "Who?", "--store", store)
     assert damaged.returncode == 4
     assert segment.name in damaged.stderr
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_memory(
-    run_pasctl: PasctlRun, clean_environment: dict[str, str], tiny_folder: Path, text: Path, tmp_path: Path
+    warm: Warm, tiny_folder: Path, text: Path, tmp_path: Path
 ) -> None:
-    text.write_text(text.read_text(encoding="utf-8") * 20, encoding="utf-8")
+    text.write_text(text.read_text(encoding="utf-8") * 4, encoding="utf-8")
     store = tmp_path / "store"
-    command = [sys.executable, "-m", "pasctl", "memory-run", text, "--model", tiny_folder, *SMALL, "--store", store]
-    process = subprocess.Popen([str(part) for part in command], env=clean_environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if len(list((store / "staging").rglob("segments/*.safetensors.*"))) >= 5:
-            break
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    resumed = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, "--json", store=store)
+    command = ["memory-run", text, "--model", tiny_folder, *SMALL, "--json", "--store"]
+    process = warm.start(*command, store)
+    process.wait_for(lambda: len(list((store / "staging").rglob("segments/*.safetensors.*"))) >= 5)
+    process.signal(signal.SIGKILL)
+    assert process.wait().returncode == -signal.SIGKILL
+    resumed = warm.run(*command, store)
     assert resumed.returncode == 0, resumed.stderr
     assert "going on behind token" in resumed.stderr
-    made = json.loads(resumed.stdout)
+    made = resumed.document
     assert made["counts"]["tokens_resumed"] > 0
 
-    undisturbed = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, "--json", store=tmp_path / "other")
-    whole = json.loads(undisturbed.stdout)
+    whole = warm.run(*command, tmp_path / "other").document
     assert whole["counts"]["tokens_resumed"] == 0
     assert whole["key"] == made["key"]
     assert whole["content_digest"] == made["content_digest"]
@@ -105,32 +97,32 @@ def test_a_killed_run_goes_on_and_gives_the_same_memory(
     ],
 )
 def test_bad_texts_are_refused_in_one_line(
-    run_pasctl: PasctlRun, tiny_folder: Path, tmp_path: Path, content: bytes, told: str
+    warm: Warm, tiny_folder: Path, tmp_path: Path, content: bytes, told: str
 ) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    refused = run_pasctl("memory-run", path, "--model", tiny_folder, store=tmp_path / "store")
+    refused = warm.run("memory-run", path, "--model", tiny_folder, "--store", tmp_path / "store")
     assert refused.returncode == 2
     assert told in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_other_bad_input(run_pasctl: PasctlRun, tiny_folder: Path, text: Path, tmp_path: Path) -> None:
+def test_other_bad_input(warm: Warm, tiny_folder: Path, text: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    missing = run_pasctl("memory-run", tmp_path / "none.txt", "--model", tiny_folder, store=store)
+    missing = warm.run("memory-run", tmp_path / "none.txt", "--model", tiny_folder, "--store", store)
     assert (missing.returncode, "none.txt" in missing.stderr) == (3, True)
-    small = run_pasctl("memory-run", text, "--model", tiny_folder, "--n-mem", 16, store=store)
+    small = warm.run("memory-run", text, "--model", tiny_folder, "--n-mem", 16, "--store", store)
     assert (small.returncode, "max_block 128" in small.stderr) == (2, True)
-    planned = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, "--dry-run", "--json", store=store)
-    assert json.loads(planned.stdout)["plan"]["tokens"] > 1000
+    planned = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--dry-run", "--json", "--store", store)
+    assert planned.document["plan"]["tokens"] > 1000
     assert not (store / "objects").exists() or not any((store / "objects").rglob("*.safetensors"))
-    empty = run_pasctl("memory-ask", "latest", "Who?", store=store)
+    empty = warm.run("memory-ask", "latest", "Who?", "--store", store)
     assert empty.returncode == 3
     for question, told in (("why? " * 400, "n_local"), (" ", "empty")):  # before the text is read
-        asked = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, "--ask", question, store=store)
+        asked = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--ask", question, "--store", store)
         assert (asked.returncode, told in asked.stderr, "loading" in asked.stderr) == (2, True, False)
-    made = run_pasctl("memory-run", text, "--model", tiny_folder, *SMALL, store=store)
+    made = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--store", store)
     assert made.returncode == 0, made.stderr
-    long = run_pasctl("memory-ask", "memory/tiny-a/story", "why? " * 400, store=store)
+    long = warm.run("memory-ask", "memory/tiny-a/story", "why? " * 400, "--store", store)
     assert (long.returncode, "n_local" in long.stderr) == (2, True)
     shutil.rmtree(store)

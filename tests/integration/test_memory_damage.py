@@ -83,8 +83,11 @@ def flip_a_key(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_key, Path.unlink], ids=["truncated", "flipped", "missing"])
-@pytest.mark.parametrize("place", [0, 3, -1], ids=["first", "inner", "last"])
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [(truncate, 0), (truncate, 3), (truncate, -1), (flip_a_key, 3), (Path.unlink, 3)],
+    ids=["first truncated", "inner truncated", "last truncated", "inner flipped", "inner missing"],
+)
 def test_a_damaged_segment_is_named_and_never_asked(
     warm: Warm, store: Path, damage: Callable[[Path], None], place: int
 ) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PasctlRun
+from tests.integration.warm import Warm
 
 pytestmark = pytest.mark.integration
 
@@ -17,14 +16,14 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def test_tasks_run_on_all_systems_and_are_kept(run_pasctl: PasctlRun, tiny_folder: Path, tmp_path: Path) -> None:
+def test_tasks_run_on_all_systems_and_are_kept(warm: Warm, tiny_folder: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("I worry about things. Vivid imagination. " * 400, encoding="utf-8")
     command = ["memory-eval", "--model", tiny_folder, *FLAGS, "--trials", 1, "--compare", "full,window", "--json"]
     tasks = ("--tasks", "passkey,needle,keyvalue,tracking,nll", "--lengths", "1500", "--text", text)
-    first = run_pasctl(*command, *tasks, store=tmp_path / "store")
+    first = warm.run(*command, *tasks, "--store", tmp_path / "store")
     assert first.returncode == 0, first.stderr
-    found = json.loads(first.stdout)
+    found = first.document
     assert {(row["task"], row["system"]) for row in found["tasks"]} == {
         (task, system)
         for task in ("passkey", "needle", "keyvalue", "tracking")
@@ -35,8 +34,8 @@ def test_tasks_run_on_all_systems_and_are_kept(run_pasctl: PasctlRun, tiny_folde
     assert {row["system"] for row in found["nll"]} == {"memory", "window", "full"}
     assert found["counts"]["trials_reused"] == 0
 
-    fewer = run_pasctl(*command, "--tasks", "passkey", "--lengths", "1500", store=tmp_path / "store")
-    counts = json.loads(fewer.stdout)["counts"]
+    fewer = warm.run(*command, "--tasks", "passkey", "--lengths", "1500", "--store", tmp_path / "store")
+    counts = fewer.document["counts"]
     assert (counts["trials_reused"], counts["tokens_run"]) == (3, 0)
 
 
@@ -51,8 +50,8 @@ def test_tasks_run_on_all_systems_and_are_kept(run_pasctl: PasctlRun, tiny_folde
     ],
 )
 def test_bad_plans_are_refused_in_one_line(
-    run_pasctl: PasctlRun, tiny_folder: Path, tmp_path: Path, flags: tuple[str, ...], told: str
+    warm: Warm, tiny_folder: Path, tmp_path: Path, flags: tuple[str, ...], told: str
 ) -> None:
-    refused = run_pasctl("memory-eval", "--model", tiny_folder, *FLAGS, *flags, store=tmp_path)
+    refused = warm.run("memory-eval", "--model", tiny_folder, *FLAGS, *flags, "--store", tmp_path)
     assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
     assert "Traceback" not in refused.stderr

