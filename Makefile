@@ -13,7 +13,7 @@ demo: $(READY)  ## set up, then steer the model in the box and let it remember: 
 	$(BIN)/pasctl store ls --store $(DEMO)/artifacts
 
 test: $(READY)  ## set up, then run all tests that can run here
-	$(BIN)/pytest -n 2 -m "not realmodel"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
 test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
