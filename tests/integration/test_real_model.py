@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import statistics
 from pathlib import Path
 
 import pytest
 
 import pasctl
+from pasctl.stages.runner import Artifact
 
 PAPI = os.environ.get("PASCTL_PAPI")
 
@@ -18,6 +20,16 @@ def smollm2() -> Path | None:
     if found is None or not found.submodule_search_locations:
         return None
     return next(Path(found.submodule_search_locations[0]).glob("*.gguf"), None)
+
+
+def composite_of_three(results: Artifact) -> float:
+    """Answering 3 to everything: the error of each respondent, then the mean of each trait, and their sum."""
+    errors: dict[str, dict[str, list[float]]] = {}
+    for row in results.read_table("rows.parquet").to_pylist():
+        if row["condition"] == "no-change" and row["agreement"] is not None:
+            of_person = errors.setdefault(row["trait"], {}).setdefault(row["persona"], [])
+            of_person.append(abs(3 - row["agreement"]))
+    return sum(statistics.fmean(map(statistics.fmean, people.values())) for people in errors.values())
 
 
 @pytest.mark.realmodel
@@ -37,7 +49,7 @@ def test_the_pipeline_on_smollm2_and_papi(tmp_path: Path) -> None:
     assert geometry == {"layers": 30, "heads": 9, "kv_heads": 3, "head_dim": 64, "hidden": 576}
     assert probes.read_tensors("scores.safetensors")["accuracy"].shape == (8, 30, 9)
     rows = {(row["condition"], row["alpha"]): row for row in results.read_json("metrics.json")["conditions"]}
-    assert rows["constant-3", 0.0]["composite"] == pytest.approx(3.051, abs=0.001)
+    assert rows["constant-3", 0.0]["composite"] == pytest.approx(composite_of_three(results), abs=1e-9)
     # alpha 0 is the model as it is; alpha 4 is not, and the letters still hold most of the mass without steering
     assert rows["pas", 0.0]["composite"] == rows["no-change", 0.0]["composite"]
     assert abs(rows["pas", 4.0]["composite"] - rows["no-change", 0.0]["composite"]) > 0.05

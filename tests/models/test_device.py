@@ -64,3 +64,12 @@ def test_cpu_is_resolved_without_torch():
         "assert resolve_device(name) == 'cpu'; resolve_dtype('auto', 'cpu'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_peak_memory_is_this_process_s_own_however_large_the_one_that_started_it() -> None:
+    """On Linux getrusage would tell what the parent took when it forked."""
+    held = bytearray(400 << 20)
+    held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])
+    code = "from pasctl.models.device import peak_memory; print(peak_memory('cpu'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < len(held)
