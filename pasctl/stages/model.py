@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
@@ -111,6 +111,7 @@ class ModelHandle:
 
             if self.max_memory is not None:
                 require_room(self.footprint())
+                give_memory_back()
             reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
             self._loaded = load_model(
                 self.source,
