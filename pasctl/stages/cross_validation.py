@@ -16,7 +16,7 @@ from pasctl.inventory import PersonaSet, signs
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_directions import read_selection
-from pasctl.stages.held_out import expected_agreements, fitted_without
+from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.runner import Artifact, Work
@@ -100,10 +100,18 @@ class CrossValidation:
         return stratified_folds(strata, self.params.folds, self.seed)
 
     def estimate(self) -> dict[str, int]:
-        """The questions that a run asks."""
+        """The questions that a run asks, and the memory that asking takes at the most."""
         people, items = len(self.personas.ids), len(self.items.columns)
         steered = sum(alpha != 0 for alpha in self.params.alphas)
-        return {"personas": people, "questions": items * (1 + steered * people)}
+        memory = answering_bytes(
+            self.handle,
+            self.items.inventory,
+            self.items.columns,
+            steered * people,
+            positions=self.params.positions,
+            batch_tokens=self.batch_tokens,
+        )
+        return {"personas": people, "questions": items * (1 + steered * people), "memory_bytes": memory}
 
     def without(self, fold: int) -> DirectionSet:
         """Directions fitted on the other folds, as the artifact's were on all of them."""

@@ -13,6 +13,7 @@ from pasctl.directions import CENTERS, DIRECTIONS, GRANULARITIES
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import Alphas, parse_alphas
 from pasctl.evaluation.defaults import TRIED_ALPHAS
+from pasctl.inventory import Inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
 from pasctl.stages.granularity import heads_a_unit
 from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, KeptPersonas
@@ -178,7 +179,7 @@ def fit_directions(
             _compute, activations=source, probes=scored, params=params, selector=selector, seed=seed, tile=tile
         ),
         provenance={"coding": scored.provenance.get("coding"), "model": source.provenance.get("model")},
-        estimate=lambda: _estimate(scored, params, geometry, selector, memory.bytes_of(tile)),
+        estimate=lambda: _estimate(scored, source, params, selector, memory.bytes_of(tile)),
     )
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
@@ -189,13 +190,17 @@ def read_selection(directions: Artifact) -> dict[str, Any] | None:
 
 
 def _estimate(
-    probes: Artifact, params: DirectionParams, geometry: dict[str, int], selector: Selector | None, memory: int
+    probes: Artifact, activations: Artifact, params: DirectionParams, selector: Selector | None, fitting: int
 ) -> dict[str, int]:
+    described = activations.read_json("items.json")
+    geometry = described["geometry"]
     if selector is None:
         heads = params.top_k * heads_a_unit(params.granularity, geometry)
-        return {"heads": heads, "forward_tokens": 0, "memory_bytes": memory}
-    personas, items = len(KeptPersonas.of(probes)), len(probes.read_json("split.json")["validation"])
-    return {"questions_at_most": selector.count_trials(geometry["layers"], geometry["heads"]) * personas * items}
+        return {"heads": heads, "forward_tokens": 0, "memory_bytes": fitting}
+    personas, validation = len(KeptPersonas.of(probes)), probes.read_json("split.json")["validation"]
+    asking = selector.memory_bytes(Inventory.from_json(described["inventory"]), validation, personas)
+    trials = selector.count_trials(geometry["layers"], geometry["heads"])
+    return {"questions_at_most": trials * personas * len(validation), "memory_bytes": max(fitting, asking)}
 
 
 def _compute(

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.activations.budget import plan_bytes, plan_within
+from pasctl.activations.plan import FORKS
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import LETTERS, Inventory, PersonaSet, letter_levels, question, signs
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.train_probes import FitItems
 
@@ -53,6 +56,29 @@ def fitted_without(
         lacking="any",
     )
     return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size)
+
+
+def answering_bytes(
+    handle: ModelHandle,
+    inventory: Inventory,
+    columns: NDArray[np.int64],
+    interventions: int,
+    *,
+    positions: str,
+    batch_tokens: int,
+) -> int:
+    """Memory at the most while `expected_agreements` asks, from tokenizer and config alone; no weights are loaded.
+
+    Raises:
+        InputError: the model's memory limit cannot be kept.
+    """
+    chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
+    together = min(interventions, FORKS) if positions == "answer" and own_mask else 1
+    prompts = [chat.encode(question(inventory.items[column], inventory)) for column in columns]
+    plan = plan_within(
+        footprint, [each for each in prompts for _ in range(together)], batch_tokens=batch_tokens, own_mask=own_mask
+    )
+    return plan_bytes(footprint, plan)
 
 
 def expected_agreements(

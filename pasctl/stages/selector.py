@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_of, select_heads, select_layers
-from pasctl.inventory import PersonaSet
-from pasctl.stages.held_out import expected_agreements, fitted_without
+from pasctl.inventory import Inventory, PersonaSet
+from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Work
 from pasctl.stages.steering import DirectionSet, require_positions
@@ -56,6 +56,13 @@ class Selector:
     def count_trials(self, n_layers: int, n_heads: int) -> int:
         """At most so many trials are made; `n_heads` is of a layer."""
         return count_trials(n_layers, n_heads // self.size, len(self.alphas))
+
+    def memory_bytes(self, inventory: Inventory, validation: Sequence[str], personas: int) -> int:
+        """Memory at the most while items of these ids are asked for so many personas; no weights are loaded."""
+        columns = np.array([inventory.position[name] for name in validation])
+        return answering_bytes(
+            self.handle, inventory, columns, personas, positions=self.positions, batch_tokens=self.batch_tokens
+        )
 
     def select(
         self,

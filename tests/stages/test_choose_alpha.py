@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -278,7 +279,15 @@ def test_what_cannot_be_chosen_from_is_said_in_a_line(
 def test_a_dry_run_says_what_would_be_chosen_first(model: LoadedModel, store: Path) -> None:
     planned = evaluate(model=model, store=store, alpha="auto", alphas="0,3", dry_run=True)
     assert (planned.stage, planned.artifact) == ("choose-alpha", None)
-    assert planned.plan == {"personas": PEOPLE, "questions": 30 * (1 + PEOPLE)}
+    told = dict(planned.plan)
+    assert told.pop("memory_bytes") > model.footprint.resting
+    assert told == {"personas": PEOPLE, "questions": 30 * (1 + PEOPLE)}
+
+
+def test_a_memory_limit_that_cannot_be_kept_is_told_by_a_dry_run(model: LoadedModel, store: Path) -> None:
+    limited = dataclasses.replace(model, max_memory=model.footprint.resting)
+    with pytest.raises(InputError, match="needs at least"):
+        choose_alpha(model=limited, store=store, alphas="0,3", dry_run=True)
 
 
 def test_what_is_asked_for_enters_the_key_and_how_it_is_batched_does_not(model: LoadedModel, store: Path) -> None:

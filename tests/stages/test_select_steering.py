@@ -150,6 +150,7 @@ def test_a_dry_run_tells_no_fewer_questions_than_there_are(model, probed, select
     ).plan
     selection = read_selection(selected)
     assert plan["questions_at_most"] >= len(selection["tried"]) * PEOPLE * len(selection["validation"])
+    assert plan["memory_bytes"] > model.footprint.resting
 
 
 @pytest.mark.parametrize("ends_after", [5, 18])
