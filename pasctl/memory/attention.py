@@ -1,7 +1,8 @@
 """Attention over recalled keys and the local window in one softmax, and its place in transformers' registry.
 
 The model is run with position ids of zero, which makes its own rotation the identity, and with an attention function
-of ours that gets a `Recall` through the model's keyword arguments. No model class is patched.
+of ours that gets a `Recall` through the model's keyword arguments. No model class is patched. Texts that share a pass
+(`pasctl.serving.packed`) come the same way, with positions where the model is to rotate.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Recall(Protocol):
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [B, H, C, D] of unrotated query [B, H, C, D], key and value [B, G, C, D] of one layer."""
+        """Attention output [B, H, C, D] of query [B, H, C, D], key and value [B, G, C, D] of one layer."""
 
 
 def _attention(
@@ -64,10 +65,14 @@ def memory_attention(model: LoadedModel) -> Iterator[None]:
         model.model.set_attn_implementation(before)
 
 
-def run_backbone(model: LoadedModel, ids: Tensor, recall: Recall) -> Tensor:
-    """Last hidden states [B, C, hidden] of token ids int64 [B, C]; call within `memory_attention`."""
+def run_backbone(model: LoadedModel, ids: Tensor, recall: Recall, positions: Tensor | None = None) -> Tensor:
+    """Last hidden states [B, C, hidden] of token ids int64 [B, C]; call within `memory_attention`.
+
+    Queries and keys come rotated to `positions` [B, C]; None leaves them unrotated.
+    """
     ids = ids.to(model.device)
-    out: Any = model.backbone(input_ids=ids, position_ids=torch.zeros_like(ids), use_cache=False, memory_pass=recall)
+    positions = torch.zeros_like(ids) if positions is None else positions.to(model.device)
+    out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, memory_pass=recall)
     hidden: Tensor = out.last_hidden_state
     return hidden
 

@@ -10,27 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import AttentionInterface
+from torch import Tensor
 
 from pasctl.errors import InputError
+from pasctl.memory.attention import Recall, memory_attention, run_backbone
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
-
-IMPLEMENTATION = "pasctl_packed"
-
-
-class Attending(Protocol):
-    """A text's own keys and values."""
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
-        """Attention output [1, H, n, D] of query [1, H, n, D] over its past and key and value [1, G, n, D]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +36,7 @@ class Span:
 
     tokens: Sequence[int]
     positions: Sequence[int]
-    text: Attending
+    text: Recall
     intervention: Intervention | None = None
     steered: int = 0
 
@@ -60,39 +49,20 @@ class _Pass:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [1, S, H, D]; zeros for a text whose attention fails, and it is not asked any more."""
-        _, heads, length, width = query.shape
-        out, start = query.new_zeros(1, length, heads, width), 0
+        """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
+        out, start = torch.zeros_like(query), 0
         for number, span in enumerate(self.spans):
             own = slice(start, start + len(span.tokens))
             start = own.stop
             if number in self.failed:
                 continue
             try:
-                found = span.text.attend(layer, query[:, :, own], key[:, :, own], value[:, :, own], scaling, sliding)
+                out[:, :, own] = span.text.attend(
+                    layer, query[:, :, own], key[:, :, own], value[:, :, own], scaling, sliding
+                )
             except Exception as error:  # whatever it is, the other texts must not die of it
                 self.failed[number] = error
-                continue
-            out[:, own] = found.transpose(1, 2)
         return out
-
-
-def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    packed_pass: _Pass,
-    sliding_window: int | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    layer: Any = module.layer_idx
-    return packed_pass.attend(int(layer), query, key, value, scaling, sliding_window), None
-
-
-AttentionInterface.register(IMPLEMENTATION, _attention)
 
 
 class PackedModel:
@@ -131,10 +101,9 @@ class PackedModel:
         device, step = self.model.device, _Pass(spans)
         ids = torch.tensor([[token for span in spans for token in span.tokens]], device=device)
         positions = torch.tensor([[place for span in spans for place in span.positions]], device=device)
-        out: Any = self.model.backbone(input_ids=ids, position_ids=positions, use_cache=False, packed_pass=step)
+        hidden = run_backbone(self.model, ids, step, positions)[0]
         last = torch.tensor([len(span.tokens) for span in spans]).cumsum(0) - 1
         self.passes, self.tokens = self.passes + 1, self.tokens + ids.shape[1]
-        hidden: Tensor = out.last_hidden_state[0]
         return hidden[last.to(hidden.device)], step.failed
 
     def release(self) -> None:
@@ -146,9 +115,7 @@ class PackedModel:
 
     def _set_up(self, spans: Sequence[Span]) -> None:
         if not self._held:
-            config = self.model.model
-            self._attention.callback(config.set_attn_implementation, config.config._attn_implementation)
-            config.set_attn_implementation(IMPLEMENTATION)
+            self._attention.enter_context(memory_attention(self.model))
             self._held = True
         layout = _layout(spans)
         if layout == self._layout:

@@ -48,7 +48,7 @@ class PlainText:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [1, H, n, D] (see `pasctl.serving.packed.Attending`).
+        """Attention output [1, H, n, D] (see `pasctl.memory.attention.Recall`).
 
         A key-value head's queries are put in one row [1, G, share * n, D], so that no key is copied.
         """
@@ -145,7 +145,7 @@ class RecallingText:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [1, H, n, D] (see `pasctl.serving.packed.Attending`)."""
+        """Attention output [1, H, n, D] (see `pasctl.memory.attention.Recall`)."""
         if self._pass is None:
             raise RuntimeError("attend was called outside a pass")
         return self._pass.attend(layer, query, key, value, scaling, sliding)

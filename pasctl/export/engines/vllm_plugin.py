@@ -25,10 +25,10 @@ pip install pasctl
 vllm serve DIR --dtype {dtype}
 ```
 
-vLLM runs its own implementation, at its own speed. pasctl is needed beside it: it is a plugin that vLLM finds by
-itself, and adds the o_proj biases that vLLM's own Qwen3 leaves out. A vLLM without it does not know the architecture
-in config.json and refuses to serve; under the usual name it would serve the base model. The proof below ran in
-transformers; `pasctl export check DIR --engine vllm` repeats it in vLLM. Plain transformers loads the folder too."""
+vLLM runs its own implementation. pasctl is needed beside it: it is a plugin that vLLM finds by itself, and adds the
+o_proj biases that vLLM's own Qwen3 leaves out. A vLLM without it does not know the architecture in config.json and
+refuses to serve; under the usual name it would serve the base model. The proof below ran in transformers; `pasctl
+export check DIR --engine vllm` repeats it in vLLM. Plain transformers loads the folder too."""
 
     def require(self, source: ModelSource, granularity: str) -> None:
         """Refuse a family without a switch for o_proj's bias, or one that the plugin does not have."""
