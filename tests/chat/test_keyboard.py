@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 CHAT = ("chat", "--model", "demo", "--dtype", "float32")
 LONG = "A pass key is hidden in the long text below. Find it and remember it: you will be asked for it."
+IDLE = 0.5  # readline shows its prompt before it waits for keys: a signal in between is noticed with the next key
 CTRL_C, UP, TAB = "\x03", "\x1b[A", "\t"
 
 
@@ -38,8 +40,10 @@ def test_in_a_terminal_it_streams_stops_completes_and_keeps_lines(
         typist.see("[E+ at alpha 1]", "│", "[no persona]", "E+ 1 > ")
         typist.press(UP + "\r")
         typist.see("/compare I worry about things.", "[no persona]", "E+ 1 > ")
+        time.sleep(IDLE)
         typist.press(CTRL_C)
-        typist.see("Ctrl-C once more leaves")
+        typist.see("Ctrl-C once more leaves", "> ")
+        time.sleep(IDLE)
         typist.press(CTRL_C)
         assert typist.end() == 130
         assert "Traceback" not in typist.plain
