@@ -25,7 +25,7 @@ NMem = Annotated[
     int | None, typer.Option("--n-mem", help=f"Tokens recalled, a layer and chunk; {_SCALED.format(2048)}", metavar="N")
 ]
 Chunk = Annotated[
-    int | None, typer.Option("--chunk", help=f"Tokens of one forward pass; {_SCALED.format(512)}", metavar="N")
+    int | None, typer.Option("--chunk", help=f"Tokens that recall together; {_SCALED.format(512)}", metavar="N")
 ]
 MinBlock = Annotated[int | None, typer.Option("--min-block", help="Fewest tokens of an event; default 8.", metavar="N")]
 MaxBlock = Annotated[

@@ -85,15 +85,25 @@ class Keys:
         query: [B, H, C, D].
         key: [B, G, N, D].
         value: [B, G, N, D].
-        visible: bool, true where a query may attend: [B or 1, C, N - clear].
-        clear: so many of the first keys every query may attend; `visible` speaks of the others.
+        hidden: bool, true where a query may not attend: [B or 1, C or 1, N - clear].
+        clear: so many of the first keys every query may attend; `hidden` speaks of the others.
     """
 
     query: Tensor
     key: Tensor
     value: Tensor
-    visible: Tensor
+    hidden: Tensor
     clear: int = 0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of `Keys`: query [G, H / G, C, D], already scaled, key [G, N, D], hidden [C or 1, N - clear]."""
+
+    query: Tensor
+    key: Tensor
+    hidden: Tensor
+    clear: int
 
 
 class Scratch:
@@ -116,37 +126,68 @@ def joint_attention(
     """One exact softmax over two sets of keys, for which the queries may be rotated differently.
 
     Matrix products write one score matrix; on a CPU this is faster than scaled_dot_product_attention over keys
-    of twice the width, and it gives the attention that each near key received, which memory needs.
+    of twice the width, and it gives the attention that each near key received, which memory needs. Sets with the same
+    queries are put together beforehand, and take one product.
 
     Args:
         far: keys from outside the window, if there are any.
         near: keys of the window and the chunk.
         scaling: of the scores.
-        scratch: buffers for scores and weights.
+        scratch: buffers for keys, scores and weights.
         count: whether to give the attention received.
 
     Returns:
         The output [B, H, C, D], and the attention each near key received, summed over queries and over the
         query heads of its group, float32 [B, G, N]; None if it was not to be counted.
     """
-    query = near.query
-    batch, heads, chunk, width = query.shape
+    batch, heads, chunk, width = near.query.shape
     groups, local = near.key.shape[1:3]
     share, offset = heads // groups, 0 if far is None else far.key.shape[2]
-    out = torch.empty_like(query)
-    mass = torch.zeros(batch, groups, local, device=query.device) if count else None
+    out = torch.empty_like(near.query)
+    mass = torch.zeros(batch, groups, local, device=out.device) if count else None
     for row in range(batch):
-        value = near.value[row]
-        if far is not None:
-            room = scratch.take("value", value, groups, offset + local, width)
-            value = torch.cat([far.value[row], value], dim=1, out=room)
+        sets, value = _rows(far, near, row, scaling, scratch)
         by_group = out[row].view(groups, share, chunk, width)
-        for kv, heads_of in _blocks(groups, share, chunk * (offset + local), query.device.type):
-            weights = _weights(far, near, row, kv, heads_of, scaling, scratch)
+        for kv, heads_of in _blocks(groups, share, chunk * (offset + local), out.device.type):
+            weights = _weights(sets, kv, heads_of, scratch)
             by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
             if mass is not None:
                 mass[row, kv] += weights.sum(1)[:, offset:]
     return out, mass
+
+
+def _rows(far: Keys | None, near: Keys, row: int, scaling: float, scratch: Scratch) -> tuple[list[_Row], Tensor]:
+    """Sets of keys of one row, one for each rotation of its queries, and the values [G, M + N, D] of all of them."""
+
+    def scaled(query: Tensor) -> Tensor:
+        return (query[row] * scaling).unflatten(0, (near.key.shape[1], -1))
+
+    query, close = scaled(near.query), near.hidden[row % len(near.hidden)]
+    if far is None:
+        return [_Row(query, near.key[row], close, near.clear)], near.value[row]
+    value = _behind(far.value[row], near.value[row], scratch, "value")
+    if far.query is near.query:
+        key = _behind(far.key[row], near.key[row], scratch, "key")
+        return [_Row(query, key, *_hidden(far, near, row))], value
+    afar = _Row(scaled(far.query), far.key[row], far.hidden[row % len(far.hidden)], far.clear)
+    return [afar, _Row(query, near.key[row], close, near.clear)], value
+
+
+def _behind(first: Tensor, second: Tensor, scratch: Scratch, name: str) -> Tensor:
+    """Keys or values [G, M, D] and [G, N, D] as [G, M + N, D]."""
+    groups, many, width = first.shape
+    room = scratch.take(name, first, groups, many + second.shape[1], width)
+    return torch.cat([first, second], dim=1, out=room)
+
+
+def _hidden(far: Keys, near: Keys, row: int) -> tuple[Tensor, int]:
+    """What is hidden of one row's far and near keys together, and how many of the first are not."""
+    close = near.hidden[row % len(near.hidden)]
+    if far.clear == far.key.shape[2]:
+        return close, far.clear + near.clear
+    chunk = near.query.shape[2]
+    padded = far.hidden[row % len(far.hidden)].expand(chunk, -1)
+    return torch.cat([padded, padded.new_zeros(chunk, near.clear), close], dim=1), far.clear
 
 
 def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tuple[slice, slice]]:
@@ -157,27 +198,22 @@ def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tup
         yield slice(first, min(first + some, groups)), slice(head, min(head + each, share))
 
 
-def _weights(
-    far: Keys | None, near: Keys, row: int, kv: slice, heads: slice, scaling: float, scratch: Scratch
-) -> Tensor:
-    """Attention weights [g, heads * C, M + N] of one row, some key-value heads and some query heads of each."""
-    scores = _score(near, row, kv, heads, scaling, scratch, "near")
-    if far is not None:
-        parts = [_score(far, row, kv, heads, scaling, scratch, "far"), scores]
+def _weights(sets: list[_Row], kv: slice, heads: slice, scratch: Scratch) -> Tensor:
+    """Attention weights [g, heads * C, M + N] of some key-value heads and some query heads of each."""
+    parts = [_scores(each, kv, heads, scratch, f"scores {number}") for number, each in enumerate(sets)]
+    scores = parts[0]
+    if len(parts) > 1:
         wide = sum(part.shape[-1] for part in parts)
         scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], wide))
     return torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
 
 
-def _score(keys: Keys, row: int, kv: slice, heads: slice, scaling: float, scratch: Scratch, name: str) -> Tensor:
-    """Scaled scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
-    chunk, width = keys.query.shape[2:]
-    query = keys.query[row].view(keys.key.shape[1], -1, chunk, width)[kv, heads] * scaling
-    query = query.reshape(len(query), -1, width)
-    key = keys.key[row, kv].transpose(1, 2)
+def _scores(keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str) -> Tensor:
+    """Scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
+    query, key = keys.query[kv, heads].flatten(1, 2), keys.key[kv].transpose(1, 2)
     scores = torch.bmm(query, key, out=scratch.take(name, query, *query.shape[:2], key.shape[-1]))
-    hidden = ~keys.visible[row % len(keys.visible)]
-    if hidden.shape[-1]:
+    if keys.hidden.shape[-1]:
         masked = scores[..., keys.clear :]
-        masked.view(len(scores), -1, chunk, masked.shape[-1]).masked_fill_(hidden, torch.finfo(scores.dtype).min)
+        chunk = keys.query.shape[2]
+        masked.view(len(scores), -1, chunk, masked.shape[-1]).masked_fill_(keys.hidden, torch.finfo(scores.dtype).min)
     return scores

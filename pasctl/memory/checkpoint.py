@@ -69,8 +69,12 @@ def restore(reader: Reader, files: Sequence[Path]) -> None:
     reader.queues = [[queue.tolist()] for queue in queues]
     events = reader.past.events
     events.starts, events.pending = last["starts"].tolist(), last["pending"].tolist()
+    events.leave(int(last["counts"][2]))
+    first = 0
     for part in parts:
-        events.evict(part["representatives"].to(reader.model.device))
+        for layer, vectors in enumerate(part["representatives"].unbind(1)):
+            events.represent(layer, first, vectors.to(reader.model.device))
+        first += len(part["representatives"])
     _restore_windows(reader, last)
 
 
@@ -93,6 +97,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
         )
     if reader.past.events.evicted:
         keys, values = segments.read_all_layers(0, reader.params.n_init)
-        reader.past.first = [
-            (key[None].to(device), value[None].to(device)) for key, value in zip(keys, values, strict=True)
-        ]
+        reader.past.first = {
+            layer: (key[None].to(device), value[None].to(device))
+            for layer, (key, value) in enumerate(zip(keys, values, strict=True))
+        }

@@ -71,24 +71,24 @@ class EpisodicMemory:
         self._evicted = 0
         self.prompt = Prompt(self.model.chat)
 
-    def read(self, text: str, *, on_chunk: Callable[[int], None] | None = None) -> None:
+    def read(self, text: str, *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read more text.
 
         Args:
             text: it goes behind what was read before.
-            on_chunk: called with the number of tokens read, after each chunk.
+            on_pass: called with the number of tokens read, after each pass through the model.
         """
-        self.read_ids(self.prompt.encode(text) if self.reader.ids else self.prompt.text(text), on_chunk=on_chunk)
+        self.read_ids(self.prompt.encode(text) if self.reader.ids else self.prompt.text(text), on_pass=on_pass)
 
-    def read_ids(self, ids: Sequence[int], *, on_chunk: Callable[[int], None] | None = None) -> None:
+    def read_ids(self, ids: Sequence[int], *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read token ids as they are; nothing is put before them."""
-        size = self.params.chunk
+        size = self.reader.pass_tokens
         with self._steered():
             for start in range(0, len(ids), size):
                 piece = ids[start : start + size]
                 self.reader.read(piece, self if self._writer else None)
-                if on_chunk is not None:
-                    on_chunk(len(piece))
+                if on_pass is not None:
+                    on_pass(len(piece))
 
     def segment(self, reader: Reader, start: int, stop: int) -> None:
         """Write a segment that has filled (called by the reader)."""

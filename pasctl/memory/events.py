@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import pairwise
 
 import torch
@@ -25,12 +26,14 @@ class Events:
         evicted: number of events that have left the window.
     """
 
-    def __init__(self, first: int, layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self, first: int, layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str = "cpu"
+    ) -> None:
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
         self._shape = (layers, _BLOCK, kv_heads, head_dim)
-        self._dtype = dtype
+        self._dtype, self._device = dtype, device
         self._blocks: list[Tensor] = []
         self._lengths: list[int] = []
 
@@ -39,16 +42,25 @@ class Events:
         """First token of the event that still grows."""
         return self.pending[-1] if self.pending else self.starts[-1]
 
-    def evict(self, representatives: Tensor) -> None:
-        """The next events leave the window; representatives [E, L, G, D] stand for them."""
-        for vector in representatives:
-            place = self.evicted % _BLOCK
-            if place == 0:
-                self._blocks.append(torch.zeros(self._shape, dtype=self._dtype, device=vector.device))
-            self._blocks[-1][:, place] = vector
-            self.evicted += 1
-        bounds = self.starts[len(self._lengths) : self.evicted + 1]
-        self._lengths += [stop - start for start, stop in pairwise(bounds)]
+    def outside(self, position: int) -> int:
+        """How many events end at a position or before it, or have left the window already."""
+        return max(self.evicted, bisect_right(self.starts, position) - 1)
+
+    def leave(self, until: int) -> None:
+        """The events before number `until` leave the window; each layer is to `represent` them."""
+        self._lengths += [stop - start for start, stop in pairwise(self.starts[self.evicted : until + 1])]
+        self.evicted = until
+        while len(self._blocks) * _BLOCK < until:
+            self._blocks.append(torch.zeros(self._shape, dtype=self._dtype, device=self._device))
+
+    def represent(self, layer: int, first: int, vectors: Tensor) -> None:
+        """Let vectors [E, G, D] stand for the events from number `first` on, in one layer."""
+        place = first
+        while len(vectors):
+            room = _BLOCK - place % _BLOCK
+            now, vectors = vectors[:room], vectors[room:]
+            self._blocks[place // _BLOCK][layer, place % _BLOCK :][: len(now)] = now
+            place += len(now)
 
     def representatives(self, first: int) -> Tensor:
         """Representatives [E, L, G, D] of the evicted events from number `first` on."""
@@ -60,7 +72,7 @@ class Events:
         return self.starts[event], self.starts[event + 1]
 
     def recall(
-        self, layer: int, query: Tensor, queues: list[list[int]], budget: int, contiguity: float
+        self, layer: int, query: Tensor, queues: list[list[int]], *, outside: int, budget: int, contiguity: float
     ) -> list[tuple[list[int], list[float]]]:
         """Events to attend in one layer, a row each: their numbers in text order, and their scores.
 
@@ -68,14 +80,14 @@ class Events:
             layer: the layer.
             query: the chunk's mean query summed over each group's heads, [B, G, D].
             queues: each row's queue of neighbours; replaced by the new ones.
+            outside: events before this number were outside the window when the chunk began.
             budget: tokens.
             contiguity: share of the budget for neighbours.
         """
-        if not self.evicted:
+        if not outside:
             return [([], []) for _ in queues]
-        scores = torch.cat([score_events(query, block[layer]) for block in self._blocks], dim=1)[
-            :, : self.evicted
-        ].cpu()
+        blocks = self._blocks[: -(-outside // _BLOCK)]
+        scores = torch.cat([score_events(query, block[layer]) for block in blocks], dim=1)[:, :outside].cpu()
         found = []
         for row, queue in enumerate(queues):
             hits, neighbours, queues[row] = choose_events(

@@ -30,7 +30,7 @@ class FullAttention:
         self._last: Tensor | None = None
 
     @torch.inference_mode()
-    def read_ids(self, ids: Sequence[int], *, on_chunk: Callable[[int], None] | None = None) -> None:
+    def read_ids(self, ids: Sequence[int], *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read token ids, and measure how surprising they are."""
         for start in range(0, len(ids), self._chunk):
             piece = list(ids[start : start + self._chunk])
@@ -42,8 +42,8 @@ class FullAttention:
                 self.surprise = torch.cat([self.surprise, found.float().cpu()])
             self._last = hidden[-1:]
             self.ids += piece
-            if on_chunk is not None:
-                on_chunk(len(piece))
+            if on_pass is not None:
+                on_pass(len(piece))
 
     @torch.inference_mode()
     def answer_ids(self, question: Sequence[int], max_new_tokens: int) -> list[int]:

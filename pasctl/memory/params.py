@@ -23,7 +23,7 @@ class MemoryParams:
         n_init: first tokens of the text, always attended.
         n_local: tokens before a chunk that are attended for certain; an event stays local until it leaves them whole.
         n_mem: at most this many tokens of recalled events, per layer and chunk; 0 recalls nothing.
-        chunk: tokens of one forward pass.
+        chunk: tokens that recall together; a pass through the model has several chunks where it can.
         min_block: fewest tokens of an event.
         max_block: most tokens of an event.
         repr_topk: keys that a representative is the mean of.

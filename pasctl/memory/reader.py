@@ -1,4 +1,4 @@
-"""Reading a text into memory, chunk by chunk: attend, measure surprise, cut events, let them leave the window."""
+"""Reading a text into memory, pass by pass: attend, measure surprise, cut events, let them leave the window."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory.attention import memory_attention, run_backbone
+from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.recall import ForwardPass, Past, Recalled
+from pasctl.memory.recall import Past, Recalled
 from pasctl.memory.refinement import refine
-from pasctl.memory.representatives import representatives
 from pasctl.memory.rotary import Rotary
 from pasctl.memory.segmentation import (
     fixed_boundaries,
@@ -29,6 +29,7 @@ from pasctl.memory.window import Window
 from pasctl.models.load import LoadedModel
 
 SEGMENT_TOKENS = 1024
+PASS_TOKENS = 512  # matrix products are hardly faster with more rows
 
 
 class Listener(Protocol):
@@ -47,15 +48,17 @@ class Reader:
         past: events, keys and values.
         windows: the local window, one a layer.
         tokens_attended: far keys attended, summed over layers and chunks.
+        log: what was recalled in the last pass.
+        pass_tokens: tokens of one pass through the model: as many chunks as may run at once.
+        segment_tokens: a segment is made of at least so many, and of a text's end.
     """
 
     def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
         geometry, dtype = model.geometry, model.model.dtype
         self.model, self.params = model, params
         shape = (geometry.kv_heads, geometry.head_dim, dtype)
-        self.past = Past(
-            params, Rotary(model), Events(params.n_init, geometry.layers, *shape), Segments(geometry.layers, *shape)
-        )
+        events = Events(params.n_init, geometry.layers, *shape, model.device)
+        self.past = Past(params, Rotary(model), events, Segments(geometry.layers, *shape))
         self.windows = [Window.empty(*shape, model.device) for _ in range(geometry.layers)]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(geometry.layers)]
         self.ids: list[int] = []
@@ -64,7 +67,10 @@ class Reader:
         self.log: list[Recalled] = []
         self.last_hidden: Tensor | None = None
         self.flushed = 0
-        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local - params.chunk)
+        # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
+        longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
+        self.pass_tokens = max(1, longest // params.chunk) * params.chunk
+        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
         self.sliding = sliding_windows(model)
         self.refine_layers = self._refine_layers()
 
@@ -86,16 +92,15 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
-        """Read more tokens, `chunk` at a time."""
+        """Read more tokens, `pass_tokens` at a time."""
         with memory_attention(self.model):
-            for start in range(0, len(ids), self.params.chunk):
-                self._read_chunk(list(ids[start : start + self.params.chunk]), listener)
+            for start in range(0, len(ids), self.pass_tokens):
+                self._read_pass(list(ids[start : start + self.pass_tokens]), listener)
 
-    def _read_chunk(self, ids: list[int], listener: Listener | None) -> None:
-        begin = len(self.ids)
-        self._evict(begin)
-        positions = torch.arange(begin, begin + len(ids), device=self.model.device)[None]
-        step = ForwardPass(self.past, self.windows, self.queues, positions, step=begin)
+    def _read_pass(self, ids: list[int], listener: Listener | None) -> None:
+        begin, size = len(self.ids), self.params.chunk
+        chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
+        step = ChunkedPass(self.past, self.windows, self.queues, self.sliding, begin, chunks)
         hidden = run_backbone(self.model, torch.tensor([ids]), step)[0]
         self.tokens_attended += step.attended
         self.log = step.log
@@ -122,31 +127,6 @@ class Reader:
         parts = [getattr(w, name)[0, :, start - w.start : stop - w.start] for w in self.windows]
         room = self.past.scratch.take(f"segment {name}", parts[0], len(parts), *parts[0].shape) if reuse else None
         return torch.stack(parts, out=room)
-
-    def _evict(self, begin: int) -> None:
-        """Let the events that end n_local tokens before `begin` leave the window."""
-        events, old = self.past.events, self.past.events.evicted
-        new = old
-        while new + 1 < len(events.starts) and events.starts[new + 1] <= begin - self.params.n_local:
-            new += 1
-        if new > old:
-            self._represent(old, new)
-        left = events.starts[events.evicted] if events.evicted else 0
-        for window, sliding in zip(self.windows, self.sliding, strict=True):
-            window.drop_before(left if sliding is None else min(left, max(0, begin - sliding)))
-
-    def _represent(self, old: int, new: int) -> None:
-        events = self.past.events
-        start = 0 if old == 0 else events.starts[old]
-        stop = events.starts[new]
-        parts = [(w.key[0], w.mass[0], start - w.start) for w in self.windows]
-        keys = torch.stack([key[:, at : at + stop - start] for key, _, at in parts])
-        mass = torch.stack([mass[:, at : at + stop - start] for _, mass, at in parts])
-        spans = [(a - start, b - start) for a, b in (events.span(number) for number in range(old, new))]
-        events.evict(representatives(keys, mass, spans, self.params.repr_topk))
-        if old == 0:
-            n_init = self.params.n_init
-            self.past.first = [(w.key[:, :, :n_init].clone(), w.value[:, :, :n_init].clone()) for w in self.windows]
 
     def _measure(self, ids: list[int], hidden: Tensor) -> None:
         """Surprise of a chunk's tokens; each needs the hidden state before it."""

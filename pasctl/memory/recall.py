@@ -11,7 +11,7 @@ from pasctl.memory.attention import Keys, Scratch, joint_attention
 from pasctl.memory.codec import round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.rotary import Rotary, rotate
+from pasctl.memory.rotary import Angles, Rotary, rotate
 from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
 
@@ -32,14 +32,14 @@ class Past:
     """Everything that a pass reads and does not change: the text's events, keys and values.
 
     Attributes:
-        first: keys and values [1, G, n_init, D] of the first tokens, a pair a layer; empty while the window holds them.
+        first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
     """
 
     params: MemoryParams
     rotary: Rotary
     events: Events
     segments: Segments
-    first: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
 
     def __post_init__(self) -> None:
@@ -94,11 +94,13 @@ class ForwardPass:
         self.past, self.windows, self.queues, self.positions = past, windows, queues, positions
         self.chosen: list[list[list[int]]] = chosen or []
         self._given = chosen is not None
+        self._outside = past.events.evicted  # later, as other chunks of the same pass begin, more will have left
         self._step, self._count = step, count
         self._here = past.rotary.angles(positions.clamp_min(0))
         self.log: list[Recalled] = []
         self.attended = 0
-        self._visible: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
+        self._hidden: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
+        self._packed: dict[int, Angles] = {}
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
@@ -109,8 +111,7 @@ class ForwardPass:
             key, value = round_trip(key), round_trip(value)
         far = self._far(layer, query) if sliding is None else None
         window.append(key, rotate(key, self._here), value, self.positions)
-        visible, clear = self._visibility(window, sliding)
-        near = Keys(rotate(query, self._here), window.turned, window.value, visible, clear)
+        near = Keys(rotate(query, self._here), window.turned, window.value, *self._hidden_near(window, sliding))
         placed = None if far is None else self._place(far, query, near.query, window.start)
         out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count)
         if mass is not None:
@@ -124,34 +125,44 @@ class ForwardPass:
         # the shortest row's keys are all real
         clear = min(far.real)
         order = torch.arange(clear, longest, device=query.device)[None]
-        visible = (order < far.lengths)[:, None]
+        hidden = (order >= far.lengths)[:, None]
         if positions == "paper":
-            return Keys(rotate(query, self.past.afar), far.key, far.value, visible, clear)
-        if far.places is not None:
-            return Keys(turned, rotate(far.key, rotary.angles(far.places)), far.value, visible, clear)
-        # packed before the window, and counted from the first of them
-        here = rotary.angles((self.positions - start).clamp_min(0) + far.lengths)
-        return Keys(rotate(query, here), rotate(far.key, rotary.count(longest)), far.value, visible, clear)
+            return Keys(rotate(query, self.past.afar), far.key, far.value, hidden, clear)
+        angles = self._before(start, far) if far.places is None else rotary.angles(far.places)
+        return Keys(turned, rotate(far.key, angles), far.value, hidden, clear)
 
-    def _visibility(self, window: Window, sliding: int | None) -> tuple[Tensor, int]:
-        """Which keys each query may attend: not later ones, no padding, not beyond a sliding window.
+    def _before(self, start: int, far: _Far) -> Angles:
+        """Angles of far keys that stand packed before the window; there is room, since they come from before it."""
+        longest = far.key.shape[2]
+        if start not in self._packed:
+            most = min(start, self.past.params.n_init + self.past.params.n_mem)
+            self._packed[start] = self.past.rotary.angles(torch.arange(start - most, start)[None])
+        packed = self._packed[start]
+        if min(far.real) == longest:
+            return packed.last(longest)
+        room = packed.cosine.shape[2]
+        places = room - far.lengths + torch.arange(longest, device=far.lengths.device)
+        return packed.at(places.clamp_max(room - 1))
+
+    def _hidden_near(self, window: Window, sliding: int | None) -> tuple[Tensor, int]:
+        """Which near keys each query may not attend: later ones, padding, what is beyond a sliding window.
 
         Gives bool [B or 1, C, keys behind the first `clear`], and `clear`: so many of the first keys all may attend.
         """
         name = (window.start, sliding)
-        if name not in self._visible:
+        if name not in self._hidden:
             keys, query = window.positions[:, None, :], self.positions[:, :, None]
             padded = bool((keys < 0).any())
             clear = 0 if padded or sliding is not None else keys.shape[-1] - query.shape[1]
             keys = keys[:, :, clear:]
-            seen = (keys >= 0) & (keys <= query)
-            self._visible[name] = (seen if sliding is None else seen & (query - keys < sliding), clear)
-        return self._visible[name]
+            hidden = (keys < 0) | (keys > query)
+            self._hidden[name] = (hidden if sliding is None else hidden | (query - keys >= sliding), clear)
+        return self._hidden[name]
 
     def _far(self, layer: int, query: Tensor) -> _Far | None:
         """First tokens and recalled events of each row, padded to the longest."""
         past = self.past
-        if not past.first:
+        if layer not in past.first:
             return None
         if not self._given:
             self._retrieve(layer, query)
@@ -193,7 +204,14 @@ class ForwardPass:
         summed = turned.view(batch, groups, heads // groups, width).sum(2)
         asked = real.any(-1).tolist()
         before = list(self.queues[layer])
-        found = past.events.recall(layer, summed, self.queues[layer], params.n_mem, params.contiguity)
+        found = past.events.recall(
+            layer,
+            summed,
+            self.queues[layer],
+            outside=self._outside,
+            budget=params.n_mem,
+            contiguity=params.contiguity,
+        )
         while len(self.chosen) <= layer:  # layers with a sliding window of their own recall nothing
             self.chosen.append([[] for _ in range(batch)])
         self.chosen[layer] = [events for events, _ in found]

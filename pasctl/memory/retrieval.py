@@ -31,7 +31,7 @@ def choose_events(
 
     Args:
         scores: float32 [E].
-        lengths: tokens of each event.
+        lengths: tokens of each event; what is behind the first E is not looked at.
         budget: tokens.
         contiguity: share of the budget for neighbours.
         queue: neighbours from earlier chunks, the newest first.
@@ -40,15 +40,16 @@ def choose_events(
         Events found by similarity, neighbours, and the new queue: those neighbours that were taken.
     """
     # no event is empty: more than `budget` of them never fit, and the best `budget` are more than can be taken
-    if sum(islice(lengths, budget + 1)) <= budget:
-        return list(range(len(lengths))), [], list(queue)
-    order = scores.topk(min(budget, len(lengths))).indices.tolist()
+    events = len(scores)
+    if sum(islice(lengths, min(events, budget + 1))) <= budget:
+        return list(range(events)), [], list(queue)
+    order = scores.topk(min(budget, events)).indices.tolist()
     taken: set[int] = set()
     share = round(budget * (1 - contiguity))
     hits, used = _take(order, lengths, share, taken)
     neighbours: list[int] = []
     if contiguity > 0:
-        beside = [near for hit in hits for near in (hit - 1, hit + 1) if 0 <= near < len(lengths)]
+        beside = [near for hit in hits for near in (hit - 1, hit + 1) if 0 <= near < events]
         neighbours, more = _take(dict.fromkeys([*beside, *queue]), lengths, budget - share, taken)
         used += more
     extra, _ = _take(order, lengths, budget - used, taken)

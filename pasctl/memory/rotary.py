@@ -19,9 +19,14 @@ class Angles:
     cosine: Tensor
     sine: Tensor
 
-    def first(self, count: int) -> Angles:
-        """Those of the first `count` positions."""
-        return Angles(self.cosine[:, :, :count], self.sine[:, :, :count])
+    def last(self, count: int) -> Angles:
+        """Those of the last `count` positions."""
+        first = self.cosine.shape[2] - count
+        return Angles(self.cosine[:, :, first:], self.sine[:, :, first:])
+
+    def at(self, places: Tensor) -> Angles:
+        """Those at places int64 [B, n] among the positions; the angles are of one row."""
+        return Angles(self.cosine[0, 0, places][:, None], self.sine[0, 0, places][:, None])
 
 
 class Rotary:
@@ -41,19 +46,12 @@ class Rotary:
             raise PasctlError(f"a {model.adapter.family} model without rotary_emb cannot have an episodic memory")
         self.frequencies: Tensor = module.inv_freq.double().cpu()
         self._device, self._dtype = model.device, model.model.dtype
-        self._count = self.angles(torch.arange(0)[None])
 
     def angles(self, positions: Tensor) -> Angles:
         """Angles at positions int64 [B or 1, n]; in float64, since float32 is too coarse from some 100k tokens on."""
         angles = positions[:, None, :, None].cpu().double() * self.frequencies
         cosine, sine = (each.to(self._dtype).to(self._device) for each in (angles.cos(), angles.sin()))
         return Angles(cosine, sine)
-
-    def count(self, length: int) -> Angles:
-        """Angles at the positions 0, 1, ... length - 1; they are kept."""
-        if self._count.cosine.shape[2] < length:
-            self._count = self.angles(torch.arange(2 * length)[None])
-        return self._count.first(length)
 
 
 def rotate(x: Tensor, angles: Angles) -> Tensor:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pasctl.stages.kept_memory import EpisodicMemory
     from pasctl.steering.intervention import Intervention
 
-STAGE = Stage("memory-run", "memory", 2)
+STAGE = Stage("memory-run", "memory", 3)
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
 
 
@@ -249,7 +249,7 @@ def _compute(work: Work, *, reading: _Reading) -> Payload:
         work.reporter.note(f"going on behind token {resumed:,} of {len(ids):,}")
     with work.reporter.progress("read", len(ids), "tokens") as advance:
         advance(resumed)
-        memory.read_ids(ids[resumed:], on_chunk=lambda steps: advance(steps, f"{len(events.starts):,} events"))
+        memory.read_ids(ids[resumed:], on_pass=lambda steps: advance(steps, f"{len(events.starts):,} events"))
     memory.finish()
     work.provenance["counts"] = {
         "tokens_run": len(ids) - resumed,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
-STAGE = Stage("memory-eval", "trials", 2)
+STAGE = Stage("memory-eval", "trials", 3)
 NLL = "nll"
 COMPARED = SYSTEMS[1:]
 

@@ -78,14 +78,14 @@ def _archived(model: LoadedModel, ids: list[int]) -> list[Timing]:
             return path
 
         memory = EpisodicMemory(model, params=PARAMS, writer=write)
-        memory.read_ids(ids, on_chunk=note)
+        memory.read_ids(ids, on_pass=note)
         memory.reader.past.segments.close()
-    events = len(memory.reader.past.events.starts)
+    events, step = len(memory.reader.past.events.starts), memory.reader.pass_tokens
     cost: list[Timing] = []
     size: list[Timing] = []
     for end in (NEAR, len(ids)):
-        last, first = end // PARAMS.chunk, (end - STRETCH) // PARAMS.chunk
-        spent = (seconds[last] - seconds[first]) / ((last - first) * PARAMS.chunk)
+        last, first = end // step, (end - STRETCH) // step
+        spent = (seconds[last] - seconds[first]) / ((last - first) * step)
         where = f"tokens {end - STRETCH:,} to {end:,}"
         cost.append(Timing(where, 1000 * spent, f"{1 / spent:,.0f} tokens/s", "ms", "cost of a token, archive on disk"))
         size.append(Timing(where, max(resident[first + 1 : last + 1]), "", "MiB", "resident memory at most, same run"))

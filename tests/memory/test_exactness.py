@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.reader import Reader
-from pasctl.memory.recall import Recalled
+from pasctl.memory.recall import ForwardPass
+from pasctl.models.load import LoadedModel
 from tests.memory.oracle import naive_hidden
 from tests.tiny import FAMILIES, VOCAB, tiny_loaded
 
@@ -79,28 +81,42 @@ class Watched(Reader):
         self.attended: dict[tuple[int, int], tuple[list[int], int]] = {}
         self.states: list[Tensor] = []
 
-    def _read_chunk(self, ids: list[int], listener: Any) -> None:
-        begin = len(self.ids)
-        super()._read_chunk(ids, listener)
-        log: dict[int, Recalled] = {each.layer: each for each in self.log}
-        for layer, window in enumerate(self.windows):
-            start = window.start
-            far = list(range(self.params.n_init)) if self.past.first else []
-            for event in log[layer].events if layer in log else ():
-                far += range(*self.past.events.span(event))
-            for t in range(begin, begin + len(ids)):
-                self.attended[layer, t] = (far, start)
+    def note(self, step: ForwardPass, layer: int) -> None:
+        far = list(range(self.params.n_init)) if layer in self.past.first else []
+        for event in step.chosen[layer][0] if far else ():
+            far += range(*self.past.events.span(event))
+        for t in step.positions[0].tolist():
+            self.attended[layer, t] = (far, step.windows[layer].start)
 
     def _measure(self, ids: list[int], hidden: Tensor) -> None:
         self.states.append(hidden)
         super()._measure(ids, hidden)
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[EpisodicMemory, Watched]]:
+    """Makes a memory with a reader that watches what its passes attend."""
+    attend = ForwardPass.attend
+
+    def make(model: LoadedModel, **settings: Any) -> tuple[EpisodicMemory, Watched]:
+        memory = EpisodicMemory(model, **settings)
+        memory.reader = reader = Watched(memory.model, memory.params)
+
+        def watching(step: ForwardPass, layer: int, *given: Any) -> Tensor:
+            out = attend(step, layer, *given)
+            reader.note(step, layer)
+            return out
+
+        monkeypatch.setattr(ForwardPass, "attend", watching)
+        return memory, reader
+
+    return make
+
+
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama"])
 @pytest.mark.parametrize("positions", ["paper", "compact", "true"])
-def test_the_hidden_states_equal_a_slow_oracle(family: str, positions: str) -> None:
-    memory = EpisodicMemory(tiny_loaded(family), **SMALL | {"positions": positions})
-    memory.reader = reader = Watched(memory.model, memory.params)
+def test_the_hidden_states_equal_a_slow_oracle(family: str, positions: str, watched: Any) -> None:
+    memory, reader = watched(tiny_loaded(family), **SMALL | {"positions": positions})
     text = text_ids(110)
     memory.read_ids(text)
     assert reader.past.events.evicted > 5
@@ -110,9 +126,29 @@ def test_the_hidden_states_equal_a_slow_oracle(family: str, positions: str) -> N
     assert torch.allclose(torch.cat(reader.states), slow, atol=2e-4, rtol=1e-4)
 
 
-def test_no_key_is_attended_twice_and_recall_keeps_its_budget() -> None:
-    memory = EpisodicMemory(tiny_loaded(), **SMALL)
-    memory.reader = reader = Watched(memory.model, memory.params)
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_moe"])
+@pytest.mark.parametrize("settings", [{}, {"refine": "modularity"}, {"positions": "paper", "kv_dtype": "int8"}])
+def test_chunks_that_share_a_pass_are_read_as_if_each_had_its_own(
+    family: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, watched: Any
+) -> None:
+    text, found = text_ids(230), []
+    for most in (1, 512):
+        monkeypatch.setattr("pasctl.memory.reader.PASS_TOKENS", most)
+        memory, reader = watched(tiny_loaded(family), **SMALL | settings)
+        assert reader.pass_tokens == (SMALL["chunk"] if most == 1 else 3 * SMALL["chunk"])
+        memory.read_ids(text)
+        found.append((reader.attended, reader.past.events, torch.cat(reader.states), ask_ids(memory, text_ids(9))))
+    (alone, events, states, logits), (together, same_events, same_states, same_logits) = found
+    assert together == alone
+    assert same_events.starts == events.starts
+    assert same_events.evicted == events.evicted > 5
+    assert torch.allclose(same_events.representatives(0), events.representatives(0), atol=1e-5)
+    assert torch.allclose(same_states, states, atol=1e-4)
+    assert torch.allclose(same_logits, logits, atol=1e-4)
+
+
+def test_no_key_is_attended_twice_and_recall_keeps_its_budget(watched: Any) -> None:
+    memory, reader = watched(tiny_loaded(), **SMALL)
     memory.read_ids(text_ids(300))
     for far, start in reader.attended.values():
         assert len(set(far)) == len(far)

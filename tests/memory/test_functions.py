@@ -11,7 +11,7 @@ import torch
 
 from pasctl.memory.codec import dequantize, quantize, round_trip
 from pasctl.memory.refinement import refine, similarity, split_scores
-from pasctl.memory.representatives import representatives
+from pasctl.memory.representatives import Places, representatives
 from pasctl.memory.retrieval import choose_events, score_events
 from pasctl.memory.segmentation import (
     fixed_boundaries,
@@ -116,14 +116,15 @@ def test_a_boundary_moves_to_where_two_topics_meet(method: str) -> None:
 
 
 def test_representatives_are_the_mean_of_the_most_attended_keys() -> None:
-    keys, mass = drawn(2, 3, 20, 4), drawn(2, 3, 20, seed=1).abs()
-    found = representatives(keys, mass, [(0, 2), (2, 13), (13, 20)], 4)
-    for event, (first, stop) in enumerate([(0, 2), (2, 13), (13, 20)]):
-        for layer in range(2):
-            for group in range(3):
-                order = sorted(range(first, stop), key=lambda t: -float(mass[layer, group, t]))[:4]
-                mean = sum(keys[layer, group, t] for t in order) / len(order)
-                assert torch.allclose(found[event, layer, group], mean, atol=1e-6)
+    key, mass, spans = drawn(3, 20, 4), drawn(3, 20, seed=1).abs(), [(0, 2), (2, 13), (13, 20)]
+    mass[:, 15] = mass[:, 14]
+    found = representatives(key, mass, Places.of([(a + 7, b + 7) for a, b in spans]).since(7), 4)
+    assert found.shape == (3, 3, 4)
+    for event, (first, stop) in enumerate(spans):
+        for group in range(3):
+            order = sorted(range(first, stop), key=lambda t: -float(mass[group, t]))[:4]
+            mean = sum(key[group, t] for t in order) / len(order)
+            assert torch.allclose(found[event, group], mean, atol=1e-6)
 
 
 def test_scores_are_dot_products_summed_over_heads() -> None:

@@ -49,7 +49,7 @@ def full_layers(kind: str) -> set[int]:
 def read_and_watch(memory: EpisodicMemory, ids: list[int]) -> set[int]:
     """Read a text; gives the layers that recalled anything on the way."""
     recalled: set[int] = set()
-    memory.read_ids(ids, on_chunk=lambda _: recalled.update(each.layer for each in memory.reader.log))
+    memory.read_ids(ids, on_pass=lambda _: recalled.update(each.layer for each in memory.reader.log))
     return recalled
 
 
@@ -99,7 +99,7 @@ def test_sliding_layers_recall_nothing_and_keep_no_more_than_they_see(kind: str,
         recalled.update(each.layer for each in memory.reader.log)
 
     recalled: set[int] = set()
-    memory.read_ids(text_ids(400), on_chunk=watch)
+    memory.read_ids(text_ids(400), on_pass=watch)
     assert recalled == full_layers(kind)
     # what was local before a chunk, the event that had not left whole, and the chunk itself
     kept = max(SMALL["n_local"] + SMALL["max_block"], width) + SMALL["chunk"]
