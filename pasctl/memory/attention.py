@@ -160,7 +160,7 @@ def _rows(far: Keys | None, near: Keys, row: int, scaling: float, scratch: Scrat
     """Sets of keys of one row, one for each rotation of its queries, and the values [G, M + N, D] of all of them."""
 
     def scaled(query: Tensor) -> Tensor:
-        return (query[row] * scaling).unflatten(0, (near.key.shape[1], -1))
+        return (query[row] * scaling).view(near.key.shape[1], -1, *query.shape[2:])
 
     query, close = scaled(near.query), near.hidden[row % len(near.hidden)]
     if far is None:

@@ -88,7 +88,7 @@ class ChunkedPass:
     ) -> Tensor:
         """Attention output [1, H, C, D] of all chunks (see `pasctl.memory.attention.Recall`)."""
         sizes = [chunk.tokens for chunk in self._chunks]
-        parts = zip(self._chunks, *(each.split(sizes, dim=2) for each in (query, key, value)), strict=True)
+        parts = zip(self._chunks, *(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
         found = []
         for chunk, some_query, some_key, some_value in parts:
             self._leave(layer, chunk)
