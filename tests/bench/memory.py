@@ -31,6 +31,7 @@ from tests.integration.test_real_model import smollm2
 
 PARAMS = MemoryParams(n_init=64, n_local=512, n_mem=512, chunk=128, max_block=64)
 FULL_CHUNK = 512
+VOCABULARY_TILE = 512
 NEAR = 8192
 STRETCH = 2048  # tokens that cost and resident memory are measured over: both go up and down with every segment
 
@@ -100,6 +101,7 @@ def _beside_full_attention(model: LoadedModel, ids: list[int]) -> list[Timing]:
     readings: dict[str, Any] = {
         "pasctl: episodic memory": EpisodicMemory(model, params=PARAMS),
         "full attention": FullAttention(model, FULL_CHUNK),
+        "products with the weights alone": _WeightsAlone(model),
     }
     spent = dict.fromkeys(readings, 0.0)
     found: list[Timing] = []
@@ -113,3 +115,22 @@ def _beside_full_attention(model: LoadedModel, ids: list[int]) -> list[Timing]:
             group = f"reading the first {stop:,} tokens, with surprise, one thread"
             found += [Timing(what, s, f"{stop / s:,.0f} tokens/s", group=group) for what, s in spent.items()]
     return found
+
+
+class _WeightsAlone:
+    """Reads nothing, but multiplies as many random rows with all of the model's weights; nothing reads faster."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._layers = [each for each in model.backbone.modules() if isinstance(each, torch.nn.Linear)]
+        head: Any = model.lm_head
+        widths = {each.in_features for each in [*self._layers, head]}
+        self._rows = {width: torch.randn(FULL_CHUNK, width).to(model.model.dtype) for width in widths}
+
+    @torch.inference_mode()
+    def read_ids(self, ids: list[int]) -> None:
+        for layer in self._layers:
+            layer(self._rows[layer.in_features][: len(ids)])
+        head: Any = self._model.lm_head
+        for rows in head.weight.split(VOCABULARY_TILE):
+            torch.nn.functional.linear(self._rows[head.in_features][: len(ids)], rows)
