@@ -48,7 +48,7 @@ def reason(error: Exception) -> str:
     """An error in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = next((line.removeprefix(_REASON) for line in lines if line.startswith(_REASON)), first_line(error))
-    return textwrap.shorten(told.partition(_LIST)[0], 400, placeholder=" ...")
+    return textwrap.shorten(told.partition(_LIST)[0], 400)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pasctl.memory.codec import dequantize, quantize, round_trip
+from pasctl.memory.events import Events
 from pasctl.memory.refinement import refine, similarity, split_scores
 from pasctl.memory.representatives import Places, representatives
 from pasctl.memory.retrieval import choose_events, score_events
@@ -125,6 +126,25 @@ def test_representatives_are_the_mean_of_the_most_attended_keys() -> None:
             order = sorted(range(first, stop), key=lambda t: -float(mass[group, t]))[:4]
             mean = sum(key[group, t] for t in order) / len(order)
             assert torch.allclose(found[event, group], mean, atol=1e-6)
+
+
+def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_left_later() -> None:
+    events, vectors = Events(0, 2, 3, 4, torch.float32), drawn(600, 2, 3, 4)
+    events.starts = list(range(0, 10 * 601, 10))
+    assert [events.outside(position) for position in (-5, 9, 10, 99, 9999)] == [0, 0, 1, 9, 600]
+    for first, until in ((0, 250), (250, 520), (520, 600)):  # blocks have 256
+        events.leave(until)
+        for layer in range(2):
+            events.represent(layer, first, vectors[first:until, layer])
+    assert torch.equal(events.representatives(0), vectors)
+    assert torch.equal(events.representatives(590), vectors[590:])
+    assert events.outside(99) == 600  # they have left already
+    for outside in (0, 255, 256, 257, 600):
+        query = vectors[outside : outside + 1, 1] if outside < 600 else vectors[:1, 1]  # most like one that left later
+        [(found, scores)] = events.recall(1, query, [[]], outside=outside, budget=100, contiguity=0.0)
+        every = score_events(query, vectors[:outside, 1])[0]
+        assert found == sorted(every.topk(min(10, outside)).indices.tolist())
+        assert scores == every[found].tolist()
 
 
 def test_scores_are_dot_products_summed_over_heads() -> None:
