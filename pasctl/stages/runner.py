@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
 from pasctl.stages.progress import Reporter, Silent
@@ -47,6 +48,11 @@ class Stage:
     name: str
     kind: str
     version: int
+
+    @classmethod
+    def of(cls, declared: type[StageDeclaration]) -> Stage:
+        """The stage of a declaration."""
+        return cls(declared.command, declared.makes, declared.version)
 
 
 class Work:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pasctl.errors import InputError
+from pasctl.models.options import ModelOptions
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.runner import Artifact
 from pasctl.stages.tiles import direction_memory, probe_memory
 from pasctl.stages.train_probes import train_probes
