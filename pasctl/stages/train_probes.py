@@ -149,9 +149,8 @@ def _fitting(personas: str | Personas | None, model: ModelLike | None) -> Any:
 
 def _wanted(personas: str | Personas | None, model: ModelLike | None) -> str:
     inventory = _inventory_of(personas)
-    return " ".join(
-        filter(None, (f"of {model}" if isinstance(model, str) else None, inventory and f"for inventory {inventory}"))
-    )
+    named = f"of {model}" if isinstance(model, str) else None
+    return " ".join(filter(None, (named, inventory and f"for inventory {inventory}")))
 
 
 def _inventory_of(personas: str | Personas | None) -> str | None:
