@@ -113,11 +113,21 @@ __all__ = [  # in the order of _HOMES, then the rest
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _home_of_function(name)
+    if home is None:
         raise AttributeError(f"module 'pasctl' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _home_of_function(name: str) -> str | None:
+    """The module of a command's Python function, where a declaration gives it that name."""
+    if name.startswith("_"):
+        return None
+    from pasctl.commands import declarations
+
+    return next((each.action.partition(":")[0] for each in declarations() if each.function == name), None)
 
 
 def __dir__() -> list[str]:

@@ -88,6 +88,7 @@ class OfInventory:
         metavar="SPEC",
         env="PASCTL_INVENTORY",
         record="provenance",
+        digest=("inventory",),
     )
 
 
@@ -119,6 +120,8 @@ class CrossValidated(Tried):
         help="Text that side effects are measured on: builtin, a file, or none.",
         metavar="FILE",
         record="provenance",
+        digest=("text", "side_effects"),
+        off="none",
     )
 
 

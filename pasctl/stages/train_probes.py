@@ -91,7 +91,11 @@ def plan(declared: TrainProbes, run: Run) -> Job:
         identity=source.document["model"],
         numerics={"seed": declared.seed},
         compute=partial(_compute, activations=source, personas=chosen, declared=declared, tile=tile),
-        provenance={"coding": chosen.coding, "model": source.provenance.get("model")},
+        provenance={
+            "coding": chosen.coding,
+            "model": source.provenance.get("model"),
+            "personas": personas if isinstance(personas, str) else None,
+        },
         estimate=lambda: _estimate(described, chosen) | {"memory_bytes": memory.bytes_of(tile)},
     )
 
