@@ -131,7 +131,7 @@ class CrossValidation:
             self.items.pairs,
             signs(self.agreements[:, train]),
             split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"]),
-            PROBES.get(trained["method"])(c=trained["c"]),
+            PROBES.build(trained["method"], c=trained["c"]),
             ids=self.personas.ids,
         )
         return top_groups(scores.accuracy, scores.log_loss, top_k, size)

@@ -76,7 +76,7 @@ class Fitting:
                 self.items.pairs,
                 signs(answers),
                 heads,
-                DIRECTIONS.get(self.method)(),
+                DIRECTIONS.build(self.method),
                 self.center,
                 size=self.size,
                 ids=personas.ids,
@@ -94,7 +94,7 @@ class Fitting:
         from pasctl.directions.population import sum_up
 
         x = self.items.head_outputs if self.size == 1 else mean_outputs(self.items.head_outputs, self.size)
-        layers, method = self.items.head_outputs.shape[2], DIRECTIONS.get(self.method)()
+        layers, method = self.items.head_outputs.shape[2], DIRECTIONS.build(self.method)
         return [
             sum_up(x, self.items.pairs, signs(answers), method, n_layers=layers) for answers in self.answers(personas)
         ]

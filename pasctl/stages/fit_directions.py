@@ -41,7 +41,7 @@ def heads_or_groups(top_k: int | None, granularity: str, geometry: Mapping[str, 
 
 def plan(declared: FitDirections, run: Run) -> Job:
     """Fit theta and sigma of every persona's best heads (PAS; design section 5), and those of shuffled answers."""
-    DIRECTIONS.check(declared.method)
+    method = DIRECTIONS.canonical(declared.method)
     if declared.select == "steering" and declared.top_k is not None:
         raise InputError("selection by steering chooses how many heads there are, expected no top-k with it")
     model = declared.model
@@ -56,11 +56,14 @@ def plan(declared: FitDirections, run: Run) -> Job:
     geometry = source.read_json("items.json")["geometry"]
     count = heads_or_groups(declared.top_k, declared.granularity, geometry)
     numerics: dict[str, Any] = {"seed": declared.seed}
-    key = declared.key(omit=("alphas", "positions"), top_k=count)
+    key = declared.key(omit=("alphas", "positions"), method=method, top_k=count)
     selector: Selector | None = None
     if declared.select == "steering":
         selector = _selector(declared, run, scored, geometry)
-        key, numerics = declared.key(top_k=count, **selector.params), selector.handle.numerics(declared.seed)
+        key, numerics = (
+            declared.key(method=method, top_k=count, **selector.params),
+            selector.handle.numerics(declared.seed),
+        )
     memory = direction_memory(source)
     tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(KeptPersonas.of(scored)), run.max_memory))
     fit = Fit(source, scored, declared, count, selector, tile)

@@ -49,7 +49,7 @@ def fitted_without(
         items.pairs,
         signs(personas.agreements[:, items.columns[train]]),
         heads,
-        DIRECTIONS.get(method)(),
+        DIRECTIONS.build(method),
         center,
         size=size,
         ids=personas.ids,

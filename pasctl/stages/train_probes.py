@@ -55,7 +55,7 @@ class FitItems:
 
 def plan(declared: TrainProbes, run: Run) -> Job:
     """Train one probe per persona, layer and head (PAS; design section 5)."""
-    PROBES.check(declared.method)
+    PROBES.build(declared.method, c=float(declared.c))  # what is wrong with it is said before anything is read
     personas = declared.personas
     source = run.input(
         "activations",
@@ -82,6 +82,7 @@ def plan(declared: TrainProbes, run: Run) -> Job:
         model=source.model,
         label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
         params=declared.key(
+            method=PROBES.canonical(declared.method),
             c=float(declared.c),
             validation=float(declared.validation),
             personas=chosen.digest,
@@ -128,7 +129,7 @@ def _compute(work: Work, *, activations: Artifact, personas: Personas, declared:
     items = read_fit_items(activations)
     held_out = split_items(items.traits, float(declared.validation), declared.seed)
     ids = [items.inventory.items[column].id for column in items.columns]
-    probe = PROBES.get(declared.method)(c=float(declared.c))
+    probe = PROBES.build(declared.method, c=float(declared.c))
     train_shards(work, personas, Training(items, held_out, probe, declared.weights, tile))
     layers, heads = items.head_outputs.shape[2:4]
     work.provenance["counts"] = {"probes": len(personas) * layers * heads}
