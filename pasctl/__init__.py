@@ -12,12 +12,12 @@ from pasctl.errors import PasctlError
 from pasctl.version import __version__
 
 if TYPE_CHECKING:
+    from pasctl.generation.engine import Engine
+    from pasctl.generation.request import Request
+    from pasctl.generation.sampling_params import Decoding, SamplingParams
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
-    from pasctl.memory.decoding import Decoding
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
-    from pasctl.serving.engine import Engine
-    from pasctl.serving.request import Request
     from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.export import check_export, export_model
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pasctl.store import Store
 
 _HOMES = {
-    "Decoding": "pasctl.memory.decoding",
-    "Engine": "pasctl.serving.engine",
+    "Decoding": "pasctl.generation.sampling_params",
+    "Engine": "pasctl.generation.engine",
     "EpisodicMemory": "pasctl.stages.kept_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
@@ -46,7 +46,8 @@ _HOMES = {
     "ModelOptions": "pasctl.stages.model",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.stages.pipeline",
-    "Request": "pasctl.serving.request",
+    "Request": "pasctl.generation.request",
+    "SamplingParams": "pasctl.generation.sampling_params",
     "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
@@ -84,6 +85,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PersonaSet",
     "PipelineParams",
     "Request",
+    "SamplingParams",
     "Steering",
     "Store",
     "Text",

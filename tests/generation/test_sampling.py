@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory.asking import Asking, decode
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.episodic import EpisodicMemory
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.tiny import tiny_loaded
@@ -38,7 +38,7 @@ def decoded(
     memory: EpisodicMemory, questions: list[list[int]], ends: set[int] | None = None, **how: Any
 ) -> list[list[int | None]]:
     """Tokens, a list a row."""
-    settings = Decoding(**{"max_new_tokens": 12, **how})
+    settings = SamplingParams(**{"max_new_tokens": 12, **how})
     steps = decode(Asking(memory.reader, len(questions)), questions, ends or set(), settings)
     return [list(row) for row in zip(*steps, strict=True)]
 
@@ -92,7 +92,7 @@ def test_a_tiny_top_p_or_temperature_is_greedy(memory: EpisodicMemory, how: dict
 @pytest.mark.parametrize("value", [-0.5, math.nan])
 def test_what_is_no_temperature_or_share_is_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=name):
-        Decoding(**{name: value})
+        SamplingParams(**{name: value})
 
 
 class Scripted:
@@ -123,7 +123,7 @@ def test_tokens_are_drawn_as_often_as_their_share_of_the_likeliest(top_p: float,
         Scripted(torch.tensor([logits] * draws)),  # type: ignore[arg-type]
         [[0]] * draws,
         set(),
-        Decoding(max_new_tokens=1, temperature=temperature, top_p=top_p),
+        SamplingParams(max_new_tokens=1, temperature=temperature, top_p=top_p),
     )
     counts = Counter(drawn)
     assert set(counts) == set(kept)
@@ -136,7 +136,7 @@ def test_tokens_are_drawn_as_often_as_their_share_of_the_likeliest(top_p: float,
 @pytest.mark.parametrize("every", [1, 3, 100])
 def test_events_are_recalled_anew_each_so_many_tokens(every: int) -> None:
     script = Scripted(*torch.eye(4)[:, None])
-    tokens = list(decode(script, [[0]], set(), Decoding(max_new_tokens=11, retrieve_every=every)))  # type: ignore[arg-type]
+    tokens = list(decode(script, [[0]], set(), SamplingParams(max_new_tokens=11, retrieve_every=every)))  # type: ignore[arg-type]
     assert tokens == [[place % 4] for place in range(11)]
     # each token but the last is read, once, and recalled for with the first and each `every` later
     assert script.steps == [([place % 4], place % every == 0) for place in range(10)]
@@ -145,6 +145,6 @@ def test_events_are_recalled_anew_each_so_many_tokens(every: int) -> None:
 def test_decoding_stops_when_all_rows_have_ended() -> None:
     rows = torch.tensor([[1, 2, 3, 0, 5, 5], [1, 0, 4, 4, 4, 4], [1, 2, 2, 2, 9, 2]])
     script = Scripted(*torch.nn.functional.one_hot(rows.T, 10).float())
-    steps = list(decode(script, [[0]] * 3, {0, 9}, Decoding(max_new_tokens=50)))  # type: ignore[arg-type]
+    steps = list(decode(script, [[0]] * 3, {0, 9}, SamplingParams(max_new_tokens=50)))  # type: ignore[arg-type]
     assert steps == [[1, 1, 1], [2, None, 2], [3, None, 2], [None, None, 2], [None, None, None]]
     assert len(script.steps) == 4
