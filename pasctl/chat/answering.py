@@ -9,11 +9,11 @@ from typing import Any
 
 from pasctl.chat.past import Prompted
 from pasctl.chat.session import NOBODY, Stop, Turn, Voice
-from pasctl.generation.sampling_params import SamplingParams
-from pasctl.memory.event_text import EventTexts
 from pasctl.generation.engine import Engine
 from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
+from pasctl.memory.event_text import EventTexts
 from pasctl.steering.intervention import Intervention
 
 MOST_RECALLED = 3

@@ -17,8 +17,8 @@ from pasctl.chat.terminal import Lines, whole_line
 from pasctl.chat.transcript import Transcripts
 from pasctl.chat.view import View
 from pasctl.errors import InputError, PasctlError
-from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.engine import Engine
+from pasctl.generation.sampling_params import SamplingParams
 
 
 class Dialogue:

@@ -161,9 +161,7 @@ class EpisodicMemory:
                 return answer  # type: ignore[no-any-return]
             yield delta
 
-    def _answers(
-        self, questions: Sequence[str], how: SamplingParams
-    ) -> Generator[tuple[int, str], None, list[Answer]]:
+    def _answers(self, questions: Sequence[str], how: SamplingParams) -> Generator[tuple[int, str], None, list[Answer]]:
         """Yields the number of a question and what its answer grows by, and returns the answers."""
         prompts = [self.prompt.question(question, how.think) for question in questions]
         texts, streams = [""] * len(prompts), list[Stream]()

@@ -95,8 +95,8 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
 class PrefixCache(Cache):
     """The cache of a batch that follows a prefix: what the batch appends serves its own layer and is let go.
 
-    Keys and values of the prefix are views, one per row, and copied where a layer attends to them. A batch needs nothing
-    else of them once it has gone through, so its memory does not grow with the number of layers.
+    Keys and values of the prefix are views, one per row, and copied where a layer attends to them. A batch needs no
+    other part of them once it has gone through, so its memory does not grow with the number of layers.
     """
 
     def __init__(self, prefix: Cache, rows: int) -> None:

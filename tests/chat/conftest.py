@@ -15,13 +15,14 @@ from pasctl.chat.session import Turn
 from pasctl.chat.setting import Setting
 from pasctl.chat.view import Texts
 from pasctl.errors import PasctlError
+from pasctl.generation.engine import Engine
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.load import LoadedModel, load_model
-from pasctl.generation.engine import Engine
+from pasctl.models.options import ModelOptions
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Silent
 from pasctl.stages.train_probes import train_probes
 from pasctl.store import Store

@@ -11,13 +11,13 @@ import torch
 
 from pasctl.chat.session import Voice
 from pasctl.errors import InputError, MissingError
-from pasctl.memory.asking import Asking, Writing
+from pasctl.generation.engine import Engine
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.prompt import end_tokens
 from pasctl.models.conversation import Conversation
 from pasctl.models.load import LoadedModel
-from pasctl.generation.engine import Engine
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
 from pasctl.stages.kept_memory import EpisodicMemory
 from pasctl.stages.memory import memory_run
@@ -155,8 +155,8 @@ def test_a_text_in_memory_answers_with_the_turns_behind_it(talk: Talk, apart: Lo
     first = read.ask("You are quiet.\n\nWho worries?", max_new_tokens=24)
     chat = Conversation(apart.chat)
     ids = [*chat.turn("\n\nYou are quiet.\n\nWho worries?", first), *chat.question("Why?")]
-    second = Writing(Asking(read.reader, 1), ["Why?"], [ids], SHORT, ends=end_tokens(apart), tokenizer=apart.tokenizer)
-    assert shown.answers == [first, "".join(piece for _, piece in second)]
+    [second] = generate(apart, [Request(ids, SHORT, memory=read, strip=True)])
+    assert shown.answers == [first, second.take()]
     assert [turn.memory for turn, _ in shown.turns] == ["memory/demo/text@v1"] * 2
     recalled = shown.turns[0][1]["recalled"]
     assert recalled

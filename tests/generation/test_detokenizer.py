@@ -17,7 +17,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return tiny_tokenizer()
 
 
-def grown(tokenizer: PreTrainedTokenizerFast, ids: list[int], **how: object) -> tuple[IncrementalDetokenizer, list[str]]:
+def grown(
+    tokenizer: PreTrainedTokenizerFast, ids: list[int], **how: object
+) -> tuple[IncrementalDetokenizer, list[str]]:
     text, pieces = IncrementalDetokenizer(tokenizer, **how), []  # type: ignore[arg-type]
     for token in ids:
         pieces.append(text.add(token))

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pasctl.errors import InputError, IntegrityError, PasctlError
-from pasctl.generation.sampling_params import SamplingParams
-from pasctl.memory.episodic import EpisodicMemory
-from pasctl.models.load import LoadedModel
 from pasctl.generation.engine import Engine
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.memory.test_sliding import sliding_model

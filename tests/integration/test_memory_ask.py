@@ -12,10 +12,10 @@ import pytest
 from pasctl.errors import InputError, IntegrityError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
+from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_show import Selection, memory_show, most_recalled
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.text import Text
 from pasctl.store import Artifact, Store
 from tests.integration.warm import Warm
@@ -112,13 +112,13 @@ def test_several_questions_are_asked_in_one_round(warm: Warm, store: Path) -> No
 
 def test_an_answer_that_the_model_ends_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[str] = []
-    monkeypatch.setattr("pasctl.memory.episodic.end_tokens", lambda model: set())
+    monkeypatch.setattr("pasctl.generation.loop.end_tokens", lambda model: set())
     plain = memory_ask(NAME, ["Who?"], SamplingParams(4, 2.0, seed=3), store=store, on_piece=pieces.append)
     assert plain.artifact is not None
     [answer] = read_answers(plain.artifact)
     assert "".join(pieces) == answer["answer"]
     assert answer["stop"] == "length"
-    monkeypatch.setattr("pasctl.memory.episodic.end_tokens", lambda model: set(range(512)))
+    monkeypatch.setattr("pasctl.generation.loop.end_tokens", lambda model: set(range(512)))
     ended = memory_ask(NAME, ["And who?"], store=store, on_piece=pieces.append)
     assert ended.artifact is not None
     [answer] = read_answers(ended.artifact)

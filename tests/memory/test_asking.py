@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pasctl.errors import InputError
-from pasctl.memory import episodic
-from pasctl.memory.asking import Answer
+from pasctl.generation import loop
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.asking import Answer
 from pasctl.memory.episodic import EpisodicMemory
 from tests.memory.test_exactness import SMALL
 from tests.tiny import tiny_loaded
@@ -57,8 +57,9 @@ def test_a_character_is_shown_when_its_last_byte_is_there(
 ) -> None:
     ids = memory.prompt.encode(" eins 🙂 zwei \n")
     assert len(ids) > 10
-    monkeypatch.setattr("pasctl.memory.asking.decode", lambda *given: iter([[token] for token in ids]))
-    pieces, answer = streamed(memory, "Who?", SamplingParams())
+    scripted = iter(ids)
+    monkeypatch.setattr("pasctl.generation.active.sample", lambda *given: [next(scripted)])
+    pieces, answer = streamed(memory, "Who?", SamplingParams(max_new_tokens=len(ids)))
     assert "🙂" in "".join(pieces).split()
     assert not any("\ufffd" in piece for piece in pieces)
     assert answer.text == "eins 🙂 zwei" == "".join(pieces)
@@ -69,7 +70,7 @@ def test_an_answer_says_how_it_ended(memory: EpisodicMemory, monkeypatch: pytest
     [whole] = memory.ask_all(["Who?"], how)
     assert (whole.stop, len(whole.tokens)) == ("length", 5)
     last = next(place for place in range(1, 5) if whole.tokens[place] not in whole.tokens[:place])
-    monkeypatch.setattr(episodic, "end_tokens", lambda model: {whole.tokens[last]})
+    monkeypatch.setattr(loop, "end_tokens", lambda model: {whole.tokens[last]})
     [ended] = memory.ask_all(["Who?"], how)
     assert (ended.stop, ended.tokens) == ("end", whole.tokens[:last])
 
@@ -87,7 +88,7 @@ def test_recall_in_a_batch_is_that_of_a_question_alone(memory: EpisodicMemory, m
     first = memory.ask_all(QUESTIONS, how)
     # one of the rows ends early and the others go on
     early = next(token for token in first[0].tokens[1:] if token not in first[1].tokens)
-    monkeypatch.setattr(episodic, "end_tokens", lambda model: {early})
+    monkeypatch.setattr(loop, "end_tokens", lambda model: {early})
     together = memory.ask_all(QUESTIONS, how)
     assert together[0].stop == "end"
     assert "length" in {answer.stop for answer in together}

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pasctl.memory.codec import round_trip
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.codec import round_trip
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
 from tests.memory.test_exactness import SMALL, full_logits, text_ids
