@@ -12,10 +12,12 @@ from pasctl.errors import PasctlError
 from pasctl.version import __version__
 
 if TYPE_CHECKING:
+    from pasctl.commands.run import PipelineParams
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
     from pasctl.memory.decoding import Decoding
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
+    from pasctl.models.options import ModelOptions
     from pasctl.serving.engine import Engine
     from pasctl.serving.request import Request
     from pasctl.stages.choose_alpha import choose_alpha
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
     from pasctl.stages.memory import memory_run, open_memory
     from pasctl.stages.memory_ask import memory_ask
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
-    from pasctl.stages.model import ModelOptions
-    from pasctl.stages.pipeline import PipelineParams, run
+    from pasctl.stages.pipeline import run
     from pasctl.stages.steering import Steering, intervention
     from pasctl.stages.text import Text
     from pasctl.stages.train_probes import train_probes
@@ -43,9 +44,9 @@ _HOMES = {
     "Inventory": "pasctl.inventory",
     "LoadedModel": "pasctl.models.load",
     "MemoryParams": "pasctl.memory.params",
-    "ModelOptions": "pasctl.stages.model",
+    "ModelOptions": "pasctl.models.options",
     "PersonaSet": "pasctl.inventory",
-    "PipelineParams": "pasctl.stages.pipeline",
+    "PipelineParams": "pasctl.commands.run",
     "Request": "pasctl.serving.request",
     "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
@@ -112,11 +113,21 @@ __all__ = [  # in the order of _HOMES, then the rest
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _home_of_function(name)
+    if home is None:
         raise AttributeError(f"module 'pasctl' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _home_of_function(name: str) -> str | None:
+    """The module of a command's Python function, where a declaration gives it that name."""
+    if name.startswith("_"):
+        return None
+    from pasctl.commands import declarations
+
+    return next((each.action.partition(":")[0] for each in declarations() if each.function == name), None)
 
 
 def __dir__() -> list[str]:

@@ -23,13 +23,14 @@ from pasctl.cli import (
     memory_ask,
     memory_eval,
     memory_show,
-    pas,
     report,
     serve,
     store,
     survey,
 )
+from pasctl.cli.command import build
 from pasctl.cli.config import read_config
+from pasctl.commands import declarations
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
 
@@ -85,12 +86,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("extract")(pas.extract)
-app.command("train-probes")(pas.train_probes)
-app.command("fit-directions")(pas.fit_directions)
-app.command("choose-alpha")(pas.choose_alpha)
-app.command("eval")(pas.evaluate)
-app.command("run")(pas.run)
 app.command("memory-run")(memory.memory_run)
 app.command("memory-ask")(memory_ask.memory_ask)
 app.command("memory-show")(memory_show.memory_show)
@@ -105,6 +100,17 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(export.app, name="export")
 app.add_typer(store.app, name="store")
 app.add_typer(data.app, name="data")
+
+
+_PRESENTERS = {
+    "eval": "pasctl.cli.evaluate:present",
+    "run": "pasctl.cli.run:present",
+}
+"""Commands that print something else than a stage's outcome."""
+
+for _declared in declarations():
+    _class, _function = build(_declared, _PRESENTERS.get(_declared.command, "pasctl.cli.command:present"))
+    app.command(_declared.command, cls=_class)(_function)
 
 
 def _version(wanted: bool) -> None:

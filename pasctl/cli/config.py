@@ -60,11 +60,11 @@ def _defaults(command: Any, settings: dict[str, Any], inherited: dict[str, Any],
         return {
             name: _defaults(each, tables.get(name, {}), inherited | own, path) for name, each in subcommands.items()
         }
-    options = {parameter.name for parameter in command.params}
-    stray = sorted(set(own) - options)
+    options = _spellings(command)
+    stray = sorted(set(own) - set(options))
     if stray:
         raise InputError(f"{path} sets {stray[0]!r} for {command.name}, which has no such option")
-    return {name: value for name, value in (inherited | own).items() if name in options}
+    return {options[name]: value for name, value in (inherited | own).items() if name in options}
 
 
 def _flat(value: Any) -> Any:
@@ -76,8 +76,19 @@ def _flat(value: Any) -> Any:
     )
 
 
+def _spellings(command: Any) -> dict[str, str]:
+    """Names that a file may have for a command's options: as in Python, or as the flag is spelt."""
+    flags = {
+        flag.lstrip("-").replace("-", "_"): parameter.name
+        for parameter in command.params
+        for flag in parameter.opts
+        if flag.startswith("--")
+    }
+    return flags | {parameter.name: parameter.name for parameter in command.params}
+
+
 def _option_names(command: Any) -> set[str]:
-    names = {parameter.name for parameter in command.params}
+    names = set(_spellings(command))
     for subcommand in getattr(command, "commands", {}).values():
         names |= _option_names(subcommand)
     return names

@@ -17,7 +17,8 @@ from pasctl.errors import InputError
 
 if TYPE_CHECKING:
     from pasctl.memory.params import MemoryParams
-    from pasctl.stages.model import ModelHandle, ModelOptions
+    from pasctl.models.options import ModelOptions
+    from pasctl.stages.model import ModelHandle
     from pasctl.stages.runner import Artifact
     from pasctl.stages.steering import Steering
     from pasctl.stages.text import Text

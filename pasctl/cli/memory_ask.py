@@ -13,7 +13,8 @@ from pasctl.cli.output import Terminal, print_json, print_outcome
 
 if TYPE_CHECKING:
     from pasctl.memory.decoding import Decoding
-    from pasctl.stages.model import ModelHandle, ModelOptions
+    from pasctl.models.options import ModelOptions
+    from pasctl.stages.model import ModelHandle
     from pasctl.stages.runner import Artifact, Outcome
 
 
@@ -37,7 +38,7 @@ def memory_ask(
     json: o.Json = False,
 ) -> None:
     """Ask a text that was read earlier; it is not read again, and what was asked before is not answered again."""
-    from pasctl.stages.model import ModelOptions
+    from pasctl.models.options import ModelOptions
 
     how = decoding(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
     options = ModelOptions(device=device, trust_remote_code=trust_remote_code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pasctl.stages.model import ModelOptions
+    from pasctl.models.options import ModelOptions
 
 StoreDir = Annotated[str, typer.Option("--store", envvar="PASCTL_STORE", help="Folder of the store.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -205,9 +205,8 @@ def model_options(
     attn: str,
     device_map: str | None,
     trust_remote_code: bool,
-    max_memory: str | None = None,
 ) -> ModelOptions:
     """The model options of a command as one value."""
-    from pasctl.stages.model import ModelOptions
+    from pasctl.models.options import ModelOptions
 
-    return ModelOptions(revision, dtype, device, attn, device_map, trust_remote_code, max_memory)
+    return ModelOptions(revision, dtype, device, attn, device_map, trust_remote_code)

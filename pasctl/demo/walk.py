@@ -14,6 +14,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
 from pasctl.memory.tasks.trial import Trial
+from pasctl.models.options import ModelOptions
 from pasctl.stages.choose_alpha import choose_alpha
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
@@ -21,7 +22,7 @@ from pasctl.stages.fit_directions import fit_directions, read_selection
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_eval import TrialPlan, memory_eval, trial_figures
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Outcome, Store, open_store
 from pasctl.stages.text import Text

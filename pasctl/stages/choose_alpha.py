@@ -3,119 +3,75 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
+from pasctl.commands.choose_alpha import ChooseAlpha
+from pasctl.commands.shared import OfDirections
 from pasctl.errors import InputError
-from pasctl.evaluation.alphas import Alphas, parse_alphas
+from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.choice import RULE, SCOPES, choose_alphas
-from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
 from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
 from pasctl.stages.fit_directions import read_selection
-from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
 from pasctl.stages.neutral import Neutral
-from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, find_input, open_store, run_job
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work
 
-if TYPE_CHECKING:
-    from pasctl.models.identity import ModelSource
-    from pasctl.models.load import LoadedModel
-
-STAGE = Stage("choose-alpha", "strengths", version=1)
 _CURVES = "curves.json"
 
 
-def choose_alpha(
-    *,
-    directions: str | Artifact | None = None,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    alphas: Alphas = TRIED_ALPHAS,
-    folds: int = FOLDS,
-    positions: str | None = None,
-    neutral_text: str = "builtin",
-    seed: int = 0,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
-    """Cross-validate the strength of steering on the fit items; the report items are not looked at.
+def plan(declared: ChooseAlpha, run: Run) -> Job:
+    """Cross-validate the strength of steering on the fit items; the report items are not read.
 
-    The fit items are dealt into folds, stratified by facet. For each fold, everything that personas' answers decide is
-    done again without it: heads are ranked by probes and directions fitted on the other folds; then the model answers
-    the fold's items at each alpha. Heads that were selected by steering stay as they are. Beside the errors it keeps
-    what each alpha does to neutral text, with the directions of all fit items.
-
-    Args:
-        directions: which to read; None takes the latest that fits the model.
-        model: None takes the model the directions were fitted on, from where it was found then.
-        alphas: strengths to try, 0 among them.
-        folds: parts that the fit items are dealt into.
-        positions: steer at "all" positions or only at the "answer"; None as the directions were selected, else all.
-        neutral_text: "builtin", or a text file.
-        seed: of the folds.
-        batch_tokens: bound on the tokens of one forward pass; not part of the key.
-        options: how to load the model.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing.
-
-    Raises:
-        InputError: alphas without 0, folds that the items do not fill, another model than the directions'.
-        MissingError: the directions, or the activations and probes they were made from, are gone.
+    Heads that were selected by steering stay as they are. Along with the errors it stores what each alpha does to
+    neutral text, with the directions of all fit items.
     """
-    opened = open_store(store)
-    given = ModelHandle.of(model, options) if model is not None else None
-    source = find_directions(opened, directions, given)
-    params = ChoiceParams(parse_alphas(alphas), folds, positions or default_positions(source))
-    neutral = Neutral.read(neutral_text)
-    activations = find_input(opened, "activations", source.inputs["activations"].key)
-    probes = find_input(opened, "probes", source.inputs["probes"].key)
-    handle = model_of_artifact(source, given, options)
-    handle.require(source.document["model"], source.name)
-    task = CrossValidation(source, activations, probes, params, neutral, handle, seed, batch_tokens)
-    job = Job(
-        stage=STAGE,
+    source = find_directions(run, declared)
+    params = ChoiceParams(
+        parse_alphas(declared.alphas), declared.folds, declared.positions or default_positions(source)
+    )
+    neutral = Neutral.read(declared.neutral_text)
+    activations = run.input("activations", source.inputs["activations"].key)
+    probes = run.input("probes", source.inputs["probes"].key)
+    handle = run.model_of(source, declared.model, declared.options)
+    task = CrossValidation(source, activations, probes, params, neutral, handle, declared.seed, run.batch_tokens)
+    return Job(
+        stage=Stage.of(ChooseAlpha),
         model=source.model,
         label=source.label,
-        params={
-            "alphas": list(params.alphas),
-            "folds": folds,
-            "positions": params.positions,
-            "text": neutral.digest,
-            "wording": wording_digest(),
-        },
+        params=declared.key(
+            alphas=list(params.alphas), positions=params.positions, text=neutral.digest, wording=wording_digest()
+        ),
         inputs={"directions": source, "activations": activations, "probes": probes},
         identity=handle.identity,
-        numerics=handle.numerics(seed),
+        numerics=handle.numerics(declared.seed),
         compute=partial(_compute, task=task),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
             "neutral_text": neutral.name,
-            "batch_tokens": batch_tokens,
+            "batch_tokens": run.batch_tokens,
         },
         estimate=task.estimate,
     )
-    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def find_directions(store: Store, ref: str | Artifact | None, given: ModelHandle | None) -> Artifact:
-    """The directions that a stage reads: those named, or the latest of the model.
+choose_alpha = function_of(ChooseAlpha)
+
+
+def find_directions(run: Run, declared: OfDirections) -> Artifact:
+    """The directions that a command reads: those named, or the latest of the model.
 
     Raises:
         MissingError: there are none.
     """
-    return find_input(
-        store,
+    given = declared.model if declared.model is None else run.model(declared.model, declared.options)
+    return run.input(
         "directions",
-        ref,
+        declared.directions,
         fits=lambda artifact: given is None or artifact.document["model"] == given.identity,
         wanted=f"of {given.source.spec}" if given else "",
     )
@@ -231,7 +187,7 @@ def _plain(values: NDArray[np.float64]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def told_choice(strengths: Artifact, scope: str, budget_kl: float | None) -> dict[str, Any]:
+def choice_record(strengths: Artifact, scope: str, budget_kl: float | None) -> dict[str, Any]:
     """How alpha was chosen, for the results that used it."""
     curves = strengths.read_json(_CURVES)
     return {

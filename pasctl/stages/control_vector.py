@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError, PasctlError
-from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
+from pasctl.models.options import ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.steering import Steering
 from pasctl.store.disk import make_durable, temporary_path
@@ -92,7 +94,7 @@ def export_control_vector(
     _require_free(path, force=force)
     gguf_package()
     source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
-    handle = model_of_artifact(source, ModelHandle.of(model, options) if model is not None else None, options)
+    handle = Run(opened).model_of(source, ModelHandle.of(model, options) if model is not None else None, options)
     chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
     if handle.source.family is not None:
         require_family(handle.source.family)

@@ -13,7 +13,8 @@ from pasctl.errors import PasctlError
 from pasctl.inventory import LETTERS, builtin_inventory, question
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.models.options import ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import open_store
 
 if TYPE_CHECKING:

@@ -2,184 +2,150 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
+from pasctl.commands.choose_alpha import ChooseAlpha
+from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
-from pasctl.evaluation.alphas import AUTO, Alphas, alpha_text, parse_alphas, parse_settings
+from pasctl.evaluation.alphas import AUTO, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.conditions import is_steered, parse_conditions
-from pasctl.evaluation.defaults import CONTROL_DRAWS, FOLDS, TRIED_ALPHAS
 from pasctl.evaluation.intervals import FEWEST
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
-    choose_alpha,
+    choice_record,
     chosen_alphas,
     default_positions,
     find_directions,
     require_fitting,
     require_scope,
-    told_choice,
 )
 from pasctl.stages.kept_personas import KeptPersonas
-from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
-from pasctl.stages.progress import Reporter
 from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, result_rows
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store, run_job
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.text_audit import TextAudit
 from pasctl.stages.unit_answers import Evaluation, ask, estimate
 
-if TYPE_CHECKING:
-    from pasctl.models.identity import ModelSource
-    from pasctl.models.load import LoadedModel
-
 NO_TEXT = "none"
 
 
-def evaluate(
-    *,
-    directions: str | Artifact | None = None,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    alpha: Alphas = 4.0,
-    alphas: Alphas = TRIED_ALPHAS,
-    alpha_scope: str = "persona",
-    budget_kl: float | None = None,
-    folds: int = FOLDS,
-    strengths: str | Artifact | None = None,
-    modes: str | None = None,
-    positions: str | None = None,
-    option_orders: int = 1,
-    control_draws: int = CONTROL_DRAWS,
-    prose: str | None = None,
-    neutral_text: str = "builtin",
-    audit: int = 0,
-    shard: str | None = None,
-    seed: int = 0,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
+def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     """Answer the report items under every condition and compare with each persona's own answers (design section 6).
 
-    Args:
-        directions: which to read; None takes the latest that fits the model.
-        model: None takes the model the directions were fitted on, from where it was found then.
-        alpha: strength, or several: 4.0, "0,1,2,4" or a sequence. "auto" is chosen by cross-validation on the fit
-            items, see `choose_alpha`. "oracle" is, for each persona, the one of lowest error on the very items that are
-            reported: an upper bound to compare with, and labelled so.
-        alphas: what auto chooses from, and an oracle if no numbers are given; 0 is among them.
-        alpha_scope: auto chooses for each "persona", or one alpha for the "population".
-        budget_kl: auto chooses nothing that moves the model further on neutral text, KL(unsteered || steered) in nats
-            a token.
-        folds: of the cross-validation.
-        strengths: a cross-validation to take the choice from; None looks it up or makes it.
-        modes: comma list of condition names; None is all of them.
-        positions: steer at "all" positions or only at the "answer"; None as the directions were selected, else all.
-        option_orders: in how many orders the options are shown; probabilities are averaged over them. The second is
-            the reverse, further ones are rotations drawn by the seed.
-        control_draws: random directions that each persona is steered along.
-        prose: descriptions of the personas for the condition given-prose: "papi:DIR", or a JSON file.
-        neutral_text: "builtin" or a text file, on which side effects are measured; "none" measures none.
-        audit: answers that are generated as text and compared.
-        shard: "I/N" evaluates the I-th of N slices of the directions' personas, as results of their own; baselines that
-            learn from other persons then know this slice's; alpha "auto" is chosen on all personas as ever. When all
-            slices are there, an evaluation without `shard` takes their answers and asks nothing.
-        seed: of the random directions, the folds, the orders and the audit.
-        batch_tokens: bound on the tokens of one forward pass; not part of the key.
-        options: how to load the model.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing. If alpha must be chosen first, that is said.
+    `alpha` is one strength or several: 4.0, "0,1,2,4" or a sequence. "auto" is chosen by cross-validation on the fit
+    items, which is done first where it was not done before; "oracle" is, per persona, the alpha of lowest error on the
+    very items that are reported.
 
-    Raises:
-        InputError: alpha that is no number, alphas without 0, an unknown mode, another model than the directions'.
-        MissingError: there are no directions that fit.
+    Returns:
+        The job; or, of a dry run, the outcome of the cross-validation that must be done first.
     """
-    conditions = parse_conditions(modes, prose=prose is not None)
-    settings = parse_settings(alpha, parse_alphas(alphas))
-    if AUTO not in settings and (budget_kl is not None or strengths is not None):
-        raise InputError("a KL budget and strengths are for alpha auto", hint="say --alpha auto")
-    if audit < 0:
-        raise InputError(f"audit: expected a number of answers, found {audit}")
-    opened = open_store(store)
-    given = ModelHandle.of(model, options) if model is not None else None
-    source = find_directions(opened, directions, given)
-    kept = KeptPersonas.of(source)
-    part = None if shard is None else PersonaSlice.parse(shard)
-    rows = None if part is None else part.rows(len(kept))
-    told = None if prose is None else load_prose(prose, kept.rows(rows).ids)
-    orders = draw_orders(option_orders, seed)
-    params = EvalParams(conditions, settings, positions or default_positions(source), orders, control_draws, told)
-    handle = model_of_artifact(source, given, options)
-    handle.require(source.document["model"], source.name)
-    neutral = None if neutral_text == NO_TEXT else Neutral.read(neutral_text)
-    inputs: dict[str, Artifact] = {"directions": source}
-    chosen: NDArray[np.float64] | None = None
-    choice: dict[str, Any] | None = None
+    conditions = parse_conditions(declared.modes, prose=declared.prose is not None)
+    settings = parse_settings(declared.alpha, parse_alphas(declared.alphas))
+    _require_sense(declared, settings)
+    source = find_directions(run, declared)
+    stored = KeptPersonas.of(source)
+    part = None if declared.shard is None else PersonaSlice.parse(declared.shard)
+    rows = None if part is None else part.rows(len(stored))
+    prose = None if declared.prose is None else load_prose(declared.prose, stored.rows(rows).ids)
+    params = EvalParams(
+        conditions,
+        settings,
+        declared.positions or default_positions(source),
+        draw_orders(declared.option_orders, declared.seed),
+        declared.control_draws,
+        prose,
+    )
+    handle = run.model_of(source, declared.model, declared.options)
+    neutral = None if declared.neutral_text == NO_TEXT else Neutral.read(declared.neutral_text)
+    strengths: Artifact | None = None
     if AUTO in settings and any(map(is_steered, conditions)):
-        require_scope(alpha_scope, budget_kl)
-        if strengths is None:
-            made = choose_alpha(
-                directions=source,
-                model=handle,
-                alphas=alphas,
-                folds=folds,
-                positions=params.positions,
-                neutral_text="builtin" if neutral is None else neutral_text,
-                seed=seed,
-                batch_tokens=batch_tokens,
-                store=opened,
-                reporter=reporter,
-                dry_run=dry_run,
-            )
-            if made.artifact is None:
-                return made
-            strengths = made.artifact
-        held = strengths if isinstance(strengths, Artifact) else opened.resolve(strengths, "strengths")
-        require_fitting(held, source, params.positions)
-        chosen, choice = chosen_alphas(held, alpha_scope, budget_kl), told_choice(held, alpha_scope, budget_kl)
-        chosen = chosen if rows is None else chosen[rows]
-        inputs["strengths"] = held
-    task = Questionnaire(source, params, handle.identity, handle.numerics(seed), chosen, rows)
-    effects = SideEffects(task, neutral, handle, batch_tokens) if neutral is not None else None
-    texts = TextAudit(task, audit, handle, seed, batch_tokens) if audit else None
-    evaluation = Evaluation(task, handle, batch_tokens, choice, effects, texts)
-    job = Job(
+        made = _strengths(declared, run, source, handle, params.positions)
+        if isinstance(made, Outcome):
+            return made
+        strengths = made
+    choice = None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl)
+    chosen = None if strengths is None else chosen_alphas(strengths, declared.alpha_scope, declared.budget_kl)
+    chosen = chosen if chosen is None or rows is None else chosen[rows]
+    task = Questionnaire(source, params, handle.identity, handle.numerics(declared.seed), chosen, rows)
+    effects = SideEffects(task, neutral, handle, run.batch_tokens) if neutral is not None else None
+    texts = TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None
+    evaluation = Evaluation(task, handle, run.batch_tokens, choice, effects, texts)
+    return Job(
         stage=STAGE,
         model=source.model,
         label=source.label if part is None else part.label(source.label),
-        params={
+        params=declared.key(
             **params.to_json(),
             **({} if part is None else {"shard": [part.number, part.count]}),
-            "choice": choice and {"scope": alpha_scope, "budget_kl": budget_kl},
-            "side_effects": effects and effects.params,
-            "audit": audit,
-            "wording": wording_digest(),
-        },
-        inputs=inputs,
+            choice=choice and {"scope": declared.alpha_scope, "budget_kl": declared.budget_kl},
+            side_effects=effects and effects.params,
+            wording=wording_digest(),
+        ),
+        inputs={"directions": source, **({} if strengths is None else {"strengths": strengths})},
         identity=handle.identity,
-        numerics=handle.numerics(seed),
+        numerics=handle.numerics(declared.seed),
         compute=partial(_compute, evaluation=evaluation),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
             "neutral_text": neutral and neutral.name,
-            "batch_tokens": batch_tokens,
+            "prose": declared.prose,
+            "batch_tokens": run.batch_tokens,
         },
         parts=lambda: (*task.distinct, *(effects.runs if effects else ())),
-        estimate=lambda: estimate(evaluation, opened),
+        estimate=lambda: estimate(evaluation, run.store),
     )
-    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+evaluate = function_of(Evaluate)
+
+
+def _require_sense(declared: Evaluate, settings: Sequence[float | str]) -> None:
+    """Refuse options that contradict each other, before anything is read.
+
+    Raises:
+        InputError: options of alpha auto without it, or a log of several strengths.
+    """
+    if AUTO not in settings and (declared.budget_kl is not None or declared.strengths is not None):
+        raise InputError("a KL budget and strengths are for alpha auto", hint="use --alpha auto")
+    if declared.export_log is not None and len(settings) > 1:
+        raise InputError(f"--export-log writes one strength, alpha has {len(settings)}", hint="give one --alpha")
+
+
+def _strengths(
+    declared: Evaluate, run: Run, source: Artifact, handle: ModelHandle, positions: str
+) -> Artifact | Outcome:
+    """The cross-validation that alpha auto is chosen by: the one named, else made; of a dry run, what would be done."""
+    require_scope(declared.alpha_scope, declared.budget_kl)
+    strengths = declared.strengths
+    if strengths is None:
+        outcome = run.make(
+            ChooseAlpha(
+                directions=source,
+                model=handle,
+                alphas=declared.alphas,
+                folds=declared.folds,
+                positions=positions,  # type: ignore[arg-type]
+                neutral_text="builtin" if declared.neutral_text == NO_TEXT else declared.neutral_text,
+                seed=declared.seed,
+            )
+        )
+        if outcome.artifact is None:
+            return outcome  # type: ignore[no-any-return]
+        strengths = outcome.artifact
+    chosen_by = strengths if isinstance(strengths, Artifact) else run.store.resolve(strengths, "strengths")
+    require_fitting(chosen_by, source, positions)
+    return chosen_by
 
 
 def _compute(work: Work, *, evaluation: Evaluation) -> Payload:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError, MissingError
 from pasctl.models.identity import ModelSource
+from pasctl.models.options import ModelOptions
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
-from pasctl.stages.model import ModelHandle, ModelOptions, model_of_artifact
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
 from pasctl.stages.steering import ChosenPersona, Steering
 
@@ -109,7 +111,7 @@ def export_model(
     opened, reporter = open_store(store), reporter or Silent()
     source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
     given = ModelHandle.of(model, options) if model is not None else None
-    handle = model_of_artifact(source, given, options)
+    handle = Run(opened).model_of(source, given, options)
     chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
     for_engine.require(handle.source, granularity_of(source))
     numerics = {name: value for name, value in handle.numerics(0).items() if name != "seed"}  # nothing is drawn
@@ -214,7 +216,7 @@ def check_export(
     if options.dtype == "auto":
         options = replace(options, dtype=record["numerics"]["dtype"])
     given = ModelHandle.of(model, options) if model is not None else None
-    handle = model_of_artifact(source, given, options)
+    handle = Run(opened).model_of(source, given, options)
     steering = Steering(record["alpha"], source, record["persona"])
     chosen = steering.resolve(opened, handle.identity, handle.source.spec)
     loaded = load_apart(handle, reporter)

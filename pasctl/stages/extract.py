@@ -8,55 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.activations.budget import plan_bytes, plan_within
-from pasctl.activations.plan import DEFAULT_BATCH_TOKENS
+from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
-from pasctl.stages.model import ModelHandle, ModelOptions
-from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pasctl.models.chat import ChatRenderer
-    from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
-STAGE = Stage("extract", "activations", version=1)
 SHARD_ITEMS = 32  # a shard is what a killed run may lose; its batches do not depend on other shards
-
-
-@dataclass(frozen=True)
-class ExtractParams:
-    """What is extracted.
-
-    Attributes:
-        answers: the two ends of the scale, which probes and directions need, or all five letters.
-        option_order: the options as printed, or also reversed, so that agreeing is not tied to one letter.
-        items: the inventory's fit items, or all of them.
-    """
-
-    answers: str = "ends"
-    option_order: str = "forward"
-    items: str = "fit"
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("answers", self.answers, ("ends", "all")),
-            ("option order", self.option_order, ("forward", "both")),
-            ("items", self.items, ("fit", "all")),
-        ):
-            if value not in allowed:
-                raise InputError(f"{name} {value!r} is unknown, expected one of {', '.join(allowed)}")
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The answer columns of `head_outputs`, from most to least agreement within each option order."""
-        orders = ("forward", "reversed") if self.option_order == "both" else ("forward",)
-        levels = (5, 4, 3, 2, 1) if self.answers == "all" else (5, 1)
-        return tuple(
-            Column(order, level, LETTERS[letter_levels(order).index(level)]) for order in orders for level in levels
-        )
 
 
 @dataclass(frozen=True)
@@ -68,52 +33,35 @@ class Column:
     letter: str
 
 
-def extract(
-    model: str | ModelSource | LoadedModel | ModelHandle,
-    *,
-    inventory: str | Inventory = "builtin",
-    answers: str = "ends",
-    option_order: str = "forward",
-    items: str = "fit",
-    seed: int = 0,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
-    """Extract head outputs [items, answers, L, H, D] at the answer letter's token (design section 5).
+def columns_of(declared: Extract) -> tuple[Column, ...]:
+    """The answer columns of `head_outputs`, from most to least agreement within each option order."""
+    orders = ("forward", "reversed") if declared.option_order == "both" else ("forward",)
+    levels = (5, 4, 3, 2, 1) if declared.answers == "all" else (5, 1)
+    return tuple(
+        Column(order, level, LETTERS[letter_levels(order).index(level)]) for order in orders for level in levels
+    )
 
-    Args:
-        model: hub id, local folder, .gguf file, or a model already loaded.
-        inventory: "builtin", "papi:FOLDER", "papi" (from the hub's cache), or an inventory.
-        answers: "ends" of the scale or "all" letters.
-        option_order: "forward", or "both" to extract with the scale reversed as well.
-        items: "fit" or "all".
-        seed: enters the key; extraction itself draws nothing.
-        batch_tokens: bound on the tokens of one forward pass; not part of the key.
-        options: how to load the model.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing.
-    """
-    params = ExtractParams(answers, option_order, items)
-    spec = inventory if isinstance(inventory, str) else None
-    chosen = load_inventory(inventory) if isinstance(inventory, str) else inventory
-    handle = ModelHandle.of(model, options)
-    job = Job(
-        stage=STAGE,
+
+def plan(declared: Extract, run: Run) -> Job:
+    """Extract head outputs [items, answers, L, H, D] at the answer letter's token (design section 5)."""
+    spec = declared.inventory if isinstance(declared.inventory, str) else None
+    inventory = load_inventory(declared.inventory) if isinstance(declared.inventory, str) else declared.inventory
+    handle = run.model(declared.model, declared.options)
+    return Job(
+        stage=Stage.of(Extract),
         model=handle.slug,
-        label=chosen.name,
-        params={**asdict(params), "inventory": chosen.digest, "wording": wording_digest()},
+        label=inventory.name,
+        params=declared.key(inventory=inventory.digest, wording=wording_digest()),
         inputs={},
         identity=handle.identity,
-        numerics=handle.numerics(seed),
-        compute=partial(_compute, handle=handle, inventory=chosen, params=params, batch_tokens=batch_tokens),
-        provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": batch_tokens},
-        estimate=lambda: _estimate(handle, chosen, params, batch_tokens),
+        numerics=handle.numerics(declared.seed),
+        compute=partial(_compute, handle=handle, inventory=inventory, declared=declared, run=run),
+        provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": run.batch_tokens},
+        estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
     )
-    return run_job(open_store(store), job, reporter=reporter, dry_run=dry_run)
+
+
+extract = function_of(Extract)
 
 
 def read_head_outputs(activations: Artifact) -> tuple[Tensor, dict[str, Any]]:
@@ -141,7 +89,7 @@ def read_head_outputs(activations: Artifact) -> tuple[Tensor, dict[str, Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class PromptSet:
     """The token sequences of an extraction, in shards that do not depend on who computes them.
 
     Attributes:
@@ -155,14 +103,15 @@ class Sheet:
     columns: tuple[Column, ...]
 
     @classmethod
-    def render(cls, chat: ChatRenderer, inventory: Inventory, params: ExtractParams) -> Sheet:
+    def render(cls, chat: ChatRenderer, inventory: Inventory, declared: Extract) -> PromptSet:
         """Render the inventory's questions with a model's chat template."""
-        orders = tuple(dict.fromkeys(column.order for column in params.columns))
+        columns = columns_of(declared)
+        orders = tuple(dict.fromkeys(column.order for column in columns))
         prompts = {
             int(row): {order: chat.encode(question(inventory.items[row], inventory, order)) for order in orders}
-            for row in inventory.indices(params.items)
+            for row in inventory.indices(declared.items)
         }
-        return cls(prompts, dict(zip(LETTERS, chat.letter_ids(LETTERS), strict=True)), params.columns)
+        return cls(prompts, dict(zip(LETTERS, chat.letter_ids(LETTERS), strict=True)), columns)
 
     @property
     def shards(self) -> dict[str, list[int]]:
@@ -182,59 +131,59 @@ class Sheet:
         ]
 
 
-def _compute(
-    work: Work, *, handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int
-) -> Payload:
+def _compute(work: Work, *, handle: ModelHandle, inventory: Inventory, declared: Extract, run: Run) -> Payload:
     import numpy as np
 
     from pasctl.activations.extract import extract_head_outputs
     from pasctl.stages.arrays import to_store
 
     model = handle.load(work.reporter)
-    sheet = Sheet.render(model.chat, inventory, params)
+    prompts = PromptSet.render(model.chat, inventory, declared)
     counts = {"tokens_asked": 0, "tokens_run": 0, "items_resumed": 0}
     work.ready()
-    with work.reporter.progress("extract", len(sheet.prompts), "items") as advance, work.writing_behind() as write:
-        for name, shard in sheet.shards.items():
+    with work.reporter.progress("extract", len(prompts.prompts), "items") as advance, work.writing_behind() as write:
+        for name, shard in prompts.shards.items():
             if work.has(name):
                 counts["items_resumed"] += len(shard)
             else:
-                extracted = extract_head_outputs(model, sheet.sequences(shard), batch_tokens=batch_tokens)
+                extracted = extract_head_outputs(model, prompts.sequences(shard), batch_tokens=run.batch_tokens)
                 # [items * answers, L, H, D] -> [items, answers, L, H, D]
-                values = extracted.head_outputs.view(len(shard), len(sheet.columns), *extracted.head_outputs.shape[1:])
+                values = extracted.head_outputs.view(
+                    len(shard), len(prompts.columns), *extracted.head_outputs.shape[1:]
+                )
                 write(name, {"head_outputs": to_store(values), "items": np.array(shard, np.int64)})
                 counts["tokens_asked"] += extracted.tokens_asked
                 counts["tokens_run"] += extracted.tokens_run
             advance(len(shard))
     work.provenance["counts"] = counts
     return {
-        "items.json": _description(model, inventory, sheet),
-        "prompts.json": {str(row): orders for row, orders in sheet.prompts.items()},
+        "items.json": _description(model, inventory, prompts),
+        "prompts.json": {str(row): orders for row, orders in prompts.prompts.items()},
     }
 
 
-def _description(model: LoadedModel, inventory: Inventory, sheet: Sheet) -> dict[str, Any]:
-    levels = {(column.order, column.agreement): place for place, column in enumerate(sheet.columns)}
+def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -> dict[str, Any]:
+    levels = {(column.order, column.agreement): place for place, column in enumerate(prompts.columns)}
     return {
         "inventory": inventory.to_json(),
-        "rows": sorted(sheet.prompts),
-        "columns": [asdict(column) for column in sheet.columns],
+        "rows": sorted(prompts.prompts),
+        "columns": [asdict(column) for column in prompts.columns],
         # agreeing against disagreeing answers of one order: 5 with 1 and, where extracted, 4 with 2
         "pairs": [[levels[order, high], levels[order, 6 - high]] for order, high in levels if high > 3],
-        "letters": sheet.letters,
+        "letters": prompts.letters,
         "geometry": asdict(model.geometry),
         "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
     }
 
 
-def _estimate(handle: ModelHandle, inventory: Inventory, params: ExtractParams, batch_tokens: int) -> dict[str, Any]:
+def _estimate(handle: ModelHandle, inventory: Inventory, declared: Extract, batch_tokens: int) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
-    sheet, footprint = Sheet.render(handle.chat(), inventory, params), handle.footprint()
+    prompts, footprint = PromptSet.render(handle.chat(), inventory, declared), handle.footprint()
     plans = [
-        plan_within(footprint, sheet.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
-        for shard in sheet.shards.values()
+        plan_within(footprint, prompts.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
+        for shard in prompts.shards.values()
     ]
-    sequences, geometry = len(sheet.prompts) * len(sheet.columns), handle.geometry()
+    sequences, geometry = len(prompts.prompts) * len(prompts.columns), handle.geometry()
     return {
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),

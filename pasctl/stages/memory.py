@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.identity import ModelSource
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.models.options import ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
 from pasctl.stages.steering import ChosenPersona, Steering

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.memory.decoding import Decoding
 from pasctl.models.identity import ModelSource
+from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
 

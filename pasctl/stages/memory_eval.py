@@ -12,7 +12,8 @@ from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
 from pasctl.memory.tasks import TASKS
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.models.options import ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Job, Outcome, Payload, Stage, Store, Work, open_store, part_key, run_job
 from pasctl.stages.text import Text

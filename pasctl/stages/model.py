@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,45 +13,37 @@ from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
+from pasctl.models.options import ModelOptions
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
+    from pasctl.commands.shared import ModelLike
     from pasctl.models.chat import ChatRenderer
     from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel, Outline
     from pasctl.stages.runner import Artifact
 
 
-@dataclass(frozen=True)
-class ModelOptions:
-    """How to load a model; "auto" is resolved by `pasctl.models.device`.
-
-    Attributes:
-        max_memory: what a run may take, process and weights included: bytes, or words such as "6GB". Batches are made
-            smaller to keep to it, which changes no key. None is no bound.
-    """
-
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    attn: str = "auto"
-    device_map: str | None = None
-    trust_remote_code: bool = False
-    max_memory: str | int | None = None
-
-
 class ModelHandle:
     """One model for several stages: its identity is known from files, its weights are loaded once, on demand."""
 
-    def __init__(self, spec: str | ModelSource, options: ModelOptions | None = None) -> None:
+    def __init__(
+        self, spec: str | ModelSource, options: ModelOptions | None = None, max_memory: str | int | None = None
+    ) -> None:
         """Resolve the source, the device and the dtype.
+
+        Args:
+            spec: a hub id, a local folder, a .gguf file, "demo", or where one of these was found.
+            options: how to load it.
+            max_memory: peak memory of a run with it, process and weights included: bytes, or words such as "6GB".
+                Batches are made to fit, which changes no key. None is no bound.
 
         Raises:
             MissingError: no such model.
             InputError: an unknown dtype, device or family, or a memory limit that is no size.
         """
         self.options = options or ModelOptions()
-        self.max_memory = parse_size(self.options.max_memory)
+        self.max_memory = parse_size(max_memory)
         self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
         self.device = resolve_device(self.options.device)
         self.attn = "sdpa" if self.options.attn == "auto" else self.options.attn
@@ -67,10 +59,17 @@ class ModelHandle:
             return model
         if isinstance(model, str | ModelSource):
             return cls(model, options)
-        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn, max_memory=model.max_memory)
-        handle = cls(model.source, known)
+        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn)
+        handle = cls(model.source, known, model.max_memory)
         handle._loaded = model
         return handle
+
+    def is_like(self, other: ModelHandle) -> bool:
+        """Whether the two are one model, loaded in one way."""
+        settled = ("identity", "device", "dtype", "attn")
+        return self.options.device_map == other.options.device_map and all(
+            getattr(self, name) == getattr(other, name) for name in settled
+        )
 
     @property
     def is_loaded(self) -> bool:
@@ -177,29 +176,18 @@ class ModelHandle:
             )
 
 
-def model_of_artifact(artifact: Artifact, given: ModelHandle | None, options: ModelOptions | None) -> ModelHandle:
-    """The model to run for an artifact: the one given, else the artifact's own from where it was found then.
-
-    What the options leave open, dtype and attention, is as it was when the artifact was made.
-
-    Raises:
-        InputError: no model is given, and the artifact does not say which one made it.
-    """
-    if given is not None and given.is_loaded:
-        return given
-    found = artifact.provenance.get("model") or {}
-    if given is None and "spec" not in found:
-        raise InputError(f"{artifact.name} does not say which model made it", hint="give it with --model")
-    asked = given.options if given is not None else options or ModelOptions()
-    kept = {
-        name: found[name]
+def options_of_artifact(artifact: Artifact, options: ModelOptions) -> ModelOptions:
+    """How to load the model of an artifact: what the options leave open is as it was when the artifact was made."""
+    known = artifact.provenance.get("model") or {}
+    before = {
+        name: known[name]
         for name in ("dtype", "attn", "revision")
-        if name in found and getattr(asked, name) in ("auto", None)
+        if name in known and getattr(options, name) in ("auto", None)
     }
-    return ModelHandle(given.source if given is not None else found["spec"], replace(asked, **kept))
+    return replace(options, **before)
 
 
-def of_model(model: str | ModelHandle | None) -> Callable[[Artifact], bool]:
+def of_model(model: ModelLike | None) -> Callable[[Artifact], bool]:
     """Whether an artifact is of the model that a user names, without a network.
 
     Args:
@@ -212,8 +200,9 @@ def of_model(model: str | ModelHandle | None) -> Callable[[Artifact], bool]:
     """
     if model is None:
         return lambda artifact: True
-    if isinstance(model, ModelHandle):
-        return lambda artifact: bool(artifact.document["model"] == model.identity)
+    if not isinstance(model, str):
+        identity = ModelHandle.of(model).identity
+        return lambda artifact: bool(artifact.document["model"] == identity)
     if model == DEMO or Path(model).expanduser().exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, ORACLE, WORDS, alpha_text
 from pasctl.evaluation.conditions import CONDITIONS
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
 
 
-STAGE = Stage("eval", "results", version=5)
+STAGE = Stage.of(Evaluate)
 ANSWERS_VERSION = 2
 """Of how a unit's answers come about. It is not the stage's, so that new metrics reuse the answers that older results
 hold: raise it when the same question to the same model would be answered differently."""

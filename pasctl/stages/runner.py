@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pasctl.commands import declarations
+from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
 from pasctl.stages.progress import Reporter, Silent
@@ -47,6 +49,11 @@ class Stage:
     name: str
     kind: str
     version: int
+
+    @classmethod
+    def of(cls, declared: type[StageDeclaration]) -> Stage:
+        """The stage of a declaration."""
+        return cls(declared.command, declared.makes, declared.version)
 
 
 class Work:
@@ -297,9 +304,10 @@ def find_input(
     for artifact in store.candidates(kind):
         if fits(artifact):
             return artifact
-    maker = {"activations": "extract", "probes": "train-probes", "directions": "fit-directions"}[kind]
+    maker = next((each for each in declarations() if issubclass(each, StageDeclaration) and each.makes == kind), None)
     raise MissingError(
-        f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}", hint=f"run `pasctl {maker}` first"
+        f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}",
+        hint=f"run `pasctl {maker.command}` first" if maker else None,
     )
 
 

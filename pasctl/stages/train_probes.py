@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.train_probes import TrainProbes
 from pasctl.errors import InputError
 from pasctl.inventory import (
     Inventory,
@@ -20,19 +20,8 @@ from pasctl.probes.split import split_items
 from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, told_personas
 from pasctl.stages.model import of_model
 from pasctl.stages.probe_shards import Training, train_shards, usable_personas
-from pasctl.stages.progress import Reporter, Silent
-from pasctl.stages.runner import (
-    Artifact,
-    Job,
-    Outcome,
-    Payload,
-    Stage,
-    Store,
-    Work,
-    find_input,
-    open_store,
-    run_job,
-)
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 from pasctl.stages.tiles import probe_memory
 
 if TYPE_CHECKING:
@@ -40,24 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-STAGE = Stage("train-probes", "probes", version=1)
-
-
-@dataclass(frozen=True)
-class ProbeParams:
-    """How probes are trained.
-
-    Attributes:
-        method: a name in `pasctl.probes.PROBES`.
-        c: inverse strength of the L2 penalty, as in scikit-learn.
-        validation: share of each trait's items held out to rank heads.
-        weights: keep the probes' weights.
-    """
-
-    method: str = "logistic"
-    c: float = 1.0
-    validation: float = 0.25
-    weights: bool = False
+    from pasctl.commands.shared import ModelLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,83 +53,54 @@ class FitItems:
         return [self.inventory.items[column].trait for column in self.columns]
 
 
-def train_probes(
-    *,
-    personas: str | Personas | None = None,
-    activations: str | Artifact | None = None,
-    method: str = "logistic",
-    c: float = 1.0,
-    validation: float = 0.25,
-    weights: bool = False,
-    coding: str = "auto",
-    leave_out_unusable: bool = False,
-    model: str | None = None,
-    tile: int = SHARD_PERSONAS,
-    max_memory: str | int | None = None,
-    seed: int = 0,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
-    """Train one probe per persona, layer and head (PAS; design section 5).
-
-    Args:
-        personas: a spec such as "papi:FOLDER:0-20", "E+", "answers.json" or "many.parquet", or personas; None takes the
-            inventory's own respondents. Those of a large .parquet file are read shard by shard.
-        activations: which to read; None takes the latest that fits.
-        method: a name in `pasctl.probes.PROBES`.
-        c: inverse strength of the L2 penalty, as in scikit-learn.
-        validation: share of each trait's items held out to rank heads.
-        weights: keep the probes' weights in the artifact.
-        coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
-        leave_out_unusable: go on without personas who have no answer other than 3 among the items to train on, or none
-            among those to rank heads by; otherwise they are refused.
-        model: take activations of this model only: folder, file, hub id, or its name in artifact names.
-        tile: personas whose probes are trained at once, at most; it bounds memory and is not part of the key. A large
-            set comes in shards of its own, which no tile exceeds.
-        max_memory: what the run may take, such as "4GB": tiles are made to fit. None is no bound.
-        seed: of the item split.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing.
-
-    Raises:
-        InputError: a persona without usable answers, or personas of another inventory.
-        MissingError: there are no activations that fit.
-    """
-    PROBES.check(method)
-    params = ProbeParams(method, float(c), float(validation), weights)
-    opened = open_store(store)
-    source = find_input(
-        opened, "activations", activations, fits=_fitting(personas, model), wanted=_wanted(personas, model)
+def plan(declared: TrainProbes, run: Run) -> Job:
+    """Train one probe per persona, layer and head (PAS; design section 5)."""
+    PROBES.check(declared.method)
+    personas = declared.personas
+    source = run.input(
+        "activations",
+        declared.activations,
+        fits=_fitting(personas, declared.model),
+        wanted=_wanted(personas, declared.model),
     )
     described = source.read_json("items.json")
     inventory = Inventory.from_json(described["inventory"])
     if personas is None:
         personas = default_personas(source.provenance.get("inventory") or inventory.name)
-    chosen = open_personas(personas, inventory, coding=coding) if isinstance(personas, str) else personas
+    chosen = open_personas(personas, inventory, coding=declared.coding) if isinstance(personas, str) else personas
     if chosen.n_items != len(inventory.items):
         raise InputError(
             f"personas {chosen.label} answer {chosen.n_items} items, {source.name} has {len(inventory.items)}"
         )
     columns = fit_columns(inventory, described)
-    held_out = split_items([inventory.items[column].trait for column in columns], params.validation, seed)
-    chosen = usable_personas(chosen, columns, held_out, leave_out=leave_out_unusable, reporter=reporter or Silent())
+    held_out = split_items([inventory.items[column].trait for column in columns], declared.validation, declared.seed)
+    chosen = usable_personas(chosen, columns, held_out, leave_out=declared.leave_out_unusable, reporter=run.reporter)
     memory = probe_memory(source)
-    tile = min(tile, memory.tile(len(chosen), max_memory))
-    job = Job(
-        stage=STAGE,
+    tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(chosen), run.max_memory))
+    return Job(
+        stage=Stage.of(TrainProbes),
         model=source.model,
         label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
-        params={**asdict(params), "personas": chosen.digest, "inventory": inventory.digest},
+        params=declared.key(
+            c=float(declared.c),
+            validation=float(declared.validation),
+            personas=chosen.digest,
+            inventory=inventory.digest,
+        ),
         inputs={"activations": source},
         identity=source.document["model"],
-        numerics={"seed": seed},
-        compute=partial(_compute, activations=source, personas=chosen, params=params, seed=seed, tile=tile),
-        provenance={"coding": chosen.coding, "model": source.provenance.get("model")},
+        numerics={"seed": declared.seed},
+        compute=partial(_compute, activations=source, personas=chosen, declared=declared, tile=tile),
+        provenance={
+            "coding": chosen.coding,
+            "model": source.provenance.get("model"),
+            "personas": personas if isinstance(personas, str) else None,
+        },
         estimate=lambda: _estimate(described, chosen) | {"memory_bytes": memory.bytes_of(tile)},
     )
-    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+train_probes = function_of(TrainProbes)
 
 
 def fit_columns(inventory: Inventory, described: dict[str, Any]) -> NDArray[np.int64]:
@@ -181,14 +124,12 @@ def read_fit_items(activations: Artifact) -> FitItems:
     return FitItems(inventory, values[kept], columns, pairs)
 
 
-def _compute(
-    work: Work, *, activations: Artifact, personas: Personas, params: ProbeParams, seed: int, tile: int
-) -> Payload:
+def _compute(work: Work, *, activations: Artifact, personas: Personas, declared: TrainProbes, tile: int) -> Payload:
     items = read_fit_items(activations)
-    held_out = split_items(items.traits, params.validation, seed)
+    held_out = split_items(items.traits, float(declared.validation), declared.seed)
     ids = [items.inventory.items[column].id for column in items.columns]
-    probe = PROBES.get(params.method)(c=params.c)
-    train_shards(work, personas, Training(items, held_out, probe, params.weights, tile))
+    probe = PROBES.get(declared.method)(c=float(declared.c))
+    train_shards(work, personas, Training(items, held_out, probe, declared.weights, tile))
     layers, heads = items.head_outputs.shape[2:4]
     work.provenance["counts"] = {"probes": len(personas) * layers * heads}
     return {
@@ -200,7 +141,7 @@ def _compute(
     }
 
 
-def _fitting(personas: str | Personas | None, model: str | None) -> Any:
+def _fitting(personas: str | Personas | None, model: ModelLike | None) -> Any:
     """Activations of the right model and, where the personas tell it, of the right inventory."""
     inventory, right_model = _inventory_of(personas), of_model(model)
 
@@ -210,9 +151,10 @@ def _fitting(personas: str | Personas | None, model: str | None) -> Any:
     return fits
 
 
-def _wanted(personas: str | Personas | None, model: str | None) -> str:
+def _wanted(personas: str | Personas | None, model: ModelLike | None) -> str:
     inventory = _inventory_of(personas)
-    return " ".join(filter(None, (model and f"of {model}", inventory and f"for inventory {inventory}")))
+    named = f"of {model}" if isinstance(model, str) else None
+    return " ".join(filter(None, (named, inventory and f"for inventory {inventory}")))
 
 
 def _inventory_of(personas: str | Personas | None) -> str | None:

@@ -18,10 +18,11 @@ from pasctl.errors import PasctlError
 from pasctl.memory.decoding import Decoding
 from pasctl.memory.params import MemoryParams
 from pasctl.models.load import LoadedModel, load_model
+from pasctl.models.options import ModelOptions
 from pasctl.serving.engine import Engine
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Silent
 from pasctl.stages.train_probes import train_probes
 from pasctl.store import Store

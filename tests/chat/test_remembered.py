@@ -20,10 +20,11 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import QUESTION, make
 from pasctl.models.load import LoadedModel
+from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import memory_run, open_memory
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_show import memory_show
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.text import Text
 from pasctl.store import Store
 from tests.chat.conftest import Said, Talk

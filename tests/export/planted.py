@@ -8,7 +8,8 @@ import numpy as np
 
 from pasctl.directions.groups import members
 from pasctl.inventory import PersonaSet
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.models.options import ModelOptions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work, open_store, run_job
 from tests.tiny import HEAD_DIM, HEADS, LAYERS, save_tiny
 

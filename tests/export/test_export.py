@@ -17,8 +17,8 @@ from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.export.files import RECORD, digests
 from pasctl.export.vllm import environment
 from pasctl.models.load import LoadedModel
+from pasctl.models.options import ModelOptions
 from pasctl.stages.export import check_export, export_model
-from pasctl.stages.model import ModelOptions
 from pasctl.steering import Intervention
 from pasctl.store import Store
 from tests.export.planted import ALPHA, plant

@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pasctl.export.gguf_file import FILE, write_with_biases
+from pasctl.models.options import ModelOptions
 from pasctl.stages.export import export_model
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from tests.export.planted import plant_directions
 from tests.models.test_realmodel import _file
 

@@ -12,10 +12,10 @@ import pytest
 from pasctl.errors import InputError, IntegrityError
 from pasctl.memory.decoding import Decoding
 from pasctl.memory.params import MemoryParams
+from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_show import Selection, memory_show, most_recalled
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.text import Text
 from pasctl.store import Artifact, Store
 from tests.integration.warm import Warm

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pasctl.memory.params import MemoryParams
+from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import memory_run
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.text import Text
 from tests.conftest import PasctlRun
 from tests.integration.refusal import assert_refused

@@ -15,12 +15,12 @@ from typer.testing import CliRunner, Result
 from pasctl.cli.app import app
 from pasctl.cli.compare import comparison_table
 from pasctl.errors import InputError
+from pasctl.models.options import ModelOptions
 from pasctl.report.sections.labels import UPPER_BOUND
 from pasctl.stages.compare import compare
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
 from pasctl.stages.train_probes import train_probes
 from tests.report.fonts import needs_font

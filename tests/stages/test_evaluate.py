@@ -15,12 +15,12 @@ from pasctl.errors import InputError
 from pasctl.evaluation.rows import from_table
 from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
 from pasctl.models.load import LoadedModel
+from pasctl.models.options import ModelOptions
 from pasctl.stages import evaluate as stage_module
 from pasctl.stages import questionnaire, unit_answers
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.model import ModelOptions
 from pasctl.stages.runner import Artifact, Stage
 from pasctl.stages.train_probes import train_probes
 from pasctl.steering import steer

@@ -16,8 +16,9 @@ from pasctl.errors import PasctlError
 from pasctl.export.engines.vllm import Vllm
 from pasctl.export.proof import Passage, Proof
 from pasctl.export.vllm import has_vllm, read_in_vllm
+from pasctl.models.options import ModelOptions
 from pasctl.stages.export import check_export, export_model
-from pasctl.stages.model import ModelHandle, ModelOptions
+from pasctl.stages.model import ModelHandle
 from tests.export.planted import ALPHA, plant_directions
 from tests.tiny import save_tiny
 

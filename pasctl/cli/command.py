@@ -1,0 +1,113 @@
+"""Typer commands from declarations: options in panels, choices shown and completed, examples below."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from pasctl.commands.running import RunOptions
+from pasctl.declaration import MISSING, Declaration, Parameter, StageDeclaration, parameters
+
+if TYPE_CHECKING:
+    from pasctl.stages.run import Run
+
+_RUN_PANEL, _OWN_PANEL = "Run", "Options"
+
+Presenter = Callable[..., None]
+"""Does a command and prints what comes of it: called with the declaration, the run, and whether to print JSON."""
+
+
+class DeclaredCommand(TyperCommand):
+    """A command whose help text has its options under headings, and examples below them."""
+
+    panels: dict[str, str]
+    examples: tuple[str, ...]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, panel by panel."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                rows.setdefault(self.panels.get(parameter.name or "", _RUN_PANEL), []).append(row)
+        last = (_RUN_PANEL,)
+        for panel in (*(name for name in rows if name not in last), *(name for name in last if name in rows)):
+            with formatter.section(panel):
+                formatter.write_dl(rows[panel])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples, a line each."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"  {line}\n")
+
+
+def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand], Callable[..., None]]:
+    """The class and the function of a command, for `typer.Typer.command`.
+
+    Args:
+        declared: the command.
+        present: "module:function" of its `Presenter`.
+    """
+    own = parameters(declared)
+    running = tuple(each for each in parameters(RunOptions) if each.name in declared.takes)
+
+    def command(**values: Any) -> None:
+        from pasctl.cli.output import Terminal
+        from pasctl.stages.run import Run
+
+        as_json = values.pop("json", False)
+        of_run = {each.name: values.pop(each.name) for each in running if each.name in values}
+        run = Run(**of_run, reporter=Terminal())
+        given = {each.name: _python_value(each, values[each.name]) for each in own if each.name in values}
+        options = declared.of(**given)
+        module, _, function = present.partition(":")
+        getattr(import_module(module), function)(options, run, json=as_json)
+
+    arguments = [_argument(each) for each in (*own, *running) if not each.option.python_only]
+    command.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in arguments}
+    command.__doc__ = declared.__doc__
+    shown = {each.name: each.option.panel or _OWN_PANEL for each in own} | {each.name: _RUN_PANEL for each in running}
+    body = {"panels": shown, "examples": declared.examples}
+    return type(declared.__name__, (DeclaredCommand,), body), command
+
+
+def present(options: StageDeclaration, run: Run, *, json: bool) -> None:
+    """Run a stage and print its outcome: what most commands do."""
+    from pasctl.cli.output import print_outcome
+
+    print_outcome(run.make(options), as_json=json)
+
+
+def _argument(parameter: Parameter) -> inspect.Parameter:
+    said, default = parameter.option, parameter.default
+    words: dict[str, Any] = {"help": said.help, "metavar": said.metavar, "envvar": said.env}
+    if said.minimum is not None:
+        words["min"] = said.minimum
+    kind: Any = str | None if said.parse else list[str] if parameter.repeats else parameter.type
+    if default == ():
+        default = []
+    if said.required:
+        default = MISSING
+    if said.argument:
+        about = typer.Argument(**words)
+    else:
+        about = typer.Option(*filter(None, (parameter.flag, said.short)), **words)
+    return inspect.Parameter(
+        parameter.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if default is MISSING else default,
+        annotation=Annotated[kind, about],
+    )
+
+
+def _python_value(parameter: Parameter, value: Any) -> Any:
+    if parameter.option.parse and isinstance(value, str):
+        return parameter.option.parse(value)
+    return tuple(value) if isinstance(value, list) else value

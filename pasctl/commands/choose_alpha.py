@@ -1,0 +1,34 @@
+"""`pasctl choose-alpha`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasctl.commands.shared import CrossValidated, OfDirections, Positioned, Seeded
+from pasctl.declaration import StageDeclaration
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseAlpha(
+    OfDirections,
+    CrossValidated,
+    Positioned,
+    Seeded,
+    StageDeclaration,
+    command="choose-alpha",
+    function="choose_alpha",
+    action="pasctl.stages.choose_alpha:plan",
+    makes="strengths",
+    version=1,
+    panel="Steering",
+    place=4,
+    derived=frozenset(("activations", "probes")),
+    examples=("pasctl choose-alpha", "pasctl choose-alpha --alphas 0,2,8 --folds 5"),
+):
+    """Choose the strength of steering by cross-validation on the fit items.
+
+    The fit items are split into folds, stratified by facet. For each fold, everything that depends on personas'
+    answers is done again without it: heads are ranked by probes and directions are fitted on the other folds; then
+    the model answers the fold's items at each alpha. The report items are not read. Other commands choose alpha
+    themselves where none was chosen.
+    """

@@ -1,0 +1,90 @@
+"""`pasctl eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pasctl.commands.shared import AlphasLike, CrossValidated, OfDirections, Positioned, Ref, Seeded
+from pasctl.declaration import StageDeclaration, option
+from pasctl.evaluation.defaults import CONTROL_DRAWS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(
+    OfDirections,
+    CrossValidated,
+    Positioned,
+    Seeded,
+    StageDeclaration,
+    command="eval",
+    function="evaluate",
+    action="pasctl.stages.evaluate:plan",
+    makes="results",
+    version=5,
+    panel="Steering",
+    place=5,
+    unrecorded=frozenset(("alphas", "folds")),
+    examples=("pasctl eval", "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html"),
+):
+    """Ask the questionnaire under every condition, and compare with the personas' own answers.
+
+    The model answers the report items unchanged, prompted with the persona, and steered; baselines that need no model
+    stand alongside.
+    """
+
+    alpha: AlphasLike = option(
+        "auto",
+        help="Strength, or several: 0,1,2,4,6,8; auto: chosen on held-out fit items; oracle: on the reported items, "
+        "an upper bound.",
+        metavar="A[,A...]",
+        key="alphas",
+    )
+    modes: str | None = option(
+        None,
+        help="Conditions: no-change, few-shot, personality-prompt, given-prose, pas, pas+few-shot, random-direction, "
+        "shuffled-answers. Default: all.",
+        flag="--mode",
+        metavar="NAME[,NAME...]",
+        key="conditions",
+    )
+    alpha_scope: Literal["persona", "population"] = option(
+        "persona", help="auto chooses one alpha per persona, or one for the population.", key="choice.scope"
+    )
+    budget_kl: float | None = option(
+        None,
+        help="auto takes no alpha that moves neutral text further: KL in nats/token.",
+        metavar="X",
+        key="choice.budget_kl",
+    )
+    strengths: Ref | None = option(
+        None, help="Cross-validation that auto chooses by. Default: made as needed.", metavar="REF", record="inputs"
+    )
+    option_orders: int = option(
+        1,
+        help="Orders of the options to average over: 2 reverses them, up to 10 rotate them.",
+        minimum=1,
+        metavar="N",
+    )
+    control_draws: int = option(
+        CONTROL_DRAWS, help="Random directions that each persona is steered along.", minimum=1, metavar="N"
+    )
+    prose: str | None = option(
+        None,
+        help="Texts about the personas for given-prose: papi:FOLDER, or a JSON file.",
+        metavar="SPEC",
+        record="provenance",
+        digest=("prose",),
+    )
+    audit: int = option(0, help="Answers to generate as text and compare with the letters.", minimum=0, metavar="N")
+    shard: str | None = option(
+        None,
+        help="Only the I-th of N slices of the personas; after all of them, eval without it puts them together.",
+        metavar="I/N",
+        when_set=True,
+        joint="/",
+    )
+    export_log: str | None = option(
+        None, help="Also write the published log layout here.", metavar="FILE", record="nowhere"
+    )
+    report: str | None = option(None, help="Also write a page with figures here.", metavar="FILE", record="nowhere")

@@ -1,0 +1,34 @@
+"""`pasctl extract`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pasctl.commands.shared import OfInventory, OfModel, Seeded
+from pasctl.declaration import StageDeclaration, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(
+    OfModel,
+    OfInventory,
+    Seeded,
+    StageDeclaration,
+    command="extract",
+    function="extract",
+    action="pasctl.stages.extract:plan",
+    makes="activations",
+    version=1,
+    panel="Steering",
+    place=1,
+    positional=("model",),
+    examples=("pasctl extract --model demo", "pasctl extract --model Qwen/Qwen3-0.6B --inventory papi:PAPI --dry-run"),
+):
+    """Read the attention heads' outputs on every item's answers."""
+
+    answers: Literal["ends", "all"] = option("ends", help="The two ends of the scale, or all its letters.")
+    option_order: Literal["forward", "both"] = option(
+        "forward", help="Show the scale as printed, or also reversed, so that agreement is not tied to one letter."
+    )
+    items: Literal["fit", "all"] = option("fit", help="The items to fit on, or all items.")

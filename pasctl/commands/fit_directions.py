@@ -1,0 +1,63 @@
+"""`pasctl fit-directions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pasctl.commands.shared import OfInputs, Positioned, Ref, Seeded, Tried
+from pasctl.declaration import StageDeclaration, group, option
+from pasctl.models.options import ModelOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitDirections(
+    OfInputs,
+    Tried,
+    Positioned,
+    Seeded,
+    StageDeclaration,
+    command="fit-directions",
+    function="fit_directions",
+    action="pasctl.stages.fit_directions:plan",
+    makes="directions",
+    version=2,
+    panel="Steering",
+    place=3,
+    sometimes=frozenset(("alphas", "positions")),
+    examples=("pasctl fit-directions", "pasctl fit-directions --select steering --alphas 2,8 --positions answer"),
+):
+    """Fit where to shift the selected heads, and how far one unit of alpha is."""
+
+    top_k: int | None = option(
+        None,
+        help="Heads per persona, default 24; with --granularity kv-group groups, by default as many as hold 24 heads. "
+        "All heads of a smaller model.",
+        minimum=1,
+        metavar="K",
+    )
+    method: str = option(
+        "mass-mean", help="Direction method: mass-mean, probe-weight, or another by name.", metavar="NAME"
+    )
+    center: Literal["none", "population"] = option(
+        "none", help="Subtract the direction that all personas share (population), or not."
+    )
+    granularity: Literal["head", "kv-group"] = option(
+        "head",
+        help="Select and shift single heads, or all heads of a key-value group alike, for export --engine stock and "
+        "gguf.",
+        when_set=True,
+    )
+    select: Literal["probe", "steering"] = option(
+        "probe",
+        help="Heads by probe accuracy, or the layers whose steering brings answers to validation items nearest.",
+        when_set=True,
+    )
+    probes: Ref | None = option(None, help="Probes to read. Default: the latest.", metavar="REF", record="inputs")
+    activations: Ref | None = option(
+        None, help="Activations to read. Default: those of the probes.", metavar="REF", record="inputs"
+    )
+    options: ModelOptions = group(ModelOptions, panel="Model")
+    tile: int | None = option(
+        None, help="Peak number of personas fitted at once.", python_only=True, record="nowhere", minimum=1
+    )

@@ -1,0 +1,136 @@
+"""Options that several commands have, each declared once: classes that a command builds on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pasctl.declaration import group, option
+from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
+from pasctl.models.options import ModelOptions
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.alphas import Alphas
+    from pasctl.inventory import Inventory as InventoryObject
+    from pasctl.inventory import Personas as PersonasObject
+    from pasctl.models.identity import ModelSource
+    from pasctl.models.load import LoadedModel
+    from pasctl.stages.model import ModelHandle
+    from pasctl.store import Artifact
+
+    AlphasLike = Alphas
+    ModelLike = str | ModelSource | LoadedModel | ModelHandle
+    Ref = str | Artifact
+    InventoryLike = str | InventoryObject
+    PersonasLike = str | PersonasObject
+else:  # on the command line all of these are words
+    AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
+
+Positions = Literal["all", "answer"]
+Coding = Literal["auto", "keyed", "agreement", "as-published"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded:
+    """A command that draws, or that could."""
+
+    seed: int = option(0, help="Seed; enters every key.", env="PASCTL_SEED", record="numerics")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModel:
+    """A command for a model that must be named."""
+
+    model: ModelLike = option(
+        help="demo, a hub id, a local folder, or a .gguf file.",
+        short="-m",
+        metavar="MODEL",
+        env="PASCTL_MODEL",
+        record="provenance",
+    )
+    options: ModelOptions = group(ModelOptions, panel="Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDirections:
+    """A command that runs the model which directions were fitted on."""
+
+    directions: Ref | None = option(
+        None, help="Directions to read. Default: the latest of the model.", metavar="REF", record="inputs"
+    )
+    model: ModelLike | None = option(
+        None,
+        help="Where the model is now. Default: the model of the directions, where it was then.",
+        short="-m",
+        metavar="MODEL",
+        env="PASCTL_MODEL",
+        record="nowhere",
+    )
+    options: ModelOptions = group(ModelOptions, panel="Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfInputs:
+    """A command that takes results of earlier stages."""
+
+    model: ModelLike | None = option(
+        None, help="Use inputs of this model only.", short="-m", metavar="MODEL", env="PASCTL_MODEL", record="nowhere"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfInventory:
+    """A command about a questionnaire."""
+
+    inventory: InventoryLike = option(
+        "builtin",
+        help="builtin, papi:FOLDER, or papi (from the hub).",
+        metavar="SPEC",
+        env="PASCTL_INVENTORY",
+        record="provenance",
+        digest=("inventory",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfPersonas:
+    """A command that reads people's answers."""
+
+    coding: Coding = option(
+        "auto", help="How answers to items keyed -1 are stored; auto proves it from the data.", record="provenance"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A command that chooses a strength among several."""
+
+    alphas: AlphasLike = option(
+        TRIED_ALPHAS, help="Strengths to choose from; 0 leaves the model unsteered.", metavar="A[,A...]"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidated(Tried):
+    """A command that chooses a strength by cross-validation."""
+
+    folds: int = option(FOLDS, help="Folds of the fit items; each is held out once.", metavar="N")
+    neutral_text: str = option(
+        "builtin",
+        help="Text that side effects are measured on: builtin, a file, or none.",
+        metavar="FILE",
+        record="provenance",
+        digest=("text", "side_effects"),
+        off="none",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Positioned:
+    """A command that steers."""
+
+    positions: Positions | None = option(
+        None,
+        help="Steer at all positions, or from the answer position on. Default: as the directions were selected, else "
+        "all.",
+    )

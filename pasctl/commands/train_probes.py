@@ -1,0 +1,54 @@
+"""`pasctl train-probes`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasctl.commands.shared import OfInputs, OfPersonas, PersonasLike, Ref, Seeded
+from pasctl.declaration import StageDeclaration, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainProbes(
+    OfInputs,
+    OfPersonas,
+    Seeded,
+    StageDeclaration,
+    command="train-probes",
+    function="train_probes",
+    action="pasctl.stages.train_probes:plan",
+    makes="probes",
+    version=1,
+    panel="Steering",
+    place=2,
+    implied=frozenset(("inventory",)),
+    takes=("store", "max_memory", "dry_run", "json"),
+    examples=("pasctl train-probes --personas builtin:0-5", "pasctl train-probes --personas E+,N-"),
+):
+    """Find the heads that distinguish a persona's answers."""
+
+    personas: PersonasLike | None = option(
+        None,
+        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N-, demo, a JSON or CSV file of "
+        "answers, or a .parquet file[:0-20] with one row per respondent. Default: the inventory's own respondents.",
+        metavar="SPEC",
+        record="provenance",
+        digest=("personas",),
+    )
+    activations: Ref | None = option(
+        None, help="Activations to read. Default: the latest that fit.", metavar="REF", record="inputs"
+    )
+    method: str = option(
+        "logistic", help="Probe method: logistic, ridge, or another by name.", metavar="NAME", pipeline="probe_method"
+    )
+    validation: float = option(0.25, help="Share of the items held out to rank heads.", metavar="X")
+    c: float = option(1.0, help="Inverse strength of the probes' L2 penalty, as in scikit-learn.", metavar="X")
+    weights: bool = option(False, help="Store the probes' weights.")
+    leave_out_unusable: bool = option(
+        False,
+        help="Continue without personas who have no answer other than the midpoint to learn from.",
+        record="nowhere",
+    )
+    tile: int | None = option(
+        None, help="Peak number of personas trained at once.", python_only=True, record="nowhere", minimum=1
+    )

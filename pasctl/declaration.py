@@ -1,0 +1,391 @@
+"""What a command is declared by: one frozen dataclass whose fields carry all that is said about its options.
+
+From it are made the command line, the Python function, the key document, the pipeline's options, the command that makes
+an artifact again, the names in `pasctl.toml`, and the reference page. Nothing here imports anything heavy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
+from inspect import get_annotations
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from pasctl.errors import InputError
+
+MISSING = dataclasses.MISSING
+Record = Literal["params", "numerics", "inputs", "provenance", "nowhere"]
+"""Where an artifact's manifest has an option: three parts of its key, the facts beside the key, or nowhere."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is said about one option, beside its type and default.
+
+    Attributes:
+        help: one sentence for users.
+        name: in Python calls and in `pasctl.toml`, where it is not the field's.
+        flag: the spelling on the command line; by default the name's.
+        short: a one-letter spelling such as "-m".
+        metavar: what stands for the value in help texts.
+        env: the variable that gives a default.
+        minimum: the smallest number allowed.
+        record: where the manifest has the value.
+        key: the name it has there; a dot leads into a mapping.
+        digest: parameters of keys that stand for the value, where the manifest has the value beside the key.
+        off: the word that stands for a parameter of None there.
+        joint: between the values of a sequence on the command line.
+        when_set: left out of the key while it has its default, so that keys from before the option existed hold.
+        panel: heading in the help text; options without one are the command's own.
+        argument: given by position on the command line.
+        python_only: no option of the command line, such as a callback.
+        required: must be given on the command line, though it has a default in Python.
+        parse: makes the value of the words on the command line, where its type is none that can be written there.
+        pipeline: the name in `run`, where two stages have an option of this name that means different things.
+    """
+
+    help: str
+    name: str = ""
+    flag: str = ""
+    short: str = ""
+    metavar: str | None = None
+    env: str | None = None
+    minimum: int | None = None
+    record: Record = "params"
+    key: str = ""
+    digest: tuple[str, ...] = ()
+    off: str = ""
+    joint: str = ","
+    when_set: bool = False
+    panel: str = ""
+    argument: bool = False
+    python_only: bool = False
+    required: bool = False
+    parse: Callable[[str], Any] | None = None
+    pipeline: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A field that is a dataclass of options itself.
+
+    Attributes:
+        kind: the dataclass.
+        panel: heading of its options in help texts.
+        partial: the field holds a mapping of the options that were given; the rest is decided when the stage runs.
+        without: options that this command does not have.
+        defaults: option -> a default of this command's own.
+        key: the mapping of the key document that has its options; "" where they stand among the others.
+    """
+
+    kind: type
+    panel: str
+    key: str
+    partial: bool
+    without: frozenset[str]
+    defaults: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option where a command has it, groups flattened.
+
+    Attributes:
+        name: in Python calls and in `pasctl.toml`.
+        place: the field that holds it, or the group's field and the field in the group.
+        type: its type; what is wider in Python is `str` here.
+        default: MISSING where one must be given.
+        recorded: where the manifest has it, a dot leading into a mapping.
+    """
+
+    name: str
+    place: tuple[str, ...]
+    type: Any
+    default: Any
+    option: Option
+    recorded: str
+
+    @property
+    def flag(self) -> str:
+        """The spelling on the command line."""
+        return self.option.flag or "--" + self.name.replace("_", "-")
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values allowed, if only some are."""
+        return literal_values(self.type)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it takes several values."""
+        return any(get_origin(part) in (list, tuple) for part in _alternatives(self.type))
+
+
+def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
+    """A dataclass field with what is said about it; see `Option`."""
+    return field(default=default, metadata={"option": Option(help, **about)})
+
+
+def group(
+    kind: type,
+    *,
+    panel: str,
+    key: str = "",
+    partial: bool = False,
+    without: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
+    """A dataclass field that is a dataclass of options; see `Group`."""
+    about = Group(kind, panel, key, partial, frozenset(without), defaults or {})
+    make = dict if partial else lambda: kind(**about.defaults)
+    return field(default_factory=make, metadata={"group": about})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """A command. A subclass says what it is called and what does it, and its fields are its options.
+
+    Attributes:
+        command: name on the command line; a name in a group of commands has a blank in it.
+        function: name in Python; "" where there is none.
+        action: "module:function" that does it, called with the declaration and a `Run`.
+        panel: heading in the list of commands.
+        place: order below that heading.
+        positional: parameters, or groups, that may be given by position in Python.
+        examples: command lines that stand at the foot of its help text.
+        takes: options of the run that it has, names in `pasctl.commands.running.RunOptions`.
+    """
+
+    command: ClassVar[str] = ""
+    function: ClassVar[str] = ""
+    action: ClassVar[str] = ""
+    panel: ClassVar[str] = ""
+    place: ClassVar[int] = 99
+    positional: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ("store", "json")
+
+    def __init_subclass__(cls, **about: Any) -> None:
+        """Take what the class statement says about the command."""
+        super().__init_subclass__()
+        known = {name for base in cls.__mro__[1:] for name in get_annotations(base)}
+        for name, value in about.items():
+            if name not in known:
+                raise TypeError(f"{cls.__name__}: a declaration has no {name!r}")
+            setattr(cls, name, value)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make one of options by name, those of groups among them, or of whole groups.
+
+        Raises:
+            TypeError: there is no such option, or one is missing.
+            InputError: a value that is not allowed.
+        """
+        own: dict[str, Any] = {}
+        for each in fields(cls):
+            inner = {
+                p.place[1]: values.pop(p.name)
+                for p in parameters(cls)
+                if p.place[:-1] == (each.name,) and p.name in values
+            }
+            about: Group | None = each.metadata.get("group")
+            if about is None:
+                if each.name in values:
+                    own[each.name] = values.pop(each.name)
+                continue
+            whole = values.pop(each.name, None)
+            if about.partial:
+                given = {name: value for name, value in inner.items() if value is not None}
+                own[each.name] = _updated(whole, given) if whole is not None else given
+            elif whole is not None or inner:
+                own[each.name] = replace(whole or about.kind(**about.defaults), **inner)
+        if values:
+            name = next(iter(values))
+            near = get_close_matches(name, [p.name for p in parameters(cls)], 1)
+            told = f", did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{cls.function or cls.__name__} has no parameter {name!r}{told}")
+        return cls(**own)
+
+    def value(self, parameter: Parameter) -> Any:
+        """What one of its options is set to; None for one of a partial group that was not given."""
+        value: Any = self
+        for name in parameter.place:
+            value = value.get(name) if isinstance(value, Mapping) else getattr(value, name)
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageDeclaration(Declaration):
+    """A command whose result is an artifact.
+
+    Attributes:
+        makes: kind of the artifact.
+        version: raised by hand when the stage's results change for the same parameters; enters keys.
+        derived: roles of inputs that the stage finds by itself, through another input.
+        implied: parameters of the key that follow from an input.
+        unrecorded: options that the key does not have: they act through an input.
+        sometimes: options that the key has only beside others.
+    """
+
+    makes: ClassVar[str] = ""
+    version: ClassVar[int] = 0
+    derived: ClassVar[frozenset[str]] = frozenset()
+    implied: ClassVar[frozenset[str]] = frozenset()
+    unrecorded: ClassVar[frozenset[str]] = frozenset()
+    sometimes: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
+
+    def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:
+        """The parameters that enter the key, under their names there.
+
+        Args:
+            omit: options that decide nothing beside what the others are set to.
+            **resolved: values that the stage has worked out, in place of those given, and others that enter the key.
+        """
+        known: dict[str, Any] = {}
+        for each in parameters(type(self)):
+            root, *inner = each.recorded.split(".")
+            if each.option.record != "params" or root in resolved or each.name in self.unrecorded.union(omit):
+                continue
+            value = self.value(each)
+            if each.option.when_set and value == each.default:
+                continue
+            place = known
+            for name in (root, *inner)[:-1]:
+                place = place.setdefault(name, {})
+            place[(root, *inner)[-1]] = value
+        return known | resolved
+
+
+def parameters(cls: type) -> tuple[Parameter, ...]:
+    """The options of a dataclass, its own first, then those of the classes it builds on, in the order it names them."""
+    if cls not in _PARAMETERS:
+        hints = get_type_hints(cls)
+        classes: list[Any] = [base for base in cls.__mro__ if is_dataclass(base)]
+        places = {name: place for place, base in reversed(list(enumerate(classes))) for name in get_annotations(base)}
+        ordered: list[dataclasses.Field[Any]] = sorted(fields(cls), key=lambda each: places[each.name])
+        found = tuple(parameter for each in ordered for parameter in _of_field(each, hints[each.name]))
+        names = [parameter.name for parameter in found]
+        if len(set(names)) < len(names):
+            raise TypeError(f"{cls.__name__} has two options of one name among {', '.join(sorted(names))}")
+        _PARAMETERS[cls] = found
+    return _PARAMETERS[cls]
+
+
+_PARAMETERS: dict[type, tuple[Parameter, ...]] = {}
+
+
+def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
+    if "option" in each.metadata:
+        said: Option = each.metadata["option"]
+        yield Parameter(said.name or each.name, (each.name,), hint, each.default, said, said.key or each.name)
+    about: Group | None = each.metadata.get("group")
+    if about is None:
+        return
+    for inner in parameters(about.kind):
+        if inner.place[0] in about.without:
+            continue
+        default = None if about.partial else about.defaults.get(inner.place[0], inner.default)
+        kind = inner.type | None if about.partial else inner.type
+        said = replace(inner.option, panel=inner.option.panel or about.panel)
+        recorded = f"{about.key}.{inner.recorded}" if about.key else inner.recorded
+        yield Parameter(inner.name, (each.name, *inner.place), kind, default, said, recorded)
+
+
+def check(declared: Any) -> None:
+    """Refuse values that are none of an option's choices, or numbers below its minimum.
+
+    Raises:
+        InputError: there is one.
+    """
+    for each in parameters(type(declared)):
+        if len(each.place) > 1:
+            continue  # a group checks its own
+        value, choices = getattr(declared, each.name), each.choices
+        words = each.name.replace("_", " ")
+        if choices and value not in choices and not (value is None and _optional(each.type)):
+            near = get_close_matches(str(value), choices, 1)
+            known = ", ".join(map(str, choices))
+            raise InputError(
+                f"{words} {value!r} is unknown, expected one of {known}",
+                hint=f"did you mean {near[0]}?" if near else None,
+            )
+        least = each.option.minimum
+        if least is not None and value is not None and not value >= least:
+            raise InputError(f"{words}: expected at least {least}, found {value}")
+
+
+def literal_values(kind: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, or of one that may be None."""
+    return tuple(value for part in _alternatives(kind) if get_origin(part) is Literal for value in get_args(part))
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _optional(kind: Any) -> bool:
+    return NoneType in _alternatives(kind)
+
+
+def _updated(whole: Any, given: Mapping[str, Any]) -> Any:
+    """A group with some options changed; it may be the dataclass, or a mapping of what was given before."""
+    return {**whole, **given} if isinstance(whole, Mapping) else replace(whole, **given)
+
+
+def union(stages: Sequence[type[Declaration]], without: Sequence[str] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Fields for `dataclasses.make_dataclass`: the options of several commands, each once, and their groups.
+
+    Args:
+        stages: the commands, in whose order the options stand.
+        without: options, or groups, that the union does not have.
+
+    Raises:
+        TypeError: two of the commands have an option of one name that means different things.
+    """
+    known: dict[str, Option] = {}
+    grouped: set[str] = set()
+    for stage in stages:
+        whole = {each.name: each for each in fields(stage)}
+        for parameter in parameters(stage):
+            outer, said = parameter.place[0], parameter.option
+            if outer in without or said.python_only:
+                continue
+            if len(parameter.place) > 1:
+                if outer not in grouped:
+                    grouped.add(outer)
+                    yield outer, whole[outer].metadata["group"].kind, field(**_like(whole[outer]))
+                continue
+            name = said.pipeline or parameter.name
+            if known.setdefault(name, said) is not said:
+                raise TypeError(f"{stage.__name__} has another option {name!r} than the commands before it")
+            if known[name] is said and name not in grouped:
+                grouped.add(name)
+                yield name, parameter.type, field(default=parameter.default, metadata={"option": said})
+
+
+def split(whole: Declaration, stage: type[Declaration], **more: Any) -> Declaration:
+    """One command's share of a union; `more` are options that the union does not have."""
+    given = {each.name: getattr(whole, each.name) for each in fields(whole)}
+    own = {
+        each.name: given[name]
+        for each in fields(stage)
+        if (name := _pipeline_name(each)) in given and each.name not in more
+    }
+    return stage(**own, **more)
+
+
+def _pipeline_name(each: dataclasses.Field[Any]) -> str:
+    said: Option | None = each.metadata.get("option")
+    return (said.pipeline if said else "") or each.name
+
+
+def _like(each: dataclasses.Field[Any]) -> dict[str, Any]:
+    return {"default_factory": each.default_factory, "metadata": each.metadata}

@@ -1,0 +1,42 @@
+"""How to load a model: the options that every command which runs one has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasctl.declaration import option
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load a model; "auto" is resolved by `pasctl.models.device`."""
+
+    revision: str | None = option(
+        None, help="Branch, tag or commit of a hub model.", metavar="REV", record="provenance"
+    )
+    dtype: str = option(
+        "auto",
+        help="auto, float32, bfloat16 or float16.",
+        metavar="DTYPE",
+        env="PASCTL_DTYPE",
+        record="numerics",
+    )
+    device: str = option(
+        "auto", help="auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE", env="PASCTL_DEVICE", record="nowhere"
+    )
+    attn: str = option(
+        "auto",
+        help="Attention function of transformers: auto (sdpa), eager, ...",
+        metavar="NAME",
+        env="PASCTL_ATTN",
+        record="numerics",
+    )
+    device_map: str | None = option(
+        None,
+        help="Spread the model over devices: auto, balanced, ... (needs accelerate).",
+        metavar="MAP",
+        record="nowhere",
+    )
+    trust_remote_code: bool = option(
+        False, help="Run code that comes with the model. Off unless you say so.", record="nowhere"
+    )
