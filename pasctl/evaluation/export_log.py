@@ -15,10 +15,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 
 from pasctl.errors import InputError, StoreError
-from pasctl.evaluation.metrics import keyed
+from pasctl.evaluation.metrics import keyed, number
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows
@@ -55,12 +54,12 @@ def published_log(rows: Rows, condition: str, setting: str) -> dict[str, Any]:
     }
     return {
         "score": {
-            label.format(trait): _plain(table.loc[trait].mean())
+            label.format(trait): number(table.loc[trait].mean())
             for label, table in tables.items()
             for trait in LOG_TRAITS
         },
-        "mean": {trait: [_plain(value) for value in tables["mean_{}"].loc[trait]] for trait in LOG_TRAITS},
-        "std": {trait: [_plain(value) for value in tables["std_{}"].loc[trait]] for trait in LOG_TRAITS},
+        "mean": {trait: [number(value) for value in tables["mean_{}"].loc[trait]] for trait in LOG_TRAITS},
+        "std": {trait: [number(value) for value in tables["std_{}"].loc[trait]] for trait in LOG_TRAITS},
     }
 
 
@@ -74,7 +73,3 @@ def write_log(path: Path, log: dict[str, Any]) -> None:
         raise StoreError(
             f"log {path}: cannot be written: {error.strerror}", hint="choose another --export-log"
         ) from error
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

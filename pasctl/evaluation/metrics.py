@@ -62,24 +62,24 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
     table = []
-    for number, group in numbered.groupby("group", sort=False):
+    for place, group in numbered.groupby("group", sort=False):
         names = [*TRAITS, *sorted(set(group["trait"]) - set(TRAITS))]
         of_trait = {
-            name: {trait: _number(value) for trait, value in values.items()}
-            for name, values in by_trait.loc[number].reindex(names).items()
+            name: {trait: number(value) for trait, value in values.items()}
+            for name, values in by_trait.loc[place].reindex(names).items()
         }
         table.append(
             {name: group[name].iloc[0] for name in group_by}
             | _strengths(group)
             | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
             | of_trait
-            | {name: _number(value) for name, value in whole.loc[number].items()}
+            | {name: number(value) for name, value in whole.loc[place].items()}
             | {
                 "traits": [trait for trait, value in of_trait["mae"].items() if value is not None],
-                "composite_interval": interval(errors.loc[number], least=0.0),
-                "draw_composites": [_number(value) for value in draws.loc[number]["composite"].sort_index()],
-                "item_correlation_interval": interval(correlated.loc[number], least=-1.0, most=1.0),
-                "order_spread": _number(group["order_spread"].mean()),
+                "composite_interval": interval(errors.loc[place], least=0.0),
+                "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
+                "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
+                "order_spread": number(group["order_spread"].mean()),
             }
         )
     return table
@@ -243,7 +243,7 @@ def _strengths(group: Rows) -> dict[str, Any]:
     }
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """A number of a frame as JSON has it."""
     return float(value) if np.isfinite(value) else None
 
