@@ -15,7 +15,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from pasctl.errors import InputError, StoreError
 from pasctl.evaluation.metrics import keyed, number
 

@@ -12,7 +12,7 @@ from pasctl.registry import Registry
 if TYPE_CHECKING:
     from pasctl.store.manifest import Artifact
 
-KINDS = Registry(
+FRAMES = Registry(
     "kind of artifact",
     {
         "activations": "pasctl.activations.frames:Activations",
@@ -30,8 +30,8 @@ VIEWS = Registry("view of an artifact", {"plot": "pasctl.report.plot:plot"})
 
 def artifact_class(kind: str) -> type[Artifact]:
     """The class of artifacts of a kind; `Artifact` for kinds that have no frames of their own."""
-    if kind in KINDS.names():
-        made: type[Artifact] = KINDS.get(kind)
+    if kind in FRAMES.names():
+        made: type[Artifact] = FRAMES.get(kind)
         return made
     from pasctl.store.manifest import Artifact
 
