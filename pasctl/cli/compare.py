@@ -28,13 +28,14 @@ def compare(
     ] = None,
     svg: o.SvgFolder = None,
     png: o.PngFolder = None,
+    pdf: o.PdfFolder = None,
     store: o.StoreDir = "artifacts",
     json: o.Json = False,
 ) -> None:
     """Put results of several models side by side: the same personas, the same items, every condition and baseline."""
     from pasctl.stages.compare import compare as stage
 
-    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
+    outcome = stage(refs, output, svg=svg, png=png, pdf=pdf, store=store, reporter=Terminal())
     if json:
         print_json(outcome.to_json())
         return

@@ -165,8 +165,9 @@ SvgFolder = Annotated[
 ]
 PngFolder = Annotated[
     str | None,
-    typer.Option("--png", help="The same as PNG files; needs pip install 'pasctl[png]'.", metavar="DIR"),
+    typer.Option("--png", help="The same as PNG files.", metavar="DIR"),
 ]
+PdfFolder = Annotated[str | None, typer.Option("--pdf", help="The same as PDF files.", metavar="DIR")]
 Directions = Annotated[
     str | None, typer.Option("--directions", help="Directions to read; default: the latest.", metavar="REF")
 ]

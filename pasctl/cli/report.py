@@ -18,13 +18,14 @@ def report(
     output: Annotated[str, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
     svg: o.SvgFolder = None,
     png: o.PngFolder = None,
+    pdf: o.PdfFolder = None,
     store: o.StoreDir = "artifacts",
     json: o.Json = False,
 ) -> None:
     """Write a page with figures and tables of artifacts, and how they were made; no model is loaded."""
     from pasctl.stages.report import report as stage
 
-    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
+    outcome = stage(refs, output, svg=svg, png=png, pdf=pdf, store=store, reporter=Terminal())
     if json:
         print_json(outcome.to_json())
         return

@@ -1,14 +1,35 @@
-"""Series against one quantity, with bands or whiskers, named where they end."""
+"""Series against one quantity, with bands or whiskers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from pasctl.report.figures.forest import point
-from pasctl.report.scale import Scale, apart, bounds
-from pasctl.report.svg import WIDE, Drawing, fit, line, path, text_width, words
+import numpy as np
+from matplotlib.axes import Axes as Plane
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from pasctl.report.figures.style import (
+    COLOURS,
+    DASHES,
+    DPI,
+    ORANGE,
+    SMALL,
+    SOFT,
+    WIDE,
+    fit,
+    mark,
+    sheet,
+    styled,
+    text_width,
+    thinned,
+)
+
+_LEVEL: dict[str, Any] = {"color": SOFT, "linewidth": 0.8}
+_LEVEL_DASHES = ((3, 3), (6, 2), (1, 2), (6, 2, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -53,78 +74,98 @@ class Axes:
     flags: tuple[tuple[str, float], ...] = ()
 
 
-def lines(series: Sequence[Series], axes: Axes, *, width: int, height: int = 250, whiskers: bool = False) -> Drawing:
-    """Lines with bands of their intervals, or with whiskers if the points are few and apart.
+@dataclass(frozen=True)
+class Chart:
+    """Lines and their axes, with bands of their intervals, or whiskers if the points are few and apart."""
 
-    At less than full width names stand over the drawing, since beside it there is no room.
-    """
+    series: Sequence[Series]
+    axes: Axes
+    whiskers: bool = False
+
+
+@styled
+def lines(*charts: Chart, width: int = WIDE, height: int = 210) -> Figure:
+    """Charts side by side, or under each other where there is little room, each with its lines' names over it."""
     beside = width >= WIDE
-    names = [(each.label, each.kind) for each in series] + [(name, "baseline") for name, _ in axes.level]
-    keys, top = _keys(series, axes, width) if not beside else ([], 0.0)
-    top += 30.0
-    longest = max(text_width(name) for name, _ in names) + 24 if beside else 14.0
-    known = [y for each in series for _, y in each.points]
-    known += [edge for each in series for interval in each.intervals if interval for edge in interval]
-    low, high = bounds([*known, *(value for _, value in axes.level), *(axes.span or ())])
-    up = Scale(low, high, top + height, top)
-    marks = up.ticks(4)
-    left = max(text_width(told) for _, told in marks) + 10
-    right = width - longest
-    first, last = (min(x for x, _ in axes.ticks), max(x for x, _ in axes.ticks))
-    beyond = 8 + max(abs(each.aside) for each in series)
-    room = 0.0 if last > first else 1.0  # a single place stands in the middle
-    across = Scale(first - room, last + room, left + beyond, right - beyond)
-    drawn = [*keys, words(0, top - 12, fit(axes.y, width), "small")]
-    for value, told in marks:
-        drawn += [line(left, up(value), right, up(value), "grid"), words(left - 6, up(value) + 4, told, anchor="end")]
-    for _, value in axes.level:
-        drawn += [line(left, up(value), right, up(value), "guide")]
-    for name, x in axes.flags:
-        far = across(x) + text_width(name, 11) + 6 > right
-        at = (across(x) + (-5 if far else 5), top + 8)
-        drawn += [line(across(x), top, across(x), top + height, "flagline")]
-        drawn += [words(*at, name, "small", anchor="end" if far else None)]
-    for each in series:
-        drawn += _drawn(each, across, up, whiskers=whiskers)
-    drawn += [line(left, top + height, right, top + height, "axis")]
-    free = -math.inf
-    for value, told in axes.ticks:
-        drawn += [line(across(value), top + height, across(value), top + height + 4, "axis")]
-        if across(value) - text_width(told) / 2 >= free:  # names of ticks that are too near are left out
-            drawn += [words(across(value), top + height + 18, told, anchor="middle")]
-            free = across(value) + text_width(told) / 2 + 4
-    drawn += [words((left + right) / 2, top + height + 36, fit(axes.x, width), anchor="middle")]
-    if beside:
-        ends = [up(each.points[-1][1]) for each in series] + [up(value) for _, value in axes.level]
-        for (name, kind), y in zip(names, apart(ends, 15, top + 4, top + height), strict=True):
-            drawn += [words(right + 8, y + 4, name, f"name {kind}" if kind != "baseline" else "small")]
-    return Drawing(width, top + height + 44, drawn)
+    across = width / len(charts) if beside else width
+    rows = [_key_columns(chart, across) for chart in charts]
+    tall = [height + 78 + 19 * -(-len(_keys(chart)) // columns) for chart, columns in zip(charts, rows, strict=True)]
+    figure = sheet(width, max(tall) if beside else sum(tall))
+    if len(charts) == 1:
+        _chart(figure, charts[0], across, rows[0])
+        return figure
+    parts = figure.subfigures(1, len(charts)) if beside else figure.subfigures(len(charts), 1, height_ratios=tall)
+    for part, chart, columns in zip(np.ravel(parts), charts, rows, strict=True):
+        part.set_facecolor("none")
+        _chart(part, chart, across, columns)
+    return figure
 
 
-def _drawn(series: Series, scale: Scale, up: Scale, *, whiskers: bool) -> list[str]:
-    across = replace(scale, start=scale.start + series.aside, stop=scale.stop + series.aside)
-    drawn = []
-    held = [(x, each) for (x, _), each in zip(series.points, series.intervals, strict=False) if each is not None]
-    if whiskers:
-        drawn += [line(across(x), up(low), across(x), up(high), f"whisker {series.kind}") for x, (low, high) in held]
-    elif len(held) > 1:
-        edge = [(across(x), up(low)) for x, (low, _) in held]
-        back = [(across(x), up(high)) for x, (_, high) in reversed(held)]
-        drawn += [path(edge + back, f"band {series.kind}", closed=True)]
-    drawn += [path([(across(x), up(y)) for x, y in series.points], f"line {series.kind} {series.dash}".rstrip())]
-    return drawn + [point(across(x), up(y), series.kind, radius=3.5) for x, y in series.points]
+def _chart(on: Figure | SubFigure, chart: Chart, width: float, columns: int) -> None:
+    plane, axes = on.add_subplot(), chart.axes
+    plane.grid(axis="y", linewidth=0.8)
+    for each in chart.series:
+        _series(plane, each, whiskers=chart.whiskers)
+    for (_, value), dashes in zip(axes.level, _LEVEL_DASHES * len(axes.level), strict=False):
+        plane.axhline(value, linestyle=(0, dashes), gid="level", **_LEVEL)
+    for _, x in axes.flags:
+        plane.axvline(x, color=ORANGE, linewidth=1, gid="flag")
+    plane.margins(x=0.03, y=0.08)
+    if axes.span is not None:
+        low, high = plane.get_ylim()
+        room = (axes.span[1] - axes.span[0]) * 0.04
+        plane.set_ylim(min(low, axes.span[0] - room), max(high, axes.span[1] + room))
+    first, last = axes.ticks[0][0], axes.ticks[-1][0]
+    if first == last:  # a single place stands in the middle
+        plane.set_xlim(first - 1, last + 1)
+    beyond = max((abs(each.aside) for each in chart.series), default=0.0)
+    per_unit = (width - 90 - 2 * beyond) / ((last - first) or 1.0)
+    plane.set_xticks([x for x, _ in axes.ticks], thinned(axes.ticks, per_unit))
+    plane.locator_params(axis="y", nbins=5)
+    plane.set_xlabel(fit(axes.x, width - 70))
+    plane.set_title(fit(axes.y, width - 70, SMALL))
+    on.legend(handles=_keys(chart), loc="outside upper left", ncols=columns, handlelength=2.4, columnspacing=1.6)
 
 
-def _keys(series: Sequence[Series], axes: Axes, width: int) -> tuple[list[str], float]:
-    """The lines' names in rows, each behind a piece of its line, and the height that they take."""
-    drawn, x, y = [], 0.0, 12.0
-    entries = [(each.label, f"line {each.kind} {each.dash}".rstrip(), f"name {each.kind}") for each in series]
-    entries += [(name, "guide", "small") for name, _ in axes.level]
-    for name, stroke, kind in entries:
-        told = fit(name, width - 40)
-        wanted = 28 + text_width(told) * 1.12 + 16  # names are bold
-        if x and x + wanted > width:
-            x, y = 0.0, y + 18
-        drawn += [line(x, y - 4, x + 22, y - 4, stroke), words(x + 28, y, told, kind)]
-        x += wanted
-    return drawn, y + 6
+def _series(plane: Plane, each: Series, *, whiskers: bool) -> None:
+    colour = COLOURS[each.kind]
+    x, y = [point[0] for point in each.points], [point[1] for point in each.points]
+    figure = plane.get_figure()
+    assert figure is not None  # noqa: S101 - axes that were just added have one
+    moved = plane.transData + ScaledTranslation(each.aside / DPI, 0, figure.dpi_scale_trans)
+    known = [(x, ends) for (x, _), ends in zip(each.points, each.intervals, strict=False) if ends is not None]
+    at, low, high = [x for x, _ in known], [ends[0] for _, ends in known], [ends[1] for _, ends in known]
+    if whiskers and known:
+        plane.vlines(at, low, high, color=colour, linewidth=1.4, transform=moved)
+        plane.update_datalim([*zip(at, low, strict=True), *zip(at, high, strict=True)])
+    elif len(known) > 1:
+        plane.fill_between(at, low, high, facecolor=colour, edgecolor="none", alpha=0.14)
+    style = {"color": colour, "linewidth": 1.6, "linestyle": DASHES[each.dash]}
+    plane.plot(x, y, gid="series", label=each.label, transform=moved, **style, **mark(each.kind, 5))
+    plane.update_datalim(list(each.points))
+    plane.autoscale_view()
+
+
+def _keys(chart: Chart) -> list[Line2D]:
+    keys = [
+        Line2D(
+            [], [], label=_name(each.label), color=COLOURS[each.kind], linestyle=DASHES[each.dash], **mark(each.kind, 5)
+        )
+        for each in chart.series
+    ]
+    keys += [
+        Line2D([], [], label=_name(name), linestyle=(0, dashes), **_LEVEL)
+        for (name, _), dashes in zip(chart.axes.level, _LEVEL_DASHES * len(chart.axes.level), strict=False)
+    ]
+    return keys + [Line2D([], [], label=_name(name), color=ORANGE, linewidth=1) for name, _ in chart.axes.flags]
+
+
+def _name(name: str) -> str:
+    # matplotlib leaves lines out whose name begins with an underscore
+    return fit(name.lstrip("_"), 230)
+
+
+def _key_columns(chart: Chart, width: float) -> int:
+    keys = _keys(chart)
+    widest = max((text_width(str(key.get_label())) for key in keys), default=0.0) + 60
+    return max(1, min(int((width - 20) // widest), len(keys)))

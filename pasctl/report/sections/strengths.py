@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from pasctl.evaluation.intervals import interval as student
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.bars import bars
-from pasctl.report.figures.lines import Series
-from pasctl.report.sections.curves import ALPHA, alpha_axes, drawing, pair
+from pasctl.report.figures.lines import Chart, Series
+from pasctl.report.sections.curves import ALPHA, alpha_axes, draw, pair
 from pasctl.report.sections.effects import KL
-from pasctl.report.svg import Figure
 
 _MEASURES = ("mae", "item_correlation", "kl", "perplexity")
 
@@ -55,7 +55,7 @@ def strengths(curves: Mapping[str, Any]) -> Content:
         means["mae"],
         best,
     )
-    blocks.append(Drawn(_choices(alphas, times)))
+    blocks.append(_choices(alphas, times))
     if "kl" in means:
         blocks += _curve(
             "kl",
@@ -109,12 +109,12 @@ def _curve(
     axes = alpha_axes(drawn, axis, flags=((f"chosen for all: {best:g}", best),))
     banded = " Band: 95% interval over personas." if any(drawn[0].intervals) else ""
     told = f"{what}, mean over personas.{banded} Orange: the strength that was chosen for all."
-    return [Drawn(Figure.of(name, title, told, drawing(drawn, axes)))]
+    return [Drawn(name, title, told, partial(draw, Chart(drawn, axes)))]
 
 
-def _choices(alphas: Sequence[float], times: Counter[float]) -> Figure:
+def _choices(alphas: Sequence[float], times: Counter[float]) -> Drawn:
     counted = [(f"{alpha:g}", times[alpha]) for alpha in alphas]
-    return Figure.of(
+    return Drawn(
         "chosen",
         "How many personas chose which strength",
         "Each persona's own strength, chosen by the same rule from its own curve. α 0 means that no strength was "
