@@ -1,7 +1,7 @@
-"""The package's form: imports run downward without a cycle, the store is behind the runner, files and functions are short.
+"""The package's form: imports run downward in no cycle, the runner alone uses the store, files and functions are short.
 
-One test per property, which lists what breaks it. A list of exceptions below may only shrink: a test fails as soon as one
-of them is no longer needed.
+One test per property, which lists what breaks it. A list of exceptions below may only shrink: a test fails as soon as
+one of them is no longer needed.
 """
 
 from __future__ import annotations
