@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import PersonaSet, Span, signs
+from pasctl.stages.fit_items import FitItems
 from pasctl.stages.kept_personas import KeptPersonas, personas_name, shard_name, tiles_of
 from pasctl.stages.runner import Artifact, Work
 from pasctl.stages.selector import same_heads
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED, SHUFFLED_ANSWERS
-from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
     from pasctl.directions.fit import Directions, Lacking

@@ -12,6 +12,7 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.inventory import Inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
+from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
 from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, KeptPersonas
 from pasctl.stages.model import of_model
@@ -19,7 +20,6 @@ from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 from pasctl.stages.selector import Selector, held_out
 from pasctl.stages.tiles import direction_memory
-from pasctl.stages.train_probes import read_fit_items
 
 DEFAULT_TOP_K = 24  # the paper's
 _SELECTION = "selection.json"
