@@ -206,7 +206,7 @@ class Store:
 
     def verify(self, deep: bool = False) -> list[Problem]:
         """What is wrong with the store; see `pasctl.store.verify`."""
-        return verify(self, deep=deep)
+        return verify(self.objects, self.refs, self.index, deep=deep)
 
     def reindex(self) -> Counts:
         """Rebuilds the index from the disk, and gives a version to artifacts that were killed before they got one."""
