@@ -80,7 +80,7 @@ def test_the_store_is_used_by_the_runner_and_imports_nothing_but_errors() -> Non
     assert [
         f"{file} imports {module}"
         for file, module in internal_imports()
-        if (package_of(file) == "store" and package(module) not in ("store", "errors", "registry"))
+        if (package_of(file) == "store" and package(module) not in ("store", "errors"))
         or (package(module) == "store" != package_of(file) and module != DURABLE and not _uses_store(file))
     ] == []
 

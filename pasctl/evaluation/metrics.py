@@ -63,28 +63,20 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     draws = _draw_metrics(numbered, traits, of_persona)
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
-    table = []
-    for place, group in numbered.groupby("group", sort=False):
-        names = [*TRAITS, *sorted(set(group["trait"]) - set(TRAITS))]
-        of_trait = {
-            name: {trait: number(value) for trait, value in values.items()}
-            for name, values in by_trait.loc[place].reindex(names).items()
+    return [
+        {name: group[name].iloc[0] for name in group_by}
+        | _strengths(group)
+        | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
+        | _by_trait(by_trait.loc[place], group["trait"])
+        | {name: number(value) for name, value in whole.loc[place].items()}
+        | {
+            "composite_interval": interval(errors.loc[place], least=0.0),
+            "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
+            "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
+            "order_spread": number(group["order_spread"].mean()),
         }
-        table.append(
-            {name: group[name].iloc[0] for name in group_by}
-            | _strengths(group)
-            | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
-            | of_trait
-            | {name: number(value) for name, value in whole.loc[place].items()}
-            | {
-                "traits": [trait for trait, value in of_trait["mae"].items() if value is not None],
-                "composite_interval": interval(errors.loc[place], least=0.0),
-                "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
-                "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
-                "order_spread": number(group["order_spread"].mean()),
-            }
-        )
-    return table
+        for place, group in numbered.groupby("group", sort=False)
+    ]
 
 
 def number_groups(rows: Rows, group_by: Sequence[str] = GROUP) -> Rows:
@@ -231,6 +223,16 @@ def _draw_metrics(numbered: Rows, traits: pd.DataFrame, of_persona: pd.Series[fl
             "option_mass": numbered.groupby(_DRAW, sort=False)["option_mass"].mean(),
         }
     )
+
+
+def _by_trait(metrics: pd.DataFrame, of_item: pd.Series[str]) -> dict[str, Any]:
+    """Metric -> trait -> its value, and the traits that have an error."""
+    names = [*TRAITS, *sorted(set(of_item) - set(TRAITS))]
+    table = {
+        name: {trait: number(value) for trait, value in values.items()}
+        for name, values in metrics.reindex(names).items()
+    }
+    return {**table, "traits": [trait for trait, value in table["mae"].items() if value is not None]}
 
 
 def _strengths(group: Rows) -> dict[str, Any]:

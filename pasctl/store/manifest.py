@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pasctl.errors import InputError, IntegrityError
 from pasctl.store import payload
 from pasctl.store.keys import canonical_json, file_digest, is_key, key_hash
+from pasctl.store.notebook import Viewable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
-    from matplotlib.figure import Figure
 
 SCHEMA = "pasctl-manifest/1"
 MANIFEST = "manifest.json"
@@ -153,7 +152,7 @@ class InputRef:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Artifact(Viewable):
     """A committed result. Equal and hashable by key.
 
     Each payload file's sha256 is checked against the manifest before this object reads it the first time.
@@ -291,24 +290,6 @@ class Artifact:
     def read_table(self, name: str) -> pa.Table:
         """The pyarrow table in a Parquet file of the payload."""
         return self._read(name, payload.decode_table)
-
-    def frame(self) -> pd.DataFrame:
-        """The main table of what it holds: of a kind without one of its own, its files."""
-        import pandas as pd
-
-        return pd.DataFrame(self.manifest["files"], columns=["name", "size", "sha256"])
-
-    def plot(self) -> Figure:
-        """The figure of what it holds, as its page has it."""
-        from pasctl.store.kinds import draw
-
-        figure: Figure = draw(self)
-        return figure
-
-    def _repr_html_(self) -> str:
-        from pasctl.store.notebook import artifact_html
-
-        return artifact_html(self)
 
     def _read(self, name: str, decode: Callable[[Path], _Payload]) -> _Payload:
         try:
