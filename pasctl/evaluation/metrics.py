@@ -67,8 +67,8 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
         {name: group[name].iloc[0] for name in group_by}
         | _strengths(group)
         | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
-        | _by_trait(by_trait.loc[place], group["trait"])
-        | {name: number(value) for name, value in whole.loc[place].items()}
+        | _by_trait(by_trait.loc[[place]].droplevel("group"), group["trait"])
+        | {str(name): number(value) for name, value in whole.loc[place].items()}
         | {
             "composite_interval": interval(errors.loc[place], least=0.0),
             "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
@@ -229,7 +229,7 @@ def _by_trait(metrics: pd.DataFrame, of_item: pd.Series[str]) -> dict[str, Any]:
     """Metric -> trait -> its value, and the traits that have an error."""
     names = [*TRAITS, *sorted(set(of_item) - set(TRAITS))]
     table = {
-        name: {trait: number(value) for trait, value in values.items()}
+        str(name): {str(trait): number(value) for trait, value in values.items()}
         for name, values in metrics.reindex(names).items()
     }
     return {**table, "traits": [trait for trait, value in table["mae"].items() if value is not None]}
