@@ -47,7 +47,7 @@ def ls(
 ) -> None:
     """List artifacts, newest first."""
     opened = _open(store)
-    artifacts = opened.ls(kind, model)
+    artifacts = opened.artifacts(kind, model)
     tags: dict[str, list[str]] = {}
     for name, key in opened.tags().items():
         tags.setdefault(key, []).append(name)

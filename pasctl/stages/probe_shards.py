@@ -17,7 +17,7 @@ from pasctl.stages.runner import Work
 
 if TYPE_CHECKING:
     from pasctl.probes.fit import ProbeMethod
-    from pasctl.stages.train_probes import FitItems
+    from pasctl.stages.fit_items import FitItems
 
 
 @dataclass(frozen=True, eq=False)
