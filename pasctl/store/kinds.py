@@ -5,12 +5,9 @@ They lie above the store, so that they stand here by name and are imported on fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pasctl.registry import Registry
-
-if TYPE_CHECKING:
-    from pasctl.store.manifest import Artifact
 
 FRAMES = Registry(
     "kind of artifact",
@@ -28,16 +25,11 @@ FRAMES = Registry(
 VIEWS = Registry("view of an artifact", {"plot": "pasctl.report.plot:plot"})
 
 
-def artifact_class(kind: str) -> type[Artifact]:
-    """The class of artifacts of a kind; `Artifact` for kinds that have no frames of their own."""
-    if kind in FRAMES.names():
-        made: type[Artifact] = FRAMES.get(kind)
-        return made
-    from pasctl.store.manifest import Artifact
-
-    return Artifact
+def artifact_class(kind: str) -> Any:
+    """The class of artifacts of a kind; None for kinds that have no frames of their own."""
+    return FRAMES.get(kind) if kind in FRAMES.names() else None
 
 
-def draw(artifact: Artifact) -> Any:
+def draw(artifact: Any) -> Any:
     """The matplotlib figure of an artifact."""
     return VIEWS.get("plot")(artifact)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import PasctlError
 
 if TYPE_CHECKING:
-    from pasctl.store.manifest import Artifact
+    import pandas as pd
 
 HEAD, COLUMNS = 10, 12
 """Rows and columns of a frame that are shown."""
@@ -23,20 +23,12 @@ def facts_html(title: str, facts: Mapping[str, Any]) -> str:
     return f"<div><strong>{escape(title)}</strong><table>{rows}</table></div>"
 
 
-def artifact_html(artifact: Artifact) -> str:
-    """Name, kind, model, key, what it was made from, and the head of its frame; an error of reading in its place."""
-    facts = {
-        "kind": artifact.kind,
-        "model": artifact.model,
-        "key": artifact.short_key,
-        "made": artifact.created_at[:19],
-        "bytes": f"{artifact.size:,}",
-        **{role: source.name for role, source in artifact.inputs.items()},
-    }
+def frame_html(title: str, facts: Mapping[str, Any], read: Callable[[], pd.DataFrame]) -> str:
+    """Facts and the head of a frame; an error of reading it in its place."""
     try:
-        frame = artifact.frame()
+        frame = read()
     except PasctlError as error:
-        return facts_html(artifact.name, {**facts, "frame": error})
+        return facts_html(title, {**facts, "frame": error})
     size = f"<p>{len(frame):,} rows, {len(frame.columns)} columns</p>"
     head = frame.iloc[:HEAD, :COLUMNS].to_html(index=False, border=0, escape=True)
-    return facts_html(artifact.name, facts) + head + size
+    return facts_html(title, facts) + head + size
