@@ -38,6 +38,7 @@ class Option:
         panel: heading in the help text; options without one are the command's own.
         argument: given by position on the command line.
         python_only: no option of the command line, such as a callback.
+        cli_only: no parameter of the Python function, such as what else a command prints; never in a key.
         required: must be given on the command line, though it has a default in Python.
         parse: makes the value of the words on the command line, where its type is none that can be written there.
         pipeline: the name in `run`, where two stages have an option of this name that means different things.
@@ -55,6 +56,7 @@ class Option:
     panel: str = ""
     argument: bool = False
     python_only: bool = False
+    cli_only: bool = False
     required: bool = False
     parse: Callable[[str], Any] | None = None
     pipeline: str = ""
@@ -70,6 +72,8 @@ class Group:
         partial: the field holds a mapping of the options that were given; the rest is decided when the stage runs.
         without: options that this command does not have.
         defaults: option -> a default of this command's own.
+        key: the name of the whole group in the key document, whose value the stage works out.
+        cli_only: its options are no parameters of the Python function.
     """
 
     kind: type
@@ -77,6 +81,8 @@ class Group:
     partial: bool
     without: frozenset[str]
     defaults: Mapping[str, Any]
+    key: str
+    cli_only: bool
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,18 @@ class Parameter:
     @property
     def repeats(self) -> bool:
         """Whether it takes several values."""
-        return any(get_origin(part) in (list, tuple) for part in _alternatives(self.type))
+        return any(get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type))
 
 
 def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
     """A dataclass field with what is said about it; see `Option`."""
     return field(default=default, metadata={"option": Option(help, **about)})
+
+
+def same(kind: type, name: str, default: Any) -> Any:
+    """A dataclass field that is the option of another dataclass, with a default of its own."""
+    [inner] = [each for each in fields(kind) if each.name == name]
+    return field(default=default, metadata=inner.metadata)
 
 
 def group(
@@ -124,9 +136,11 @@ def group(
     partial: bool = False,
     without: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
+    key: str = "",
+    cli_only: bool = False,
 ) -> Any:
     """A dataclass field that is a dataclass of options; see `Group`."""
-    about = Group(kind, panel, partial, frozenset(without), defaults or {})
+    about = Group(kind, panel, partial, frozenset(without), defaults or {}, key, cli_only)
     make = dict if partial else lambda: kind(**about.defaults)
     return field(default_factory=make, metadata={"group": about})
 
@@ -228,9 +242,10 @@ class StageDeclaration(Declaration):
             **resolved: values that the stage has worked out, in place of those given, and others that enter the key.
         """
         known: dict[str, Any] = {}
+        groups = {each.name: each.metadata["group"].key for each in fields(self) if "group" in each.metadata}
         for each in parameters(type(self)):
-            name = each.option.key or each.name
-            if each.option.record != "params" or name in resolved or each.name in omit:
+            name = groups.get(each.place[0]) or each.option.key or each.name
+            if each.option.cli_only or each.option.record != "params" or name in resolved or each.name in omit:
                 continue
             value = self.value(each)
             if not (each.option.when_set and value == each.default):
@@ -267,7 +282,11 @@ def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
             continue
         default = None if about.partial else about.defaults.get(inner.place[0], inner.default)
         kind = inner.type | None if about.partial else inner.type
-        said = replace(inner.option, panel=inner.option.panel or about.panel)
+        said = replace(
+            inner.option,
+            panel=inner.option.panel or about.panel,
+            cli_only=inner.option.cli_only or about.cli_only,
+        )
         yield Parameter(inner.name, (each.name, *inner.place), kind, default, said)
 
 

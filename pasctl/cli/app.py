@@ -19,10 +19,6 @@ from pasctl.cli import (
     demo,
     doctor,
     export,
-    memory,
-    memory_ask,
-    memory_eval,
-    memory_show,
     report,
     serve,
     store,
@@ -86,10 +82,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("memory-run")(memory.memory_run)
-app.command("memory-ask")(memory_ask.memory_ask)
-app.command("memory-show")(memory_show.memory_show)
-app.command("memory-eval")(memory_eval.memory_eval)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
 app.command("report")(report.report)
@@ -104,6 +96,10 @@ app.add_typer(data.app, name="data")
 
 _PRESENTERS = {
     "eval": "pasctl.cli.evaluate:present",
+    "memory-ask": "pasctl.cli.memory_ask:ask",
+    "memory-eval": "pasctl.cli.memory_eval:present",
+    "memory-run": "pasctl.cli.memory:present",
+    "memory-show": "pasctl.cli.memory_show:present",
     "run": "pasctl.cli.run:present",
 }
 """Commands that print something else than a stage's outcome."""

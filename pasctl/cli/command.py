@@ -64,7 +64,11 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
         as_json = values.pop("json", False)
         of_run = {each.name: values.pop(each.name) for each in running if each.name in values}
         run = Run(**of_run, reporter=Terminal())
-        given = {each.name: _python_value(each, values[each.name]) for each in own if each.name in values}
+        given = {
+            each.name: _python_value(each, values[each.name])
+            for each in own
+            if each.name in values and not (each.option.parse and values[each.name] is None)
+        }
         options = declared.of(**given)
         module, _, function = present.partition(":")
         getattr(import_module(module), function)(options, run, json=as_json)
@@ -91,7 +95,9 @@ def _argument(parameter: Parameter) -> inspect.Parameter:
     if said.minimum is not None:
         words["min"] = said.minimum
     kind: Any = str | None if said.parse else list[str] if parameter.repeats else parameter.type
-    if default == ():
+    if said.parse and isinstance(default, tuple):
+        default = ",".join(map(str, default)) or None
+    elif default == ():
         default = []
     if said.required:
         default = MISSING

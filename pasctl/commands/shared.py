@@ -70,6 +70,15 @@ class OfDirections:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OfMemory:
+    """A command about a memory, which names its model."""
+
+    model: ModelLike | None = option(
+        None, help="Where the model is now. Default: where it was.", short="-m", metavar="MODEL", record="nowhere"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class OfInputs:
     """A command that takes results of earlier stages."""
 
