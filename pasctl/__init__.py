@@ -13,13 +13,13 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.commands.run import PipelineParams
+    from pasctl.generation.engine import Engine
+    from pasctl.generation.request import Request
+    from pasctl.generation.sampling_params import Decoding, SamplingParams
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
-    from pasctl.memory.decoding import Decoding
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.models.options import ModelOptions
-    from pasctl.serving.engine import Engine
-    from pasctl.serving.request import Request
     from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.export import check_export, export_model
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from pasctl.store import Store
 
 _HOMES = {
-    "Decoding": "pasctl.memory.decoding",
-    "Engine": "pasctl.serving.engine",
+    "Decoding": "pasctl.generation.sampling_params",
+    "Engine": "pasctl.generation.engine",
     "EpisodicMemory": "pasctl.stages.kept_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
@@ -47,7 +47,8 @@ _HOMES = {
     "ModelOptions": "pasctl.models.options",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.commands.run",
-    "Request": "pasctl.serving.request",
+    "Request": "pasctl.generation.request",
+    "SamplingParams": "pasctl.generation.sampling_params",
     "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
@@ -85,6 +86,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PersonaSet",
     "PipelineParams",
     "Request",
+    "SamplingParams",
     "Steering",
     "Store",
     "Text",

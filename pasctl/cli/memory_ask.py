@@ -12,7 +12,7 @@ from pasctl.cli import options as o
 from pasctl.cli.output import Terminal, print_json, print_outcome
 
 if TYPE_CHECKING:
-    from pasctl.memory.decoding import Decoding
+    from pasctl.generation.sampling_params import SamplingParams
     from pasctl.models.options import ModelOptions
     from pasctl.stages.model import ModelHandle
     from pasctl.stages.runner import Artifact, Outcome
@@ -47,17 +47,17 @@ def memory_ask(
 
 def decoding(
     max_new_tokens: int, temperature: float, top_p: float, seed: int, retrieve_every: int, think: bool
-) -> Decoding:
+) -> SamplingParams:
     """How answers are written, as one value."""
-    from pasctl.memory.decoding import Decoding
+    from pasctl.generation.sampling_params import SamplingParams
 
-    return Decoding(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
+    return SamplingParams(max_new_tokens, temperature, top_p, seed, retrieve_every, think)
 
 
 def answer(
     memory: str | Artifact,
     questions: list[str],
-    how: Decoding,
+    how: SamplingParams,
     *,
     model: str | ModelHandle | None = None,
     options: ModelOptions | None = None,

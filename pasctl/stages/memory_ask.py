@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.identity import ModelSource
 from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
@@ -42,7 +42,7 @@ class _Round:
 
     memory: Artifact
     questions: tuple[str, ...]
-    how: Decoding
+    how: SamplingParams
     handle: Callable[[], ModelHandle]
     store: Store
     on_piece: Callable[[str], None] | None
@@ -51,7 +51,7 @@ class _Round:
 def memory_ask(
     memory: str | Artifact | None,
     questions: Sequence[str],
-    how: Decoding | None = None,
+    how: SamplingParams | None = None,
     *,
     model: str | ModelSource | LoadedModel | ModelHandle | None = None,
     options: ModelOptions | None = None,
@@ -80,7 +80,7 @@ def memory_ask(
         IntegrityError: a segment is damaged.
     """
     _require_words(questions)
-    opened, how = open_store(store), how or Decoding()
+    opened, how = open_store(store), how or SamplingParams()
     found = find_memory(opened, memory)
     handle = partial(model_of, found, model, options)
     if model is not None:  # another model is refused even if the answer is there
@@ -100,7 +100,7 @@ def memory_ask(
     return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: Decoding) -> None:
+def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: SamplingParams) -> None:
     """Refuse what cannot be asked before a text is read or weights are loaded.
 
     Raises:
