@@ -13,13 +13,13 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.commands.run import PipelineParams
+    from pasctl.generation.engine import Engine
+    from pasctl.generation.request import Request
+    from pasctl.generation.sampling_params import Decoding, SamplingParams
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
-    from pasctl.memory.decoding import Decoding
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.models.options import ModelOptions
-    from pasctl.serving.engine import Engine
-    from pasctl.serving.request import Request
     from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.export import check_export, export_model
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from pasctl.store import Store
 
 _HOMES = {
-    "Decoding": "pasctl.memory.decoding",
-    "Engine": "pasctl.serving.engine",
+    "Decoding": "pasctl.generation.sampling_params",
+    "Engine": "pasctl.generation.engine",
     "EpisodicMemory": "pasctl.stages.kept_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
@@ -47,7 +47,8 @@ _HOMES = {
     "ModelOptions": "pasctl.models.options",
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.commands.run",
-    "Request": "pasctl.serving.request",
+    "Request": "pasctl.generation.request",
+    "SamplingParams": "pasctl.generation.sampling_params",
     "Steering": "pasctl.stages.steering",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
@@ -85,6 +86,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PersonaSet",
     "PipelineParams",
     "Request",
+    "SamplingParams",
     "Steering",
     "Store",
     "Text",
@@ -113,11 +115,21 @@ __all__ = [  # in the order of _HOMES, then the rest
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _home_of_function(name)
+    if home is None:
         raise AttributeError(f"module 'pasctl' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _home_of_function(name: str) -> str | None:
+    """The module of a command's Python function, where a declaration gives it that name."""
+    if name.startswith("_"):
+        return None
+    from pasctl.commands import declarations
+
+    return next((each.action.partition(":")[0] for each in declarations() if each.function == name), None)
 
 
 def __dir__() -> list[str]:

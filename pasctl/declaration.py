@@ -27,13 +27,17 @@ class Option:
 
     Attributes:
         help: one sentence for users.
+        name: in Python calls and in `pasctl.toml`, where it is not the field's.
         flag: the spelling on the command line; by default the name's.
         short: a one-letter spelling such as "-m".
         metavar: what stands for the value in help texts.
         env: the variable that gives a default.
         minimum: the smallest number allowed.
         record: where the manifest has the value.
-        key: the name it has there.
+        key: the name it has there; a dot leads into a mapping.
+        digest: parameters of keys that stand for the value, where the manifest has the value beside the key.
+        off: the word that stands for a parameter of None there.
+        joint: between the values of a sequence on the command line.
         when_set: left out of the key while it has its default, so that keys from before the option existed hold.
         panel: heading in the help text; options without one are the command's own.
         argument: given by position on the command line.
@@ -45,6 +49,7 @@ class Option:
     """
 
     help: str
+    name: str = ""
     flag: str = ""
     short: str = ""
     metavar: str | None = None
@@ -52,6 +57,9 @@ class Option:
     minimum: int | None = None
     record: Record = "params"
     key: str = ""
+    digest: tuple[str, ...] = ()
+    off: str = ""
+    joint: str = ","
     when_set: bool = False
     panel: str = ""
     argument: bool = False
@@ -72,16 +80,16 @@ class Group:
         partial: the field holds a mapping of the options that were given; the rest is decided when the stage runs.
         without: options that this command does not have.
         defaults: option -> a default of this command's own.
-        key: the name of the whole group in the key document, whose value the stage works out.
-        cli_only: its options are no parameters of the Python function.
+        key: the mapping of the key document that has its options; "" where they stand among the others.
+        cli_only: its options are no parameters of the Python function, and in no key.
     """
 
     kind: type
     panel: str
+    key: str
     partial: bool
     without: frozenset[str]
     defaults: Mapping[str, Any]
-    key: str
     cli_only: bool
 
 
@@ -94,6 +102,7 @@ class Parameter:
         place: the field that holds it, or the group's field and the field in the group.
         type: its type; what is wider in Python is `str` here.
         default: MISSING where one must be given.
+        recorded: where the manifest has it, a dot leading into a mapping.
     """
 
     name: str
@@ -101,6 +110,7 @@ class Parameter:
     type: Any
     default: Any
     option: Option
+    recorded: str
 
     @property
     def flag(self) -> str:
@@ -133,14 +143,14 @@ def group(
     kind: type,
     *,
     panel: str,
+    key: str = "",
     partial: bool = False,
     without: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
-    key: str = "",
     cli_only: bool = False,
 ) -> Any:
     """A dataclass field that is a dataclass of options; see `Group`."""
-    about = Group(kind, panel, partial, frozenset(without), defaults or {}, key, cli_only)
+    about = Group(kind, panel, key, partial, frozenset(without), defaults or {}, cli_only)
     make = dict if partial else lambda: kind(**about.defaults)
     return field(default_factory=make, metadata={"group": about})
 
@@ -172,8 +182,9 @@ class Declaration:
     def __init_subclass__(cls, **about: Any) -> None:
         """Take what the class statement says about the command."""
         super().__init_subclass__()
+        known = {name for base in cls.__mro__[1:] for name in get_annotations(base)}
         for name, value in about.items():
-            if name not in Declaration.__annotations__ and name not in StageDeclaration.__annotations__:
+            if name not in known:
                 raise TypeError(f"{cls.__name__}: a declaration has no {name!r}")
             setattr(cls, name, value)
 
@@ -228,10 +239,18 @@ class StageDeclaration(Declaration):
     Attributes:
         makes: kind of the artifact.
         version: raised by hand when the stage's results change for the same parameters; enters keys.
+        derived: roles of inputs that the stage finds by itself, through another input.
+        implied: parameters of the key that follow from an input.
+        unrecorded: options that the key does not have: they act through an input.
+        sometimes: options that the key has only beside others.
     """
 
     makes: ClassVar[str] = ""
     version: ClassVar[int] = 0
+    derived: ClassVar[frozenset[str]] = frozenset()
+    implied: ClassVar[frozenset[str]] = frozenset()
+    unrecorded: ClassVar[frozenset[str]] = frozenset()
+    sometimes: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
 
     def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:
@@ -242,14 +261,18 @@ class StageDeclaration(Declaration):
             **resolved: values that the stage has worked out, in place of those given, and others that enter the key.
         """
         known: dict[str, Any] = {}
-        groups = {each.name: each.metadata["group"].key for each in fields(self) if "group" in each.metadata}
         for each in parameters(type(self)):
-            name = groups.get(each.place[0]) or each.option.key or each.name
-            if each.option.cli_only or each.option.record != "params" or name in resolved or each.name in omit:
+            root, *inner = each.recorded.split(".")
+            named = root in resolved or each.name in self.unrecorded.union(omit)
+            if named or each.option.cli_only or each.option.record != "params":
                 continue
             value = self.value(each)
-            if not (each.option.when_set and value == each.default):
-                known[name] = value
+            if each.option.when_set and value == each.default:
+                continue
+            place = known
+            for name in (root, *inner)[:-1]:
+                place = place.setdefault(name, {})
+            place[(root, *inner)[-1]] = value
         return known | resolved
 
 
@@ -273,7 +296,8 @@ _PARAMETERS: dict[type, tuple[Parameter, ...]] = {}
 
 def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
     if "option" in each.metadata:
-        yield Parameter(each.name, (each.name,), hint, each.default, each.metadata["option"])
+        said: Option = each.metadata["option"]
+        yield Parameter(said.name or each.name, (each.name,), hint, each.default, said, said.key or each.name)
     about: Group | None = each.metadata.get("group")
     if about is None:
         return
@@ -287,7 +311,8 @@ def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
             panel=inner.option.panel or about.panel,
             cli_only=inner.option.cli_only or about.cli_only,
         )
-        yield Parameter(inner.name, (each.name, *inner.place), kind, default, said)
+        recorded = f"{about.key}.{inner.recorded}" if about.key else inner.recorded
+        yield Parameter(inner.name, (each.name, *inner.place), kind, default, said, recorded)
 
 
 def check(declared: Any) -> None:
@@ -299,7 +324,7 @@ def check(declared: Any) -> None:
     for each in parameters(type(declared)):
         if len(each.place) > 1:
             continue  # a group checks its own
-        value, choices = getattr(declared, each.name), each.choices
+        value, choices = getattr(declared, each.place[0]), each.choices
         words = each.name.replace("_", " ")
         if choices and value not in choices and not (value is None and _optional(each.type)):
             near = get_close_matches(str(value), choices, 1)

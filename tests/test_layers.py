@@ -17,6 +17,7 @@ LAYERS = (
     {"demo"},
     {"stages"},
     {"activations", "probes", "directions", "evaluation", "memory", "report", "export", "survey"},
+    {"generation"},
     {"steering"},
     {"models", "inventory"},
     {"registry", "vllm_plugin"},

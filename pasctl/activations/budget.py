@@ -35,25 +35,6 @@ def plan_bytes(footprint: Footprint, plan: TokenPlan) -> int:
     return max(footprint.loading, footprint.resting + _node(footprint, plan, 0))
 
 
-def text_rows(footprint: Footprint, tokens: int, batch_tokens: int) -> int:
-    """How many texts of so many tokens a batch may hold that keeps the keys and values of all.
-
-    Raises:
-        InputError: the limit is too low for a single one.
-    """
-    rows = max(1, batch_tokens // tokens)
-    while footprint.limit is not None and _texts(footprint, rows, tokens) > footprint.limit:
-        if rows == 1:
-            require_room(footprint, _texts(footprint, rows, tokens))
-        rows //= 2
-    return rows
-
-
-def _texts(footprint: Footprint, rows: int, tokens: int) -> int:
-    held = footprint.keys_and_values(rows * tokens) + footprint.forward(rows, tokens, 0) + footprint.logits(rows)
-    return footprint.resting + held
-
-
 def _node(footprint: Footprint, plan: TokenPlan, before: int) -> int:
     """Bytes of a node beside what its parents hold; a prefix is held while all behind it runs."""
     stands = before + len(plan.prefix)

@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicLayer
 
 from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
+from pasctl.models.kv_cache import PreallocatedLayer, PrefixCache
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -80,7 +81,7 @@ def _run_node(
             record.positions = layout.last
         steered = at_answer.intervention if at_answer else None
         rows = at_answer.rows(batch, len(ids)) if at_answer else None
-        past = None if prefix is None else _Behind(prefix, len(ids))
+        past = None if prefix is None else PrefixCache(prefix, len(ids))
         with steer(model, steered, positions=layout.last, rows=rows):
             output = model.backbone(
                 ids, past_key_values=past, use_cache=past is not None, **layout.arguments(model.model.dtype)
@@ -148,10 +149,11 @@ def _cache(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
     """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
     cache = DynamicCache(config=model.model.config)
     spread = getattr(model.model, "hf_device_map", None) is not None
+    shape = (1, model.geometry.kv_heads, tokens, model.geometry.head_dim)
     for number, layer in enumerate(cache.layers):
         held: Any = None if before is None else before.layers[number]
         if type(layer) is DynamicLayer and not spread:
-            cache.layers[number] = roomy = _Roomy(model, tokens)
+            cache.layers[number] = roomy = PreallocatedLayer(shape, model.model.dtype, model.model.device)
             if held is not None:
                 roomy.update(held.keys, held.values)
         elif held is not None:
@@ -159,61 +161,5 @@ def _cache(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
     return cache
 
 
-class _Roomy(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers' own __init_subclass__
-    """A layer's keys and values, written into room that is taken before the model runs.
-
-    Taken one by one between a pass's own tensors, the layers' would stay in the way of those of the next layer, and a
-    long prefix would take half as much again.
-    """
-
-    def __init__(self, model: LoadedModel, tokens: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        geometry = model.geometry
-        shape = (1, geometry.kv_heads, tokens, geometry.head_dim)
-        self._room = [torch.empty(shape, dtype=model.model.dtype, device=model.model.device) for _ in range(2)]
-        self._length = 0
-        self.keys, self.values = (room[:, :, :0] for room in self._room)
-        self.dtype, self.device, self.is_initialized = model.model.dtype, model.model.device, True
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append [1, G, T, D]; gives all there is."""
-        begin = self._length
-        self._length = end = begin + key_states.shape[2]
-        for room, states in zip(self._room, (key_states, value_states), strict=True):
-            room[:, :, begin:end] = states
-        keys, values = (room[:, :, :end] for room in self._room)
-        self.keys, self.values = keys, values
-        return keys, values
-
-    def followed_by(self, *states: Tensor) -> tuple[Tensor, ...]:
-        """Copies of the keys and the values, once for each row of what follows them [rows, G, T, D]."""
-        pairs = zip(self._room, states, strict=True)
-        return tuple(
-            torch.cat([room[:, :, : self._length].expand(len(each), -1, -1, -1), each], dim=2) for room, each in pairs
-        )
-
-
 def _length(cache: Cache | None) -> int:
     return 0 if cache is None else int(cache.get_seq_length())
-
-
-class _Behind(Cache):
-    """The cache of a batch that stands behind a prefix: what the batch appends serves its own layer and is let go.
-
-    Keys and values of the prefix are views, one a row, and copied where a layer attends to them. A batch needs nothing
-    else of them once it has gone through, so its memory does not grow with the number of layers.
-    """
-
-    def __init__(self, prefix: Cache, rows: int) -> None:
-        super().__init__(layers=prefix.layers)
-        self._rows = rows
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
-        """Keys and values [rows, G, prefix + T, D] that a layer attends to."""
-        held: Any = self.layers[layer_idx]
-        if isinstance(held, _Roomy):
-            return held.followed_by(key_states, value_states)
-        layer: Any = copy.copy(held)  # with a window of its own, say
-        layer.keys = layer.keys.expand(self._rows, -1, -1, -1)
-        layer.values = layer.values.expand(self._rows, -1, -1, -1)
-        return layer.update(key_states, value_states, *args, **kwargs)

@@ -9,11 +9,11 @@ from typing import Any
 
 from pasctl.chat.past import Prompted
 from pasctl.chat.session import NOBODY, Stop, Turn, Voice
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.engine import Engine
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
 from pasctl.memory.event_text import EventTexts
-from pasctl.serving.engine import Engine
-from pasctl.serving.request import Request
-from pasctl.serving.stream import Stream
 from pasctl.steering.intervention import Intervention
 
 MOST_RECALLED = 3
@@ -48,7 +48,7 @@ class Answer:
     """
 
     stream: Stream
-    how: Decoding
+    how: SamplingParams
     speaker: Speaker
     prompted: Prompted
     parts: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Answer:
 
 
 def submit(
-    engine: Engine, prompted: Prompted, speaker: Speaker, how: Decoding, *, seed: int, recalled: bool = False
+    engine: Engine, prompted: Prompted, speaker: Speaker, how: SamplingParams, *, seed: int, recalled: bool = False
 ) -> Answer:
     """Begin an answer.
 

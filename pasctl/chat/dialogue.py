@@ -17,8 +17,8 @@ from pasctl.chat.terminal import Lines, whole_line
 from pasctl.chat.transcript import Transcripts
 from pasctl.chat.view import View
 from pasctl.errors import InputError, PasctlError
-from pasctl.memory.decoding import Decoding
-from pasctl.serving.engine import Engine
+from pasctl.generation.engine import Engine
+from pasctl.generation.sampling_params import SamplingParams
 
 
 class Dialogue:
@@ -35,7 +35,7 @@ class Dialogue:
         setting: Setting,
         view: View,
         *,
-        how: Decoding,
+        how: SamplingParams,
         system: str | None = None,
         interactive: bool = False,
         recalled: bool = False,

@@ -10,7 +10,7 @@ from pasctl.chat.people import People, listed
 from pasctl.chat.remembered import Remembered
 from pasctl.chat.session import NOBODY, Voice, parse_alpha
 from pasctl.errors import InputError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.stages.kept_memory import read_steering
 from pasctl.stages.memory import open_memory
 from pasctl.stages.model import ModelHandle
@@ -37,7 +37,7 @@ class Setting:
         handle: ModelHandle,
         store: Store,
         people: People,
-        how: Decoding,
+        how: SamplingParams,
         note: Callable[[str], None],
         *,
         alpha: float | None = None,

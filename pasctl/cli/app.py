@@ -89,10 +89,11 @@ app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("survey")(survey.survey)
 app.command("doctor")(doctor.doctor)
-app.add_typer(export.app, name="export")
-app.add_typer(store.app, name="store")
-app.add_typer(data.app, name="data")
+_GROUPS = {"export": export.app, "store": store.app, "data": data.app}
+"""Commands that are groups of commands: a declaration named "group name" becomes a command of one."""
 
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 _PRESENTERS = {
     "eval": "pasctl.cli.evaluate:present",
@@ -106,7 +107,8 @@ _PRESENTERS = {
 
 for _declared in declarations():
     _class, _function = build(_declared, _PRESENTERS.get(_declared.command, "pasctl.cli.command:present"))
-    app.command(_declared.command, cls=_class)(_function)
+    _in, _, _name = _declared.command.rpartition(" ")
+    (_GROUPS[_in] if _in else app).command(_name, cls=_class)(_function)
 
 
 def _version(wanted: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pasctl.chat.remembered import Remembered, Run
     from pasctl.chat.terminal import Lines
     from pasctl.chat.view import View
-    from pasctl.memory.decoding import Decoding
+    from pasctl.generation.sampling_params import SamplingParams
     from pasctl.stages.model import ModelHandle
     from pasctl.stages.runner import Store
 
@@ -105,7 +105,7 @@ def chat(
         from pasctl.chat.answering import run_in
         from pasctl.chat.dialogue import Dialogue
         from pasctl.chat.setting import Setting
-        from pasctl.serving.engine import Engine
+        from pasctl.generation.engine import Engine
 
         engine = stack.enter_context(Engine(handle.load(Terminal()), max_batch=_ROWS))
         remembered = None
@@ -142,13 +142,13 @@ def _lines(people: People) -> Lines:
 
 def _decoding(
     handle: ModelHandle, max_new_tokens: int | None, temperature: float, top_p: float, seed: int, think: bool
-) -> Decoding:
-    from pasctl.memory.decoding import Decoding
+) -> SamplingParams:
+    from pasctl.generation.sampling_params import SamplingParams
 
     if max_new_tokens is None:
         context = handle.context()
         max_new_tokens = USUAL_ANSWER if context is None else max(1, min(USUAL_ANSWER, context // 4))
-    return Decoding(max_new_tokens, temperature, top_p, seed, think=think)
+    return SamplingParams(max_new_tokens, temperature, top_p, seed, think=think)
 
 
 def _wanted(people: People, directions: str | None, persona: str | None, alpha: float | None) -> str | None:

@@ -22,6 +22,7 @@ class ChooseAlpha(
     version=1,
     panel="Steering",
     place=4,
+    derived=frozenset(("activations", "probes")),
     examples=("pasctl choose-alpha", "pasctl choose-alpha --alphas 0,2,8 --folds 5"),
 ):
     """Choose the strength of steering by cross-validation on the fit items.

@@ -24,6 +24,7 @@ class Evaluate(
     version=4,
     panel="Steering",
     place=5,
+    unrecorded=frozenset(("alphas", "folds")),
     examples=("pasctl eval", "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html"),
 ):
     """Ask the questionnaire under every condition, and compare with the personas' own answers.
@@ -48,13 +49,13 @@ class Evaluate(
         key="conditions",
     )
     alpha_scope: Literal["persona", "population"] = option(
-        "persona", help="auto chooses one alpha per persona, or one for the population.", record="nowhere"
+        "persona", help="auto chooses one alpha per persona, or one for the population.", key="choice.scope"
     )
     budget_kl: float | None = option(
         None,
         help="auto takes no alpha that moves neutral text further: KL in nats/token.",
         metavar="X",
-        record="nowhere",
+        key="choice.budget_kl",
     )
     strengths: Ref | None = option(
         None, help="Cross-validation that auto chooses by. Default: made as needed.", metavar="REF", record="inputs"
@@ -69,7 +70,11 @@ class Evaluate(
         CONTROL_DRAWS, help="Random directions that each persona is steered along.", minimum=1, metavar="N"
     )
     prose: str | None = option(
-        None, help="Texts about the personas for given-prose: papi:FOLDER, or a JSON file.", metavar="SPEC"
+        None,
+        help="Texts about the personas for given-prose: papi:FOLDER, or a JSON file.",
+        metavar="SPEC",
+        record="provenance",
+        digest=("prose",),
     )
     audit: int = option(0, help="Answers to generate as text and compare with the letters.", minimum=0, metavar="N")
     shard: str | None = option(
@@ -77,6 +82,7 @@ class Evaluate(
         help="Only the I-th of N slices of the personas; after all of them, eval without it puts them together.",
         metavar="I/N",
         when_set=True,
+        joint="/",
     )
     export_log: str | None = option(
         None, help="Also write the published log layout here.", metavar="FILE", record="nowhere"

@@ -24,6 +24,7 @@ class FitDirections(
     version=2,
     panel="Steering",
     place=3,
+    sometimes=frozenset(("alphas", "positions")),
     examples=("pasctl fit-directions", "pasctl fit-directions --select steering --alphas 2,8 --positions answer"),
 ):
     """Fit where to shift the selected heads, and how far one unit of alpha is."""

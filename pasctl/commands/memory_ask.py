@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pasctl.commands.shared import OfMemory, Ref, Seeded
+from pasctl.commands.shared import OfMemory, Ref
 from pasctl.declaration import StageDeclaration, group, option
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.options import ModelOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryAsk(
     OfMemory,
-    Seeded,
     StageDeclaration,
     command="memory-ask",
     function="memory_ask",
@@ -44,8 +43,11 @@ class MemoryAsk(
         required=True,
         record="inputs",
     )
-    questions: Sequence[str] = option(help="One or several questions.", metavar="QUESTION...", argument=True)
-    how: Decoding = group(Decoding, panel="Answers")
+    questions: Sequence[str] = option(
+        (), help="One or several questions.", metavar="QUESTION", argument=True, required=True
+    )
+    how: SamplingParams = group(SamplingParams, panel="Answers")
+    seed: int = option(0, help="Seed of the sampling; enters the key.", env="PASCTL_SEED")
     options: ModelOptions = group(ModelOptions, panel="Model")
     on_piece: Callable[[str], None] | None = option(
         None,

@@ -38,5 +38,7 @@ class MemoryEval(
     """
 
     plan: TrialPlan = group(TrialPlan, panel="Trials")
-    text: TextLike | None = option(None, help="A text file, for the task nll.", metavar="FILE")
+    text: TextLike | None = option(
+        None, help="A text file, for the task nll.", metavar="FILE", record="provenance", digest=("text",)
+    )
     params: MemoryParams | Mapping[str, Any] = group(MemoryParams, panel="Memory", partial=True, key="memory")

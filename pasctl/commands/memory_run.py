@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.shared import ModelLike, Ref, Seeded
 from pasctl.declaration import StageDeclaration, group, option
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 
@@ -70,7 +70,15 @@ class MemoryRun(
     (EM-LLM, arXiv 2407.09450). An interrupted run continues where it stopped.
     """
 
-    texts: Sequence[TextLike] = option(help="Text files in UTF-8, or - for stdin.", metavar="TEXT...", argument=True)
+    texts: Sequence[TextLike] = option(
+        (),
+        help="Text files in UTF-8, or - for stdin.",
+        metavar="TEXT",
+        argument=True,
+        required=True,
+        record="provenance",
+        digest=("texts",),
+    )
     model: ModelLike | None = option(
         None,
         help="demo, a hub id, a local folder, or a .gguf file. With --extend: where the model is now.",
@@ -85,7 +93,9 @@ class MemoryRun(
     ask: tuple[str, ...] = option(
         (), help="Ask this after the text is read; may be given several times.", metavar="QUESTION", cli_only=True
     )
-    label: str | None = option(None, help="Name of the memory. Default: the file's.", metavar="LABEL", record="nowhere")
+    label: str | None = option(
+        None, help="Name of the memory. Default: the file's.", metavar="LABEL", record="provenance"
+    )
     params: MemoryParams | Mapping[str, Any] = group(MemoryParams, panel="Memory", partial=True, key="memory")
-    how: Decoding = group(Decoding, panel="Answers", cli_only=True)
+    how: SamplingParams = group(SamplingParams, panel="Answers", cli_only=True)
     options: ModelOptions = group(ModelOptions, panel="Model")

@@ -97,6 +97,7 @@ class OfInventory:
         metavar="SPEC",
         env="PASCTL_INVENTORY",
         record="provenance",
+        digest=("inventory",),
     )
 
 
@@ -128,6 +129,8 @@ class CrossValidated(Tried):
         help="Text that side effects are measured on: builtin, a file, or none.",
         metavar="FILE",
         record="provenance",
+        digest=("text", "side_effects"),
+        off="none",
     )
 
 

@@ -21,6 +21,7 @@ class TrainProbes(
     version=1,
     panel="Steering",
     place=2,
+    implied=frozenset(("inventory",)),
     takes=("store", "max_memory", "dry_run", "json"),
     examples=("pasctl train-probes --personas builtin:0-5", "pasctl train-probes --personas E+,N-"),
 ):
@@ -32,6 +33,7 @@ class TrainProbes(
         "answers, or a .parquet file[:0-20] with one row per respondent. Default: the inventory's own respondents.",
         metavar="SPEC",
         record="provenance",
+        digest=("personas",),
     )
     activations: Ref | None = option(
         None, help="Activations to read. Default: the latest that fit.", metavar="REF", record="inputs"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.demo.documents import CONTEXT
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
@@ -229,7 +229,7 @@ class Walk:
 
     def _memory_ask(self) -> Outcome:
         return self._keep(
-            memory_ask(self._made["memory"], [self.trial.question], Decoding(), model=self._model, **self._common)
+            memory_ask(self._made["memory"], [self.trial.question], SamplingParams(), model=self._model, **self._common)
         )
 
     def _memory_eval(self) -> Outcome:

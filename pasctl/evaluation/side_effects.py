@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pasctl.activations.budget import text_rows
 from pasctl.errors import InputError
+from pasctl.models.footprint import text_rows
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention

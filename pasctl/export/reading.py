@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from pasctl.errors import PasctlError
-from pasctl.evaluation.generation import generate_texts
 from pasctl.evaluation.neutral import neutral_text
 from pasctl.export.proof import CONTINUATION, PROMPTS, TEXT_TOKENS, Passage, Reference
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import torch_dtype
 from pasctl.models.foreign import one_line_errors, quiet_transformers
@@ -32,10 +34,9 @@ def make_reference(model: LoadedModel, intervention: Intervention) -> Reference:
         PasctlError: log-probabilities are not finite, or steering changes nothing.
     """
     prompts, text = encode(model.chat, model.tokenizer)
-    written = generate_texts(
-        model, prompts, [intervention] * len(prompts), max_new_tokens=CONTINUATION, batch_tokens=1024
-    )
-    answered = (Passage((*prompt, *answer), len(prompt)) for prompt, answer in zip(prompts, written, strict=True))
+    how = SamplingParams(max_new_tokens=CONTINUATION)
+    written = generate(model, [Request(prompt, how, intervention) for prompt in prompts], batch_tokens=1024)
+    answered = (Passage((*prompt, *made.tokens), len(prompt)) for prompt, made in zip(prompts, written, strict=True))
     passages = (*answered, Passage(text, 1))
     steered, unsteered = read(model, passages, intervention), read(model, passages)
     if not np.isfinite([steered, unsteered]).all():

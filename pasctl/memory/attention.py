@@ -1,80 +1,18 @@
-"""Attention over recalled keys and the local window in one softmax, and its place in transformers' registry.
-
-The model is run with position ids of zero, which makes its own rotation the identity, and with an attention function
-of ours that gets a `Recall` through the model's keyword arguments. No model class is patched. Texts that share a pass
-(`pasctl.serving.packed`) come the same way, with positions where the model is to rotate.
-"""
+"""Attention over retrieved keys and the local window in one softmax."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from transformers import AttentionInterface
+from torch import Tensor
 
-from pasctl.models.load import LoadedModel
-
-IMPLEMENTATION = "pasctl_memory"
 # a CPU is twice as fast when the scores stay in its cache and on pages it has; an accelerator wants few large products
 _SCORES_AT_ONCE = {"cpu": 1 << 19}
 _SCORES_ELSEWHERE = 1 << 26
-
-
-class Recall(Protocol):
-    """What a forward pass asks of memory."""
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
-        """Attention output [B, H, C, D] of query [B, H, C, D], key and value [B, G, C, D] of one layer."""
-
-
-def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    memory_pass: Recall,
-    sliding_window: int | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    layer: Any = module.layer_idx
-    out = memory_pass.attend(int(layer), query, key, value, scaling, sliding_window)
-    return out.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(IMPLEMENTATION, _attention)
-
-
-@contextmanager
-def memory_attention(model: LoadedModel) -> Iterator[None]:
-    """Let the model attend through memory while the block runs."""
-    before = model.model.config._attn_implementation
-    model.model.set_attn_implementation(IMPLEMENTATION)
-    try:
-        yield
-    finally:
-        model.model.set_attn_implementation(before)
-
-
-def run_backbone(model: LoadedModel, ids: Tensor, recall: Recall, positions: Tensor | None = None) -> Tensor:
-    """Last hidden states [B, C, hidden] of token ids int64 [B, C]; call within `memory_attention`.
-
-    Queries and keys come rotated to `positions` [B, C]; None leaves them unrotated.
-    """
-    ids = ids.to(model.device)
-    positions = torch.zeros_like(ids) if positions is None else positions.to(model.device)
-    out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, memory_pass=recall)
-    hidden: Tensor = out.last_hidden_state
-    return hidden
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class ChunkedPass:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [1, H, C, D] of all chunks (see `pasctl.memory.attention.Recall`)."""
+        """Attention output [1, H, C, D] of all chunks (see `pasctl.models.attention.Attender`)."""
         sizes = [chunk.tokens for chunk in self._chunks]
         parts = zip(self._chunks, *(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
         found = []

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.asking import Answer, Asking, Writing
+from pasctl.generation.loop import generate_deltas, next_logits
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
+from pasctl.memory.asking import Answer, MemoryTextState
 from pasctl.memory.checkpoint import checkpoint, restore
-from pasctl.memory.decoding import Decoding
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.prompt import Prompt, end_tokens
+from pasctl.memory.prompt import Prompt
 from pasctl.memory.reader import Reader
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
@@ -113,55 +116,88 @@ class EpisodicMemory:
         self._written, self._evicted = len(files), self.reader.past.events.evicted
 
     def ask(self, question: str, **how: Any) -> str:
-        """Answer a question; `how` are the fields of `Decoding`."""
-        return self.ask_all([question], Decoding(**how))[0].text
+        """Answer a question; `how` are the fields of `SamplingParams`."""
+        return self.ask_all([question], SamplingParams(**how))[0].text
 
     def ask_all(
         self,
         questions: Sequence[str],
-        how: Decoding | None = None,
+        how: SamplingParams | None = None,
         *,
         on_piece: Callable[[int, str], None] | None = None,
     ) -> list[Answer]:
         """Answer several questions in one batch.
 
         Args:
-            questions: each is asked behind the text, as if it were the only one.
+            questions: each is asked after the text, as if it were the only one.
             how: how answers are written.
             on_piece: called with the number of a question and what its answer grows by.
 
         Raises:
             InputError: a question is longer than the local window, or the model cannot be asked to think.
         """
-        writing = self._writing(questions, how or Decoding())
-        with self._steered():
-            for row, piece in writing:
-                if on_piece is not None:
-                    on_piece(row, piece)
-        return writing.answers
+        writing = self._answers(questions, how or SamplingParams())
+        while True:
+            try:
+                row, delta = next(writing)
+            except StopIteration as end:
+                answers: list[Answer] = end.value
+                return answers
+            if on_piece is not None:
+                on_piece(row, delta)
 
-    def stream(self, question: str, how: Decoding | None = None) -> Generator[str, None, Answer]:
-        """Answer one question piece by piece: yields what the answer's text grows by, and returns the answer.
+    def stream(self, question: str, how: SamplingParams | None = None) -> Generator[str, None, Answer]:
+        """Answer one question delta by delta: yields what the answer's text grows by, and returns the answer.
 
         Raises:
             InputError: the question is longer than the local window, or the model cannot be asked to think.
         """
-        writing = self._writing([question], how or Decoding())
-        with self._steered():
-            for _, piece in writing:
-                yield piece
-        return writing.answers[0]
+        writing = self._answers([question], how or SamplingParams())
+        while True:
+            try:
+                _, delta = next(writing)
+            except StopIteration as end:
+                [answer] = end.value
+                return answer  # type: ignore[no-any-return]
+            yield delta
 
-    def _writing(self, questions: Sequence[str], how: Decoding) -> Writing:
+    def _answers(self, questions: Sequence[str], how: SamplingParams) -> Generator[tuple[int, str], None, list[Answer]]:
+        """Yields the number of a question and what its answer grows by, and returns the answers."""
         prompts = [self.prompt.question(question, how.think) for question in questions]
-        asking = Asking(self.reader, len(questions))
-        tokenizer = self.model.tokenizer
-        return Writing(asking, questions, prompts, how, ends=end_tokens(self.model), tokenizer=tokenizer)
+        texts, streams = [""] * len(prompts), list[Stream]()
+        for row, delta in generate_deltas(self.model, self._request(prompts, how), streams):
+            texts[row] += delta
+            yield row, delta
+        return [
+            Answer(
+                question,
+                text,
+                tuple(stream.tokens),
+                stream.recalled,
+                "length" if stream.finish_reason == "length" else "end",
+                first_step=(len(prompt) - 1) // self.params.chunk,
+            )
+            for question, prompt, text, stream in zip(questions, prompts, texts, streams, strict=True)
+        ]
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
-        """Logits float32 [B, vocabulary] behind questions given as token ids."""
-        with self._steered():
-            return Asking(self.reader, len(questions)).ask(questions)
+        """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""
+        return next_logits(self.model, self._request(questions, SamplingParams()))
+
+    def _request(self, prompts: Sequence[Sequence[int]], how: SamplingParams) -> Request:
+        for prompt in prompts:
+            self.params.require_question(len(prompt))
+        first, *others = prompts
+        return Request(first, how, memory=self, strip=True, keep_recalled=True, beside=tuple(others))
+
+    @property
+    def longest_question(self) -> int:
+        """Tokens that a question may have."""
+        return self.params.n_local
+
+    def text_state(self, rows: int, *, keep_retrieved: bool) -> MemoryTextState:
+        """Where questions and their answers begin, one per row (called by what writes them)."""
+        return MemoryTextState(self.reader, rows, keep_retrieved=keep_retrieved)
 
     def describe(self) -> dict[str, Any]:
         """Figures of what was read."""

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pasctl.memory.prompt import end_tokens
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.text_state import PlainTextState
 from pasctl.memory.surprise import token_surprise
 from pasctl.models.load import LoadedModel
 
@@ -38,24 +41,31 @@ class FullAttention:
             states = hidden[:-1] if self._last is None else torch.cat([self._last, hidden[:-1]])
             targets = torch.tensor(piece[len(piece) - len(states) :], device=states.device)
             if len(targets):
-                found = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
-                self.surprise = torch.cat([self.surprise, found.float().cpu()])
+                surprise = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
+                self.surprise = torch.cat([self.surprise, surprise.float().cpu()])
             self._last = hidden[-1:]
             self.ids += piece
             if on_pass is not None:
                 on_pass(len(piece))
 
-    @torch.inference_mode()
-    def answer_ids(self, question: Sequence[int], max_new_tokens: int) -> list[int]:
-        """The most likely answer, token by token."""
-        hidden, ends, found = self._forward(list(question)), end_tokens(self.model), list[int]()
-        while len(found) < max_new_tokens:
-            token = int(self.model.logits(hidden[-1:]).argmax())
-            if token in ends:
-                break
-            found.append(token)
-            hidden = self._forward([token])
-        return found
+    def answer(self, question: Sequence[int], max_new_tokens: int) -> str:
+        """The most likely answer."""
+        how = SamplingParams(max_new_tokens=max_new_tokens)
+        [stream] = generate(self.model, [Request(question, how, memory=self, strip=True)])
+        return stream.take()
+
+    @property
+    def intervention(self) -> None:
+        """Nothing steers it."""
+
+    @property
+    def longest_question(self) -> None:
+        """A question may have any number of tokens."""
+
+    def text_state(self, rows: int, *, keep_retrieved: bool) -> PlainTextState:
+        """Where the question and its answer begin; they take over the cache (called by what writes them)."""
+        cache, self._cache = self._cache, DynamicCache(config=self.model.model.config)
+        return PlainTextState.after(cache)
 
     def _forward(self, ids: list[int]) -> Tensor:
         """Last hidden states [C, hidden]."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pasctl.models.chat import ChatRenderer
-from pasctl.models.load import LoadedModel
 
 
 class Prompt:
@@ -45,10 +44,3 @@ class Prompt:
     def _encode(self, text: str, **how: bool) -> list[int]:
         ids = self._tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
         return [int(token) for token in ids]
-
-
-def end_tokens(model: LoadedModel) -> set[int]:
-    """Tokens that end an answer: the model's and the tokenizer's."""
-    ends = getattr(model.model.generation_config, "eos_token_id", None)
-    listed = ends if isinstance(ends, list) else [ends]
-    return {int(token) for token in [*listed, model.tokenizer.eos_token_id] if token is not None}

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention import memory_attention, run_backbone
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -26,6 +25,7 @@ from pasctl.memory.segmentation import (
 from pasctl.memory.segments import Segments
 from pasctl.memory.surprise import token_surprise
 from pasctl.memory.window import Window
+from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.load import LoadedModel
 
 SEGMENT_TOKENS = 1024
@@ -93,7 +93,7 @@ class Reader:
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
         """Read more tokens, `pass_tokens` at a time."""
-        with memory_attention(self.model):
+        with own_attention(self.model):
             for start in range(0, len(ids), self.pass_tokens):
                 self._read_pass(list(ids[start : start + self.pass_tokens]), listener)
 

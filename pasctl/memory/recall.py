@@ -105,7 +105,7 @@ class ForwardPass:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
-        """Attention output [B, H, C, D] (see `pasctl.memory.attention.Recall`)."""
+        """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
         params, window = self.past.params, self.windows[layer]
         if params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)

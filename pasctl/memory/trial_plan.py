@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pasctl.declaration import check, option, same
 from pasctl.errors import InputError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.results import SYSTEMS
 from pasctl.memory.tasks import TASKS
 
@@ -78,7 +78,7 @@ class TrialPlan:
         parse=parse_names,
     )
     seed: int = 0
-    max_new_tokens: int = same(Decoding, "max_new_tokens", 32)
+    max_new_tokens: int = same(SamplingParams, "max_new_tokens", 32)
 
     def __post_init__(self) -> None:
         check(self)

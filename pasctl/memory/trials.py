@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.asking import Answer
-from pasctl.memory.decoding import Decoding
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.params import MemoryParams
@@ -39,11 +39,10 @@ def run_trial(
     reading, cost = _read(model, ids, system, params)
     events: int | None = None
     if isinstance(reading, FullAttention):
-        tokens = reading.answer_ids(prompt.question(trial.question), max_new_tokens)
-        text = model.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        text = reading.answer(prompt.question(trial.question), max_new_tokens)
         attended, recall = 1.0, None
     else:
-        [answer] = reading.ask_all([trial.question], Decoding(max_new_tokens=max_new_tokens))
+        [answer] = reading.ask_all([trial.question], SamplingParams(max_new_tokens=max_new_tokens))
         text, attended = answer.text, attended_share(reading, answer)
         recall = evidence_recall(reading, answer, prompt.spans(trial.text, trial.evidence))
         events = len(reading.reader.past.events.starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_ROOM = 256  # lengths of buffers are multiples of it
+from pasctl.models.kv_cache import ROOM, TokenBuffers
 
 
 class Window:
@@ -30,9 +30,11 @@ class Window:
             mass: attention received while local, float32 [B, G, N].
             positions: int64 [B, N]; -1 is padding, which nothing attends.
         """
-        self.start = start
-        self._first, self._stop = 0, turned.shape[2]
-        self._key, self._turned, self._value, self._mass, self._positions = key, turned, value, mass, positions
+        self.start, self._forked = start, key is None
+        keys = [] if key is None else [key]
+        # a fork holds little more than it needs soon, others twice as much
+        room = (lambda tokens: tokens + ROOM) if key is None else (lambda tokens: 2 * tokens)
+        self._buffers = TokenBuffers([turned, value, mass, positions, *keys], [2, 2, 2, 1, *([2] * len(keys))], room)
 
     @classmethod
     def empty(cls, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str) -> Window:
@@ -44,29 +46,29 @@ class Window:
     @property
     def key(self) -> Tensor:
         """Unrotated keys [B, G, N, D]; a fork has none."""
-        if self._key is None:
+        if self._forked:
             raise RuntimeError("a forked window has no unrotated keys")
-        return self._key[:, :, self._first : self._stop]
+        return self._buffers[4]
 
     @property
     def turned(self) -> Tensor:
         """Keys rotated to their positions [B, G, N, D]."""
-        return self._turned[:, :, self._first : self._stop]
+        return self._buffers[0]
 
     @property
     def value(self) -> Tensor:
         """Values [B, G, N, D]."""
-        return self._value[:, :, self._first : self._stop]
+        return self._buffers[1]
 
     @property
     def mass(self) -> Tensor:
         """Attention that each key received while local, float32 [B, G, N]."""
-        return self._mass[:, :, self._first : self._stop]
+        return self._buffers[2]
 
     @property
     def positions(self) -> Tensor:
         """Positions int64 [B, N]; -1 is padding."""
-        return self._positions[:, self._first : self._stop]
+        return self._buffers[3]
 
     def fork(self, rows: int) -> Window:
         """A window for several questions, each with the same past; appending to it leaves this one as it is.
@@ -84,16 +86,8 @@ class Window:
 
     def append(self, key: Tensor, turned: Tensor, value: Tensor, positions: Tensor) -> None:
         """Add a chunk's keys, rotated keys and values [B, G, C, D] at positions [B, C]; none was attended yet."""
-        count = key.shape[2]
-        if self._stop + count > self._turned.shape[2]:
-            self._grow(count)
-        place = slice(self._stop, self._stop + count)
-        if self._key is not None:
-            self._key[:, :, place] = key
-        self._turned[:, :, place], self._value[:, :, place] = turned, value
-        self._mass[:, :, place] = 0.0
-        self._positions[:, place] = positions
-        self._stop += count
+        mass = torch.zeros(key.shape[:3], device=key.device)
+        self._buffers.append(turned, value, mass, positions, *([] if self._forked else [key]))
 
     def receive(self, mass: Tensor) -> None:
         """Count attention [B, G, N] that the keys received from a chunk."""
@@ -101,26 +95,6 @@ class Window:
 
     def drop_before(self, start: int) -> None:
         """Forget the tokens before position `start`; their room is used again when the window grows."""
-        gone = start - self.start
-        if gone > 0:
-            self._first += gone
+        if start > self.start:
+            self._buffers.drop(start - self.start)
             self.start = start
-
-    def _grow(self, more: int) -> None:
-        """Move to buffers of twice the length that is needed now, or little more in a fork; of few different lengths.
-
-        Buffers of ever other lengths would leave holes in the process's memory that nothing fits into.
-        """
-        size = self._stop - self._first
-        wanted = size + more + _ROOM if self._key is None else 2 * (size + more)
-        room = -(-wanted // _ROOM) * _ROOM
-        for name, dimension in (("_key", 2), ("_turned", 2), ("_value", 2), ("_mass", 2), ("_positions", 1)):
-            if getattr(self, name) is None:
-                continue
-            held = getattr(self, name).narrow(dimension, self._first, size)
-            shape = list(held.shape)
-            shape[dimension] = room
-            grown = held.new_empty(shape)
-            grown.narrow(dimension, 0, size).copy_(held)
-            setattr(self, name, grown)
-        self._first, self._stop = 0, size

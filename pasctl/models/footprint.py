@@ -146,3 +146,22 @@ def refuse_limit(limit: int, needed: int, hint: str = "raise --max-memory") -> N
     raise InputError(
         f"memory is limited to {limit / 1e9:.2f} GB, the run needs at least {needed / 1e9:.2f} GB", hint=hint
     )
+
+
+def text_rows(footprint: Footprint, tokens: int, batch_tokens: int) -> int:
+    """How many texts of `tokens` tokens a batch may hold that keeps the keys and values of all.
+
+    Raises:
+        InputError: the limit is too low for a single one.
+    """
+
+    def needed(rows: int) -> int:
+        working = footprint.forward(rows, tokens, 0) + footprint.logits(rows)
+        return footprint.resting + footprint.keys_and_values(rows * tokens) + working
+
+    rows = max(1, batch_tokens // tokens)
+    while footprint.limit is not None and needed(rows) > footprint.limit:
+        if rows == 1:
+            require_room(footprint, needed(rows))
+        rows //= 2
+    return rows

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pasctl.serving.stream import Stream
+from pasctl.generation.stream import Stream
 
 Kind = Literal["chat", "text"]
 

@@ -17,8 +17,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pasctl.errors import PasctlError
+from pasctl.generation.engine import Engine
 from pasctl.serving.app import make_app
-from pasctl.serving.engine import Engine
 from pasctl.serving.memories import Memories
 from pasctl.serving.personas import Personas
 from pasctl.serving.service import Service

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.errors import PasctlError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.engine import Engine
+from pasctl.generation.request import PromptTooLongError, Request
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
-from pasctl.serving.engine import Engine
 from pasctl.serving.memories import Memories
 from pasctl.serving.personas import Personas, Steered
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
 from pasctl.serving.refusal import Refusal, refusal_of
 from pasctl.serving.replies import Reply
-from pasctl.serving.request import PromptTooLongError, Request
-from pasctl.serving.stream import Stream
 
 LISTED = 1000
 _NO_MODEL = "model_not_found"
@@ -165,7 +165,7 @@ class Service:
         reply: Reply,
         most: int,
     ) -> Answering:
-        how = Decoding(
+        how = SamplingParams(
             max_new_tokens=min(asked.most_tokens or most, self._most),
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=1.0 if asked.top_p is None else asked.top_p,

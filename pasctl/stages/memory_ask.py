@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_ask import MemoryAsk
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
 from pasctl.stages.memory_checks import check_questions, plain_attention, require_words
 from pasctl.stages.model import ModelHandle
@@ -38,7 +38,7 @@ class _Round:
 
     memory: Artifact
     questions: tuple[str, ...]
-    how: Decoding
+    how: SamplingParams
     handle: Callable[[], ModelHandle]
     on_piece: Callable[[str], None] | None
 

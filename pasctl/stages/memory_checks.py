@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pasctl.errors import InputError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 from pasctl.stages.model import ModelHandle
@@ -38,7 +38,7 @@ def settle_params(params: MemoryParams | Mapping[str, Any], handle: ModelHandle,
     return MemoryParams.for_context(handle.context(), **{"seed": seed, **params})
 
 
-def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: Decoding) -> None:
+def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: SamplingParams) -> None:
     """Refuse what cannot be asked before a text is read or weights are loaded.
 
     Raises:

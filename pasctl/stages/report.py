@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.models.identity import DEMO
 from pasctl.stages.kept_personas import KeptPersonas, read_rows
 from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.report.blocks import Content, Detail
-    from pasctl.report.commands import Made
     from pasctl.report.page import Page
     from pasctl.report.svg import Figure
 
@@ -251,7 +250,6 @@ def _lineage(artifacts: Sequence[Artifact], store: Store) -> tuple[Figure, list[
 def _detail(artifact: Artifact) -> Detail:
     """How an artifact came about. Folders and hosts stay out: a page is for others."""
     from pasctl.report.blocks import Detail
-    from pasctl.report.commands import PLACE, reproduce
 
     kept, document = artifact.provenance, artifact.document
     run = {"made": artifact.created_at[:19].replace("T", " ") + " UTC", "stage version": artifact.stage_version}
@@ -264,36 +262,13 @@ def _detail(artifact: Artifact) -> Detail:
         "Run": {**run, **({"device": device} if device else {})},
         "Versions": kept.get("versions") or {},
     }
-    command = reproduce(making(artifact))
+    command = reproduce(Made.of(artifact))
     if not command:
         why = "No command is shown: the manifest does not tell all of it, such as a file that was given."
     else:
         why = f"{PLACE} stands for a folder of your machine." if PLACE in command else ""
     shown = tuple((name, tuple(_pairs(values))) for name, values in groups.items() if values)
     return Detail(artifact.name, artifact.key, shown, command, why)
-
-
-def making(artifact: Artifact) -> Made:
-    """What the manifest tells about the making of an artifact, its folders by their last name only."""
-    from pasctl.report.commands import PLACE, Made
-
-    kept, document = artifact.provenance, artifact.document
-    model, kind = kept.get("model") or {}, (document.get("model") or {}).get("kind", "")
-    spec = str(model.get("spec", ""))
-    texts = kept.get("texts") or [kept.get("text")]
-    return Made(
-        stage=artifact.stage,
-        label=artifact.label,
-        params=artifact.params,
-        numerics=document.get("numerics") or {},
-        inputs={role: source.name for role, source in artifact.inputs.items()},
-        model_kind=kind,
-        model=spec if kind == "hub" or spec == DEMO else f"{PLACE}/{PurePath(spec).name}",
-        revision=model.get("revision"),
-        inventory=kept.get("inventory"),
-        texts=tuple(PurePath(text).name for text in texts if text),
-        neutral_text=kept.get("neutral_text"),
-    )
 
 
 def _pairs(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

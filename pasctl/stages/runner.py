@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
@@ -303,9 +304,10 @@ def find_input(
     for artifact in store.candidates(kind):
         if fits(artifact):
             return artifact
-    maker = {"activations": "extract", "probes": "train-probes", "directions": "fit-directions"}[kind]
+    maker = next((each for each in declarations() if issubclass(each, StageDeclaration) and each.makes == kind), None)
     raise MissingError(
-        f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}", hint=f"run `pasctl {maker}` first"
+        f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}",
+        hint=f"run `pasctl {maker.command}` first" if maker else None,
     )
 
 

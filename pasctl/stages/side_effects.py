@@ -139,32 +139,33 @@ class SideEffects:
     def _run(
         self, model: LoadedModel, text: Unsteered, units: Sequence[Unit | None], counts: dict[str, int]
     ) -> list[dict[str, Any]]:
-        from pasctl.evaluation.generation import generate_texts
         from pasctl.evaluation.side_effects import FREE_PROMPTS, measure, repetition
+        from pasctl.generation.loop import generate
+        from pasctl.generation.request import Request
+        from pasctl.generation.sampling_params import SamplingParams
 
         moved = [None if unit is None else self.task.intervention(unit, model.geometry) for unit in units]
         read = measure(model, text, moved, batch_tokens=self.batch_tokens)
         prompts = [model.chat.encode(prompt) for prompt in FREE_PROMPTS]
-        free = generate_texts(
+        how, positions = SamplingParams(max_new_tokens=FREE_TOKENS), self.task.params.positions
+        free = generate(
             model,
-            [prompt for _ in units for prompt in prompts],
-            [each for each in moved for _ in prompts],
-            max_new_tokens=FREE_TOKENS,
-            positions=self.task.params.positions,
+            [Request(prompt, how, intervention, positions) for intervention in moved for prompt in prompts],
             batch_tokens=self.batch_tokens,
         )
-        counts["side_effect_tokens_run"] += len(units) * (len(text.ids) + sum(map(len, prompts))) + sum(map(len, free))
+        written = sum(stream.completion_tokens for stream in free)
+        counts["side_effect_tokens_run"] += len(units) * (len(text.ids) + sum(map(len, prompts))) + written
         found = []
         for place in range(len(units)):
-            tokens = free[place * len(prompts) : (place + 1) * len(prompts)]
-            shares = [share for share in map(repetition, tokens) if share is not None]
+            texts = free[place * len(prompts) : (place + 1) * len(prompts)]
+            shares = [share for share in (repetition(stream.tokens) for stream in texts) if share is not None]
             found.append(
                 {
                     "tokens": len(text.ids),
                     "kl": float(read.kl[place]),
                     "perplexity": float(read.perplexity[place]),
                     "repetition": float(np.mean(shares)) if shares else None,
-                    "texts": [str(model.tokenizer.decode(each, skip_special_tokens=True)) for each in tokens],
+                    "texts": [stream.take() for stream in texts],
                 }
             )
         return found

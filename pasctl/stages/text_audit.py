@@ -90,21 +90,21 @@ class TextAudit:
         }
 
     def _generate(self, work: Work, cells: list[tuple[Unit, str, int]]) -> list[str]:
-        from pasctl.evaluation.generation import generate_texts
+        from pasctl.generation.loop import generate
+        from pasctl.generation.request import Request
+        from pasctl.generation.sampling_params import SamplingParams
 
         model, inventory = self.handle.load(work.reporter), self.task.inventory
-        tokens = generate_texts(
-            model,
-            [
-                model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system)
-                for unit, _, place in cells
-            ],
-            [self.task.intervention(unit, model.geometry) for unit, _, _ in cells],
-            max_new_tokens=ANSWER_TOKENS,
-            positions=self.task.params.positions,
-            batch_tokens=self.batch_tokens,
-        )
-        return [str(model.tokenizer.decode(each, skip_special_tokens=True)) for each in tokens]
+        requests = [
+            Request(
+                model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system),
+                SamplingParams(max_new_tokens=ANSWER_TOKENS),
+                self.task.intervention(unit, model.geometry),
+                self.task.params.positions,
+            )
+            for unit, _, place in cells
+        ]
+        return [stream.take() for stream in generate(model, requests, batch_tokens=self.batch_tokens)]
 
     @cached_property
     def _report(self) -> NDArray[Any]:

@@ -91,7 +91,11 @@ def plan(declared: TrainProbes, run: Run) -> Job:
         identity=source.document["model"],
         numerics={"seed": declared.seed},
         compute=partial(_compute, activations=source, personas=chosen, declared=declared, tile=tile),
-        provenance={"coding": chosen.coding, "model": source.provenance.get("model")},
+        provenance={
+            "coding": chosen.coding,
+            "model": source.provenance.get("model"),
+            "personas": personas if isinstance(personas, str) else None,
+        },
         estimate=lambda: _estimate(described, chosen) | {"memory_bytes": memory.bytes_of(tile)},
     )
 
@@ -149,9 +153,8 @@ def _fitting(personas: str | Personas | None, model: ModelLike | None) -> Any:
 
 def _wanted(personas: str | Personas | None, model: ModelLike | None) -> str:
     inventory = _inventory_of(personas)
-    return " ".join(
-        filter(None, (f"of {model}" if isinstance(model, str) else None, inventory and f"for inventory {inventory}"))
-    )
+    named = f"of {model}" if isinstance(model, str) else None
+    return " ".join(filter(None, (named, inventory and f"for inventory {inventory}")))
 
 
 def _inventory_of(personas: str | Personas | None) -> str | None:

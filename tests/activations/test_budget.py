@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from pasctl.activations.budget import FEWEST, plan_bytes, plan_within, text_rows
+from pasctl.activations.budget import FEWEST, plan_bytes, plan_within
 from pasctl.activations.extract import extract_head_outputs
 from pasctl.activations.plan import TokenPlan, plan_tokens
 from pasctl.errors import InputError
-from pasctl.models.footprint import Footprint, parse_size, read_sizes
+from pasctl.models.footprint import Footprint, parse_size, read_sizes, text_rows
 from pasctl.models.geometry import Geometry
 from tests.activations.test_forward import TOLERANCE, naive_head_outputs, some_sequences
 from tests.tiny import FAMILIES, tiny_loaded

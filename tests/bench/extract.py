@@ -7,8 +7,10 @@ from torch import Tensor
 
 from pasctl.activations.capture import capture
 from pasctl.activations.extract import Extracted, extract_head_outputs
+from pasctl.commands.extract import Extract
+from pasctl.commands.running import DEFAULT_BATCH_TOKENS
 from pasctl.models.load import LoadedModel
-from pasctl.stages.extract import DEFAULT_BATCH_TOKENS, ExtractParams, Sheet
+from pasctl.stages.extract import PromptSet
 from tests.bench.models import items, random_qwen3
 from tests.bench.timing import Timing, agreement, matmul_rate, race
 
@@ -18,8 +20,8 @@ FEW = slice(7, None, 20)  # of the sequences, which are sorted by length: these 
 
 def run() -> list[Timing]:
     model = random_qwen3()
-    sheet = Sheet.render(model.chat, items(), ExtractParams())
-    shards = [sheet.sequences(shard) for shard in sheet.shards.values()]
+    prompts = PromptSet.render(model.chat, items(), Extract(model="demo"))
+    shards = [prompts.sequences(shard) for shard in prompts.shards.values()]
     sequences = [sequence for shard in shards for sequence in shard]
     tokens = sum(map(len, sequences))
     # sorted by length, they need little padding; the batch in the middle stands for all

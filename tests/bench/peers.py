@@ -11,9 +11,10 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
+from pasctl.commands.extract import Extract
 from pasctl.inventory import question
 from pasctl.models.load import LoadedModel
-from pasctl.stages.extract import ExtractParams, Sheet
+from pasctl.stages.extract import PromptSet
 from tests.bench.extract import extract_shards
 from tests.bench.models import items, random_qwen3
 from tests.bench.timing import Timing, agreement, note, race
@@ -26,18 +27,18 @@ def run() -> list[Timing]:
         note("skipped: the package steering-vectors is not installed")
         return []
     model, inventory = random_qwen3(), items()
-    sheet = Sheet.render(model.chat, inventory, ExtractParams())
-    shards = list(sheet.shards.values())
-    sequences = [sheet.sequences(shard) for shard in shards]
+    prompts = PromptSet.render(model.chat, inventory, Extract(model="demo"))
+    shards = list(prompts.shards.values())
+    sequences = [prompts.sequences(shard) for shard in shards]
     tokens = sum(len(sequence) for shard in sequences for sequence in shard)
 
     # its samples are pairs of texts, here an item with either answer
     order = [row for shard in shards for row in shard]
     few = range(EVERY // 2, len(order), EVERY)
-    letters = [column.letter for column in sheet.columns]
+    letters = [column.letter for column in prompts.columns]
     prompts = [model.chat.render(question(inventory.items[order[place]], inventory)) for place in few]
     pairs = [(prompt + letters[0], prompt + letters[1]) for prompt in prompts]
-    read = sum(len(sequence) for place in few for sequence in sheet.sequences([order[place]]))
+    read = sum(len(sequence) for place in few for sequence in prompts.sequences([order[place]]))
 
     extract_shards(model, [sequences[0][:4]])
     _recorded(model, pairs[:1])

@@ -15,11 +15,11 @@ from pasctl.chat.session import Turn
 from pasctl.chat.setting import Setting
 from pasctl.chat.view import Texts
 from pasctl.errors import PasctlError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.engine import Engine
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.load import LoadedModel, load_model
 from pasctl.models.options import ModelOptions
-from pasctl.serving.engine import Engine
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle
@@ -27,7 +27,7 @@ from pasctl.stages.progress import Silent
 from pasctl.stages.train_probes import train_probes
 from pasctl.store import Store
 
-SHORT = Decoding(max_new_tokens=24)
+SHORT = SamplingParams(max_new_tokens=24)
 
 
 class Shown:
@@ -115,7 +115,7 @@ def talk(engine: Engine, demo: ModelHandle, people_store: Path) -> Talk:
     """Begins a chat with the demo model."""
 
     def begin(
-        store: Path = people_store, *, how: Decoding = SHORT, remembered: Remembered | None = None, **more: Any
+        store: Path = people_store, *, how: SamplingParams = SHORT, remembered: Remembered | None = None, **more: Any
     ) -> tuple[Dialogue, Shown]:
         shown, opened = Shown(), Store(store)
         setting = Setting(demo, opened, People(opened, demo), how, shown.note, remembered=remembered)

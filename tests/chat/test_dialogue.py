@@ -11,13 +11,13 @@ import torch
 
 from pasctl.chat.session import Voice
 from pasctl.errors import InputError, MissingError
-from pasctl.memory.asking import Asking, Writing
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.engine import Engine
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.prompt import end_tokens
 from pasctl.models.conversation import Conversation
 from pasctl.models.load import LoadedModel
-from pasctl.serving.engine import Engine
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
 from pasctl.stages.kept_memory import EpisodicMemory
 from pasctl.stages.memory import memory_run
@@ -75,7 +75,7 @@ def test_personas_steer_and_are_compared_with_nobody(talk: Talk, apart: LoadedMo
 
 
 def test_the_last_message_once_more(talk: Talk) -> None:
-    how = Decoding(max_new_tokens=12, temperature=1.5, seed=5)
+    how = SamplingParams(max_new_tokens=12, temperature=1.5, seed=5)
     dialogue, shown = talk(how=how)
     dialogue.run(Said(FILLER, "/again", "/undo", FILLER))
     assert [turn.seed for turn, _ in shown.turns] == [5, 6, 7]
@@ -97,7 +97,7 @@ def test_the_system_text_is_said_first(talk: Talk) -> None:
 
 
 def test_turns_that_do_not_fit_are_left_out_with_one_word(talk: Talk) -> None:
-    dialogue, shown = talk(how=Decoding(max_new_tokens=200))
+    dialogue, shown = talk(how=SamplingParams(max_new_tokens=200))
     dialogue.run(Said(*["I worry about things. " * 8] * 12))
     left_out = [turn.left_out for turn, _ in shown.turns]
     assert left_out[0] == 0 < left_out[-1]
@@ -120,7 +120,7 @@ def test_errors_end_a_piped_chat_and_not_one_with_a_user(talk: Talk, tmp_path: P
 
 
 def test_ctrl_c_stops_an_answer_and_twice_leaves(talk: Talk, apart: LoadedModel) -> None:
-    dialogue, shown = talk(interactive=True, how=Decoding(max_new_tokens=300))
+    dialogue, shown = talk(interactive=True, how=SamplingParams(max_new_tokens=300))
     shown.raise_after = (3, KeyboardInterrupt)
     dialogue.run(Said(FILLER))
     (turn,) = dialogue.session.turns
@@ -155,8 +155,8 @@ def test_a_text_in_memory_answers_with_the_turns_behind_it(talk: Talk, apart: Lo
     first = read.ask("You are quiet.\n\nWho worries?", max_new_tokens=24)
     chat = Conversation(apart.chat)
     ids = [*chat.turn("\n\nYou are quiet.\n\nWho worries?", first), *chat.question("Why?")]
-    second = Writing(Asking(read.reader, 1), ["Why?"], [ids], SHORT, ends=end_tokens(apart), tokenizer=apart.tokenizer)
-    assert shown.answers == [first, "".join(piece for _, piece in second)]
+    [second] = generate(apart, [Request(ids, SHORT, memory=read, strip=True)])
+    assert shown.answers == [first, second.take()]
     assert [turn.memory for turn, _ in shown.turns] == ["memory/demo/text@v1"] * 2
     recalled = shown.turns[0][1]["recalled"]
     assert recalled
@@ -204,7 +204,7 @@ def test_save_writes_what_was_said(talk: Talk, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_has_gone_ends_the_chat_and_frees_the_engine(talk: Talk, engine: Engine) -> None:
-    dialogue, shown = talk(interactive=True, how=Decoding(max_new_tokens=400))
+    dialogue, shown = talk(interactive=True, how=SamplingParams(max_new_tokens=400))
     shown.raise_after = (2, BrokenPipeError)
     with pytest.raises(BrokenPipeError):
         dialogue.run(Said(FILLER))

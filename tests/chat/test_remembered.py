@@ -15,7 +15,7 @@ from pasctl.chat.journal import Journal
 from pasctl.chat.remembered import Remembered, require_same
 from pasctl.chat.session import Session, Turn
 from pasctl.errors import BusyError, InputError, IntegrityError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import QUESTION, make
@@ -170,7 +170,7 @@ def test_a_later_session_finds_what_was_said_in_a_long_message(
     for seed in range(2):
         first = remember(tmp_path, f"keys-{seed}", params=FINDING)
         trial = make(700, 0.5, seed, lambda text: len(prompt.encode(text)))
-        dialogue, shown = talk(remembered=first, interactive=True, how=Decoding(max_new_tokens=4))
+        dialogue, shown = talk(remembered=first, interactive=True, how=SamplingParams(max_new_tokens=4))
         dialogue.run(Said(trial.text, "/undo"))
         assert "too long to be taken back" in shown.errors[0].message
         first.keep()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pasctl.errors import InputError, IntegrityError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import memory_run
@@ -112,13 +112,13 @@ def test_several_questions_are_asked_in_one_round(warm: Warm, store: Path) -> No
 
 def test_an_answer_that_the_model_ends_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[str] = []
-    monkeypatch.setattr("pasctl.memory.episodic.end_tokens", lambda model: set())
-    plain = memory_ask(NAME, ["Who?"], Decoding(4, 2.0, seed=3), store=store, on_piece=pieces.append)
+    monkeypatch.setattr("pasctl.generation.loop.end_tokens", lambda model: set())
+    plain = memory_ask(NAME, ["Who?"], SamplingParams(4, 2.0, seed=3), store=store, on_piece=pieces.append)
     assert plain.artifact is not None
     [answer] = read_answers(plain.artifact)
     assert "".join(pieces) == answer["answer"]
     assert answer["stop"] == "length"
-    monkeypatch.setattr("pasctl.memory.episodic.end_tokens", lambda model: set(range(512)))
+    monkeypatch.setattr("pasctl.generation.loop.end_tokens", lambda model: set(range(512)))
     ended = memory_ask(NAME, ["And who?"], store=store, on_piece=pieces.append)
     assert ended.artifact is not None
     [answer] = read_answers(ended.artifact)
@@ -168,7 +168,7 @@ def test_a_memory_is_shown_without_weights(warm: Warm, store: Path, monkeypatch:
 
 
 def test_the_document_has_everything(store: Path, warm: Warm) -> None:
-    asked = memory_ask(NAME, ["Who worries?", "Who?"], Decoding(3), store=store)
+    asked = memory_ask(NAME, ["Who worries?", "Who?"], SamplingParams(3), store=store)
     document = warm.run("memory-show", NAME, "--json", "--store", store).document
     figures, events = document["figures"], document["events"]
     assert len(events) == figures["events"] == document["matching"]

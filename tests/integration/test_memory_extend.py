@@ -11,7 +11,7 @@ import torch
 
 import pasctl
 from pasctl.errors import InputError, MissingError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from tests.integration.warm import Warm
 from tests.tiny import tiny_loaded
 
@@ -146,7 +146,7 @@ def test_a_memory_read_in_python_is_saved_once_and_opened(tmp_path: Path, kv_dty
     memory.read(MORE)
     assert torch.equal(opened.logits(question), memory.logits(question))
     assert memory.save(tmp_path, label="novel").name.endswith("/novel@v2")
-    outcome = pasctl.memory_ask(made, ["Who worries?"], Decoding(max_new_tokens=4), model=model, store=tmp_path)
+    outcome = pasctl.memory_ask(made, ["Who worries?"], SamplingParams(max_new_tokens=4), model=model, store=tmp_path)
     assert outcome.artifact is not None
     with pytest.raises(MissingError):
         pasctl.open_memory("memory/none/none", model, store=tmp_path)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pasctl.errors import InputError
-from pasctl.memory import episodic
+from pasctl.generation import loop
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.asking import Answer
-from pasctl.memory.decoding import Decoding
 from pasctl.memory.episodic import EpisodicMemory
 from tests.memory.test_exactness import SMALL
 from tests.tiny import tiny_loaded
@@ -32,7 +32,7 @@ def memory() -> EpisodicMemory:
     return memory
 
 
-def streamed(memory: EpisodicMemory, question: str, how: Decoding) -> tuple[list[str], Answer]:
+def streamed(memory: EpisodicMemory, question: str, how: SamplingParams) -> tuple[list[str], Answer]:
     pieces, stream = [], memory.stream(question, how)
     while True:
         try:
@@ -43,7 +43,7 @@ def streamed(memory: EpisodicMemory, question: str, how: Decoding) -> tuple[list
 
 @pytest.mark.parametrize("seed", range(6))
 def test_pieces_joined_are_the_answer_and_never_half_a_character(memory: EpisodicMemory, seed: int) -> None:
-    how = Decoding(max_new_tokens=24, temperature=3.0, seed=seed)
+    how = SamplingParams(max_new_tokens=24, temperature=3.0, seed=seed)
     pieces, answer = streamed(memory, QUESTIONS[0], how)
     whole = memory.model.tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
     assert "".join(pieces) == answer.text == whole
@@ -57,19 +57,20 @@ def test_a_character_is_shown_when_its_last_byte_is_there(
 ) -> None:
     ids = memory.prompt.encode(" eins 🙂 zwei \n")
     assert len(ids) > 10
-    monkeypatch.setattr("pasctl.memory.asking.decode", lambda *given: iter([[token] for token in ids]))
-    pieces, answer = streamed(memory, "Who?", Decoding())
+    scripted = iter(ids)
+    monkeypatch.setattr("pasctl.generation.active.sample", lambda *given: [next(scripted)])
+    pieces, answer = streamed(memory, "Who?", SamplingParams(max_new_tokens=len(ids)))
     assert "🙂" in "".join(pieces).split()
     assert not any("\ufffd" in piece for piece in pieces)
     assert answer.text == "eins 🙂 zwei" == "".join(pieces)
 
 
 def test_an_answer_says_how_it_ended(memory: EpisodicMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = Decoding(max_new_tokens=5)
+    how = SamplingParams(max_new_tokens=5)
     [whole] = memory.ask_all(["Who?"], how)
     assert (whole.stop, len(whole.tokens)) == ("length", 5)
     last = next(place for place in range(1, 5) if whole.tokens[place] not in whole.tokens[:place])
-    monkeypatch.setattr(episodic, "end_tokens", lambda model: {whole.tokens[last]})
+    monkeypatch.setattr(loop, "end_tokens", lambda model: {whole.tokens[last]})
     [ended] = memory.ask_all(["Who?"], how)
     assert (ended.stop, ended.tokens) == ("end", whole.tokens[:last])
 
@@ -83,11 +84,11 @@ def steps(answer: Answer) -> list[list[tuple[Any, ...]]]:
 
 
 def test_recall_in_a_batch_is_that_of_a_question_alone(memory: EpisodicMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    how = Decoding(max_new_tokens=6)
+    how = SamplingParams(max_new_tokens=6)
     first = memory.ask_all(QUESTIONS, how)
     # one of the rows ends early and the others go on
     early = next(token for token in first[0].tokens[1:] if token not in first[1].tokens)
-    monkeypatch.setattr(episodic, "end_tokens", lambda model: {early})
+    monkeypatch.setattr(loop, "end_tokens", lambda model: {early})
     together = memory.ask_all(QUESTIONS, how)
     assert together[0].stop == "end"
     assert "length" in {answer.stop for answer in together}
@@ -104,8 +105,8 @@ def test_thinking_changes_only_what_stands_behind_the_question(memory: EpisodicM
     plain, thinking = prompt.question("Who?"), prompt.question("Who?", think=True)
     empty = prompt._encode("<think>\n\n</think>\n\n")
     assert plain == [*thinking, *empty]
-    [answer] = memory.ask_all(["Who?"], Decoding(max_new_tokens=4, think=True))
-    [other] = memory.ask_all(["Who?"], Decoding(max_new_tokens=4))
+    [answer] = memory.ask_all(["Who?"], SamplingParams(max_new_tokens=4, think=True))
+    [other] = memory.ask_all(["Who?"], SamplingParams(max_new_tokens=4))
     assert [answer.tokens[0], other.tokens[0]] == memory.logits([thinking, plain]).argmax(-1).tolist()
     assert answer.tokens != other.tokens
 

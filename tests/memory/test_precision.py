@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.codec import round_trip
-from pasctl.memory.decoding import Decoding
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
 from tests.memory.test_exactness import SMALL, full_logits, text_ids
@@ -130,7 +130,7 @@ def test_answers_from_the_archive_are_those_before_it(tmp_path: Path, family: st
     written.finish()
     opened = EpisodicMemory(model, **settings)
     opened.restore(files)
-    how = Decoding(max_new_tokens=8)
+    how = SamplingParams(max_new_tokens=8)
     for memory in (written, opened):
         assert torch.equal(memory.logits([question]), plain.logits([question]))
         assert torch.equal(memory.reader.surprise, plain.reader.surprise)

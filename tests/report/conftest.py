@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 from pasctl.stages.evaluate import evaluate
@@ -102,7 +102,7 @@ def store(tiny_folder: Path, text_file: Path, tmp_path_factory: pytest.TempPathF
     tried = {"alpha": "0,2.5,auto,oracle", "alphas": "0,2.5", "folds": 2}
     evaluate(modes=modes, **tried, positions="answer", option_orders=2, control_draws=2, audit=2, store=opened)
     memory_run(model, [Text.load(str(text_file))], params=SMALL, store=opened, options=options)
-    memory_ask(None, ["What is it?", QUESTION], Decoding(max_new_tokens=3), store=opened)
+    memory_ask(None, ["What is it?", QUESTION], SamplingParams(max_new_tokens=3), store=opened)
     plan = TrialPlan(("passkey", "nll"), (256, 512), trials=2, compare=("window", "full"), max_new_tokens=2)
     memory_eval(model, plan, text=Text.load(str(text_file)), params=SMALL, store=opened, options=options)
     return opened

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, builtin_inventory, letter_levels, question
 from pasctl.models.load import LoadedModel
-from pasctl.stages.extract import SHARD_ITEMS, ExtractParams, Sheet, extract, read_head_outputs
+from pasctl.stages.extract import SHARD_ITEMS, PromptSet, columns_of, extract, read_head_outputs
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.runner import Artifact
 from pasctl.stages.train_probes import read_fit_items, train_probes
@@ -31,9 +32,9 @@ def made(model: LoadedModel, store: Path, **options: str) -> Artifact:
 
 
 def test_columns_name_the_answers_from_most_to_least_agreement() -> None:
-    ends = ExtractParams().columns
+    ends = columns_of(Extract(model="demo"))
     assert [(c.order, c.agreement, c.letter) for c in ends] == [("forward", 5, "A"), ("forward", 1, "E")]
-    both = ExtractParams(answers="all", option_order="both").columns
+    both = columns_of(Extract(model="demo", answers="all", option_order="both"))
     assert len(both) == 10
     assert {(c.order, c.agreement): c.letter for c in both}["reversed", 5] == "E"
     for column in both:
@@ -43,12 +44,12 @@ def test_columns_name_the_answers_from_most_to_least_agreement() -> None:
 @pytest.mark.parametrize("wrong", [{"answers": "some"}, {"option_order": "random"}, {"items": "report"}])
 def test_unknown_options_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(InputError, match="expected one of"):
-        ExtractParams(**wrong)
+        Extract(model="demo", **wrong)
 
 
 def test_shards_hold_every_item_once(model: LoadedModel) -> None:
-    sheet = Sheet.render(model.chat, builtin_inventory(), ExtractParams(items="all"))
-    shards = list(sheet.shards.values())
+    prompts = PromptSet.render(model.chat, builtin_inventory(), Extract(model="demo", items="all"))
+    shards = list(prompts.shards.values())
     assert sorted(row for shard in shards for row in shard) == list(range(60))
     assert all(len(shard) == SHARD_ITEMS for shard in shards[:-1])
 

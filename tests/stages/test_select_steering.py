@@ -200,7 +200,7 @@ def test_unfinished_trials_have_short_names_however_many_heads_there_are():
 
 
 def test_what_cannot_be_selected_is_said(model, probed):
-    with pytest.raises(InputError, match="selection 'luck' is unknown"):
+    with pytest.raises(InputError, match="select 'luck' is unknown"):
         fit_directions(select="luck", store=probed)
     with pytest.raises(InputError, match="no top-k"):
         fit_directions(select="steering", top_k=3, store=probed)

@@ -121,7 +121,7 @@ def test_a_tile_changes_rounding_at_most(extracted: Path, tmp_path: Path) -> Non
     one = fitted(stores[0], center="population")
     other = fitted(stores[1], {"tile": 3}, center="population", tile=3)
     assert_same(one, other)
-    with pytest.raises(InputError, match="tile: expected at least 1 persona, found 0"):
+    with pytest.raises(InputError, match="tile: expected at least 1, found 0"):
         train_probes(personas=PERSONAS, store=stores[1], seed=1, tile=0)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pasctl.errors import InputError
-from pasctl.models.options import ModelOptions
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.runner import Artifact
@@ -42,7 +41,7 @@ def test_a_limit_is_told_and_changes_no_result(activations: Artifact, tmp_path: 
         told = train_probes(personas="builtin:0-9", store=store, max_memory=limit, dry_run=True).plan["memory_bytes"]
         assert told == probe_memory(activations).bytes_of(9 if limit is None else 3)
         train_probes(personas="builtin:0-9", store=store, max_memory=limit)
-        made.append(fit_directions(store=store, options=ModelOptions(max_memory=limit)).artifact)
+        made.append(fit_directions(store=store, max_memory=limit).artifact)
     free, bound = (artifact.read_arrays("directions.safetensors") for artifact in made if artifact is not None)
     assert np.array_equal(free["heads"], bound["heads"])
     np.testing.assert_allclose(free["theta"], bound["theta"], atol=1e-6)

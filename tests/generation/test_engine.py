@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from pasctl.errors import InputError, IntegrityError, PasctlError
-from pasctl.memory.decoding import Decoding
+from pasctl.generation.engine import Engine
+from pasctl.generation.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
-from pasctl.serving.engine import Engine
-from pasctl.serving.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
-from pasctl.serving.stream import Stream
 from pasctl.steering import Intervention, steer
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.memory.test_sliding import sliding_model
 from tests.tiny import HEAD_DIM, HEADS, LAYERS, tiny_loaded
 
 LENGTHS = (1, 3, 40, 17, 90, 8)
-GREEDY = Decoding(max_new_tokens=12)
+GREEDY = SamplingParams(max_new_tokens=12)
 
 
 def persona(seed: int, layers: Sequence[int] = range(LAYERS)) -> Intervention:
@@ -137,9 +137,9 @@ def test_memories_answer_as_if_asked_alone(family: str) -> None:
 
 def test_what_was_recalled_is_told_if_wanted(model: LoadedModel) -> None:
     memory = read(model, 1)
-    [answer] = memory.ask_all(WORDS[1:2], Decoding(max_new_tokens=9, retrieve_every=4))
+    [answer] = memory.ask_all(WORDS[1:2], SamplingParams(max_new_tokens=9, retrieve_every=4))
     with Engine(model) as engine:
-        how = Decoding(max_new_tokens=9, retrieve_every=4)
+        how = SamplingParams(max_new_tokens=9, retrieve_every=4)
         prompt = memory.prompt.question(WORDS[1])
         kept, other = (
             engine.submit(Request(prompt, how, memory=memory, strip=True, keep_recalled=keep)) for keep in (True, False)
@@ -153,7 +153,7 @@ def test_what_was_recalled_is_told_if_wanted(model: LoadedModel) -> None:
 
 def test_sampling_depends_on_the_seed_alone(model: LoadedModel) -> None:
     def request(seed: int) -> Request:
-        return Request(text_ids(9), Decoding(max_new_tokens=20, temperature=1.5, top_p=0.9, seed=seed))
+        return Request(text_ids(9), SamplingParams(max_new_tokens=20, temperature=1.5, top_p=0.9, seed=seed))
 
     with Engine(model, max_batch=4, step_tokens=5) as engine:
         single = [engine.submit(request(seed)) for seed in (7,)]
@@ -167,10 +167,10 @@ def test_sampling_depends_on_the_seed_alone(model: LoadedModel) -> None:
 
 def test_a_stop_string_ends_the_text_before_it(model: LoadedModel) -> None:
     with Engine(model) as engine:
-        whole = engine.submit(Request(text_ids(8), Decoding(max_new_tokens=40)))
+        whole = engine.submit(Request(text_ids(8), SamplingParams(max_new_tokens=40)))
         text = whole.text()
         stop = text[20:23]
-        cut = engine.submit(Request(text_ids(8), Decoding(max_new_tokens=40), stop=("never written", stop)))
+        cut = engine.submit(Request(text_ids(8), SamplingParams(max_new_tokens=40), stop=("never written", stop)))
         pieces = list(cut)
     assert (whole.finish_reason, cut.finish_reason) == ("length", "stop")
     assert "".join(pieces) == text[: text.index(stop)]
@@ -189,7 +189,7 @@ def test_a_text_ends_where_the_context_does() -> None:
 
 
 def test_a_full_queue_refuses_and_a_cancelled_text_frees_its_place(model: LoadedModel) -> None:
-    endless = Decoding(max_new_tokens=5000)
+    endless = SamplingParams(max_new_tokens=5000)
     with Engine(model, max_batch=2, queue=1) as engine:
         running = [engine.submit(Request(text_ids(5, seed=seed), endless)) for seed in range(2)]
         for stream in running:
@@ -210,7 +210,7 @@ def test_a_full_queue_refuses_and_a_cancelled_text_frees_its_place(model: Loaded
 
 def test_a_request_has_so_much_time_to_wait_and_to_be_written(model: LoadedModel) -> None:
     with Engine(model, max_batch=1, timeout=0.4) as engine:
-        streams = [engine.submit(Request(text_ids(5), Decoding(max_new_tokens=8000))) for _ in range(2)]
+        streams = [engine.submit(Request(text_ids(5), SamplingParams(max_new_tokens=8000))) for _ in range(2)]
         with pytest.raises(OutOfTimeError, match=r"being written after 0\.4 seconds"):
             streams[0].text()
         with pytest.raises(OutOfTimeError, match=r"waiting|written"):
@@ -221,7 +221,7 @@ def test_a_request_has_so_much_time_to_wait_and_to_be_written(model: LoadedModel
 
 def test_closing_ends_what_runs_and_waits(model: LoadedModel) -> None:
     engine = Engine(model, max_batch=1)
-    streams = [engine.submit(Request(text_ids(5), Decoding(max_new_tokens=8000))) for _ in range(2)]
+    streams = [engine.submit(Request(text_ids(5), SamplingParams(max_new_tokens=8000))) for _ in range(2)]
     engine.close()
     for stream in streams:
         with pytest.raises(EngineClosedError):
@@ -264,7 +264,7 @@ def test_a_model_that_fails_ends_the_batch_and_not_the_engine(
 
 def test_others_may_run_the_model_between_passes(model: LoadedModel) -> None:
     with Engine(model) as engine:
-        stream = engine.submit(Request(text_ids(5), Decoding(max_new_tokens=300), intervention=persona(1)))
+        stream = engine.submit(Request(text_ids(5), SamplingParams(max_new_tokens=300), intervention=persona(1)))
         next(iter(stream))
         memory = engine.call(lambda: read(model, 1)).result()
         assert stream.finish_reason is None
@@ -341,7 +341,7 @@ def test_streams_are_waited_for_in_asyncio_too(model: LoadedModel) -> None:
     async def both(engine: Engine) -> list[str]:
         streams = [engine.submit(request) for request in requests]
         found = await asyncio.gather(*map(text, streams))
-        endless = engine.submit(Request(text_ids(5), Decoding(max_new_tokens=8000)))
+        endless = engine.submit(Request(text_ids(5), SamplingParams(max_new_tokens=8000)))
         asyncio.get_running_loop().call_later(0.2, endless.cancel)
         assert await text(endless)
         assert endless.finish_reason == "cancelled"

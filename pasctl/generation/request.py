@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pasctl.errors import BusyError, InputError, PasctlError
-from pasctl.memory.decoding import Decoding
-from pasctl.memory.episodic import EpisodicMemory
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.text_state import TextMemory
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import POSITIONS
 from pasctl.steering.intervention import Intervention
@@ -34,24 +34,47 @@ class Request:
     """A text to be written on.
 
     Attributes:
-        prompt: token ids; with a memory, those of a question behind its text (`memory.prompt.question`).
+        prompt: token ids; with a memory, those of a question after its text (`memory.prompt.question`).
         how: how tokens are chosen and how many; `think` is the prompt's business and has no effect here.
         intervention: of one row; None leaves the model as it is, or steers as the memory was read.
-        positions: "all", or "answer": the prompt's last token and what is written behind it.
-        memory: an opened memory, which is read from only: every request has its own window and recall.
+        positions: "all", or "answer": the prompt's last token and what is written after it.
+        memory: an opened memory, which is read from only: every request has its own window and retrieval.
         stop: strings that end the text, which has them no more.
         strip: leave out white space at the text's two ends.
-        keep_recalled: keep what was recalled at each step for `Stream.recalled`.
+        keep_recalled: keep what was retrieved at each step for `Stream.recalled`.
+        beside: more questions to the same memory, for `generate`: they are read and answered in step with the first, as
+            rows of one block with one sampler.
     """
 
     prompt: Sequence[int]
-    how: Decoding = field(default_factory=Decoding)
+    how: SamplingParams = field(default_factory=SamplingParams)
     intervention: Intervention | None = None
     positions: str = "all"
-    memory: EpisodicMemory | None = None
+    memory: TextMemory | None = None
     stop: tuple[str, ...] = ()
     strip: bool = False
     keep_recalled: bool = False
+    beside: tuple[Sequence[int], ...] = ()
+
+    @property
+    def prompts(self) -> tuple[Sequence[int], ...]:
+        """All prompts."""
+        return (self.prompt, *self.beside)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(map(len, self.prompts))
+
+    def part(self, start: int, stop: int) -> list[list[int]]:
+        """Each prompt's tokens from `start` to `stop`, as far as there are any."""
+        return [list(prompt[start:stop]) for prompt in self.prompts]
+
+    def steered(self, start: int, count: int) -> tuple[bool, ...] | None:
+        """Which of `count` tokens of each prompt from `start` on are displaced; None is all."""
+        if self.positions == "all":
+            return None
+        return tuple(start + place >= len(prompt) - 1 for prompt in self.prompts for place in range(count))
 
     @property
     def steering(self) -> Intervention | None:
@@ -68,10 +91,9 @@ class Request:
                 empty; positions are unknown; the intervention has several rows; or the memory is of another model, or
                 was read with a steering of its own.
         """
-        tokens = len(self.prompt)
-        if not tokens:
+        if not all(map(len, self.prompts)):
             raise InputError("the prompt is empty, expected at least one token")
-        if not 0 <= min(self.prompt) <= max(self.prompt) < model.vocabulary:
+        if not all(0 <= min(prompt) <= max(prompt) < model.vocabulary for prompt in self.prompts):
             raise InputError(
                 f"the prompt has a token outside 0 to {model.vocabulary - 1}, which the model does not know"
             )
@@ -79,18 +101,20 @@ class Request:
             raise InputError("a stop string is empty, expected at least one character")
         if self.positions not in POSITIONS:
             raise InputError(f"positions {self.positions!r} is unknown, expected one of {', '.join(POSITIONS)}")
-        rows = {len(each) for each in self.intervention.displacements.values()} if self.intervention else set()
+        rows = {len(deltas) for deltas in self.intervention.displacements.values()} if self.intervention else set()
         if rows - {1}:
             raise InputError(f"an intervention of {max(rows)} rows cannot steer one text, expected one row")
         if self.memory is not None:
             self._check_memory(self.memory, model)
-        elif context is not None and tokens >= context:
+        elif self.beside:
+            raise InputError("several prompts without a memory cannot be read in step, expected a request for each")
+        elif context is not None and self.longest >= context:
             raise PromptTooLongError(
-                f"the prompt has {tokens} tokens, the model's context is {context}",
+                f"the prompt has {self.longest} tokens, the model's context is {context}",
                 hint="shorten it, or read it into a memory and ask about it",
             )
 
-    def _check_memory(self, memory: EpisodicMemory, model: LoadedModel) -> None:
+    def _check_memory(self, memory: TextMemory, model: LoadedModel) -> None:
         if memory.model is not model:
             raise InputError("the memory was opened with another model object than the engine's")
         if memory.intervention is not None and self.intervention is not None:
@@ -98,8 +122,8 @@ class Request:
                 "the memory was read steered, it cannot be asked with a steering of another kind",
                 hint="leave the persona out: the memory's own is in force",
             )
-        if len(self.prompt) > memory.params.n_local:
+        if memory.longest_question is not None and self.longest > memory.longest_question:
             raise PromptTooLongError(
-                f"the question has {len(self.prompt)} tokens, the memory's window is {memory.params.n_local} (n_local)",
+                f"the question has {self.longest} tokens, the memory's window is {memory.longest_question} (n_local)",
                 hint="leave earlier turns out, or put long text into the memory",
             )

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from pasctl.errors import InputError
+from pasctl.generation.active import ActiveRequest
+from pasctl.generation.loop import Batch
+from pasctl.generation.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
+from pasctl.generation.stream import Stream
 from pasctl.models.load import LoadedModel
-from pasctl.serving.batch import Batch
-from pasctl.serving.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
-from pasctl.serving.row import Row
-from pasctl.serving.stream import Stream
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Engine:
         Args:
             model: what writes; without requests it is as it was.
             max_batch: texts that are written at the same time.
-            queue: requests that may wait beside them.
+            queue: requests that may wait as well.
             timeout: seconds that a request may wait and be written, together; None is forever.
             step_tokens: about this many tokens of prompts are read between two tokens of the texts that are written.
 
@@ -75,11 +75,15 @@ class Engine:
         if timeout is not None and not timeout > 0:
             raise InputError(f"timeout is {timeout}, expected more than 0 seconds")
         self.model, self.max_batch, self.queue, self.timeout = model, max_batch, queue, timeout
-        found = getattr(model.model.config, "max_position_embeddings", None)
-        self.context: int | None = found if isinstance(found, int) else None
+        context = getattr(model.model.config, "max_position_embeddings", None)
+        self.context: int | None = context if isinstance(context, int) else None
         self._batch = Batch(model, context=self.context, step_tokens=step_tokens)
+        if kind := self._batch.packed.length_dependent:
+            raise InputError(
+                f"rotary positions of type {kind} depend on the longest text of a batch, so none is shared"
+            )
         self._changed = threading.Condition()
-        self._waiting: deque[Row] = deque()
+        self._waiting: deque[ActiveRequest] = deque()
         self._cancelled: set[Stream] = set()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._outcomes: Counter[str] = Counter()
@@ -96,19 +100,21 @@ class Engine:
             EngineClosedError: the engine was closed.
         """
         request.check(self.model, self.context)
+        if request.beside:
+            raise InputError("a request in an engine has one prompt, expected a request for each")
         stream = Stream(len(request.prompt), self._cancel)
         deadline = None if self.timeout is None else stream.submitted + self.timeout
         with self._changed:
             if self._closed:
                 raise EngineClosedError("the engine was closed")
-            held = len(self._waiting) + len(self._batch.rows)
-            if held >= self.max_batch + self.queue:
+            present = len(self._waiting) + len(self._batch.rows)
+            if present >= self.max_batch + self.queue:
                 self._outcomes["refused"] += 1
                 raise QueueFullError(
-                    f"{held} requests run or wait, expected fewer than {self.max_batch + self.queue}",
+                    f"{present} requests run or wait, expected fewer than {self.max_batch + self.queue}",
                     hint="try again when some are done",
                 )
-            self._waiting.append(Row(request, stream, deadline))
+            self._waiting.append(ActiveRequest(request, [stream], deadline))
             self._changed.notify_all()
         return stream
 
@@ -187,11 +193,11 @@ class Engine:
         now = time.monotonic()
         rows = [*self._batch.rows, *self._waiting]
         for row in rows:
-            if row.stream in self._cancelled:
-                row.end("cancelled")
+            if row.streams[0] in self._cancelled:
+                row.end()
             elif row.deadline is not None and now > row.deadline:
-                where = "waiting" if row.stream.started is None else "being written"
-                row.end(None, OutOfTimeError(f"the request was still {where} after {self.timeout:g} seconds"))
+                where = "waiting" if row.streams[0].started is None else "being written"
+                row.end(OutOfTimeError(f"the request was still {where} after {self.timeout:g} seconds"))
         self._cancelled.clear()
         self._batch.rows = [row for row in self._batch.rows if not row.ended]
         self._waiting = deque(row for row in self._waiting if not row.ended)
@@ -201,7 +207,7 @@ class Engine:
             self._batch.add(row)
             self._settle([row])
 
-    def _settle(self, rows: list[Row]) -> None:
+    def _settle(self, rows: list[ActiveRequest]) -> None:
         """Tell those that wait for rows that have ended; by then their places are free, and so is an idle model."""
         if not self._batch.rows:
             self._batch.packed.release()
@@ -214,7 +220,7 @@ class Engine:
             self._closed = True
             rows = [*self._batch.rows, *self._waiting]
             for row in rows:
-                row.end(None, EngineClosedError("the engine was closed"))
+                row.end(EngineClosedError("the engine was closed"))
             self._batch.rows = []
             self._waiting.clear()
             self._settle(rows)

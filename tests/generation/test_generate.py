@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from pasctl.errors import InputError
-from pasctl.evaluation.generation import generate_texts
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
 from tests.steering.test_hooks import random_intervention
@@ -36,6 +39,21 @@ def some_prompts(count: int = 10) -> list[list[int]]:
 
 GIVEN = [INTERVENTIONS[row % len(INTERVENTIONS)] for row in range(10)]
 """The intervention on each of them."""
+
+
+def generate_texts(
+    model: LoadedModel,
+    prompts: Sequence[list[int]],
+    interventions: Sequence[Intervention | None],
+    *,
+    max_new_tokens: int = NEW,
+    positions: str = "all",
+    batch_tokens: int,
+) -> list[list[int]]:
+    """Greedy texts after each prompt, each under its own steering."""
+    how = SamplingParams(max_new_tokens=max_new_tokens)
+    requests = [Request(*row, positions) for row in zip(prompts, itertools.repeat(how), interventions)]
+    return [stream.tokens for stream in generate(model, requests, batch_tokens=batch_tokens)]
 
 
 def naive_text(model: LoadedModel, prompt: list[int], intervention: Intervention | None, positions: str) -> list[int]:
@@ -127,8 +145,6 @@ def test_no_prompts_make_no_texts_and_hooks_are_gone() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     model, prompts = tiny_loaded(), some_prompts(2)
-    with pytest.raises(InputError, match="each of 2 prompts, found 1"):
-        generate_texts(model, prompts, [None], max_new_tokens=3, batch_tokens=100)
     with pytest.raises(InputError, match="max_new_tokens is 0"):
         generate_texts(model, prompts, [None, None], max_new_tokens=0, batch_tokens=100)
     with pytest.raises(InputError, match="positions 'prompt' is unknown"):

@@ -6,17 +6,15 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Literal
-
-from pasctl.memory.recall import Recalled
+from typing import Any, Literal
 
 Finish = Literal["stop", "length", "cancelled"]
 
 
 class Stream:
-    """The pieces of one text: iterate with `for` or `async for`, once.
+    """The deltas of one text: iterate with `for` or `async for`, once.
 
-    A piece never ends in half of a character. Iterating ends with the text, raises what went wrong, and ends quietly
+    A delta never ends in half of a character. Iterating ends with the text, raises what went wrong, and ends quietly
     when the text was cancelled.
 
     Attributes:
@@ -25,23 +23,23 @@ class Stream:
         finish_reason: "stop", the model or a stop string ended the text; "length", it was cut off; "cancelled"; None
             while it is written, or if it failed.
         error: why it failed, if it did.
-        recalled: with a memory and `keep_recalled`, the events recalled at each step and layer.
+        recalled: with a memory and `keep_recalled`, the events retrieved at each step and layer.
         submitted: when it was asked for, by time.monotonic; `started`, when it left the queue; `first`, when the first
             token was there; `ended`. None while it has not happened.
     """
 
-    def __init__(self, prompt_tokens: int, cancel: Callable[[Stream], None]) -> None:
+    def __init__(self, prompt_tokens: int, cancel: Callable[[Stream], None] | None = None) -> None:
         self.prompt_tokens = prompt_tokens
         self.tokens: list[int] = []
         self.finish_reason: Finish | None = None
         self.error: BaseException | None = None
-        self.recalled: tuple[Recalled, ...] = ()
+        self.recalled: tuple[Any, ...] = ()
         self.submitted = time.monotonic()
         self.started: float | None = None
         self.first: float | None = None
         self.ended: float | None = None
         self._cancel = cancel
-        self._pieces: list[str] = []
+        self._deltas: list[str] = []
         self._changed = threading.Condition()
         self._listener: Callable[[], None] | None = None
 
@@ -52,7 +50,8 @@ class Stream:
 
     def cancel(self) -> None:
         """Stop writing and free the place; what was written can still be taken. Has no effect on a text that ended."""
-        self._cancel(self)
+        if self._cancel is not None:
+            self._cancel(self)
 
     def text(self) -> str:
         """All that is still to come, joined.
@@ -63,52 +62,57 @@ class Stream:
         return "".join(self)
 
     def __iter__(self) -> Iterator[str]:
-        """Wait for pieces in a thread."""
+        """Wait for deltas in a thread."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self.ended is not None)
-                pieces, ended = self._take()
-            yield from pieces
+                self._changed.wait_for(lambda: self._deltas or self.ended is not None)
+                deltas, ended = self._take()
+            yield from deltas
             if ended:
                 break
         if self.error is not None:
             raise self.error
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Wait for pieces in asyncio."""
+        """Wait for deltas in asyncio."""
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
         with self._changed:
             self._listener = lambda: _wake(loop, changed)
         while True:
             changed.clear()
             with self._changed:
-                pieces, ended = self._take()
-            for piece in pieces:
-                yield piece
+                deltas, ended = self._take()
+            for delta in deltas:
+                yield delta
             if ended:
                 break
             await changed.wait()
         if self.error is not None:
             raise self.error
 
-    def put(self, piece: str) -> None:
-        """Add a piece (called by the engine)."""
+    def take(self) -> str:
+        """What has come since the last time, without waiting."""
         with self._changed:
-            self._pieces.append(piece)
-            self._tell()
+            return "".join(self._take()[0])
+
+    def put(self, delta: str) -> None:
+        """Add a delta (called by the engine)."""
+        with self._changed:
+            self._deltas.append(delta)
+            self._notify()
 
     def end(self, reason: Finish | None, error: BaseException | None = None) -> None:
         """The text has ended or failed (called by the engine); what comes later changes nothing."""
         with self._changed:
             if self.ended is None:
                 self.finish_reason, self.error, self.ended = reason, error, time.monotonic()
-            self._tell()
+            self._notify()
 
     def _take(self) -> tuple[list[str], bool]:
-        pieces, self._pieces = self._pieces, []
-        return pieces, self.ended is not None
+        deltas, self._deltas = self._deltas, []
+        return deltas, self.ended is not None
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.notify_all()
         if self._listener is not None:
             self._listener()

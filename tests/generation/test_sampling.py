@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.asking import Asking, decode
-from pasctl.memory.decoding import Decoding
+from pasctl.generation import loop
+from pasctl.generation.active import ActiveRequest
+from pasctl.generation.loop import generate
+from pasctl.generation.request import Request
+from pasctl.generation.sampling import sample
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
+from pasctl.memory.asking import MemoryTextState
 from pasctl.memory.episodic import EpisodicMemory
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.tiny import tiny_loaded
@@ -36,11 +41,13 @@ def memory() -> EpisodicMemory:
 
 def decoded(
     memory: EpisodicMemory, questions: list[list[int]], ends: set[int] | None = None, **how: Any
-) -> list[list[int | None]]:
-    """Tokens, a list a row."""
-    settings = Decoding(**{"max_new_tokens": 12, **how})
-    steps = decode(Asking(memory.reader, len(questions)), questions, ends or set(), settings)
-    return [list(row) for row in zip(*steps, strict=True)]
+) -> list[list[int]]:
+    """Tokens of each question's answer; the questions are read in step, as rows of one block."""
+    settings = SamplingParams(**{"max_new_tokens": 12, **how})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "end_tokens", lambda model: ends or set())
+        request = Request(questions[0], settings, memory=memory, beside=tuple(questions[1:]))
+        return [stream.tokens for stream in generate(memory.model, [request])]
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama"])
@@ -70,10 +77,8 @@ def test_a_row_that_has_ended_stays_silent_and_changes_no_other(memory: Episodic
     together = decoded(memory, QUESTIONS, {end})
     for row, tokens in enumerate(free):
         kept = tokens[: tokens.index(end)] if end in tokens else tokens
-        silence = [None] * (len(together[row]) - len(kept))
-        assert together[row] == [*kept, *silence]
-        [alone] = decoded(memory, [QUESTIONS[row]], {end})
-        assert alone == [*kept, None][: len(tokens)]
+        assert together[row] == kept
+        assert decoded(memory, [QUESTIONS[row]], {end}) == [kept]
 
 
 def test_sampling_repeats_itself_with_a_seed_and_differs_with_another(memory: EpisodicMemory) -> None:
@@ -92,22 +97,7 @@ def test_a_tiny_top_p_or_temperature_is_greedy(memory: EpisodicMemory, how: dict
 @pytest.mark.parametrize("value", [-0.5, math.nan])
 def test_what_is_no_temperature_or_share_is_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match=name):
-        Decoding(**{name: value})
-
-
-class Scripted:
-    """Stands for `Asking`: gives logits that do not depend on what is asked, and notes the steps."""
-
-    def __init__(self, *logits: Tensor) -> None:
-        self.logits = list(logits)
-        self.steps: list[tuple[list[int], bool]] = []
-
-    def ask(self, questions: Any) -> Tensor:
-        return self.logits[0]
-
-    def step(self, tokens: list[int], *, retrieve: bool) -> Tensor:
-        self.steps.append((list(tokens), retrieve))
-        return self.logits[len(self.steps) % len(self.logits)]
+        SamplingParams(**{name: value})
 
 
 @pytest.mark.parametrize("top_p", [0.2, 0.5, 0.8, 1.0])
@@ -119,12 +109,8 @@ def test_tokens_are_drawn_as_often_as_their_share_of_the_likeliest(top_p: float,
     # the fewest of the likeliest tokens that have top_p together
     enough = next(place for place, total in enumerate(accumulate(s for s, _ in shares)) if total > top_p - 1e-9)
     kept = {token: share for share, token in shares[: enough + 1]}
-    [drawn] = decode(
-        Scripted(torch.tensor([logits] * draws)),  # type: ignore[arg-type]
-        [[0]] * draws,
-        set(),
-        Decoding(max_new_tokens=1, temperature=temperature, top_p=top_p),
-    )
+    params = SamplingParams(temperature=temperature, top_p=top_p)
+    drawn = sample(torch.tensor([logits] * draws), params, torch.Generator().manual_seed(0))
     counts = Counter(drawn)
     assert set(counts) == set(kept)
     for token, share in kept.items():
@@ -134,17 +120,33 @@ def test_tokens_are_drawn_as_often_as_their_share_of_the_likeliest(top_p: float,
 
 
 @pytest.mark.parametrize("every", [1, 3, 100])
-def test_events_are_recalled_anew_each_so_many_tokens(every: int) -> None:
-    script = Scripted(*torch.eye(4)[:, None])
-    tokens = list(decode(script, [[0]], set(), Decoding(max_new_tokens=11, retrieve_every=every)))  # type: ignore[arg-type]
-    assert tokens == [[place % 4] for place in range(11)]
-    # each token but the last is read, once, and recalled for with the first and each `every` later
-    assert script.steps == [([place % 4], place % every == 0) for place in range(10)]
+def test_events_are_retrieved_anew_every_n_tokens(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, passes = read(RECALLED), list[tuple[list[list[int]], bool]]()
+    begin = MemoryTextState.begin
+
+    def noted(state: MemoryTextState, rows: list[list[int]], *, retrieve: bool) -> list[int]:
+        passes.append((rows, retrieve))
+        return begin(state, rows, retrieve=retrieve)
+
+    monkeypatch.setattr(MemoryTextState, "begin", noted)
+    [tokens] = decoded(memory, QUESTIONS[:1], retrieve_every=every)
+    # each token but the last is read, once, and events are retrieved with the first and each `every` later
+    assert passes == [
+        ([QUESTIONS[0]], True),
+        *(([[token]], place % every == 0) for place, token in enumerate(tokens[:-1])),
+    ]
 
 
-def test_decoding_stops_when_all_rows_have_ended() -> None:
+def test_a_request_ends_when_all_its_texts_have(memory: EpisodicMemory) -> None:
     rows = torch.tensor([[1, 2, 3, 0, 5, 5], [1, 0, 4, 4, 4, 4], [1, 2, 2, 2, 9, 2]])
-    script = Scripted(*torch.nn.functional.one_hot(rows.T, 10).float())
-    steps = list(decode(script, [[0]] * 3, {0, 9}, Decoding(max_new_tokens=50)))  # type: ignore[arg-type]
-    assert steps == [[1, 1, 1], [2, None, 2], [3, None, 2], [None, None, 2], [None, None, None]]
-    assert len(script.steps) == 4
+    request = Request([3], SamplingParams(max_new_tokens=50), memory=memory, beside=([3], [3]))
+    active = ActiveRequest(request, [Stream(1) for _ in rows])
+    active.start(memory.model.tokenizer, {0, 9}, 50)
+    chosen = 0
+    for logits in torch.nn.functional.one_hot(rows.T, 10).float():
+        if active.ended:
+            break
+        active.choose(logits)
+        chosen += 1
+    assert chosen == 5
+    assert [stream.tokens for stream in active.streams] == [[1, 2, 3], [1], [1, 2, 2, 2]]

@@ -1,4 +1,4 @@
-"""Pieces of a growing text: joined they are the text, and none is cut where it must not be."""
+"""IncrementalDetokenizer of a growing text: joined they are the text, and none is cut where it must not be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from pasctl.memory.pieces import Pieces
+from pasctl.generation.detokenizer import IncrementalDetokenizer
 from tests.tiny import VOCAB, tiny_tokenizer
 
 WORDS = " eins 🙂 zwei\n生きる  drei, Wörter.  \n"
@@ -17,8 +17,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return tiny_tokenizer()
 
 
-def grown(tokenizer: PreTrainedTokenizerFast, ids: list[int], **how: object) -> tuple[Pieces, list[str]]:
-    text, pieces = Pieces(tokenizer, **how), []  # type: ignore[arg-type]
+def grown(
+    tokenizer: PreTrainedTokenizerFast, ids: list[int], **how: object
+) -> tuple[IncrementalDetokenizer, list[str]]:
+    text, pieces = IncrementalDetokenizer(tokenizer, **how), []  # type: ignore[arg-type]
     for token in ids:
         pieces.append(text.add(token))
         if text.stopped:
@@ -75,7 +77,7 @@ def test_a_token_costs_the_same_however_long_the_text_is(tokenizer: PreTrainedTo
             return str(tokenizer.decode(ids, **how))
 
     ids = tokenizer(WORDS * 40)["input_ids"]
-    text = Pieces(Counting())
+    text = IncrementalDetokenizer(Counting())
     for token in ids:
         text.add(token)
     assert max(decoded) <= 16

@@ -1,4 +1,4 @@
-"""How answers are written; importable without torch."""
+"""How texts are written; importable without torch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pasctl.errors import InputError
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """How answers are written.
+class SamplingParams:
+    """How texts are written.
 
     Attributes:
-        max_new_tokens: most tokens per answer.
+        max_new_tokens: peak number of tokens per text.
         temperature: 0 takes the most likely token.
         top_p: sample from the most likely tokens that have this probability together.
         seed: of the sampling.
-        retrieve_every: retrieve events anew every N tokens of an answer.
+        retrieve_every: with a memory, retrieve events anew every N tokens of the answer.
         think: let the model think before it answers, where its chat template has a switch for it.
     """
 
@@ -35,3 +35,7 @@ class Decoding:
             raise InputError(f"temperature is {self.temperature}, expected 0 or more")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}, expected above 0 and at most 1")
+
+
+Decoding = SamplingParams
+"""The documented earlier name."""

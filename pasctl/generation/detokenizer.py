@@ -1,4 +1,4 @@
-"""A text that grows token by token, in pieces that are whole."""
+"""A text that grows token by token, in deltas that are whole."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 _HALF = "\ufffd"  # what a tokenizer puts where bytes are no whole character
 
 
-class Pieces:
-    """Gives what a text grows by with each token; the pieces joined are the text.
+class IncrementalDetokenizer:
+    """Gives what a text grows by with each token; the text deltas joined are the text.
 
-    A piece never ends in half of a character, nor in what may turn out to be the beginning of a stop string. Of the
+    A delta never ends in half of a character, nor in what may turn out to be the beginning of a stop string. Of the
     tokens only the last few are decoded again, so a token costs the same however long the text is.
 
     Attributes:
-        text: the pieces given so far, joined.
+        text: the deltas given so far, joined.
         stopped: whether a stop string was written; it is not part of the text, and nothing is behind it.
     """
 
@@ -30,7 +30,7 @@ class Pieces:
         self._tokenizer, self._stop, self._strip = tokenizer, tuple(stop), strip
         self._ids: list[int] = []  # from the first that is decoded again; those before `_given` are in the text
         self._given = 0
-        self._held = ""
+        self._pending = ""
         self.text = ""
         self.stopped = False
 
@@ -52,29 +52,29 @@ class Pieces:
         return self._decode(self._ids)[len(self._decode(self._ids[: self._given])) :]
 
     def _take(self, new: str) -> None:
-        self._held += new
+        self._pending += new
         self._ids, self._given = self._ids[self._given :], len(self._ids) - self._given
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def _tell(self, *, end: bool) -> str:
-        held = self._held.lstrip() if self._strip and not self.text else self._held
-        found = [place for place in map(held.find, self._stop) if place >= 0]
-        if found:
-            held, self.stopped = held[: min(found)], True
-        kept = 0 if found else self._undecided(held)
+        pending = self._pending.lstrip() if self._strip and not self.text else self._pending
+        stops = [place for place in map(pending.find, self._stop) if place >= 0]
+        if stops:
+            pending, self.stopped = pending[: min(stops)], True
+        kept = 0 if stops else self._undecided(pending)
         if self._strip:
-            kept = max(kept, len(held) - len(held.rstrip()))
-        if end or found:
-            held = held.rstrip() if self._strip else held
+            kept = max(kept, len(pending) - len(pending.rstrip()))
+        if end or stops:
+            pending = pending.rstrip() if self._strip else pending
             kept = 0
-        piece, self._held = held[: len(held) - kept], held[len(held) - kept :]
-        self.text += piece
-        return piece
+        delta, self._pending = pending[: len(pending) - kept], pending[len(pending) - kept :]
+        self.text += delta
+        return delta
 
-    def _undecided(self, held: str) -> int:
-        """Length of the longest end of `held` that a stop string begins with."""
+    def _undecided(self, pending: str) -> int:
+        """Length of the longest end of `pending` that a stop string begins with."""
         longest = max(map(len, self._stop), default=0)
-        lengths = range(min(longest - 1, len(held)), 0, -1)
-        return next((n for n in lengths if any(stop.startswith(held[-n:]) for stop in self._stop)), 0)
+        lengths = range(min(longest - 1, len(pending)), 0, -1)
+        return next((n for n in lengths if any(stop.startswith(pending[-n:]) for stop in self._stop)), 0)

@@ -1,0 +1,174 @@
+"""Tokens of several texts side by side in one forward pass, without padding between them.
+
+Linear layers, norms and experts work on each token alone, so they take the tokens of all texts as one row
+[1, S, hidden]. Attention is the texts' own affair: an attention function of ours hands each text its part of the
+queries, keys and values. No model class is patched (see `pasctl.models.attention`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pasctl.generation.text_state import TextState
+from pasctl.models.attention import own_attention, run_backbone
+from pasctl.models.load import LoadedModel
+from pasctl.steering.hooks import steer
+from pasctl.steering.intervention import Intervention
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSegment:
+    """The next tokens of one text in a pass, or of several that are read in step, padded on the right.
+
+    Attributes:
+        rows: ids of each text's tokens; at least one text has some.
+        positions: [rows * longest] that the model rotates to; zeros if the state rotates them itself.
+        state: what attends for them.
+        intervention: of one row, or None.
+        steered: which of the tokens [rows * longest] are displaced; None is all.
+    """
+
+    rows: Sequence[list[int]]
+    positions: Sequence[int]
+    state: TextState
+    intervention: Intervention | None = None
+    steered: tuple[bool, ...] | None = None
+
+    @property
+    def width(self) -> int:
+        """Tokens of the longest row."""
+        return max(map(len, self.rows))
+
+    @property
+    def size(self) -> int:
+        """Tokens in the pass, padding among them."""
+        return len(self.rows) * self.width
+
+    @property
+    def ids(self) -> list[int]:
+        """Token ids [rows * longest], 0 where there is padding."""
+        return [token for row in self.rows for token in [*row, *[0] * (self.width - len(row))]]
+
+    @property
+    def lasts(self) -> list[int]:
+        """Places of each row's last token, of rows that have any."""
+        return [number * self.width + len(row) - 1 for number, row in enumerate(self.rows) if row]
+
+
+@dataclass(eq=False)
+class _Pass:
+    segments: Sequence[PackedSegment]
+    failed: dict[int, Exception] = field(default_factory=dict)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
+    ) -> Tensor:
+        """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
+        out, start = torch.zeros_like(query), 0
+        for number, segment in enumerate(self.segments):
+            own, rows = slice(start, start + segment.size), len(segment.rows)
+            start = own.stop
+            if number in self.failed:
+                continue
+            parts = (_as_rows(each[:, :, own], rows) for each in (query, key, value))
+            try:
+                made = segment.state.attend(layer, *parts, scaling, sliding)
+            except Exception as error:  # whatever it is, the other texts must not die of it
+                self.failed[number] = error
+            else:
+                _as_rows(out[:, :, own], rows).copy_(made)
+        return out
+
+
+def _as_rows(packed: Tensor, rows: int) -> Tensor:
+    """A view [rows, heads, C, D] of [1, heads, rows * C, D]."""
+    return packed if rows == 1 else packed[0].unflatten(1, (rows, -1)).transpose(0, 1)
+
+
+class PackedModel:
+    """Runs passes of several texts, each under its own steering; between passes the model stays set up for the next.
+
+    Attributes:
+        length_dependent: the kind of rotary positions, if they change with the longest text of a pass: then texts must
+            not share one; else None.
+        passes: forward passes run.
+        tokens: tokens run in them.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        """Take a model; it is as it was before whenever `release` was called."""
+        rotary: Any = getattr(model.backbone, "rotary_emb", None)
+        kind = str(getattr(rotary, "rope_type", "default"))
+        self.length_dependent = kind if "dynamic" in kind or kind == "longrope" else None
+        self.model, self.passes, self.tokens = model, 0, 0
+        self._attention, self._steering = ExitStack(), ExitStack()
+        self._prepared = False
+        self._layout: _Layout = ((), ())
+
+    @torch.inference_mode()
+    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, Exception]]:
+        """One forward pass.
+
+        Returns:
+            For each segment the last hidden states [n, hidden] at the last token of its n rows that have any; and the
+            segments whose attention failed, with the reason.
+        """
+        self._set_up(segments)
+        device, step = self.model.device, _Pass(segments)
+        ids = torch.tensor([[token for segment in segments for token in segment.ids]], device=device)
+        positions = torch.tensor([[place for segment in segments for place in segment.positions]], device=device)
+        hidden = run_backbone(self.model, ids, step, positions)[0]
+        lasts, start = [], 0
+        for segment in segments:
+            lasts += [start + place for place in segment.lasts]
+            start += segment.size
+        self.passes, self.tokens = self.passes + 1, self.tokens + start
+        states = hidden[torch.tensor(lasts, device=hidden.device)]
+        return list(states.split([len(segment.lasts) for segment in segments])), step.failed
+
+    def release(self) -> None:
+        """Give the model back as it was before the first pass."""
+        self._steering.close()
+        self._layout = ((), ())
+        self._attention.close()
+        self._prepared = False
+
+    def _set_up(self, segments: Sequence[PackedSegment]) -> None:
+        if not self._prepared:
+            self._attention.enter_context(own_attention(self.model))
+            self._prepared = True
+        layout = _layout(segments)
+        if layout == self._layout:
+            return
+        self._steering.close()
+        self._layout = layout
+        distinct, rows = layout
+        if len(distinct) == 1 and not any(rows):
+            self._steering.enter_context(steer(self.model, distinct[0]))
+        elif distinct:
+            # the last row displaces nothing
+            stacked = Intervention.stack([*distinct, None])
+            self._steering.enter_context(steer(self.model, stacked, rows=torch.tensor([rows])))
+
+
+_Layout = tuple[tuple[Intervention, ...], tuple[int, ...]]
+
+
+def _layout(segments: Sequence[PackedSegment]) -> _Layout:
+    """The different interventions of a pass, and for each token the place of its own; after the last for none."""
+    distinct = tuple(dict.fromkeys(each.intervention for each in segments if each.intervention is not None))
+    if not distinct:
+        return (), ()
+    places = {intervention: place for place, intervention in enumerate(distinct)}
+    rows: list[int] = []
+    for segment in segments:
+        own = len(distinct) if segment.intervention is None else places[segment.intervention]
+        steered = segment.steered or (True,) * segment.size
+        rows += [own if each else len(distinct) for each in steered]
+    return distinct, tuple(rows)

@@ -1,0 +1,131 @@
+"""What a text that is written has of the tokens before: all keys and values, or what its memory gives."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from pasctl.models.attention import Attender
+from pasctl.models.kv_cache import ROOM, TokenBuffers
+
+
+class TextState(Attender, Protocol):
+    """The state of one text, or of several that are read in step as rows of a block."""
+
+    def size(self, left: int, budget: int, *, first: bool) -> int:
+        """Tokens of the prompt to read in a pass; 0 waits for another.
+
+        Args:
+            left: tokens of the prompt that were not read.
+            budget: tokens that the pass has room for.
+            first: whether it is the first prompt in the pass, so that waiting would be no use.
+        """
+
+    def begin(self, rows: list[list[int]], *, retrieve: bool) -> list[int]:
+        """Prepare for a pass with these tokens; gives the positions [rows * longest] that the model rotates them to."""
+
+    def end(self) -> None:
+        """The pass is over."""
+
+    def retrieved(self, row: int) -> tuple[Any, ...]:
+        """What a row's memory has retrieved so far, if that is kept."""
+
+
+class TextMemory(Protocol):
+    """A text that was read before, and is asked about; asking does not change it, but where it says so."""
+
+    @property
+    def model(self) -> Any:
+        """The model that read it."""
+
+    @property
+    def intervention(self) -> Any:
+        """What it was read with; None for nothing."""
+
+    @property
+    def longest_question(self) -> int | None:
+        """Tokens that a question may have; None sets no limit."""
+
+    def text_state(self, rows: int, *, keep_retrieved: bool) -> TextState:
+        """Where questions and their answers begin, one per row."""
+
+
+class PlainTextState:
+    """A text that attends to all of itself, or as far as a layer's own sliding window goes."""
+
+    def __init__(self) -> None:
+        self._length = self._coming = 0
+        self._buffers: dict[int, TokenBuffers] = {}
+        self._masks: dict[tuple[int | None, torch.device], Tensor | None] = {}  # of the pass
+
+    @classmethod
+    def after(cls, cache: Cache) -> PlainTextState:
+        """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is."""
+        state, layers = cls(), list[Any](cache.layers)
+        state._length = int(cache.get_seq_length())
+        for number, layer in enumerate(layers):
+            state._buffers[number] = TokenBuffers([layer.keys[0], layer.values[0]], [1, 1], lambda n: n + ROOM)
+        return state
+
+    def retrieved(self, row: int) -> tuple[Any, ...]:
+        """Nothing is retrieved."""
+        return ()
+
+    def size(self, left: int, budget: int, *, first: bool) -> int:
+        """As much of the prompt as there is room for."""
+        return min(left, max(budget, 1 if first else 0))
+
+    def begin(self, rows: list[list[int]], *, retrieve: bool) -> list[int]:
+        """Prepare for a pass with the tokens of an only row; gives their positions."""
+        [tokens] = rows
+        self._coming, self._masks = len(tokens), {}
+        return list(range(self._length, self._length + len(tokens)))
+
+    def end(self) -> None:
+        """The pass is over."""
+        self._length += self._coming
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
+    ) -> Tensor:
+        """Attention output [1, H, n, D] (see `pasctl.models.attention.Attender`).
+
+        A key-value head's queries are put in one row [1, G, share * n, D], so that no key is copied.
+        """
+        keys, values = self._append(layer, key[0], value[0], sliding)
+        _, heads, count, width = query.shape
+        groups = len(keys)
+        kind = (sliding, query.device)
+        if kind not in self._masks:
+            self._masks[kind] = self._mask(keys.shape[1], heads // groups, sliding, query.device)
+        out = torch.nn.functional.scaled_dot_product_attention(
+            query.reshape(1, groups, -1, width),
+            keys[None],
+            values[None],
+            attn_mask=self._masks[kind],
+            scale=scaling,
+        )
+        return out.reshape(1, heads, count, width)
+
+    def _append(self, layer: int, key: Tensor, value: Tensor, sliding: int | None) -> tuple[Tensor, Tensor]:
+        """Add some keys and values [G, n, D]; gives those that one of the new tokens may attend."""
+        if layer not in self._buffers:
+            self._buffers[layer] = TokenBuffers([key[:, :0], value[:, :0]], [1, 1])
+        buffers = self._buffers[layer]
+        if sliding is not None:
+            buffers.drop(len(buffers) - sliding + 1)
+        buffers.append(key, value)
+        return buffers[0], buffers[1]
+
+    def _mask(self, held: int, share: int, sliding: int | None, device: torch.device) -> Tensor | None:
+        """Which of the `held` last keys each query may attend, bool [share * n, held]; None is all."""
+        end = self._length + self._coming
+        place = torch.arange(self._length, end, device=device)[:, None]
+        keys = torch.arange(end - held, end, device=device)[None]
+        seen = keys <= place
+        if sliding is not None:
+            seen &= place - keys < sliding
+        return None if bool(seen.all()) else seen.repeat(share, 1)
