@@ -133,7 +133,7 @@ def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
     return field(default=default, metadata={"option": Option(help, **about)})
 
 
-def same(kind: type, name: str, default: Any) -> Any:
+def same(kind: type, name: str, default: Any = MISSING) -> Any:
     """A dataclass field that is the option of another dataclass, with a default of its own."""
     [inner] = [each for each in fields(kind) if each.name == name]
     return field(default=default, metadata=inner.metadata)

@@ -12,21 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import (
-    chat,
-    compare,
-    data,
-    demo,
-    doctor,
-    export,
-    report,
-    serve,
-    store,
-    survey,
-)
+from pasctl.cli import chat, export, serve
 from pasctl.cli.command import build
 from pasctl.cli.config import read_config
 from pasctl.commands import declarations
+from pasctl.declaration import Declaration, StageDeclaration
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
 
@@ -84,12 +74,11 @@ app = typer.Typer(
 )
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("demo")(demo.demo)
-app.command("survey")(survey.survey)
-app.command("doctor")(doctor.doctor)
-_GROUPS = {"export": export.app, "store": store.app, "data": data.app}
+_GROUPS = {
+    "export": export.app,
+    "store": typer.Typer(help="Inspect the store: list, show, compare, trace, tag, check.", no_args_is_help=True),
+    "data": typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True),
+}
 """Commands that are groups of commands: a declaration named "group name" becomes a command of one."""
 
 for _name, _group in _GROUPS.items():
@@ -101,12 +90,21 @@ _PRESENTERS = {
     "memory-eval": "pasctl.cli.memory_eval:present",
     "memory-run": "pasctl.cli.memory:present",
     "memory-show": "pasctl.cli.memory_show:present",
-    "run": "pasctl.cli.run:present",
 }
 """Commands that print something else than a stage's outcome."""
 
+
+def _presenter(declared: type[Declaration]) -> str:
+    """What does a command and prints what comes of it, as "module:function"."""
+    group, _, name = declared.command.rpartition(" ")
+    if group:
+        return f"pasctl.cli.{group}:{name}"
+    stage = issubclass(declared, StageDeclaration)
+    return _PRESENTERS.get(name, "pasctl.cli.command:present" if stage else f"pasctl.cli.{name}:present")
+
+
 for _declared in declarations():
-    _class, _function = build(_declared, _PRESENTERS.get(_declared.command, "pasctl.cli.command:present"))
+    _class, _function = build(_declared, _presenter(_declared))
     _in, _, _name = _declared.command.rpartition(" ")
     (_GROUPS[_in] if _in else app).command(_name, cls=_class)(_function)
 

@@ -143,3 +143,15 @@ class Positioned:
         help="Steer at all positions, or from the answer position on. Default: as the directions were selected, else "
         "all.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithFigures:
+    """A command that writes figures as files."""
+
+    svg: str | None = option(None, help="Also write each figure as an SVG file into this folder.", metavar="DIR")
+    png: str | None = option(
+        None,
+        help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
+        metavar="DIR",
+    )
