@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from pasctl.cli import chat, export, serve
 from pasctl.cli.command import build
 from pasctl.cli.config import read_config
-from pasctl.commands import declarations
+from pasctl.commands import PANELS, declarations
 from pasctl.declaration import Declaration, StageDeclaration
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
@@ -26,6 +26,21 @@ EXIT_BROKEN_PIPE = 141
 
 class Root(TyperGroup):
     """The top command: turns what a command raises into one line, a hint and an exit code."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands below the headings of `pasctl.commands.PANELS`."""
+        panels = {each.command.partition(" ")[0]: each.panel for each in declarations()}
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        width = formatter.width - 6 - max(map(len, commands))
+        for panel in (*PANELS, ""):
+            rows = [
+                (name, command.get_short_help_str(width))
+                for name, command in commands.items()
+                if command is not None and panels.get(name, "") == panel
+            ]
+            if rows:
+                with formatter.section(panel or "Commands"):
+                    formatter.write_dl(rows)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line; `--help` prints here."""
