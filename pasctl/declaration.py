@@ -124,8 +124,10 @@ class Parameter:
 
     @property
     def repeats(self) -> bool:
-        """Whether it takes several values."""
-        return any(get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type))
+        """Whether it is given once per value."""
+        return self.option.parse is None and any(
+            get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type)
+        )
 
 
 def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
