@@ -85,12 +85,14 @@ def test_a_command_says_what_it_does_and_its_examples_can_be_typed(
     for variable in ("PASCTL_MODEL", "PASCTL_ATTN", "PASCTL_SEED"):
         monkeypatch.delenv(variable, raising=False)
     declared = COMMANDS[command]
-    assert declared.__doc__ and "(" not in declared.__doc__.splitlines()[0]
+    assert declared.__doc__
+    assert "(" not in declared.__doc__.splitlines()[0]
     assert declared.examples
     for example in declared.examples:
         program, *words = shlex.split(example)
         known, rest = click_command(words)
-        assert program == "pasctl" and words[: len(words) - len(rest)] == command.split()
+        assert program == "pasctl"
+        assert words[: len(words) - len(rest)] == command.split()
         known.make_context(command, rest)
 
 
@@ -123,5 +125,6 @@ def test_python_functions_have_the_names_that_declarations_give_them() -> None:
     for name, declared in functions.items():
         function = getattr(pasctl, name)
         assert function.__name__ == name
-        assert issubclass(declared, Declaration) and declared.__doc__ is not None
+        assert issubclass(declared, Declaration)
+        assert declared.__doc__ is not None
         assert function.__doc__.startswith(declared.__doc__.splitlines()[0])
