@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pasctl.chat.session import Voice
 from pasctl.errors import InputError, PasctlError
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
-from pasctl.stages.kept_personas import KeptPersonas
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store, find_input
 from pasctl.stages.steering import Steering, require_positions
+from pasctl.stages.stored_personas import StoredPersonas
 
 if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
@@ -67,7 +67,7 @@ class People:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Ids of all personas."""
-        return tuple(KeptPersonas.of(self.source).ids())
+        return tuple(StoredPersonas.of(self.source).ids())
 
     @property
     def known(self) -> tuple[str, ...]:

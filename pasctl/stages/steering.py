@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet
 from pasctl.stages.granularity import unit_of
-from pasctl.stages.kept_personas import KeptPersonas, read_rows
 from pasctl.stages.runner import Artifact, Store, find_input, open_store
+from pasctl.stages.stored_personas import StoredPersonas, read_rows
 
 if TYPE_CHECKING:
     from pasctl.models.geometry import Geometry
@@ -28,7 +28,7 @@ SHUFFLED_ANSWERS = 2
 
 DIRECTIONS_FILE = "directions"
 SHUFFLED = "shuffled"
-"""Names of the files, or of the folders of shards, that a directions artifact has; see `kept_personas`."""
+"""Names of the files, or of the folders of shards, that a directions artifact has; see `stored_personas`."""
 _NOISE_ROWS = 1024  # personas whose random directions are drawn at once
 
 
@@ -70,7 +70,7 @@ class DirectionSet:
             IntegrityError: a file is not what its digest says.
         """
         arrays = read_rows(directions, DIRECTIONS_FILE, rows)
-        personas = KeptPersonas.of(directions).rows(rows)
+        personas = StoredPersonas.of(directions).rows(rows)
         return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"], rows, unit_of(directions))
 
     @classmethod
@@ -163,7 +163,7 @@ class Steering:
         )
         if source.document["model"] != identity:
             raise InputError(f"{source.name} was made with another model than {spec}")
-        kept = KeptPersonas.of(source)
+        kept = StoredPersonas.of(source)
         if self.persona is None and len(kept) > 1:
             raise InputError(
                 f"{source.name} has {len(kept)} personas, expected one to be named: {', '.join(kept.first_ids())}"
