@@ -16,11 +16,11 @@ from pasctl.cli.tables import align
 from pasctl.errors import InputError
 
 if TYPE_CHECKING:
+    from pasctl.commands.target import SteeringTarget
     from pasctl.memory.params import MemoryParams
     from pasctl.models.options import ModelOptions
     from pasctl.stages.model import ModelHandle
     from pasctl.stages.runner import Artifact
-    from pasctl.stages.steering import Steering
     from pasctl.stages.text import Text
 
 
@@ -155,14 +155,12 @@ def _model_and_params(
     return handle, m.memory_params(handle, given), None
 
 
-def _steering(directions: str | None, persona: str | None, alpha: float | None) -> Steering | None:
-    from pasctl.stages.steering import Steering
+def _steering(directions: str | None, persona: str | None, alpha: float | None) -> SteeringTarget | None:
+    from pasctl.commands.target import SteeringTarget
+    from pasctl.evaluation.alphas import AUTO
 
-    if alpha is not None:
-        return Steering(alpha, directions, persona)
-    if directions is None and persona is None:
-        return None
-    raise InputError("--directions and --persona need --alpha, the strength to steer with")
+    target = SteeringTarget(directions=directions, persona=persona, alpha=AUTO if alpha is None else alpha)
+    return target if target.given else None
 
 
 def figures(described: dict[str, Any], *, size: int, seconds: float) -> str:

@@ -52,12 +52,18 @@ class OfModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfDirections:
-    """A command that runs the model which directions were fitted on."""
+class Directed:
+    """A command that reads directions."""
 
     directions: Ref | None = option(
         None, help="Directions to read. Default: the latest of the model.", metavar="REF", record="inputs"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOfDirections:
+    """A command that runs the model which directions were fitted on."""
+
     model: ModelLike | None = option(
         None,
         help="Where the model is now. Default: the model of the directions, where it was then.",
@@ -67,6 +73,11 @@ class OfDirections:
         record="nowhere",
     )
     options: ModelOptions = group(ModelOptions, panel="Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDirections(Directed, ModelOfDirections):
+    """A command that reads directions and runs their model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 
 from pasctl.errors import InputError
-from pasctl.serving.finding import Finder
-from pasctl.serving.kept import Kept
+from pasctl.stages.artifact_resolver import ArtifactResolver as Finder
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
+from pasctl.stages.lru_cache import LRUCache as Kept
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import DirectionSet

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.identity import ModelSource
 from pasctl.models.options import ModelOptions
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
-from pasctl.stages.steering import ChosenPersona, Steering
+from pasctl.stages.target import ResolvedTarget, resolve
 from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class _Reading:
     texts: tuple[Text, ...]
     params: MemoryParams
     parent: Artifact | None
-    persona: ChosenPersona | None
+    persona: ResolvedTarget | None
 
     def ids(self) -> list[int]:
         """Token ids of the texts; behind a parent's text as more of the same turn."""
@@ -65,7 +67,7 @@ def memory_run(
     *,
     params: MemoryParams | None = None,
     extend: str | Artifact | None = None,
-    steering: Steering | None = None,
+    steering: SteeringTarget | None = None,
     label: str | None = None,
     options: ModelOptions | None = None,
     store: Store | Path | str = "artifacts",
@@ -102,7 +104,13 @@ def memory_run(
     else:
         handle = ModelHandle.of(model, options)
     params = params or MemoryParams()
-    persona = None if steering is None else steering.resolve(opened, handle.identity, handle.source.spec)
+    persona = None
+    if steering is not None:
+        # a text is read steered at every position
+        target = resolve(replace(steering, positions="all"), Run(opened, reporter=reporter, dry_run=dry_run), handle)
+        if isinstance(target, Outcome):
+            return target
+        persona = target
     reading = _Reading(handle, tuple(texts), params, parent, persona)
     job = Job(
         stage=STAGE,
@@ -204,7 +212,7 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _same_params(parent: Artifact, params: MemoryParams | None, steering: Steering | None) -> MemoryParams:
+def _same_params(parent: Artifact, params: MemoryParams | None, steering: SteeringTarget | None) -> MemoryParams:
     """The parameters of the memory to extend.
 
     Raises:
