@@ -5,7 +5,7 @@ READY  := $(VENV)/.ready
 DEMO   := build/demo
 VENV_VLLM ?= .venv-vllm
 
-.PHONY: demo test test-vllm unit check bench clean
+.PHONY: demo test test-all test-vllm test-gpu bench-gpu unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -16,8 +16,18 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
+test-all: test test-vllm  ## everything, vLLM included
+
 test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
 	$(VENV_VLLM)/bin/pytest -n 2 -m vllm tests/vllm_plugin
+
+# GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
+test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
+	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q -m gpu tests/gpu
+	PASCTL_TEST_DEVICE=cuda $(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q tests/activations tests/steering tests/memory tests/generation
+
+bench-gpu: $(if $(GPU_PYTHON),,$(READY))  ## ratios on a GPU, measured in one run
+	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.bench gpu
 
 unit: $(READY)  ## the fast tests alone
 	$(BIN)/pytest -n 2 -m "not realmodel and not integration and not hub"

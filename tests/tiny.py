@@ -138,8 +138,9 @@ def tiny_tokenizer(kind: str = "qwen3") -> PreTrainedTokenizerFast:
 
 
 def tiny_loaded(family: str = "qwen3", seed: int = 0, template: str = "qwen3") -> LoadedModel:
-    """A tiny model as load_model would give it, made in memory."""
-    return LoadedModel.wrap(tiny_model(family, seed), tiny_tokenizer(template))
+    """A tiny model as load_model would give it, made in memory; PASCTL_TEST_DEVICE may name another device."""
+    device = os.environ.get("PASCTL_TEST_DEVICE", "cpu")
+    return LoadedModel.wrap(tiny_model(family, seed).to(device), tiny_tokenizer(template))
 
 
 def save_tiny(

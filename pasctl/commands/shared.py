@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pasctl.stages.model import ModelHandle
     from pasctl.store import Artifact
 
-    AlphasLike = Alphas
-    ModelLike = str | ModelSource | LoadedModel | ModelHandle
-    Ref = str | Artifact
-    InventoryLike = str | InventoryObject
-    PersonasLike = str | PersonasObject
+    AlphasLike: TypeAlias = Alphas
+    ModelLike: TypeAlias = str | ModelSource | LoadedModel | ModelHandle
+    Ref: TypeAlias = str | Artifact
+    InventoryLike: TypeAlias = str | InventoryObject
+    PersonasLike: TypeAlias = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
 
@@ -78,6 +78,15 @@ class ModelOfDirections:
 @dataclass(frozen=True, kw_only=True)
 class OfDirections(Directed, ModelOfDirections):
     """A command that reads directions and runs their model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfMemory:
+    """A command about a memory, which names its model."""
+
+    model: ModelLike | None = option(
+        None, help="Where the model is now. Default: where it was.", short="-m", metavar="MODEL", record="nowhere"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,4 +153,16 @@ class Positioned:
         None,
         help="Steer at all positions, or from the answer position on. Default: as the directions were selected, else "
         "all.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithFigures:
+    """A command that writes figures as files."""
+
+    svg: str | None = option(None, help="Also write each figure as an SVG file into this folder.", metavar="DIR")
+    png: str | None = option(
+        None,
+        help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
+        metavar="DIR",
     )

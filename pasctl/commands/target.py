@@ -27,9 +27,7 @@ def parse_alpha(alpha: Alpha) -> Alpha:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(
-            f"alpha {str(alpha)!r} is no finite number, expected for example 4, 0 (no steering), or auto"
-        )
+        raise InputError(f"alpha {str(alpha)!r} is no finite number, expected for example 4, 0 (no steering), or auto")
     return number if isinstance(alpha, str) else alpha  # 2 stays 2, as keys have it
 
 

@@ -25,6 +25,7 @@ from pasctl.demo.walk import Scale, Walk
 from pasctl.demo.world import inventory
 from pasctl.models.chat import ChatRenderer
 from pasctl.stages.report import report
+from pasctl.stages.run import Run
 
 SHORT_TOKENS = 20_000  # of each stage, in the short mode
 SHORT_SCALE, CARD_SCALE = Scale("demo:0-4", 600, 2), Scale(trials=40)
@@ -61,11 +62,11 @@ def build(out: Path, *, seed: int = 0, short: bool = False, bfloat16: bool = Fal
 
 def measure(folder: Path, out: Path, *, short: bool = False) -> None:
     """Run `pasctl demo` on the model and put its figures and its picture beside the weights."""
-    walk = Walk(out / "artifacts", model=str(folder), scale=SHORT_SCALE if short else CARD_SCALE)
+    walk = Walk(Run(out / "artifacts"), model=str(folder), scale=SHORT_SCALE if short else CARD_SCALE)
     for step in walk.steps:
         step.run()
     (folder / "evaluation.json").write_text(json.dumps(walk.figures(), indent=1) + "\n", encoding="utf-8")
-    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.store)
+    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.run.store)
     [picture] = (path for path in page.figures if path.name.endswith("-results-composite.svg"))
     shutil.copyfile(picture, folder / "composite.svg")
 

@@ -82,7 +82,9 @@ class MemoryParams:
     contiguity: float = option(
         0.3, help="Share of n-mem for the neighbours of retrieved events. Default: 0.3.", metavar="X"
     )
-    positions: Positions = option("compact", help="Positions of retrieved keys. Default: compact.")
+    positions: Positions = option(
+        "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"
+    )
     kv_dtype: Literal["model", "int8"] = option(
         "model", help="How keys and values are stored: in the model's dtype, or int8. Default: model."
     )

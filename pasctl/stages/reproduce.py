@@ -68,7 +68,7 @@ def reproduce(made: Made) -> str:
     stage = next((each for each in declarations() if each.command == made.stage), None)
     if stage is None or not issubclass(stage, StageDeclaration) or made.model_kind not in _KINDS:
         return ""
-    options = [each for each in parameters(stage) if not each.option.python_only]
+    options = [each for each in parameters(stage) if not (each.option.python_only or each.option.cli_only)]
     covered = {root for each in options for root in (each.recorded.split(".")[0], *each.option.digest)}
     if not set(made.params) <= covered | _ALWAYS | stage.implied or not set(made.numerics) <= _NUMERICS:
         return ""

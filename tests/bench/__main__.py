@@ -1,5 +1,7 @@
 """`python -m tests.bench [NAME]...`: tables of ratios, of all benches or of those named; no time is asserted.
 
+`gpu` runs only where it is named: it needs a CUDA device.
+
 `PASCTL_PAPI` names a PAPI folder whose items are asked; without it the built-in ones are.
 """
 
@@ -16,9 +18,10 @@ BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory"
 
 
 def main(names: list[str]) -> None:
-    unknown = [name for name in names if name not in BENCHES]
+    known = (*BENCHES, "gpu")
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"unknown bench {', '.join(unknown)}, expected {', '.join(BENCHES)}")
+        sys.exit(f"unknown bench {', '.join(unknown)}, expected {', '.join(known)}")
     rates = ", ".join(f"{dtype} {matmul_rate(dtype):.0f} GFLOP/s" for dtype in ("bfloat16", "float32"))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; matrices multiply at {rates}")
     for name in names or BENCHES:

@@ -36,7 +36,7 @@ def random_smollm2() -> LoadedModel:
         num_key_value_heads=3,
         tie_word_embeddings=True,
     )
-    return _random(config, tiny_tokenizer())
+    return random_model(config, tiny_tokenizer())
 
 
 def random_qwen3() -> LoadedModel:
@@ -53,12 +53,14 @@ def random_qwen3() -> LoadedModel:
     )
     path = smollm2()
     note(f"model: random, of the shape of Qwen3-0.6B, bfloat16; tokenizer: {'tiny' if path is None else 'SmolLM2'}")
-    return _random(config, tiny_tokenizer() if path is None else load_chat(str(path)).tokenizer)
+    return random_model(config, tiny_tokenizer() if path is None else load_chat(str(path)).tokenizer)
 
 
-def _random(config: PreTrainedConfig, tokenizer: Any) -> LoadedModel:
+def random_model(config: PreTrainedConfig, tokenizer: Any, device: str = "cpu") -> LoadedModel:
+    """A model with random weights in bfloat16."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
     return LoadedModel.wrap(model, tokenizer)
 
 
