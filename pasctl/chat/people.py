@@ -7,12 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pasctl.chat.session import Voice
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, PasctlError
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
-from pasctl.stages.kept_personas import KeptPersonas
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store, find_input
-from pasctl.stages.steering import Steering, require_positions
+from pasctl.stages.steering import require_positions
+from pasctl.stages.stored_personas import StoredPersonas
+from pasctl.stages.target import PersonaCatalog
 
 if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
@@ -67,7 +70,7 @@ class People:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Ids of all personas."""
-        return tuple(KeptPersonas.of(self.source).ids())
+        return tuple(StoredPersonas.of(self.source).ids())
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -122,9 +125,9 @@ class People:
         """The displacement that makes the model speak so; None leaves it as it is."""
         if not voice.steered:
             return None
-        chosen = Steering(voice.alpha, self.source, voice.persona)
-        model = self._handle
-        return chosen.resolve(self._store, model.identity, model.source.spec).intervention(model.geometry())
+        target = SteeringTarget(directions=self.source, alpha=voice.alpha)
+        chosen = PersonaCatalog(Run(self._store), self._handle, target).find(voice.persona)
+        return chosen.intervention(self._handle.geometry())
 
 
 def listed(names: tuple[str, ...], most: int = 12) -> str:

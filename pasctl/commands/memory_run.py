@@ -7,47 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.shared import ModelLike, Ref, Seeded
+from pasctl.commands.target import SteeringTarget
 from pasctl.declaration import StageDeclaration, group, option
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 
 if TYPE_CHECKING:
-    from pasctl.stages.steering import Steering
     from pasctl.stages.text import Text
 
     TextLike = Text | str
 else:  # on the command line a file
-    TextLike = Steering = str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steered:
-    """A text that is read, and asked about, as a persona."""
-
-    directions: Ref | None = option(
-        None,
-        help="Directions to steer along. Default: the latest of the model.",
-        metavar="REF",
-        panel="Steering",
-        record="inputs",
-    )
-    persona: str | None = option(
-        None,
-        help="Who to steer to, where the directions have several.",
-        metavar="ID",
-        panel="Steering",
-        record="nowhere",
-    )
-    alpha: float | None = option(None, help="Steer, and how strongly.", metavar="A", panel="Steering", record="nowhere")
-    steering: Steering | None = option(
-        None, help="The three as one value.", python_only=True, panel="Steering", record="nowhere"
-    )
+    TextLike = str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryRun(
-    Steered,
     Seeded,
     StageDeclaration,
     command="memory-run",
@@ -97,5 +72,8 @@ class MemoryRun(
         None, help="Name of the memory. Default: the file's.", metavar="LABEL", record="provenance"
     )
     params: MemoryParams | Mapping[str, Any] = group(MemoryParams, panel="Memory", partial=True, key="memory")
+    steering: SteeringTarget = group(
+        SteeringTarget, panel="Steering", key="steering", without=("positions",), defaults={"positions": "all"}
+    )
     how: SamplingParams = group(SamplingParams, panel="Answers", cli_only=True)
     options: ModelOptions = group(ModelOptions, panel="Model")

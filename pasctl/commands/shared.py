@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pasctl.stages.model import ModelHandle
     from pasctl.store import Artifact
 
-    AlphasLike = Alphas
-    ModelLike = str | ModelSource | LoadedModel | ModelHandle
-    Ref = str | Artifact
-    InventoryLike = str | InventoryObject
-    PersonasLike = str | PersonasObject
+    AlphasLike: TypeAlias = Alphas
+    ModelLike: TypeAlias = str | ModelSource | LoadedModel | ModelHandle
+    Ref: TypeAlias = str | Artifact
+    InventoryLike: TypeAlias = str | InventoryObject
+    PersonasLike: TypeAlias = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
 
@@ -52,12 +52,18 @@ class OfModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfDirections:
-    """A command that runs the model which directions were fitted on."""
+class Directed:
+    """A command that reads directions."""
 
     directions: Ref | None = option(
         None, help="Directions to read. Default: the latest of the model.", metavar="REF", record="inputs"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOfDirections:
+    """A command that runs the model which directions were fitted on."""
+
     model: ModelLike | None = option(
         None,
         help="Where the model is now. Default: the model of the directions, where it was then.",
@@ -67,6 +73,11 @@ class OfDirections:
         record="nowhere",
     )
     options: ModelOptions = group(ModelOptions, panel="Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDirections(Directed, ModelOfDirections):
+    """A command that reads directions and runs their model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ from itertools import islice
 import numpy as np
 
 from pasctl.errors import InputError
-from pasctl.serving.finding import Finder
-from pasctl.serving.kept import Kept
+from pasctl.stages.artifact_resolver import ArtifactResolver as Finder
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
-from pasctl.stages.kept_personas import KeptPersonas
+from pasctl.stages.lru_cache import LRUCache as Kept
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import DirectionSet
+from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.steering.intervention import Intervention
 
 _DIRECTIONS, _STEERED = 16, 256  # how many are kept
@@ -127,7 +127,7 @@ class Personas:
         return self._casts.get(artifact.key, lambda: self._read(artifact))
 
     def _read(self, artifact: Artifact) -> _Cast:
-        rows = {each: row for row, each in enumerate(KeptPersonas.of(artifact).ids())}
+        rows = {each: row for row, each in enumerate(StoredPersonas.of(artifact).ids())}
         positions = default_positions(artifact)
         return _Cast(artifact, rows, positions, self._chosen(artifact, positions))
 

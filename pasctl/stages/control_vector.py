@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, PasctlError
 from pasctl.models.options import ModelOptions
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store, open_store
-from pasctl.stages.steering import Steering
+from pasctl.stages.target import PersonaCatalog
 from pasctl.store.disk import make_durable, temporary_path
 
 if TYPE_CHECKING:
@@ -95,11 +96,12 @@ def export_control_vector(
     gguf_package()
     source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
     handle = Run(opened).model_of(source, ModelHandle.of(model, options) if model is not None else None, options)
-    chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
+    target = SteeringTarget(directions=source, alpha=alpha, positions="all")
+    chosen = PersonaCatalog(Run(opened), handle, target).find(persona)
     if handle.source.family is not None:
         require_family(handle.source.family)
     who = str(chosen.params["persona"])
-    displaced = sorted(set(chosen.known.heads[chosen.place, :, 0].tolist()))
+    displaced = chosen.layers
     layers, without = tuple(layer for layer in displaced if layer), tuple(layer for layer in displaced if not layer)
     if dry_run:
         return ControlVector(path, who, alpha, layers, without, None)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.models.identity import ModelSource
 from pasctl.models.options import ModelOptions
@@ -19,7 +20,7 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
-from pasctl.stages.steering import ChosenPersona, Steering
+from pasctl.stages.target import PersonaCatalog, ResolvedTarget
 
 if TYPE_CHECKING:
     from pasctl.export.card import Source
@@ -112,7 +113,8 @@ def export_model(
     source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
     given = ModelHandle.of(model, options) if model is not None else None
     handle = Run(opened).model_of(source, given, options)
-    chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
+    target = SteeringTarget(directions=source, alpha=alpha, positions="all")
+    chosen = PersonaCatalog(Run(opened), handle, target).find(persona)
     for_engine.require(handle.source, granularity_of(source))
     numerics = {name: value for name, value in handle.numerics(0).items() if name != "seed"}  # nothing is drawn
     who = chosen.params["persona"]
@@ -217,8 +219,8 @@ def check_export(
         options = replace(options, dtype=record["numerics"]["dtype"])
     given = ModelHandle.of(model, options) if model is not None else None
     handle = Run(opened).model_of(source, given, options)
-    steering = Steering(record["alpha"], source, record["persona"])
-    chosen = steering.resolve(opened, handle.identity, handle.source.spec)
+    target = SteeringTarget(directions=source, alpha=record["alpha"], positions="all")
+    chosen = PersonaCatalog(Run(opened), handle, target).find(record["persona"])
     loaded = load_apart(handle, reporter)
     reference = make_reference(loaded, chosen.intervention(loaded.geometry))
     del loaded
@@ -260,12 +262,12 @@ def _lineage(store: Store, directions: Artifact) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def _layers(chosen: ChosenPersona) -> int:
+def _layers(chosen: ResolvedTarget) -> int:
     """How many layers get a displacement."""
-    return len(set(chosen.known.heads[chosen.place, :, 0].tolist()))
+    return len(chosen.layers)
 
 
-def _estimate(chosen: ChosenPersona, handle: ModelHandle) -> dict[str, int]:
+def _estimate(chosen: ResolvedTarget, handle: ModelHandle) -> dict[str, int]:
     """How many layers get a displacement, and the tokens of the proof at most; no weights are loaded."""
     from pasctl.export.proof import CONTINUATION
     from pasctl.export.reading import encode

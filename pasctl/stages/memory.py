@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_run import MemoryRun
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.footprint import require_room
@@ -18,8 +19,8 @@ from pasctl.stages.memory_checks import check_questions, plain_attention, settle
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, open_store
-from pasctl.stages.steering import ChosenPersona, Steering
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
+from pasctl.stages.target import ResolvedTarget, resolve
 from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _Reading:
     texts: tuple[Text, ...]
     params: MemoryParams
     parent: Artifact | None
-    persona: ChosenPersona | None
+    persona: ResolvedTarget | None
 
     def ids(self) -> list[int]:
         """Token ids of the texts; behind a parent's text as more of the same turn."""
@@ -62,8 +63,11 @@ class _Reading:
         return None if self.parent is None else read_steering(self.parent)
 
 
-def plan(declared: MemoryRun, run: Run) -> Job:
+def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
     """Read texts, one after the other, into a memory, or into a child of one that stays as it is.
+
+    Returns:
+        The job; or, of a dry run, the outcome of the choice of alpha that must be made first.
 
     Raises:
         InputError: there is no text or no model, or what is asked for contradicts the memory to extend.
@@ -72,11 +76,11 @@ def plan(declared: MemoryRun, run: Run) -> Job:
     texts = tuple(Text.load(text) if isinstance(text, str) else text for text in declared.texts)
     if not texts:
         raise InputError("there is no text to read, expected at least one")
-    steering, parent = _steering(declared), None
+    parent = None
     if declared.extend is not None:
         parent = find_memory(run.store, declared.extend)
         handle = model_of(parent, declared.model, declared.options, run)
-        params = _same_params(parent, declared.params, steering)
+        params = _same_params(parent, declared.params, declared.steering)
     elif declared.model is None:
         raise InputError("there is no model, expected one or a memory to extend", hint="give it with --model")
     else:
@@ -84,7 +88,12 @@ def plan(declared: MemoryRun, run: Run) -> Job:
         params = settle_params(declared.params, handle, declared.seed)
     if declared.ask:
         check_questions(handle, params, declared.ask, declared.how)
-    persona = None if steering is None else steering.resolve(run.store, handle.identity, handle.source.spec)
+    persona = None
+    if declared.steering.given:
+        target = resolve(replace(declared.steering, positions="all"), run, handle)  # memories are steered everywhere
+        if isinstance(target, Outcome):
+            return target
+        persona = target
     reading = _Reading(handle, texts, params, parent, persona)
     return Job(
         stage=STAGE,
@@ -108,19 +117,6 @@ def plan(declared: MemoryRun, run: Run) -> Job:
 
 
 memory_run = function_of(MemoryRun)
-
-
-def _steering(declared: MemoryRun) -> Steering | None:
-    """Who the text is read as; None reads it unsteered.
-
-    Raises:
-        InputError: directions or a persona without a strength.
-    """
-    if declared.steering is not None or declared.alpha is None:
-        if declared.directions is not None or declared.persona is not None:
-            raise InputError("--directions and --persona need --alpha, the strength to steer with")
-        return declared.steering
-    return Steering(declared.alpha, declared.directions, declared.persona)
 
 
 def open_memory(
@@ -195,7 +191,7 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], steering: Steering | None) -> MemoryParams:
+def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], steering: SteeringTarget) -> MemoryParams:
     """The parameters of the memory to extend.
 
     Raises:
@@ -208,10 +204,10 @@ def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], ste
                 f"{parent.name} was read with {name} {getattr(stored, name)}, it cannot be extended with {value}",
                 hint="leave the parameter out, or read all texts into a new memory",
             )
-    if steering is not None:
+    if steering.given:
         raise InputError(
             f"{parent.name} continues as it was read, steered or not",
-            hint="leave --alpha and --directions out, or read all texts into a new memory",
+            hint="leave --alpha, --persona and --directions out, or read all texts into a new memory",
         )
     return stored
 

@@ -21,7 +21,7 @@ from pasctl.models.load import LoadedModel
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
 from pasctl.stages.kept_memory import EpisodicMemory
 from pasctl.stages.memory import memory_run
-from pasctl.stages.steering import Steering, intervention
+from pasctl.stages.target import Steering, intervention
 from pasctl.stages.text import Text
 from pasctl.steering.hooks import steer
 from tests.chat.conftest import SHORT, Said, Talk
