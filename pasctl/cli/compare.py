@@ -68,8 +68,8 @@ def _measured(row: Any) -> str:
     if row is None:
         return _cells("-", "", "")
     bounds: Sequence[float] | None = row.get("composite_interval")
-    told = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
-    return _cells(_number(row["composite"]), told, _number(row["item_correlation"]))
+    interval = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
+    return _cells(_number(row["composite"]), interval, _number(row["item_correlation"]))
 
 
 def _cells(composite: str, interval: str, correlation: str) -> str:

@@ -24,7 +24,6 @@ from pasctl.models.options import ModelOptions
 COMMANDS = {each.command: each for each in declarations()}
 SEVERAL_MEANINGS = {
     "--model": "must be named, may be named where an artifact names it, selects inputs, may repeat in run",
-    "--directions": "to evaluate, or to read a text along",
     "--seed": "of a stage's numerics, of answers, and of the order of a survey's items",
     "--activations": "of a model, and of probes",
     "--method": "of probes, and of directions",

@@ -90,18 +90,18 @@ def test_a_memory_limit_changes_no_key_and_is_refused_before_weights_are_loaded(
     assert (read(None).key, read(None).reused) == (made.key, True)
 
 
-def test_parameters_are_given_one_by_one_as_a_mapping_or_whole(tiny_folder: Path, tmp_path: Path) -> None:
+def test_parameters_are_given_one_by_one_as_a_mapping_or_whole(tmp_path: Path) -> None:
     run = Run(tmp_path / "store", dry_run=True)
 
     def key(**options: Any) -> str:
-        return pasctl.memory_run(str(tiny_folder), [STORY], options=OPTIONS, run=run, **options).key  # type: ignore[no-any-return]
+        return pasctl.memory_run("demo", [STORY], options=OPTIONS, run=run, **options).key  # type: ignore[no-any-return]
 
     whole = key(params=MemoryParams(**SIZES, segmenter="random", seed=3))
     assert key(**SIZES, segmenter="random", seed=3) == whole
     assert key(params={**SIZES, "segmenter": "random"}, seed=3) == whole
     assert key(params=MemoryParams(**SIZES, segmenter="random"), seed=3) == whole
     assert key(params=MemoryParams(**SIZES, segmenter="random"), seed=4) != whole
-    scaled = MemoryParams.for_context(run.model(str(tiny_folder), OPTIONS).context())
+    scaled = MemoryParams.for_context(run.model("demo", OPTIONS).context())
     assert key() == key(params=scaled) != key(params=MemoryParams())
 
 
