@@ -13,13 +13,10 @@ if TYPE_CHECKING:
     from pasctl.evaluation.alphas import Alphas
     from pasctl.inventory import Inventory as InventoryObject
     from pasctl.inventory import Personas as PersonasObject
-    from pasctl.models.identity import ModelSource
-    from pasctl.models.load import LoadedModel
-    from pasctl.stages.model import ModelHandle
-    from pasctl.store import Artifact
+    from pasctl.stages.model import ModelLike as ModelLike
+    from pasctl.stages.runner import Artifact
 
     AlphasLike: TypeAlias = Alphas
-    ModelLike: TypeAlias = str | ModelSource | LoadedModel | ModelHandle
     Ref: TypeAlias = str | Artifact
     InventoryLike: TypeAlias = str | InventoryObject
     PersonasLike: TypeAlias = str | PersonasObject

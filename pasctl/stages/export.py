@@ -103,7 +103,7 @@ def export_model(
     from pasctl.export.engines import ENGINES
     from pasctl.export.place import Place
 
-    for_engine: Engine = ENGINES.get(engine)()
+    for_engine: Engine = ENGINES.build(engine)
     alpha = float(alpha)  # 2 and 2.0 are one key
     if not math.isfinite(alpha) or alpha == 0:
         raise InputError(f"alpha is {alpha:g}, expected a finite number other than 0, which steers nothing")
@@ -197,13 +197,13 @@ def check_export(
     from pasctl.export.proof import Proof
     from pasctl.export.reading import make_reference
 
-    runner: Engine = ENGINES.get(engine)()
+    runner: Engine = ENGINES.build(engine)
     folder, opened, reporter = Path(folder), open_store(store), reporter or Silent()
     record = read_record(folder)
     if record is None:
         raise InputError(f"{folder} is no export of pasctl", hint="give a folder that `pasctl export` has written")
     require_files(folder, record["files"])
-    made: Engine = ENGINES.get(record.get("engine", "transformers"))()
+    made: Engine = ENGINES.build(record.get("engine", "transformers"))
     runner.require_readable(folder, made)
     runner.require_here()
     if (remark := runner.remark()) is not None:

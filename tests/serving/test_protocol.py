@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pasctl.serving.kept import Kept
 
 from pasctl.errors import InputError
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
 from pasctl.serving.app import make_app
-from pasctl.serving.kept import Kept
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, CompletionRequest, Message, parse
 from pasctl.serving.refusal import Refusal
