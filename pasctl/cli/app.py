@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import chat, export, serve
+from pasctl.cli import export
 from pasctl.cli.command import build
 from pasctl.cli.config import read_config
 from pasctl.commands import PANELS, declarations
@@ -87,8 +87,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("chat")(chat.chat)
-app.command("serve")(serve.serve)
 _GROUPS = {
     "export": export.app,
     "store": typer.Typer(help="Inspect the store: list, show, compare, trace, tag, check.", no_args_is_help=True),

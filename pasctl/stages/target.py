@@ -107,6 +107,29 @@ def resolve(target: SteeringTarget, run: Run, model: ModelHandle) -> ResolvedTar
     return resolved
 
 
+def resolve_for_export(target: SteeringTarget, run: Run, model: ModelHandle) -> ResolvedTarget:
+    """Find who an export steers to, which acts at every position of a text.
+
+    Raises:
+        InputError: as `PersonaCatalog.find`; the target is steered from the answer on, or at a strength of 0.
+        MissingError: there are no directions of this model.
+    """
+    catalog = PersonaCatalog(run, model, target)
+    if catalog.positions(target.persona) != "all":
+        raise InputError(
+            f"{catalog.name(target.persona)} is steered from the answer on, an export steers at every position",
+            hint="--positions all steers at every position, here and in serve",
+        )
+    resolved = catalog.find(target.persona)
+    if not resolved.alpha:
+        why = f" ({resolved.why})" if resolved.why else ""
+        raise InputError(
+            f"alpha is 0{why}, expected a finite number other than 0, which steers nothing",
+            hint="give a strength with --alpha",
+        )
+    return resolved
+
+
 @dataclass(frozen=True, eq=False)
 class _Entry:
     """The personas of one artifact: the row of each, and where a text is steered to them."""
@@ -176,6 +199,15 @@ class PersonaCatalog:
         """The first of them in a line."""
         rest = self.total - count
         return ", ".join(self.ids(count)) + (f" and {rest:,} more" if rest > 0 else "")
+
+    def name(self, persona: str | None) -> str:
+        """The name REF:case=ID of the persona that a name means; see `find`."""
+        entry, row = self._place(persona)
+        return f"{entry.artifact.name}:{_CASE}{next(islice(entry.rows, row, None))}"
+
+    def positions(self, persona: str | None) -> str:
+        """Where a text is steered to a persona: "all", or "answer"."""
+        return self._place(persona)[0].positions
 
     def find(self, persona: str | None, alpha: Alpha | None = None) -> ResolvedTarget:
         """The target that a persona's name means, or None where there is only one.
@@ -260,9 +292,9 @@ class PersonaCatalog:
     def _only(self, entry: _Entry, ref: str = "") -> int:
         """The row of the persona that is the only one."""
         if len(entry.rows) > 1:
-            how = f", named as {ref}:{_CASE}ID" if ref else ", expected one to be named"
+            how = f" as {ref}:{_CASE}ID" if ref else ""
             raise InputError(
-                f"{entry.artifact.name} has {len(entry.rows)} personas{how}",
+                f"{entry.artifact.name} has {len(entry.rows)} personas, expected one to be named{how}",
                 hint=f"it has {', '.join(islice(entry.rows, _SHOWN))}",
             )
         return 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas, simulate
 from pasctl.models.load import LoadedModel
@@ -16,11 +17,14 @@ from pasctl.stages import stored_personas
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.persona_slice import PersonaSlice
 from pasctl.stages.report import report
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
-from pasctl.stages.steering import DirectionSet, Steering
+from pasctl.stages.steering import DirectionSet
 from pasctl.stages.stored_personas import StoredPersonas, read_rows, spans_of
+from pasctl.stages.target import PersonaCatalog
 from pasctl.stages.train_probes import train_probes
 from tests.tiny import tiny_loaded
 
@@ -143,24 +147,22 @@ def test_some_personas_are_read_without_the_rest(whole: Artifact, cut: Artifact)
 
 
 @pytest.mark.integration
-def test_steering_to_one_of_many_reads_that_one(cut: Artifact, tmp_path: Path) -> None:
-    from pasctl.stages.runner import Store
-
-    store = Store(shutil.copytree(cut.path.parents[3], tmp_path / "store"))
-    copy = store.resolve(cut.key, "directions")
+def test_steering_to_one_of_many_reads_that_one(cut: Artifact, model: LoadedModel, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(cut.path.parents[3], tmp_path / "store"))
+    copy = run.store.resolve(cut.key, "directions")
     ids = load_personas(PERSONAS, builtin_inventory()).ids
-    identity = cut.document["model"]
     wanted = DirectionSet.read(copy).digest(3)
     for start, stop in (SPANS[0], SPANS[2]):
         for what in ("directions", "shuffled"):
             (copy.path / what / f"{start:07d}-{stop:07d}.safetensors").unlink()
-    copy = store.resolve(cut.key, "directions")
-    chosen = Steering(2.0, copy, ids[3]).resolve(store, identity, "tiny")
+    catalog = PersonaCatalog(run, ModelHandle.of(model), SteeringTarget(alpha=2.0, directions=cut.key))
+    chosen = catalog.find(ids[3])
     assert chosen.params == {"persona": ids[3], "alpha": 2.0, "directions": wanted}
-    with pytest.raises(InputError, match=f"7 personas, expected one to be named: {ids[0]}, {ids[1]}"):
-        Steering(2.0, copy).resolve(store, identity, "tiny")
-    with pytest.raises(InputError, match=f"no persona 'nobody', it has {ids[0]}"):
-        Steering(2.0, copy, "nobody").resolve(store, identity, "tiny")
+    with pytest.raises(InputError, match="7 personas, expected one to be named") as unnamed:
+        catalog.find(None)
+    assert f"it has {ids[0]}, {ids[1]}" in str(unnamed.value.hint)
+    with pytest.raises(InputError, match="no persona of 7 is called 'nobody'"):
+        catalog.find("nobody")
 
 
 @pytest.mark.integration
