@@ -21,9 +21,7 @@ def present(options: Compare, run: Run, *, json: bool) -> None:
     """Print the comparison, and where its page and figures are."""
     from pasctl.stages.compare import compare
 
-    outcome = compare(
-        options.refs, options.output, svg=options.svg, png=options.png, store=run.store, reporter=run.reporter
-    )
+    outcome = compare(options.refs, options.output, **options.figures, store=run.store, reporter=run.reporter)
     if json:
         print_json(outcome.to_json())
         return

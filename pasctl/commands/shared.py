@@ -163,3 +163,8 @@ class WithFigures:
         help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
         metavar="DIR",
     )
+
+    @property
+    def figures(self) -> dict[str, str | None]:
+        """Format -> the folder that its files go into, None for none."""
+        return {"svg": self.svg, "png": self.png}
