@@ -245,6 +245,7 @@ class StageDeclaration(Declaration):
         implied: parameters of the key that follow from an input.
         unrecorded: options that the key does not have: they act through an input.
         sometimes: options that the key has only beside others.
+        against: option -> another one, and the value of that with which it cannot be given.
     """
 
     makes: ClassVar[str] = ""
@@ -253,6 +254,7 @@ class StageDeclaration(Declaration):
     implied: ClassVar[frozenset[str]] = frozenset()
     unrecorded: ClassVar[frozenset[str]] = frozenset()
     sometimes: ClassVar[frozenset[str]] = frozenset()
+    against: ClassVar[Mapping[str, tuple[str, Any]]] = {}
     takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
 
     def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:

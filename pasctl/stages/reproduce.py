@@ -79,7 +79,9 @@ def reproduce(made: Made) -> str:
     words: list[str] = []
     arguments: list[str] = []
     for each in options:
-        value = None if each.name in stage.unrecorded else _recorded(each, made)
+        other, excluded = stage.against.get(each.name, ("", None))
+        left_out = each.name in stage.unrecorded or (bool(other) and made.params.get(other) == excluded)
+        value = None if left_out else _recorded(each, made)
         if value is _UNKNOWN and each.name in stage.sometimes:
             continue
         if value is _UNKNOWN:
