@@ -47,20 +47,10 @@ MOST_LINES = 300
 LONG_FILES = {"declaration.py", "stages/runner.py"}
 MOST_LINES_OF_FUNCTION = 59
 LONG_FUNCTIONS = {
-    "cli/chat.py:chat",
-    "cli/export.py:create",
-    "cli/memory.py:memory_run",
-    "cli/memory_eval.py:memory_eval",
-    "cli/serve.py:serve",
-    "cli/survey.py:survey",
     "directions/fit.py:fit_directions",
     "export/card.py:card",
     "probes/fit.py:fit_probes",
-    "stages/control_vector.py:export_control_vector",
     "stages/evaluate.py:plan",
-    "stages/export.py:check_export",
-    "stages/export.py:export_model",
-    "stages/memory.py:memory_run",
 }
 
 
