@@ -11,12 +11,11 @@ from pasctl.errors import IntegrityError
 from pasctl.store import payload
 from pasctl.store.keys import file_digest, key_hash
 from pasctl.store.manifest import REPAIR_HINT
+from pasctl.store.notebook import Viewable
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
-    from matplotlib.figure import Figure
 
 _Payload = TypeVar("_Payload")
 
@@ -31,7 +30,7 @@ class InputRef:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Artifact(Viewable):
     """A committed result. Equal and hashable by key.
 
     Each payload file's sha256 is checked against the manifest before this object reads it the first time.
@@ -169,32 +168,6 @@ class Artifact:
     def read_table(self, name: str) -> pa.Table:
         """The pyarrow table in a Parquet file of the payload."""
         return self._read(name, payload.decode_table)
-
-    def frame(self) -> pd.DataFrame:
-        """The main table of what it holds: of a kind without one of its own, its files."""
-        import pandas as pd
-
-        return pd.DataFrame(self.manifest["files"], columns=["name", "size", "sha256"])
-
-    def plot(self) -> Figure:
-        """The figure of what it holds, as its page has it."""
-        from pasctl.store.kinds import draw
-
-        figure: Figure = draw(self)
-        return figure
-
-    def _repr_html_(self) -> str:
-        from pasctl.store.notebook import frame_html
-
-        facts = {
-            "kind": self.kind,
-            "model": self.model,
-            "key": self.short_key,
-            "made": self.created_at[:19],
-            "bytes": f"{self.size:,}",
-            **{role: source.name for role, source in self.inputs.items()},
-        }
-        return frame_html(self.name, facts, self.frame)
 
     def _read(self, name: str, decode: Callable[[Path], _Payload]) -> _Payload:
         try:

@@ -1,35 +1,29 @@
-"""What each kind of artifact can show: its class with the frames it has, and what draws it.
+"""What each kind of artifact can show: the class with its frames, and what draws it.
 
 They lie above the store, so that they stand here by name and are imported on first use.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-from pasctl.registry import Registry
-
-FRAMES = Registry(
-    "kind of artifact",
-    {
-        "activations": "pasctl.activations.frames:Activations",
-        "probes": "pasctl.probes.frames:Probes",
-        "directions": "pasctl.directions.frames:Directions",
-        "strengths": "pasctl.evaluation.frames:Strengths",
-        "results": "pasctl.evaluation.frames:Results",
-        "memory": "pasctl.memory.frames:Memory",
-        "answers": "pasctl.memory.frames:Answers",
-        "trials": "pasctl.memory.frames:Trials",
-    },
-)
-VIEWS = Registry("view of an artifact", {"plot": "pasctl.report.plot:plot"})
+FRAMES = {
+    "activations": "pasctl.activations.frames:Activations",
+    "probes": "pasctl.probes.frames:Probes",
+    "directions": "pasctl.directions.frames:Directions",
+    "strengths": "pasctl.evaluation.frames:Strengths",
+    "results": "pasctl.evaluation.frames:Results",
+    "memory": "pasctl.memory.frames:Memory",
+    "answers": "pasctl.memory.frames:Answers",
+    "trials": "pasctl.memory.frames:Trials",
+}
+"""Kind -> the class of its artifacts; kinds without frames of their own are not there."""
+PLOT = "pasctl.report.plot:plot"
+"""The function that draws an artifact."""
 
 
-def artifact_class(kind: str) -> Any:
-    """The class of artifacts of a kind; None for kinds that have no frames of their own."""
-    return FRAMES.get(kind) if kind in FRAMES.names() else None
-
-
-def draw(artifact: Any) -> Any:
-    """The matplotlib figure of an artifact."""
-    return VIEWS.get("plot")(artifact)
+def load(target: str) -> Any:
+    """The class or function at "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

@@ -74,7 +74,7 @@ def test_extending_keeps_parameters_and_model(
         (("--n-mem", 24), "n_mem 48"),
         (("--model", other_tiny_folder), "another model"),
         (("--dtype", "float16"), "was read in"),
-        (("--alpha", 2), "goes on as it was read"),
+        (("--alpha", 2), "continues as it was read"),
     ):
         refused = warm.run(*extend, *flags, "--store", store)
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
