@@ -24,7 +24,6 @@ from pasctl.stages.choose_alpha import (
     require_fitting,
     require_scope,
 )
-from pasctl.stages.kept_personas import KeptPersonas
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
@@ -33,6 +32,7 @@ from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
+from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.stages.text_audit import TextAudit
 from pasctl.stages.unit_answers import Evaluation, ask, estimate
 
@@ -53,7 +53,7 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     settings = parse_settings(declared.alpha, parse_alphas(declared.alphas))
     _require_sense(declared, settings)
     source = find_directions(run, declared)
-    stored = KeptPersonas.of(source)
+    stored = StoredPersonas.of(source)
     part = None if declared.shard is None else PersonaSlice.parse(declared.shard)
     rows = None if part is None else part.rows(len(stored))
     prose = None if declared.prose is None else load_prose(declared.prose, stored.rows(rows).ids)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 import torch
-from pasctl.generation.sampling_params import SamplingParams
 from transformers import DynamicCache, Qwen3Config
 
 import pasctl
 from pasctl.activations.extract import extract_head_outputs
+from pasctl.commands.running import DEFAULT_BATCH_TOKENS
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.inventory import builtin_inventory, question
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
@@ -22,7 +23,7 @@ SHAPES = {
     "0.6B": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
     "8B": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
 }
-NEW_TOKENS, REQUESTS = 128, (1, 16, 64)
+NEW_TOKENS, REQUESTS = 64, (1, 16, 64)
 LENGTHS = (8_192, 32_768)
 
 
@@ -36,7 +37,9 @@ def run() -> list[Timing]:
         )
         model = random_model(config, tiny_tokenizer(), device="cuda")
         for bench in (extraction, generation, reading):
+            began = time.perf_counter()
             found += bench(f"Qwen3-{name}", model)
+            note(f"Qwen3-{name}, {bench.__name__}: {time.perf_counter() - began:.0f} s in all")
         del model
         torch.cuda.empty_cache()
     return found
@@ -65,7 +68,7 @@ def extraction(name: str, model: LoadedModel) -> list[Timing]:
         for ids in sequences:
             model.model(torch.tensor([ids], device="cuda"), output_hidden_states=True, use_cache=False)
 
-    ours = seconds(lambda: extract_head_outputs(model, sequences))
+    ours = seconds(lambda: extract_head_outputs(model, sequences, batch_tokens=DEFAULT_BATCH_TOKENS))
     theirs = seconds(loop)
     return [
         Timing("extract", ours, f"{len(sequences)} prompts", group=f"{name}, head outputs"),

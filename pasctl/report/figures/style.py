@@ -160,8 +160,10 @@ def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[
     """Places moved as little as a simple pass allows until they are `gap` apart, in the same order, inside a range."""
     order = sorted(range(len(places)), key=lambda number: places[number])
     moved = [places[number] for number in order]
-    for place in range(1, len(moved)):
-        moved[place] = max(moved[place], moved[place - 1] + gap)
+    least = low
+    for place in range(len(moved)):
+        moved[place] = max(moved[place], least)
+        least = moved[place] + gap
     limit = high
     for place in reversed(range(len(moved))):
         moved[place] = max(min(moved[place], limit), low)

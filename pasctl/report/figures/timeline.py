@@ -50,15 +50,18 @@ def timeline(
     gap = 16 * len(surprise) / room
     places = apart([token + 0.5 for _, token in shown], gap, first + gap / 2, stop - gap / 2)
     for (number, token), place in zip(shown, places, strict=True):
+        top = upper.get_ylim()[1]
+        upper.plot([token + 0.5] * 2, [surprise[token - first], top], color=ORANGE, linewidth=0.8, gid="flag")
         upper.annotate(
             str(number),
-            (token + 0.5, float(surprise[token - first])),
-            (place, 1.08),
+            (token + 0.5, 1),
+            (place, 1.09),
+            xycoords=("data", "axes fraction"),
             textcoords=("data", "axes fraction"),
             ha="center",
             fontsize=TINY,
             color=INK,
-            arrowprops={"arrowstyle": "-", "color": ORANGE, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": ORANGE, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
         )
     _events(lower, [start for start in starts if first <= start < stop], first, stop, room)
     lower.set(ylim=(1, 0), xlabel="token of the text")

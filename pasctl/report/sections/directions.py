@@ -73,7 +73,7 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
                 facts.append(("heads chosen", _share(selection, tried, fitted.n_heads)))
                 blocks.append(each_head(selection, tried, fitted.n_heads))
                 blocks.append(head_sets(selection, tried, fitted.n_heads, _layers(tried.best["layers"])))
-    blocks.append(_map(fitted))
+    blocks.append(head_map(fitted.heads, fitted.layers, fitted.n_heads))
     if personas > MOST_PERSONAS:
         blocks.append(_by_trait(fitted))
     elif personas > 1:
@@ -131,13 +131,15 @@ def _mean_direction(fitted: Fitted, group: NDArray[np.integer]) -> Floats:
     return total.ravel() / len(group)
 
 
-def _map(fitted: Fitted) -> Drawn:
-    counts = np.bincount(fitted.flat.ravel(), minlength=fitted.layers * fitted.n_heads).astype(np.float64)
-    personas = len(fitted.heads)
+def head_map(heads: NDArray[np.integer], layers: int, n_heads: int) -> Drawn:
+    """How many personas have which of the model's heads; heads is int [P, K, 2], layer and head."""
+    flat = np.asarray(heads[..., 0], np.int64) * n_heads + heads[..., 1]
+    counts = np.bincount(flat.ravel(), minlength=layers * n_heads).astype(np.float64)
+    personas = len(heads)
     heat = Heat(
-        counts.reshape(fitted.layers, fitted.n_heads),
-        _numbers(fitted.layers),
-        _numbers(fitted.n_heads),
+        counts.reshape(layers, n_heads),
+        _numbers(layers),
+        _numbers(n_heads),
         "layer",
         "head",
         0.0,

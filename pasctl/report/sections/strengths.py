@@ -17,6 +17,7 @@ from pasctl.report.figures.lines import Chart, Series
 from pasctl.report.sections.curves import ALPHA, alpha_axes, draw, pair
 from pasctl.report.sections.effects import KL
 
+ERROR = "mean absolute error, lower is better"
 _MEASURES = ("mae", "item_correlation", "kl", "perplexity")
 
 Floats = NDArray[np.float64]
@@ -50,7 +51,7 @@ def strengths(curves: Mapping[str, Any]) -> Content:
         "error",
         "Error on held-out items against strength",
         "Mean absolute error between the answer that the model expects to give and the person's own (scale 1 to 5)",
-        "mean absolute error, lower is better",
+        ERROR,
         alphas,
         means["mae"],
         best,
@@ -98,18 +99,38 @@ def _table(alphas: Sequence[float], means: Mapping[str, Sequence[Mean]], times: 
     )
 
 
+def charts(curves: Mapping[str, Any]) -> list[Chart]:
+    """Error, and KL if it was measured, against strength."""
+    alphas = sorted(float(alpha) for alpha in curves["alphas"])
+    order = [curves["alphas"].index(alpha) for alpha in alphas]
+    best = float(curves["chosen"]["population"])
+    axes = {"mae": ERROR, "kl": KL}
+    drawn = [
+        _chart(axes[name], alphas, [_mean(curves[name][place]) for place in order], best)
+        for name in axes
+        if name in curves
+    ]
+    return [chart for chart in drawn if chart is not None]
+
+
+def _chart(axis: str, alphas: Sequence[float], means: Sequence[Mean], best: float) -> Chart | None:
+    known = [(alpha, mean, bounds) for alpha, (mean, bounds) in zip(alphas, means, strict=True) if mean is not None]
+    if not known:
+        return None
+    points = tuple((alpha, mean) for alpha, mean, _ in known)
+    drawn = [Series("steered", "steered", points, tuple(pair(bounds) for _, _, bounds in known))]
+    return Chart(drawn, alpha_axes(drawn, axis, flags=((f"chosen for all: {best:g}", best),)))
+
+
 def _curve(
     name: str, title: str, what: str, axis: str, alphas: Sequence[float], means: Sequence[Mean], best: float
 ) -> list[Block]:
-    held = [(alpha, mean, bounds) for alpha, (mean, bounds) in zip(alphas, means, strict=True) if mean is not None]
-    if not held:
+    chart = _chart(axis, alphas, means, best)
+    if chart is None:
         return []
-    points = tuple((alpha, mean) for alpha, mean, _ in held)
-    drawn = [Series("steered", "steered", points, tuple(pair(bounds) for _, _, bounds in held))]
-    axes = alpha_axes(drawn, axis, flags=((f"chosen for all: {best:g}", best),))
-    banded = " Band: 95% interval over personas." if any(drawn[0].intervals) else ""
-    told = f"{what}, mean over personas.{banded} Orange: the strength that was chosen for all."
-    return [Drawn(name, title, told, partial(draw, Chart(drawn, axes)))]
+    banded = " Band: 95% interval over personas." if any(chart.series[0].intervals) else ""
+    caption = f"{what}, mean over personas.{banded} Orange: the strength that was chosen for all."
+    return [Drawn(name, title, caption, partial(draw, chart))]
 
 
 def _choices(alphas: Sequence[float], times: Counter[float]) -> Drawn:
