@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def pdf(figure: Figure) -> bytes:
     return _saved(figure, "pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
 
 
-def _saved(figure: Figure, ending: str, **how: object) -> bytes:
+def _saved(figure: Figure, ending: str, **how: Any) -> bytes:
     written = io.BytesIO()
     with style():
         figure.savefig(written, format=ending, facecolor=PAPER, **how)

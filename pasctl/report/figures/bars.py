@@ -82,7 +82,7 @@ def bars(counted: Sequence[tuple[str, int]], *, unit: str, axis: str, width: int
     axes = figure.add_subplot()
     places = np.arange(len(counted))
     drawn = axes.bar(places, [count for _, count in counted], width=0.7, color=BLUE)
-    numbers = thinned([(place, f"{count:,}") for place, (_, count) in zip(places, counted, strict=True)], across, SMALL)
+    numbers = thinned([(place, f"{count:,}") for place, (_, count) in enumerate(counted)], across, SMALL)
     axes.bar_label(drawn, numbers, padding=2, fontsize=SMALL, color=INK)
     axes.set_xlim(-0.5, room / across - 0.5)
     axes.set_ylim(0, max(1, *(count for _, count in counted)) * 1.14)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from pasctl.report.figures.style import (
     note_below,
     sheet,
     styled,
+    text_width,
 )
 
 _ROW, _STACKED = 25.0, 38.0  # pixels of a row
@@ -68,6 +70,7 @@ def forest(
     row = _STACKED if stacked else _ROW
     tops, headings, bottom = _places(marks, row)
     centres = [top + (row - 11 if stacked else row / 2) for top in tops]
+    labels = 0.0 if stacked else max(text_width(fit(each.label, _LONGEST)) for each in marks)
     figure = sheet(width, bottom + 76 + (18 if note else 0))
     axes = figure.add_subplot()
     for top in tops[::2]:
@@ -78,7 +81,7 @@ def forest(
     axes.set_ylim(bottom, 0)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=4 if stacked else 7)
-    axes.set_xlabel(fit(axis, width - 20))
+    axes.set_xlabel(fit(axis, width - labels - 30))
     axes.tick_params(axis="x", length=0, labeltop=bottom > _TALL)
     if stacked:
         axes.set_yticks([])
@@ -87,7 +90,7 @@ def forest(
         axes.set_yticks(centres, [fit(each.label, _LONGEST) for each in marks], color=INK)
         _numbers_beside(axes, marks, centres)
     for name, y in headings:
-        shown = fit(name, width - 24 if stacked else width - 420, bold=True)
+        shown = fit(name, width - labels - (30 if stacked else 60), bold=True)
         axes.annotate(shown, (0, y + 15), (4, 0), **_AT_ROW, va="center", weight="bold", color=INK)
     if reference is not None:
         # where labels stand over their rows, the line leaves them free
@@ -97,7 +100,11 @@ def forest(
     return figure
 
 
-_AT_ROW = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
+_AT_ROW: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"),
+    "textcoords": "offset points",
+    "annotation_clip": False,
+}
 
 
 def _places(marks: Sequence[Mark], row: float) -> tuple[list[float], list[tuple[str, float]], float]:
@@ -142,7 +149,7 @@ def _label_over(axes: Axes, marks: Sequence[Mark], centres: Sequence[float], wid
     for each, y in zip(marks, centres, strict=True):
         mean, bounds = _numbers(each)
         axes.annotate(fit(each.label, width - 150), (0, y - 18), (3, 0), **_AT_ROW, va="center", color=INK)
-        place = {"ha": "right", "va": "center"}
+        place: dict[str, Any] = {"ha": "right", "va": "center"}
         axes.annotate(bounds, (1, y - 18), (-2, 0), **_AT_ROW, **place, fontsize=SMALL, color=SOFT)
         axes.annotate(mean, (1, y - 18), (-72 if bounds else -2, 0), **_AT_ROW, **place, fontsize=TEXT, color=INK)
 

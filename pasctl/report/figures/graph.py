@@ -113,7 +113,7 @@ def _lanes(spans: dict[int, int]) -> dict[int, int]:
 
 
 def _box(axes: Axes, node: Node, x: float, y: float, wide: float) -> None:
-    frame = {"linewidth": 0.8, **_BOXES[node.kind]}
+    frame: dict[str, Any] = {"linewidth": 0.8, **_BOXES[node.kind]}
     axes.add_patch(FancyBboxPatch((x, y), wide, _TALL, boxstyle="round,pad=0,rounding_size=6", **frame))
     kind, _, rest = node.name.partition("/")
     room = wide - 22
@@ -124,5 +124,12 @@ def _box(axes: Axes, node: Node, x: float, y: float, wide: float) -> None:
 
 
 def _arrow(axes: Axes, start: tuple[float, float], stop: tuple[float, float]) -> None:
-    look = {"arrowstyle": "-|>", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0, "color": GREY, "linewidth": 1}
+    look: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 8,
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "color": GREY,
+        "linewidth": 1,
+    }
     axes.add_patch(FancyArrowPatch(start, stop, gid="arrow", **look))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,11 +89,12 @@ def heatmaps(shown: Sequence[tuple[str, Heat]], *, note: str = "", width: int = 
         row, column = divmod(place, columns)
         axes = figure.add_subplot(grid[row, column])
         _map(axes, heat, across, parts[row])
-        what = fit(f"{heat.row_axis} ↓ · {heat.column_axis} →", across, SMALL)
+        room = across - _label_room(heat, across) - 16
+        what = fit(f"{heat.row_axis} ↓ · {heat.column_axis} →", room, SMALL)
         axes.set_title(what, pad=4)
         if title:
             axes.annotate(
-                fit(title, across, bold=True),
+                fit(title, room, bold=True),
                 (0, 1),
                 (0, 18),
                 xycoords="axes fraction",
@@ -137,10 +139,9 @@ def _map(axes: Axes, heat: Heat, width: float, height: float) -> None:
     for (row, column), value in zip(known, values, strict=True):
         if value != heat.unwritten and down >= 14 and text_width(heat.told(value), SMALL) <= across - 3:
             colour = on_shades(heat.colours)[heat.shade(value)]
-            place = {"ha": "center", "va": "center_baseline"}
-            axes.text(
-                column + (1 - gap) / 2, row + (1 - low) / 2, heat.told(value), fontsize=SMALL, color=colour, **place
-            )
+            middle = (column + (1 - gap) / 2, row + (1 - low) / 2)
+            look: dict[str, Any] = {"fontsize": SMALL, "color": colour, "ha": "center", "va": "center_baseline"}
+            axes.text(*middle, heat.told(value), in_layout=False, **look)
     colour, thick = _FRAMES[heat.frame]
     for row, column in sorted(heat.marked & set(known)):
         axes.add_patch(
@@ -168,7 +169,7 @@ def _legend(axes: Axes, heat: Heat, width: float) -> None:
     axes.set_axis_off()
     axes.set_xlim(0, width - 12)
     axes.set_ylim(1, 0)
-    place = {"va": "center_baseline", "fontsize": SMALL, "color": SOFT}
+    place: dict[str, Any] = {"va": "center_baseline", "fontsize": SMALL, "color": SOFT}
     low, high = heat.told(heat.low), heat.told(heat.high)
     axes.text(0, 0.5, low, **place)
     x, piece = text_width(low, SMALL) + 8, 13.0

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes as Plane
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
@@ -94,8 +93,9 @@ def lines(*charts: Chart, width: int = WIDE, height: int = 210) -> Figure:
     if len(charts) == 1:
         _chart(figure, charts[0], across, rows[0])
         return figure
-    parts = figure.subfigures(1, len(charts)) if beside else figure.subfigures(len(charts), 1, height_ratios=tall)
-    for part, chart, columns in zip(np.ravel(parts), charts, rows, strict=True):
+    shape = {"ncols": len(charts)} if beside else {"nrows": len(charts)}
+    parts: Any = figure.subfigures(**shape, squeeze=False, height_ratios=None if beside else tall)
+    for part, chart, columns in zip(parts.flat, charts, rows, strict=True):
         part.set_facecolor("none")
         _chart(part, chart, across, columns)
     return figure

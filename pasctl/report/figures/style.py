@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -29,7 +30,7 @@ COLOURS = {"steered": BLUE, "oracle": BLUE, "told": INK, "control": ORANGE, "bas
 DASHES: dict[str, Any] = {"": "solid", "dashed": (0, (5, 3)), "dotted": (0, (1.5, 2))}
 TIPS = "tips:"
 """Begins the id of cells that have words for a pointer that rests on them; JSON follows."""
-_RC = {
+_RC: dict[str, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
     "font.monospace": ["DejaVu Sans Mono"],
@@ -70,8 +71,11 @@ _Result = TypeVar("_Result")
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib's settings for figures, the same whatever a user's own are; one thread at a time has them."""
-    settings = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
-    with _LOCK, mpl.rc_context({**settings, **_RC}):
+    settings: dict[str, Any] = {
+        name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")
+    }
+    with _LOCK, mpl.rc_context(settings | _RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a page has other faces
         yield
 
 
@@ -126,6 +130,7 @@ def text_width(text: str, size: float = TEXT, *, bold: bool = False) -> float:
 
 @lru_cache(maxsize=4096)
 def _points(text: str, bold: bool) -> float:
+    """Points across a text of 10 points."""
     font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal", size=10)
     across, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     # letters that the face lacks are as wide as high wherever they are shown

@@ -94,7 +94,7 @@ def _events(axes: Axes, starts: Sequence[int], first: int, stop: int, room: floa
     colours, pixel = shades("s"), (stop - first) / room
     if room / len(starts) >= _APART:
         ends = [*starts[1:], stop]
-        boxes = [
+        boxes: list[tuple[float, float, float, float]] = [
             (start, 0, max(end - start - 0.75 * pixel, 0.5 * pixel), 1) for start, end in zip(starts, ends, strict=True)
         ]
         cells(axes, boxes, [colours[7 if number % 2 else 4] for number in range(len(starts))])
