@@ -106,4 +106,4 @@ def _add_tips(group: ElementTree.Element, tips: list[str]) -> None:
     defined = {child for each in group.iter() if each.tag.endswith("defs") for child in each.iter()}
     drawn = [each for each in group.iter() if each.tag.rpartition("}")[2] in ("path", "use") and each not in defined]
     for cell, tip in zip(drawn, tips, strict=True):
-        ElementTree.SubElement(cell, "title").text = tip
+        ElementTree.SubElement(cell, "title").text = _NO_XML.sub("\ufffd", tip)

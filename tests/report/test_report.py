@@ -48,7 +48,7 @@ def test_page_loads_nothing_and_is_well_formed(page: str) -> None:
     parsed = Page(page)
     assert parsed.open == []
     assert not parsed.names() & {"script", "link", "img", "iframe", "object", "base"}
-    assert not re.search(r"url\(|@import|javascript:", page)
+    assert not re.search(r"url\((?!#)|@import|javascript:", page)
     addresses = set(re.findall(r"https?://[^\"'<\s]+", page))
     assert addresses == {"http://www.w3.org/2000/svg"}
     linked = {str(attributes["href"]) for tag, attributes in parsed.tags if tag == "a"}
@@ -97,7 +97,7 @@ def test_figures_are_pictures_twice_as_large_and_documents(store: Store, tmp_pat
         points = [float(root.attrib[name].removesuffix("pt")) for name in ("height", "width")]
         assert pixels.shape[:2] == pytest.approx([size * 2 * 96 / 72 for size in points], abs=1)
         assert (pixels[0, 0, :3] == 1).all(), "white"
-        assert 0.005 < (pixels[..., :3].max(axis=2) < 0.5).mean() < 0.5, "words and marks are there"
+        assert 0.001 < (pixels[..., :3].max(axis=2) < 0.5).mean() < 0.5, "words and marks are there"
     for path in documents:
         assert path.read_bytes().startswith(b"%PDF-")
         assert b"CreationDate" not in path.read_bytes()
