@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
@@ -52,3 +54,61 @@ def test_listing_and_checking_names_loads_no_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+SMALL = Registry("method", {"one": "tests.test_registry:One", "two:more": "tests.test_registry:two"})
+
+
+@dataclass(frozen=True)
+class One:
+    count: int = 1
+    share: float = 0.5
+    kind: Literal["a", "b"] = "a"
+    kept: bool = False
+    limit: int | None = None
+
+
+def two(length: int, *, step: int = 1) -> int:
+    return length * step
+
+
+def test_parameters_stand_behind_the_name_in_any_order() -> None:
+    assert SMALL.build("one") == One()
+    assert SMALL.build("one:kind=b, count=3,share=1e-1,kept=true,limit=none") == One(3, 0.1, "b", True, None)
+    assert SMALL.build("one:limit=4") == One(limit=4)
+    assert SMALL.build("two:more")(3) == 3
+    assert SMALL.build("two:more:step=2")(3) == 6
+
+
+def test_other_parameters_reach_the_methods_that_have_them() -> None:
+    assert SMALL.build("one:share=0.1", count=7, unknown=1) == One(7, 0.1)
+    assert SMALL.build("one:count=2", count=7) == One(2)
+
+
+def test_one_spelling_for_keys() -> None:
+    assert SMALL.canonical("one") == SMALL.canonical("one:count=1,share=0.5") == "one"
+    assert (
+        SMALL.canonical("one:share=0.10,count=2")
+        == SMALL.canonical("one:count=2, share=1e-1")
+        == "one:count=2,share=0.1"
+    )
+    assert SMALL.build(SMALL.canonical("one:share=0.1")) == SMALL.build("one:share=0.1")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message", "hint"),
+    [
+        ("one:cuont=2", "no parameter 'cuont=2'", "did you mean count?"),
+        ("one:count", "no parameter 'count', expected name=value", "count=1"),
+        ("one:count=x", "parameter count: expected int, found 'x'", ""),
+        ("one:kind=c", "parameter kind: expected a or b, found 'c'", ""),
+        ("one:kept=1", "parameter kept: expected true or false, found '1'", ""),
+        ("oen", "unknown method 'oen'", "did you mean one"),
+        ("two", "unknown method 'two'", "two:more"),
+    ],
+)
+def test_what_cannot_be_read_is_named(spec: str, message: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SMALL.build(spec)
+    assert message in str(caught.value)
+    assert hint in (caught.value.hint or "")

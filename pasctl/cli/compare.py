@@ -39,7 +39,7 @@ def comparison_table(outcome: CompareOutcome) -> str:
     blocks = [*_blocks(outcome), ""]
     blocks += [
         "composite: sum over the five traits of the MAE against the personas' agreements (1..5), lower is better, with",
-        "a 95% interval by a bootstrap over personas. r: correlation over a persona's items, mean over personas.",
+        "a 95% interval by Student's t over personas. r: correlation over a persona's items, mean over personas.",
         f"{outcome.personas} personas and {outcome.items} items, the same for all. Baselines need no model.",
     ]
     if any(setting(line.first) == ORACLE for line in outcome.lines):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
     """List artifacts, newest first."""
     opened = run.store
-    artifacts = opened.ls(options.kind, options.model)
+    artifacts = opened.artifacts(options.kind, options.model)
     tags: dict[str, list[str]] = {}
     for name, key in opened.tags().items():
         tags.setdefault(key, []).append(name)

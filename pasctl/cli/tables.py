@@ -102,7 +102,9 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{_named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = "Keyed trait score minus no-change's, 95% interval: bootstrap over its items. [ ]: the trait that was meant."
+    told = (
+        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant."
+    )
     return "\n".join([*lines, told])
 
 
@@ -167,7 +169,7 @@ def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
     first = conditions[0]
     lines = [
         "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the",
-        "five traits, with a 95% interval by a bootstrap over personas. item r: correlation over a persona's items.",
+        "five traits, with a 95% interval by Student's t over personas. item r: correlation over a persona's items.",
         "rank r: over personas, of their trait scores. acqu.: agreement whatever an item says.",
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
         f"{_number(first['acquiescence_person'])}. Baselines need no model.",
@@ -224,6 +226,9 @@ def _named(condition: str, setting: str) -> str:
 def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "- "
+    if found["low"] is None:
+        told = f"{found['shift']:+.2f}"
+        return f"[{told}]" if pole[0] == trait else f"{told} "
     star = "*" if found["low"] > 0 or found["high"] < 0 else " "
     told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
     return f"[{told}]" if pole[0] == trait else f"{told} "

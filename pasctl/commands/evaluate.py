@@ -21,7 +21,7 @@ class Evaluate(
     function="evaluate",
     action="pasctl.stages.evaluate:plan",
     makes="results",
-    version=4,
+    version=5,
     panel="Steering",
     place=5,
     unrecorded=frozenset(("alphas", "folds")),

@@ -37,7 +37,10 @@ class FitDirections(
         metavar="K",
     )
     method: str = option(
-        "mass-mean", help="Direction method: mass-mean, probe-weight, or another by name.", metavar="NAME"
+        "mass-mean",
+        help="Direction method: mass-mean, probe-weight, or one of another package; its parameters after a colon: "
+        "mass-mean:shrink=0.1.",
+        metavar="NAME",
     )
     center: Literal["none", "population"] = option(
         "none", help="Subtract the direction that all personas share (population), or not."

@@ -10,7 +10,7 @@ from pasctl.declaration import option
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pasctl.store import Store
+    from pasctl.stages.runner import Store
 
     StoreLike = Store | Path | str
     Size = str | int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
@@ -13,16 +13,13 @@ if TYPE_CHECKING:
     from pasctl.evaluation.alphas import Alphas
     from pasctl.inventory import Inventory as InventoryObject
     from pasctl.inventory import Personas as PersonasObject
-    from pasctl.models.identity import ModelSource
-    from pasctl.models.load import LoadedModel
-    from pasctl.stages.model import ModelHandle
-    from pasctl.store import Artifact
+    from pasctl.stages.model import ModelLike as ModelLike
+    from pasctl.stages.runner import Artifact
 
-    AlphasLike: TypeAlias = Alphas
-    ModelLike: TypeAlias = str | ModelSource | LoadedModel | ModelHandle
-    Ref: TypeAlias = str | Artifact
-    InventoryLike: TypeAlias = str | InventoryObject
-    PersonasLike: TypeAlias = str | PersonasObject
+    AlphasLike = Alphas
+    Ref = str | Artifact
+    InventoryLike = str | InventoryObject
+    PersonasLike = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
 

@@ -39,7 +39,11 @@ class TrainProbes(
         None, help="Activations to read. Default: the latest that fit.", metavar="REF", record="inputs"
     )
     method: str = option(
-        "logistic", help="Probe method: logistic, ridge, or another by name.", metavar="NAME", pipeline="probe_method"
+        "logistic",
+        help="Probe method: logistic, ridge, sklearn:LDA or another of scikit-learn (slow), or one of another package; "
+        "its parameters after a colon: sklearn:LDA:shrinkage=0.1.",
+        metavar="NAME",
+        pipeline="probe_method",
     )
     validation: float = option(0.25, help="Share of the items held out to rank heads.", metavar="X")
     c: float = option(1.0, help="Inverse strength of the probes' L2 penalty, as in scikit-learn.", metavar="X")

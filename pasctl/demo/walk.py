@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pasctl.demo.documents import CONTEXT
+from pasctl.demo import CONTEXT
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt

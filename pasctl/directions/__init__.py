@@ -10,6 +10,7 @@ DIRECTIONS = Registry(
         "mass-mean": "pasctl.directions.mass_mean:MassMean",
         "probe-weight": "pasctl.directions.probe_weight:ProbeWeight",
     },
+    group="pasctl.directions",
 )
 
 CENTERS = ("none", "population")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pasctl.errors import InputError
-from pasctl.evaluation.rows import Columns
 from pasctl.inventory import LETTERS, letter_levels
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import pandas as pd
 
 AUDIT_ORDER = "forward"
 """The order in which the options are shown where answers are written."""
@@ -67,7 +66,7 @@ def choose_cells(groups: Sequence[int], count: int, seed: int) -> list[tuple[int
     return sorted((group, int(drawn[group][turn])) for turn, group in dealt)
 
 
-def audit_rows(cells: Columns, texts: Sequence[str], labels: Sequence[str]) -> Columns:
+def audit_rows(cells: pd.DataFrame, texts: Sequence[str], labels: Sequence[str]) -> pd.DataFrame:
     """The rows of an audit: cells of a results table and what the model wrote for each.
 
     Args:
@@ -82,17 +81,14 @@ def audit_rows(cells: Columns, texts: Sequence[str], labels: Sequence[str]) -> C
     Raises:
         InputError: not one text a cell.
     """
-    if len(texts) != len(cells["item"]):
-        raise InputError(f"audit: expected a text for each of {len(cells['item'])} cells, found {len(texts)}")
+    if len(texts) != len(cells):
+        raise InputError(f"audit: expected a text for each of {len(cells)} cells, found {len(texts)}")
     levels: dict[str | None, float] = dict(zip(LETTERS, letter_levels(AUDIT_ORDER), strict=True))
     answers = [levels.get(parse_answer(text, labels), np.nan) for text in texts]
-    return {name: cells[name] for name in _CELL} | {
-        "text": np.array(texts, dtype=object),
-        "answer": np.array(answers, dtype=np.float64),
-    }
+    return cells[list(_CELL)].assign(text=list(texts), answer=np.array(answers, dtype=np.float64))
 
 
-def audit_table(rows: Columns) -> list[dict[str, Any]]:
+def audit_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """How the written answers of each (condition, setting) compare, in the order in which these first appear.
 
     Args:
@@ -105,26 +101,24 @@ def audit_table(rows: Columns) -> list[dict[str, Any]]:
         mae_worst: mean |answer - agreement| over the persons' answers that are there, with an unparsed answer as far
         off as an answer can be; None if the persons answered none.
     """
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(zip(rows["condition"].tolist(), rows["setting"].tolist(), strict=True)):
-        groups.setdefault(key, []).append(row)
+    answer, agreement = rows["answer"], rows["agreement"]
+    farthest = np.maximum(agreement - 1, 5 - agreement)
+    judged = rows.assign(
+        unparsed=answer.isna(),
+        mismatched=answer.notna() & (answer != rows["argmax"]),
+        error=(answer - agreement).abs().where(answer.notna(), farthest),
+    )
     return [
-        {"condition": condition, "setting": setting}
-        | _compare(*(rows[name][picked].astype(np.float64) for name in ("answer", "argmax", "agreement")))
-        for (condition, setting), picked in groups.items()
+        {
+            "condition": condition,
+            "setting": setting,
+            "answers": len(group),
+            "unparsed": int(group["unparsed"].sum()),
+            "mismatched": int(group["mismatched"].sum()),
+            "mae_worst": float(group["error"].mean()) if group["error"].notna().any() else None,
+        }
+        for (condition, setting), group in judged.groupby(["condition", "setting"], sort=False)
     ]
-
-
-def _compare(answer: Floats, argmax: Floats, agreement: Floats) -> dict[str, Any]:
-    """Of one group, from float64 [N] each."""
-    unparsed, known = np.isnan(answer), np.isfinite(agreement)
-    error = np.where(unparsed, np.maximum(agreement - 1, 5 - agreement), np.abs(answer - agreement))
-    return {
-        "answers": len(answer),
-        "unparsed": int(unparsed.sum()),
-        "mismatched": int((~unparsed & (answer != argmax)).sum()),
-        "mae_worst": float(error[known].mean()) if known.any() else None,
-    }
 
 
 def _folded(label: str) -> str:

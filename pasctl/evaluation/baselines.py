@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pasctl.evaluation.item_median import item_median_loo
 from pasctl.evaluation.metrics import Floats, keyed, row_means
 from pasctl.evaluation.ridge import FEWEST_PERSONS, ridge
-from pasctl.evaluation.rows import Columns, RowItems, concat_rows, prediction_rows
+from pasctl.evaluation.rows import Rows, prediction_rows
 
 Indices = NDArray[np.integer[Any]]
-Predict = Callable[[Floats, RowItems, Indices, Indices], Floats]
+Predict = Callable[[Floats, pd.DataFrame, Indices, Indices], Floats]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def constant(agreements: Floats, value: float = 3.0) -> Floats:
 
 
 def own_facet_mean(
-    agreements: Floats, items: RowItems, fit: Indices, report: Indices, *, rounded: bool = False
+    agreements: Floats, items: pd.DataFrame, fit: Indices, report: Indices, *, rounded: bool = False
 ) -> Floats:
     """A person's report item is predicted by the mean keyed score of their fit items of the same facet.
 
@@ -55,7 +56,7 @@ def own_facet_mean(
 
     Args:
         agreements: [P, I] over all items, NaN where missing; report items' answers are never read.
-        items: all I items.
+        items: all I items, as from `rows.item_table`.
         fit: indices of the fit items.
         report: indices of the items to predict, length N.
         rounded: round to a whole answer, half to even: half up would lean towards agreeing.
@@ -63,15 +64,15 @@ def own_facet_mean(
     Returns:
         agreements [P, N].
     """
-    facets = list(zip(items.traits, items.facets, strict=True))
-    scores = _own_means(agreements, items, facets, fit, report)
-    scores = np.where(np.isfinite(scores), scores, _own_means(agreements, items, items.traits, fit, report))
-    return _as_agreements(np.round(scores) if rounded else scores, items.keys[report])
+    scores = _own_means(agreements, items, ["trait", "facet"], fit, report)
+    scores = np.where(np.isfinite(scores), scores, _own_means(agreements, items, ["trait"], fit, report))
+    return _as_agreements(np.round(scores) if rounded else scores, items["key"].to_numpy()[report])
 
 
-def own_trait_mean(agreements: Floats, items: RowItems, fit: Indices, report: Indices) -> Floats:
+def own_trait_mean(agreements: Floats, items: pd.DataFrame, fit: Indices, report: Indices) -> Floats:
     """As `own_facet_mean`, over all fit items of the same trait; without an answer to one of them, 3."""
-    return _as_agreements(_own_means(agreements, items, items.traits, fit, report), items.keys[report])
+    scores = _own_means(agreements, items, ["trait"], fit, report)
+    return _as_agreements(scores, items["key"].to_numpy()[report])
 
 
 BASELINES = {
@@ -114,7 +115,7 @@ def left_out(persons: int) -> dict[str, str]:
     }
 
 
-def baseline_rows(ids: Sequence[str], agreements: Floats, items: RowItems, fit: Indices, report: Indices) -> Columns:
+def baseline_rows(ids: Sequence[str], agreements: Floats, items: pd.DataFrame, fit: Indices, report: Indices) -> Rows:
     """Rows of BASELINES as conditions at alpha 0, on the report items, in the format of a model's rows.
 
     Those that `left_out` names have none. Nothing here depends on a model or on its seed.
@@ -122,31 +123,26 @@ def baseline_rows(ids: Sequence[str], agreements: Floats, items: RowItems, fit: 
     Args:
         ids: the personas' names, length P.
         agreements: [P, I] over all items, NaN where missing.
-        items: all I items.
+        items: all I items, as from `rows.item_table`.
         fit: indices of the fit items.
         report: indices of the items to report.
     """
-    answers, reported, without = agreements[:, report], items.take(report), left_out(len(ids))
-    return concat_rows(
-        prediction_rows(persona=persona, condition=name, items=reported, agreements=answer, predictions=prediction)
-        for name, baseline in BASELINES.items()
-        if name not in without
-        for persona, answer, prediction in zip(
-            ids, answers, baseline.predict(agreements, items, fit, report), strict=True
-        )
+    answers, reported, without = agreements[:, report], items.iloc[report], left_out(len(ids))
+    return pd.concat(
+        [
+            prediction_rows(ids, name, reported, answers, baseline.predict(agreements, items, fit, report))
+            for name, baseline in BASELINES.items()
+            if name not in without
+        ],
+        ignore_index=True,
     )
 
 
-def _own_means(agreements: Floats, items: RowItems, groups: Sequence[Any], fit: Indices, report: Indices) -> Floats:
+def _own_means(agreements: Floats, items: pd.DataFrame, by: list[str], fit: Indices, report: Indices) -> Floats:
     """Each person's mean keyed score over the fit items of each report item's group [P, N], NaN without answers."""
-    scores = keyed(agreements, items.keys)[:, fit]
-    of_fit = [groups[item] for item in fit]
-    means = {
-        group: row_means(scores[:, [n for n, other in enumerate(of_fit) if other == group]])
-        for group in dict.fromkeys(of_fit)
-    }
-    nothing = np.full(len(agreements), np.nan)
-    return np.stack([means.get(groups[item], nothing) for item in report], axis=1)
+    scores = keyed(agreements, items["key"].to_numpy())[:, fit]
+    group = items.groupby(by, sort=False).ngroup().to_numpy()
+    return np.stack([row_means(scores[:, group[fit] == group[item]]) for item in report], axis=1)
 
 
 def _as_agreements(scores: Floats, keys: NDArray[np.int8]) -> Floats:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pasctl.evaluation.bootstrap import FEWEST, column_means, interval, percentiles, two_sided_p
 from pasctl.evaluation.conditions import CONDITIONS, CONTROLS
-from pasctl.evaluation.groups import Group, split_groups
-from pasctl.evaluation.holm import holm
-from pasctl.evaluation.metrics import TRAITS, Floats, group_correlations, group_errors
-from pasctl.evaluation.rows import Columns
+from pasctl.evaluation.intervals import holm, mean_interval
+from pasctl.evaluation.metrics import (
+    GROUP,
+    TRAITS,
+    Floats,
+    number_groups,
+    over_draws,
+    persona_correlations_of,
+    persona_errors,
+    trait_scores,
+)
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.rows import Rows
 
 REFERENCES = ("no-change", "constant-3", *CONTROLS)
 
 
-def differences_table(rows: Columns) -> list[dict[str, Any]]:
+def differences_table(rows: Rows) -> list[dict[str, Any]]:
     """Every condition of a model minus each of REFERENCES that is there, over the same personas and items.
 
     A steered condition is set against the controls at its own alpha. Conditions that do not steer are not.
@@ -26,22 +35,33 @@ def differences_table(rows: Columns) -> list[dict[str, Any]]:
 
     Returns:
         dicts with condition, setting, against, against_setting, and composite and item_correlation: [mean, low, high]
-        of the difference with its 95% interval over personas (see `bootstrap.interval`), or None where it cannot be
-        had; and traits: see `trait_differences`.
+        of the difference with its 95% interval over personas (see `intervals.mean_interval`), or None where it cannot
+        be had; and traits: see `trait_differences`.
     """
-    groups = split_groups(rows)
+    numbered = number_groups(rows)
+    errors = persona_errors(trait_scores(numbered))
+    correlations = over_draws(persona_correlations_of(numbered).to_frame("r"), "persona")
+    names = numbered.drop_duplicates("group").set_index("group")[list(GROUP)]
     table = []
-    for (name, setting), group in groups.items():
+    for number, name, setting in names.itertuples():
         if name not in CONDITIONS:
             continue
-        for (other, other_setting), reference in groups.items():
+        for place, other, other_setting in names.itertuples():
             if other == name or other not in REFERENCES:
                 continue
             if other in CONTROLS and (name in CONTROLS or other_setting != setting):
                 continue
+            worse = errors.loc[number] - errors.loc[place]
             table.append(
-                {"condition": name, "setting": setting, "against": other, "against_setting": other_setting}
-                | _difference(group, reference)
+                {
+                    "condition": name,
+                    "setting": setting,
+                    "against": other,
+                    "against_setting": other_setting,
+                    "composite": _bounds(worse),
+                    "item_correlation": _bounds(correlations.loc[number] - correlations.loc[place]),
+                    "traits": trait_differences(worse.to_numpy()),
+                }
             )
     return table
 
@@ -53,36 +73,18 @@ def trait_differences(values: Floats) -> dict[str, dict[str, float] | None]:
         values: differences of each persona's mean absolute error [P, 5], in the order of TRAITS, NaN where missing.
 
     Returns:
-        trait -> the mean over personas, low and high of its own 95% interval, p (see `bootstrap.two_sided_p`), and
-        p_holm: p by Holm's correction over the traits that have one, within this pair of conditions. None where
-        fewer personas have the trait than an interval needs.
+        trait -> the mean over personas, low and high of its own 95% interval, p of a paired t test, and p_holm: p by
+        Holm's correction over the traits that have one, within this pair of conditions. None where fewer personas have
+        the trait than an interval needs.
     """
-    known = [place for place in range(len(TRAITS)) if np.isfinite(values[:, place]).sum() >= FEWEST]
-    draws = column_means(values[:, known]).T
-    p_values = [two_sided_p(of_trait) for of_trait in draws]
-    found: dict[str, dict[str, float] | None] = dict.fromkeys(TRAITS)
-    for place, of_trait, p, p_holm in zip(known, draws, p_values, holm(p_values), strict=True):
-        low, high = percentiles(of_trait)
-        found[TRAITS[place]] = {
-            "mean": float(np.nanmean(values[:, place])),
-            "low": low,
-            "high": high,
-            "p": p,
-            "p_holm": p_holm,
-        }
-    return found
-
-
-def _difference(group: Group, other: Group) -> dict[str, Any]:
-    """Of the composite, of the item correlation and of each trait's error, persona by persona."""
-    errors = group_errors(group) - group_errors(other)
+    found = {trait: mean_interval(column) for trait, column in zip(TRAITS, np.transpose(values), strict=True)}
+    known = {trait: each for trait, each in found.items() if each is not None}
+    adjusted = dict(zip(known, holm([each.p for each in known.values()]), strict=True))
     return {
-        "composite": _mean_interval(errors),
-        "item_correlation": _mean_interval((group_correlations(group) - group_correlations(other))[:, None]),
-        "traits": trait_differences(errors),
+        trait: {**known[trait]._asdict(), "p_holm": adjusted[trait]} if trait in known else None for trait in TRAITS
     }
 
 
-def _mean_interval(values: Floats) -> list[float] | None:
-    bounds = interval(values)
-    return None if bounds is None else [float(np.nanmean(values, axis=0).sum()), *bounds]
+def _bounds(values: Any) -> list[float] | None:
+    estimate = mean_interval(values)
+    return None if estimate is None else estimate.bounds

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError, StoreError
-from pasctl.evaluation.metrics import keyed
-from pasctl.evaluation.rows import Columns
+from pasctl.evaluation.metrics import keyed, number
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.rows import Rows
 
 LOG_TRAITS = ("A", "C", "E", "N", "O")
 
@@ -33,36 +32,34 @@ def log_name(condition: str, model: str) -> str:
     return f"{MODES.get(condition, condition)}_{model.rstrip('/').split('/')[-1]}_OOD.json"
 
 
-def published_log(rows: Columns, condition: str, setting: str) -> dict[str, Any]:
+def published_log(rows: Rows, condition: str, setting: str) -> dict[str, Any]:
     """The log of one condition at one setting of alpha, as in `rows.SCHEMA`; a number that cannot be had is None.
 
     Raises:
         InputError: no rows of that condition and setting.
     """
-    picked = (rows["condition"] == condition) & (rows["setting"] == setting)
-    if not picked.any():
+    picked = rows[(rows["condition"] == condition) & (rows["setting"] == setting)]
+    if picked.empty:
         found = sorted({f"{c} {s}".strip() for c, s in zip(rows["condition"], rows["setting"], strict=True)})
         raise InputError(f"log: expected rows of {f'{condition} {setting}'.strip()}, found {', '.join(found)}")
-    trait, persona = rows["trait"][picked], rows["persona"][picked]
-    answer = rows["argmax"][picked].astype(np.float64)
-    score = keyed(answer, rows["key"][picked])
-    error = np.abs(answer - rows["agreement"][picked])
-    people = list(dict.fromkeys(persona.tolist()))
-    log: dict[str, Any] = {"score": {}, "mean": {}, "std": {}}
-    errors: dict[str, tuple[list[float | None], list[float | None]]] = {}
-    for name in LOG_TRAITS:
-        cells = [(persona == person) & (trait == name) for person in people]
-        log["mean"][name], log["std"][name] = _moments([score[cell] for cell in cells])
-        errors[name] = _moments([error[cell] for cell in cells])
-    columns = {
-        "mean_{}": log["mean"],
-        "std_{}": log["std"],
-        "mean_{}_abs": {name: mean for name, (mean, _) in errors.items()},
-        "std_{}_abs": {name: std for name, (_, std) in errors.items()},
+    answers = picked[["persona", "trait"]].assign(
+        score=keyed(picked["argmax"], picked["key"]), error=(picked["argmax"] - picked["agreement"]).abs()
+    )
+    groups = answers.groupby(["trait", "persona"], sort=False)
+    tables = {
+        label.format("{}", what): moments[column].unstack("persona").reindex(list(LOG_TRAITS))
+        for what, column in (("", "score"), ("_abs", "error"))
+        for label, moments in (("mean_{}{}", groups.mean()), ("std_{}{}", groups.std(ddof=0)))
     }
-    for label, per_trait in columns.items():
-        log["score"] |= {label.format(name): _mean(per_trait[name]) for name in LOG_TRAITS}
-    return log
+    return {
+        "score": {
+            label.format(trait): number(table.loc[trait].mean())
+            for label, table in tables.items()
+            for trait in LOG_TRAITS
+        },
+        "mean": {trait: [number(value) for value in tables["mean_{}"].loc[trait]] for trait in LOG_TRAITS},
+        "std": {trait: [number(value) for value in tables["std_{}"].loc[trait]] for trait in LOG_TRAITS},
+    }
 
 
 def write_log(path: Path, log: dict[str, Any]) -> None:
@@ -75,16 +72,3 @@ def write_log(path: Path, log: dict[str, Any]) -> None:
         raise StoreError(
             f"log {path}: cannot be written: {error.strerror}", hint="choose another --export-log"
         ) from error
-
-
-def _moments(groups: list[NDArray[np.float64]]) -> tuple[list[float | None], list[float | None]]:
-    """Mean and standard deviation (ddof 0) of each group without its NaN; None for an empty one."""
-    present = [group[np.isfinite(group)] for group in groups]
-    means = [float(group.mean()) if len(group) else None for group in present]
-    stds = [float(group.std()) if len(group) else None for group in present]
-    return means, stds
-
-
-def _mean(values: list[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return sum(present) / len(present) if present else None

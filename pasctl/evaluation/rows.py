@@ -1,12 +1,12 @@
-"""The row format of results: one row per persona, condition, alpha and item."""
+"""The row format of results: one row per persona, condition, setting, draw and item, as a DataFrame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from pasctl.errors import InputError
@@ -18,8 +18,11 @@ LEVELS = np.arange(1, 6)
 
 LOGPROBS = tuple(f"logprob_{level}" for level in LEVELS)
 
-Columns = dict[str, NDArray[Any]]
-"""A table as columns of one length. Missing numbers are NaN here and null in Parquet."""
+Rows: TypeAlias = pd.DataFrame
+"""A table with at least the columns of SCHEMA. Missing numbers are NaN here and null in Parquet."""
+
+UNIT = ("persona", "condition", "setting", "alpha", "draw")
+"""The columns that tell runs over the items apart."""
 
 SCHEMA: dict[str, str] = {
     "persona": "string",
@@ -42,201 +45,127 @@ SCHEMA: dict[str, str] = {
 """The columns every results table has, with their Arrow types. A table may have more."""
 
 
-@dataclass(frozen=True, eq=False)
-class RowItems:
-    """What the rows say about each item scored.
-
-    Attributes:
-        ids: item ids, length I.
-        traits: O, C, E, A or N.
-        facets: facet names.
-        keys: int8 [I], +1 or -1.
-    """
-
-    ids: tuple[str, ...]
-    traits: tuple[str, ...]
-    facets: tuple[str, ...]
-    keys: NDArray[np.int8]
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.ids), len(self.traits), len(self.facets), len(self.keys)}
-        if len(lengths) != 1:
-            raise InputError(f"items: expected ids, traits, facets and keys of one length, found {sorted(lengths)}")
-        if not np.isin(self.keys, (-1, 1)).all():
-            raise InputError(f"items: expected keys +1 or -1, found {np.unique(self.keys).tolist()}")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @classmethod
-    def of(cls, inventory: Inventory) -> RowItems:
-        """All items of an inventory, in its order."""
-        return cls(
-            ids=tuple(item.id for item in inventory.items),
-            traits=tuple(item.trait for item in inventory.items),
-            facets=tuple(item.facet for item in inventory.items),
-            keys=inventory.keys.astype(np.int8),
-        )
-
-    def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> RowItems:
-        """The items at `indices`."""
-        return RowItems(
-            ids=tuple(self.ids[i] for i in indices),
-            traits=tuple(self.traits[i] for i in indices),
-            facets=tuple(self.facets[i] for i in indices),
-            keys=np.asarray([self.keys[i] for i in indices], dtype=np.int8),
-        )
+def item_table(inventory: Inventory) -> pd.DataFrame:
+    """What rows say about each item of an inventory, in its order: item, trait, facet, key (+1 or -1)."""
+    return pd.DataFrame(
+        {
+            "item": [item.id for item in inventory.items],
+            "trait": [item.trait for item in inventory.items],
+            "facet": [item.facet for item in inventory.items],
+            "key": inventory.keys.astype(np.int8),
+        }
+    )
 
 
-def build_rows(
-    *,
-    persona: str,
-    condition: str,
-    alpha: float,
-    items: RowItems,
-    agreements: ArrayLike,
-    level_logprobs: ArrayLike,
-    setting: str = "",
-    draw: int = 0,
-    extra: Mapping[str, Any] | None = None,
-) -> Columns:
-    """Rows of one persona under one condition and alpha, from what the model says.
+def answer_rows(
+    units: pd.DataFrame, items: pd.DataFrame, agreements: ArrayLike, level_logprobs: NDArray[np.floating[Any]]
+) -> Rows:
+    """Rows of runs over the items, from what the model says.
 
     Args:
-        persona: the persona's id.
-        condition: its name.
-        alpha: strength of the intervention; 0 where there is none.
-        items: the items scored.
-        agreements: the person's answers [I], 1..5, NaN where missing.
-        level_logprobs: [I, 5], or [O, I, 5] with O orders of the options: log-probability, over the whole vocabulary,
-            of the letter that stands for agreement level 1, 2, .. 5. Orders are averaged as probabilities, after
-            normalising each over its five letters.
-        setting: how alpha was given; "" where nothing is steered.
-        draw: which of several random directions.
-        extra: more columns, each one value or I values.
+        units: the columns UNIT, U runs.
+        items: as from `item_table`, I of them.
+        agreements: the persons' answers [U, I], 1..5, NaN where missing.
+        level_logprobs: [U, O, I, 5] with O orders of the options: log-probability, over the whole vocabulary, of the
+            letter that stands for agreement level 1, 2, .. 5. Orders are averaged as probabilities, after normalising
+            each over its five letters.
 
     Raises:
         InputError: shapes that do not fit, or a log-probability that is NaN, infinite or above 0.
     """
     # NumPy sums in memory order: rows must be the same whether the values were just computed or read back
     raw = np.ascontiguousarray(level_logprobs, dtype=np.float64)
-    raw = raw[None] if raw.ndim == 2 else raw
-    if raw.ndim != 3 or raw.shape[1:] != (len(items), 5):
+    if raw.ndim != 4 or (raw.shape[0], *raw.shape[2:]) != (len(units), len(items), 5):
         raise InputError(
-            f"persona '{persona}': expected log-probabilities [orders, {len(items)}, 5], found {list(raw.shape)}"
+            f"rows: expected log-probabilities [{len(units)}, orders, {len(items)}, 5], found {list(raw.shape)}"
         )
-    if not np.isfinite(raw).all() or raw.max(initial=0.0) > 1e-3:
-        raise InputError(
-            f"persona '{persona}', condition '{condition}', alpha {alpha:g}: "
-            f"expected finite log-probabilities of at most 0, found {raw.min():g} to {raw.max():g}",
-            hint="the model's logits overflowed: try --dtype float32 or a smaller alpha",
-        )
-    mass = np.logaddexp.reduce(raw, axis=2)  # [O, I]
-    of_order = raw - mass[:, :, None]
-    logprobs = np.logaddexp.reduce(of_order, axis=0) - np.log(len(raw))
-    columns = _frame(persona, condition, items, agreements, setting=setting, alpha=alpha, draw=draw)
-    columns |= {name: logprobs[:, n] for n, name in enumerate(LOGPROBS)}
-    columns["expected"] = np.exp(logprobs) @ LEVELS
-    columns["argmax"] = LEVELS[logprobs.argmax(axis=1)].astype(np.int8)
-    columns["option_mass"] = np.exp(mass).mean(axis=0)
-    columns["option_orders"] = np.full(len(items), len(raw), dtype=np.int8)
-    several = len(raw) > 1
-    columns["order_spread"] = np.ptp(np.exp(of_order) @ LEVELS, axis=0) if several else np.full(len(items), np.nan)
-    return _with_extra(columns, extra, len(items))
+    _require_finite(raw, units)
+    mass = np.logaddexp.reduce(raw, axis=3)  # [U, O, I]
+    of_order = raw - mass[..., None]
+    orders = raw.shape[1]
+    logprobs = np.logaddexp.reduce(of_order, axis=1) - np.log(orders)  # [U, I, 5]
+    rows = _cross(units, items, agreements)
+    rows[list(LOGPROBS)] = logprobs.reshape(-1, len(LEVELS))
+    rows["expected"] = (np.exp(logprobs) @ LEVELS).ravel()
+    rows["argmax"] = LEVELS[logprobs.argmax(axis=2)].ravel().astype(np.int8)
+    rows["option_mass"] = np.exp(mass).mean(axis=1).ravel()
+    rows["option_orders"] = np.int8(orders)
+    rows["order_spread"] = np.ptp(np.exp(of_order) @ LEVELS, axis=1).ravel() if orders > 1 else np.nan
+    return rows
 
 
 def prediction_rows(
-    *,
-    persona: str,
-    condition: str,
-    items: RowItems,
-    agreements: ArrayLike,
-    predictions: ArrayLike,
-    extra: Mapping[str, Any] | None = None,
-) -> Columns:
-    """Rows of one persona from predictions [I] that no model made: argmax is the prediction, rounded half to even."""
+    personas: Sequence[str], condition: str, items: pd.DataFrame, agreements: ArrayLike, predictions: ArrayLike
+) -> Rows:
+    """Rows of P personas from predictions [P, I] that no model made; argmax is these, rounded half to even.
+
+    Raises:
+        InputError: predictions of another shape, or that are no numbers.
+    """
     expected = np.asarray(predictions, dtype=np.float64)
-    if expected.shape != (len(items),) or not np.isfinite(expected).all():
-        raise InputError(f"persona '{persona}': expected {len(items)} predictions, found shape {list(expected.shape)}")
-    nothing = np.full(len(items), np.nan)
-    columns = _frame(persona, condition, items, agreements)
-    columns |= dict.fromkeys(LOGPROBS, nothing)
-    columns["expected"] = expected
-    columns["argmax"] = np.clip(np.round(expected), 1, 5).astype(np.int8)
-    columns["option_mass"] = nothing
-    columns["option_orders"] = np.zeros(len(items), dtype=np.int8)
-    columns["order_spread"] = nothing
-    return _with_extra(columns, extra, len(items))
+    if expected.shape != (len(personas), len(items)) or not np.isfinite(expected).all():
+        raise InputError(
+            f"{condition}: expected predictions [{len(personas)}, {len(items)}], found shape {list(expected.shape)}"
+        )
+    units = pd.DataFrame({"persona": list(personas), "condition": condition, "setting": "", "alpha": 0.0, "draw": 0})
+    rows = _cross(units.astype({"draw": np.int8}), items, agreements)
+    rows[list(LOGPROBS)] = np.nan
+    rows["expected"] = expected.ravel()
+    rows["argmax"] = np.clip(np.round(expected), 1, 5).ravel().astype(np.int8)
+    rows["option_mass"] = np.nan
+    rows["option_orders"] = np.int8(0)
+    rows["order_spread"] = np.nan
+    return rows
 
 
-def concat_rows(parts: Iterable[Columns]) -> Columns:
-    """The tables one below the other; all must have the same columns."""
-    tables = list(parts)
-    if not tables:
-        raise InputError("rows: expected at least one table, found none")
-    for table in tables[1:]:
-        if table.keys() != tables[0].keys():
-            raise InputError(f"rows: expected columns {list(tables[0])}, found {list(table)}")
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+def to_table(rows: Rows) -> Any:
+    """A pyarrow.Table with the types of SCHEMA, NaN as null, columns beyond SCHEMA kept.
 
-
-def to_table(rows: Columns) -> Any:
-    """A pyarrow.Table with the types of SCHEMA, NaN as null, columns beyond SCHEMA kept."""
+    Raises:
+        InputError: a column of SCHEMA is missing.
+    """
     missing = [name for name in SCHEMA if name not in rows]
     if missing:
         raise InputError(f"rows: expected the columns of the results format, found none called {', '.join(missing)}")
     return to_arrow(rows)
 
 
-def to_arrow(columns: Columns) -> Any:
-    """A pyarrow.Table of any columns, NaN as null; columns of SCHEMA have its types."""
+def to_arrow(frame: pd.DataFrame) -> Any:
+    """A pyarrow.Table of any columns, NaN as null; columns of SCHEMA have its types, other text is "string"."""
     import pyarrow as pa
 
     arrays = {}
-    for name, values in columns.items():
-        kind = pa.type_for_alias(SCHEMA[name]) if name in SCHEMA else None
-        plain = values.tolist() if values.dtype.kind in "OU" else values
-        arrays[name] = pa.array(plain, type=kind, from_pandas=True)
+    for name, values in frame.items():
+        text = "string" if values.dtype.kind == "O" else None
+        kind = SCHEMA.get(str(name), text)
+        plain = values.to_numpy()  # an Arrow-backed column would come in chunks, which Parquet would store as pages
+        arrays[str(name)] = pa.array(plain, type=kind and pa.type_for_alias(kind), from_pandas=True)
     return pa.table(arrays)
 
 
-def from_table(table: Any) -> Columns:
-    """The columns of a pyarrow.Table that `to_table` made; a null number becomes NaN."""
-    return {name: np.asarray(table.column(name).to_numpy(zero_copy_only=False)) for name in table.column_names}
+def from_table(table: Any) -> Rows:
+    """The DataFrame of a pyarrow.Table that `to_table` made, in this or an earlier version; null numbers are NaN."""
+    frame: Rows = table.to_pandas()
+    return frame
 
 
-def _frame(
-    persona: str,
-    condition: str,
-    items: RowItems,
-    agreements: ArrayLike,
-    *,
-    setting: str = "",
-    alpha: float = 0.0,
-    draw: int = 0,
-) -> Columns:
-    """The columns that say which row it is, and what the person answered."""
+def _cross(units: pd.DataFrame, items: pd.DataFrame, agreements: ArrayLike) -> pd.DataFrame:
+    """Every unit with every item, and what the person answered."""
     answers = np.asarray(agreements, dtype=np.float64)
-    if answers.shape != (len(items),):
-        raise InputError(f"persona '{persona}': expected {len(items)} agreements, found shape {list(answers.shape)}")
-    count = len(items)
-    return {
-        "persona": np.full(count, persona, dtype=object),
-        "condition": np.full(count, condition, dtype=object),
-        "setting": np.full(count, setting, dtype=object),
-        "alpha": np.full(count, alpha, dtype=np.float64),
-        "draw": np.full(count, draw, dtype=np.int8),
-        "item": np.array(items.ids, dtype=object),
-        "trait": np.array(items.traits, dtype=object),
-        "facet": np.array(items.facets, dtype=object),
-        "key": np.asarray(items.keys, dtype=np.int8),
-        "agreement": answers,
-    }
+    if answers.shape != (len(units), len(items)):
+        raise InputError(f"rows: expected agreements [{len(units)}, {len(items)}], found shape {list(answers.shape)}")
+    of_unit = units[list(UNIT)].iloc[np.repeat(np.arange(len(units)), len(items))].reset_index(drop=True)
+    of_item = items.iloc[np.tile(np.arange(len(items)), len(units))].reset_index(drop=True)
+    return pd.concat([of_unit, of_item], axis=1).assign(agreement=answers.ravel())
 
 
-def _with_extra(columns: Columns, extra: Mapping[str, Any] | None, count: int) -> Columns:
-    for name, value in (extra or {}).items():
-        if name in columns:
-            raise InputError(f"extra column '{name}': expected a new name, found one of the results format")
-        columns[name] = np.broadcast_to(np.asarray(value), (count,)).copy()
-    return columns
+def _require_finite(raw: NDArray[np.float64], units: pd.DataFrame) -> None:
+    bad = ~(np.isfinite(raw) & (raw <= 1e-3)).all(axis=(1, 2, 3))
+    if bad.any():
+        unit = units.iloc[int(bad.argmax())]
+        values = raw[bad.argmax()]
+        raise InputError(
+            f"persona '{unit.persona}', condition '{unit.condition}', alpha {unit.alpha:g}: "
+            f"expected finite log-probabilities of at most 0, found {values.min():g} to {values.max():g}",
+            hint="the model's logits overflowed: try --dtype float32 or a smaller alpha",
+        )

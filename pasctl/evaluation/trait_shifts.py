@@ -3,60 +3,58 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pasctl.evaluation.bootstrap import column_means, percentiles
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.groups import split_groups
+from pasctl.evaluation.intervals import FEWEST_ITEMS, mean_interval
 from pasctl.evaluation.metrics import TRAITS, keyed
-from pasctl.evaluation.rows import Columns
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.rows import Rows
 
 UNTOUCHED = "no-change"
 _POLE = re.compile(rf"[{''.join(TRAITS)}][+-]")
 
 
-def trait_shifts(rows: Columns) -> list[dict[str, Any]]:
+def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
     """For each trait pole that was a persona, how far each trait's score has moved from that of the model left alone.
 
     A score is the mean keyed expected agreement over the trait's report items, and the shift is that of the condition
-    minus that of no-change. Its 95% interval is a bootstrap over the items: there is one persona, and another
+    minus that of no-change. Its 95% interval is Student's t over the items: there is one persona, and another
     questionnaire would ask other items. Several draws are averaged item by item.
 
     Returns:
-        dicts with persona, condition, setting, alpha, trait, shift, low, high, in the order of the conditions; empty
-        without a trait pole or without no-change.
+        dicts with persona, condition, setting, alpha, trait, shift, low, high, in the order of the conditions; low and
+        high are None where a trait has fewer than FEWEST_ITEMS items. Empty without a trait pole or without no-change.
     """
-    groups = split_groups(rows)
-    left_alone = groups.get((UNTOUCHED, ""))
-    if left_alone is None:
+    of_pole = rows["persona"].isin([name for name in rows["persona"].unique() if _POLE.fullmatch(name)])
+    poles = rows[of_pole & rows["condition"].isin(list(CONDITIONS))]
+    poles = poles.assign(score=keyed(poles["expected"], poles["key"]))
+    untouched = poles["condition"] == UNTOUCHED
+    before = poles[untouched].set_index(["persona", "item"])["score"].rename("before")
+    if before.empty:
         return []
-    found = []
-    for (condition, setting), group in groups.items():
-        if condition not in CONDITIONS or condition == UNTOUCHED:
-            continue
-        moved = keyed(group.expected.mean(axis=0), group.items.keys) - keyed(
-            left_alone.expected[0], left_alone.items.keys
-        )
-        for persona, name in enumerate(group.personas):
-            if not _POLE.fullmatch(name):
+    moved = poles[~untouched].join(before, on=["persona", "item"])
+    table = []
+    for (condition, setting), group in moved.groupby(["condition", "setting"], sort=False):
+        by_trait = dict(list(group.groupby(["persona", "trait"], sort=False)))
+        for persona, trait in product(group["persona"].unique(), TRAITS):
+            if (cells := by_trait.get((persona, trait))) is None:
                 continue
-            for trait in TRAITS:
-                of_trait = moved[persona, np.asarray(group.items.traits, dtype=object) == trait]
-                if not len(of_trait):
-                    continue
-                low, high = percentiles(column_means(of_trait[:, None])[:, 0])
-                found.append(
-                    {
-                        "persona": name,
-                        "condition": condition,
-                        "setting": setting,
-                        "alpha": float(group.alphas[persona]),
-                        "trait": trait,
-                        "shift": float(of_trait.mean()),
-                        "low": low,
-                        "high": high,
-                    }
-                )
-    return found
+            items = cells.groupby("item", sort=False)[["score", "before"]].mean()
+            shift = (items["score"] - items["before"]).to_numpy()
+            estimate = mean_interval(shift, fewest=FEWEST_ITEMS)
+            table.append(
+                {
+                    "persona": persona,
+                    "condition": condition,
+                    "setting": setting,
+                    "alpha": float(cells["alpha"].iloc[-1]),
+                    "trait": trait,
+                    "shift": float(shift.mean()),
+                    "low": estimate and estimate.low,
+                    "high": estimate and estimate.high,
+                }
+            )
+    return table

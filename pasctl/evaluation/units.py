@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.inventory import Inventory, PersonaSet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Strengths = Mapping[str, NDArray[np.float64]]
 """Setting, as in `rows.SCHEMA` -> each persona's alpha [P]."""
@@ -73,3 +77,13 @@ def plan_units(
             for setting, alphas in strengths.items():
                 for draw in range(draws if condition.towards == "random" else 1):
                     yield Unit(persona, condition.name, setting, float(alphas[persona]), draw, system)
+
+
+def unit_table(units: Sequence[Unit], ids: Sequence[str]) -> pd.DataFrame:
+    """Units as a table: persona (its name, of `ids`), condition, setting, alpha, draw."""
+    import pandas as pd
+
+    columns = ["condition", "setting", "alpha", "draw"]
+    table = pd.DataFrame([[getattr(unit, name) for name in columns] for unit in units], columns=columns)
+    table.insert(0, "persona", [ids[unit.persona] for unit in units])
+    return table.astype({"alpha": np.float64, "draw": np.int8})

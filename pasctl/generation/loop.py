@@ -104,7 +104,7 @@ class Batch:
         if not due:
             return
         logits = self._model.logits(torch.cat([states for _, states in due]))
-        for (row, _), own in zip(due, logits.split([len(states) for _, states in due]), strict=True):
+        for (row, _), own in zip(due, torch.split(logits, [len(states) for _, states in due]), strict=True):
             try:
                 row.choose(own)
             except Exception as error:  # such as a probability that is no number

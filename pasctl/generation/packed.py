@@ -76,9 +76,9 @@ class _Pass:
             start = own.stop
             if number in self.failed:
                 continue
-            parts = (_as_rows(each[:, :, own], rows) for each in (query, key, value))
+            mine, keys, values = (_as_rows(each[:, :, own], rows) for each in (query, key, value))
             try:
-                made = segment.state.attend(layer, *parts, scaling, sliding)
+                made = segment.state.attend(layer, mine, keys, values, scaling, sliding)
             except Exception as error:  # whatever it is, the other texts must not die of it
                 self.failed[number] = error
             else:
@@ -88,7 +88,8 @@ class _Pass:
 
 def _as_rows(packed: Tensor, rows: int) -> Tensor:
     """A view [rows, heads, C, D] of [1, heads, rows * C, D]."""
-    return packed if rows == 1 else packed[0].unflatten(1, (rows, -1)).transpose(0, 1)
+    _, heads, tokens, width = packed.shape
+    return packed if rows == 1 else packed[0].view(heads, rows, tokens // rows, width).transpose(0, 1)
 
 
 class PackedModel:
@@ -130,7 +131,7 @@ class PackedModel:
             start += segment.size
         self.passes, self.tokens = self.passes + 1, self.tokens + start
         states = hidden[torch.tensor(lasts, device=hidden.device)]
-        return list(states.split([len(segment.lasts) for segment in segments])), step.failed
+        return list(torch.split(states, [len(segment.lasts) for segment in segments])), step.failed
 
     def release(self) -> None:
         """Give the model back as it was before the first pass."""

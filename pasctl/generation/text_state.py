@@ -10,6 +10,7 @@ from transformers import Cache
 
 from pasctl.models.attention import Attender
 from pasctl.models.kv_cache import ROOM, TokenBuffers
+from pasctl.steering.intervention import Intervention
 
 
 class TextState(Attender, Protocol):
@@ -42,7 +43,7 @@ class TextMemory(Protocol):
         """The model that read it."""
 
     @property
-    def intervention(self) -> Any:
+    def intervention(self) -> Intervention | None:
         """What it was read with; None for nothing."""
 
     @property

@@ -30,7 +30,12 @@ from pasctl.inventory.persona_file import PersonaFile, read_persona_file, split_
 from pasctl.inventory.personas import PersonaSet, is_pole_spec, trait_poles
 from pasctl.inventory.selection import Part, selected_rows, split_selection
 from pasctl.inventory.simulate import demo_respondents, simulate
+from pasctl.registry import Registry
 
+INVENTORIES = Registry(
+    "inventory", {"builtin": "pasctl.inventory.builtin:builtin_inventory"}, group="pasctl.inventories"
+)
+"""Inventories by name: functions without parameters that give one, or inventories."""
 INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
@@ -41,13 +46,16 @@ _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate,
 
 
 def load_inventory(spec: str) -> Inventory:
-    """The inventory that `spec` names: "builtin", "papi:DIR" or "papi"."""
-    if spec == "builtin":
-        return builtin_inventory()
+    """The inventory that `spec` names: "builtin", "papi:DIR", "papi", or one that another package adds."""
+    if spec in INVENTORIES.names():
+        named = INVENTORIES.get(spec)
+        inventory: Inventory = named if isinstance(named, Inventory) else named()
+        return inventory
     source, colon, place = spec.partition(":")
     if source == "papi" and bool(colon) == bool(place):
         return papi_inventory(papi_folder(place))
-    raise InputError(f"unknown inventory {spec!r}", hint=INVENTORY_FORMS)
+    added = "".join(f", {name}" for name in INVENTORIES.names() if name != "builtin")
+    raise InputError(f"unknown inventory {spec!r}", hint=f"{INVENTORY_FORMS}{added}")
 
 
 def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet:

@@ -26,7 +26,7 @@ NLL_EDGES = (0, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1
 def make_trial(model: LoadedModel, task: str, length: int, depth: float, seed: int) -> Trial:
     """A trial whose text has `length` tokens of the model's tokenizer."""
     prompt = Prompt(model.chat)
-    trial: Trial = TASKS.get(task)(length, depth, seed, lambda text: len(prompt.encode(text)))
+    trial: Trial = TASKS.build(task)(length, depth, seed, lambda text: len(prompt.encode(text)))
     return trial
 
 

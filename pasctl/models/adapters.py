@@ -5,13 +5,14 @@ To add a family: add a row to `ADAPTERS` and a tiny config to tests/tiny.py; the
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from pasctl.errors import InputError, PasctlError
+from pasctl.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,18 +68,25 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
 )
 
 
+FAMILIES = Registry("model family", group="pasctl.families")
+"""Rows of other packages: an entry point names an `Adapter`."""
+
+
 def adapter_for(family: str) -> Adapter:
     """The table's row for a `model_type`.
 
     Raises:
         InputError: the family has no row.
     """
-    try:
+    if family in ADAPTERS:
         return ADAPTERS[family]
-    except KeyError:
-        near = difflib.get_close_matches(family, ADAPTERS, n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError(
-            f"model family {family!r} is not supported{guess}; supported: {', '.join(ADAPTERS)}",
-            hint="a family is added by one row in pasctl/models/adapters.py, see CONTRIBUTING.md",
-        ) from None
+    supported = (*ADAPTERS, *FAMILIES.names())
+    if family in supported:
+        adapter: Adapter = FAMILIES.get(family)
+        return adapter
+    near = get_close_matches(family, supported, n=1)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    raise InputError(
+        f"model family {family!r} is not supported{guess}; supported: {', '.join(supported)}",
+        hint="one row adds a family: in pasctl/models/adapters.py, or by an entry point of another package",
+    )

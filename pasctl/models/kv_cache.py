@@ -68,7 +68,7 @@ class TokenBuffers:
         self.first, self.stop = 0, size
 
 
-class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers' own __init_subclass__
+class PreallocatedLayer(DynamicLayer):
     """A layer of transformers' cache, written into room that is taken before the model runs.
 
     Taken one by one between a pass's own tensors, the layers' would stay in the way of those of the next layer, and a
@@ -77,7 +77,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: Any) -> None:
         """Take room for keys and values of `shape` [1, G, tokens, D]."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         none = torch.empty((*shape[:2], 0, shape[3]), dtype=dtype, device=device)
         self._buffers = TokenBuffers([none, none], [2, 2])
         self._buffers.reserve(shape[2])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pasctl.errors import PasctlError
 
 if TYPE_CHECKING:
-    from pasctl.models.load import LoadedModel
+    from pasctl.models.loaded import LoadedModel
 
 QUESTION = 'Statement: "I worry about things."'
 

@@ -5,6 +5,14 @@ from __future__ import annotations
 from pasctl.registry import Registry
 
 PROBES = Registry(
-    "probe",
-    {"logistic": "pasctl.probes.logistic:LogisticProbe", "ridge": "pasctl.probes.ridge:RidgeProbe"},
+    "probe method",
+    {
+        "logistic": "pasctl.probes.logistic:LogisticProbe",
+        "ridge": "pasctl.probes.ridge:RidgeProbe",
+        "sklearn:LDA": "pasctl.probes.estimators:LDA",
+        "sklearn:LinearSVC": "pasctl.probes.estimators:SVM",
+        "sklearn:LogisticRegression": "pasctl.probes.estimators:Logistic",
+        "sklearn:RidgeClassifier": "pasctl.probes.estimators:Ridge",
+    },
+    group="pasctl.probes",
 )

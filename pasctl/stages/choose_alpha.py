@@ -102,7 +102,7 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
     alphas, ids = curves["alphas"], curves["personas"]
     rows = from_table(strengths.read_table("rows.parquet"))
     # rows stand in the order in which they were written: alpha by alpha, persona by persona
-    errors = np.abs(rows["expected"] - rows["agreement"]).reshape(len(alphas), len(ids), -1)
+    errors = (rows["expected"] - rows["agreement"]).abs().to_numpy().reshape(len(alphas), len(ids), -1)
     return choose_alphas(errors, alphas, scope, _within(np.array(curves["kl"]), scope, budget_kl))
 
 
@@ -140,6 +140,8 @@ def _within(kl: NDArray[np.float64], scope: str, budget: float | None) -> NDArra
 
 
 def _compute(work: Work, *, task: CrossValidation) -> Payload:
+    import pandas as pd
+
     from pasctl.evaluation.metrics import persona_correlations, row_means
     from pasctl.evaluation.rows import to_arrow
 
@@ -153,14 +155,16 @@ def _compute(work: Work, *, task: CrossValidation) -> Payload:
     shape = expected.shape
     return {
         "rows.parquet": to_arrow(
-            {
-                "persona": np.tile(np.repeat(np.array(ids, dtype=object), shape[2]), shape[0]),
-                "alpha": np.repeat(np.array(alphas, dtype=np.float64), shape[1] * shape[2]),
-                "item": np.tile(np.array(names, dtype=object), shape[0] * shape[1]),
-                "fold": np.tile(task.folds.astype(np.int16), shape[0] * shape[1]),
-                "agreement": np.broadcast_to(task.agreements, shape).ravel(),
-                "expected": expected.ravel(),
-            }
+            pd.DataFrame(
+                {
+                    "persona": np.tile(np.repeat(np.array(ids, dtype=object), shape[2]), shape[0]),
+                    "alpha": np.repeat(np.array(alphas, dtype=np.float64), shape[1] * shape[2]),
+                    "item": np.tile(np.array(names, dtype=object), shape[0] * shape[1]),
+                    "fold": np.tile(task.folds.astype(np.int16), shape[0] * shape[1]),
+                    "agreement": np.broadcast_to(task.agreements, shape).ravel(),
+                    "expected": expected.ravel(),
+                }
+            )
         ),
         _CURVES: {
             "alphas": list(alphas),

@@ -16,12 +16,12 @@ from pasctl.inventory import PersonaSet, signs
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.fit_items import FitItems, read_fit_items
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.runner import Artifact, Work
 from pasctl.stages.steering import DirectionSet, require_positions
-from pasctl.stages.train_probes import FitItems, read_fit_items
 
 if TYPE_CHECKING:
     from pasctl.evaluation.side_effects import Unsteered
@@ -131,7 +131,7 @@ class CrossValidation:
             self.items.pairs,
             signs(self.agreements[:, train]),
             split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"]),
-            PROBES.get(trained["method"])(c=trained["c"]),
+            PROBES.build(trained["method"], c=trained["c"]),
             ids=self.personas.ids,
         )
         return top_groups(scores.accuracy, scores.log_loss, top_k, size)

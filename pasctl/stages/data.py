@@ -24,10 +24,10 @@ def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto"
     """
     from pasctl.evaluation.baselines import baseline_rows, left_out
     from pasctl.evaluation.metrics import metrics_table
-    from pasctl.evaluation.rows import RowItems
+    from pasctl.evaluation.rows import item_table
 
     asked = load_inventory(inventory_of(personas) or inventory)
     people = load_personas(personas, asked, coding=coding)
     fit, report = asked.indices("fit"), asked.indices("report")
-    rows = baseline_rows(people.ids, people.agreements, RowItems.of(asked), fit, report)
+    rows = baseline_rows(people.ids, people.agreements, item_table(asked), fit, report)
     return {"coding": people.coding, "conditions": metrics_table(rows), "left_out": left_out(len(people))}

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import PersonaSet, Span, signs
+from pasctl.stages.fit_items import FitItems
 from pasctl.stages.runner import Artifact, Work
 from pasctl.stages.selector import same_heads
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED, SHUFFLED_ANSWERS
 from pasctl.stages.stored_personas import StoredPersonas, personas_name, shard_name, tiles_of
-from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
     from pasctl.directions.fit import Directions, Lacking
@@ -76,7 +76,7 @@ class Fitting:
                 self.items.pairs,
                 signs(answers),
                 heads,
-                DIRECTIONS.get(self.method)(),
+                DIRECTIONS.build(self.method),
                 self.center,
                 size=self.size,
                 ids=personas.ids,
@@ -94,7 +94,7 @@ class Fitting:
         from pasctl.directions.population import sum_up
 
         x = self.items.head_outputs if self.size == 1 else mean_outputs(self.items.head_outputs, self.size)
-        layers, method = self.items.head_outputs.shape[2], DIRECTIONS.get(self.method)()
+        layers, method = self.items.head_outputs.shape[2], DIRECTIONS.build(self.method)
         return [
             sum_up(x, self.items.pairs, signs(answers), method, n_layers=layers) for answers in self.answers(personas)
         ]

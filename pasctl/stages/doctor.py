@@ -121,7 +121,7 @@ def _store(folder: str) -> Finding:
     store = open_store(folder)
     try:
         problems = [problem for problem in store.verify() if not problem.note]
-        count = len(store.ls())
+        count = len(store.artifacts())
     except PasctlError as error:
         return Finding("store", False, error.message)
     if problems:

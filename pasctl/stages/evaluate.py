@@ -13,8 +13,8 @@ from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, alpha_text, parse_alphas, parse_settings
-from pasctl.evaluation.bootstrap import FEWEST
 from pasctl.evaluation.conditions import is_steered, parse_conditions
+from pasctl.evaluation.intervals import FEWEST
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
     choice_record,
@@ -194,7 +194,7 @@ def _compute(work: Work, *, evaluation: Evaluation) -> Payload:
         generated = evaluation.texts.rows(work, answers)
         metrics["audit"] = audit_table(generated)
         files["audit.parquet"] = to_arrow(generated)
-        counts["answers_written"] = len(generated["text"])
+        counts["answers_written"] = len(generated)
     work.provenance["counts"] = counts
     return files
 

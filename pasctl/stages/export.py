@@ -94,7 +94,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     from pasctl.export.engines import ENGINES
     from pasctl.export.place import Place
 
-    engine: Engine = ENGINES.get(declared.engine)()
+    engine: Engine = ENGINES.build(declared.engine)
     if not re.fullmatch(r"[1-9]\d*[KMG]B", declared.shard_size):
         raise InputError(f"shard size {declared.shard_size!r} is no size", hint="such as 5GB or 500MB")
     source = run.input("directions", declared.directions)
@@ -182,13 +182,13 @@ def check(declared: ExportCheck, run: Run) -> Proof:
     from pasctl.export.proof import Proof
     from pasctl.export.reading import make_reference
 
-    runner: Engine = ENGINES.get(declared.engine)()
+    runner: Engine = ENGINES.build(declared.engine)
     folder = Path(declared.folder)
     record = read_record(folder)
     if record is None:
         raise InputError(f"{folder} is no export of pasctl", hint="give a folder that `pasctl export` has written")
     require_files(folder, record["files"])
-    made: Engine = ENGINES.get(record.get("engine", "transformers"))()
+    made: Engine = ENGINES.build(record.get("engine", "transformers"))
     runner.require_readable(folder, made)
     runner.require_here()
     if (remark := runner.remark()) is not None:

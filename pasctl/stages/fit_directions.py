@@ -12,6 +12,7 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.inventory import Inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
+from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
 from pasctl.stages.model import of_model
 from pasctl.stages.run import Run, function_of
@@ -19,7 +20,6 @@ from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 from pasctl.stages.selector import Selector, held_out
 from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, StoredPersonas
 from pasctl.stages.tiles import direction_memory
-from pasctl.stages.train_probes import read_fit_items
 
 DEFAULT_TOP_K = 24  # the paper's
 _SELECTION = "selection.json"
@@ -41,7 +41,7 @@ def heads_or_groups(top_k: int | None, granularity: str, geometry: Mapping[str, 
 
 def plan(declared: FitDirections, run: Run) -> Job:
     """Fit theta and sigma of every persona's best heads (PAS; design section 5), and those of shuffled answers."""
-    DIRECTIONS.check(declared.method)
+    method = DIRECTIONS.canonical(declared.method)
     if declared.select == "steering" and declared.top_k is not None:
         raise InputError("selection by steering chooses how many heads there are, expected no top-k with it")
     model = declared.model
@@ -56,11 +56,14 @@ def plan(declared: FitDirections, run: Run) -> Job:
     geometry = source.read_json("items.json")["geometry"]
     count = heads_or_groups(declared.top_k, declared.granularity, geometry)
     numerics: dict[str, Any] = {"seed": declared.seed}
-    key = declared.key(omit=("alphas", "positions"), top_k=count)
+    key = declared.key(omit=("alphas", "positions"), method=method, top_k=count)
     selector: Selector | None = None
     if declared.select == "steering":
         selector = _selector(declared, run, scored, geometry)
-        key, numerics = declared.key(top_k=count, **selector.params), selector.handle.numerics(declared.seed)
+        key, numerics = (
+            declared.key(method=method, top_k=count, **selector.params),
+            selector.handle.numerics(declared.seed),
+        )
     memory = direction_memory(source)
     tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(StoredPersonas.of(scored)), run.max_memory))
     fit = Fit(source, scored, declared, count, selector, tile)

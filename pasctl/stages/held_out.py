@@ -12,9 +12,9 @@ from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import LETTERS, Inventory, PersonaSet, letter_levels, question, signs
+from pasctl.stages.fit_items import FitItems
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.steering import DirectionSet
-from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
@@ -49,7 +49,7 @@ def fitted_without(
         items.pairs,
         signs(personas.agreements[:, items.columns[train]]),
         heads,
-        DIRECTIONS.get(method)(),
+        DIRECTIONS.build(method),
         center,
         size=size,
         ids=personas.ids,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pasctl.errors import InputError
 from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
@@ -17,11 +17,12 @@ from pasctl.models.options import ModelOptions
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
-    from pasctl.commands.shared import ModelLike
     from pasctl.models.chat import ChatRenderer
     from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel, Outline
     from pasctl.stages.runner import Artifact
+
+    ModelLike: TypeAlias = "str | ModelSource | LoadedModel | ModelHandle"
 
 
 class ModelHandle:

@@ -17,7 +17,7 @@ from pasctl.stages.stored_personas import personas_name, shard_name, spans_of, t
 
 if TYPE_CHECKING:
     from pasctl.probes.fit import ProbeMethod
-    from pasctl.stages.train_probes import FitItems
+    from pasctl.stages.fit_items import FitItems
 
 
 @dataclass(frozen=True, eq=False)

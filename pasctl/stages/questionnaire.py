@@ -15,7 +15,7 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, ORACLE, WORDS, alpha_text
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.units import Strengths, Unit, plan_units
+from pasctl.evaluation.units import Strengths, Unit, plan_units, unit_table
 from pasctl.inventory import (
     LETTERS,
     Inventory,
@@ -28,7 +28,7 @@ from pasctl.stages.runner import Artifact, Stage, Work, part_key
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
-    from pasctl.evaluation.rows import Columns
+    from pasctl.evaluation.rows import Rows
     from pasctl.models.geometry import Geometry
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
@@ -254,30 +254,25 @@ def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32
     return answers
 
 
-def result_rows(task: Questionnaire, answers: dict[str, NDArray[np.float32]]) -> Columns:
+def result_rows(task: Questionnaire, answers: dict[str, NDArray[np.float32]]) -> Rows:
     """Rows of every unit, of the oracle if it is asked for, and of the baselines that need no model."""
+    import pandas as pd
+
     from pasctl.evaluation.baselines import baseline_rows
     from pasctl.evaluation.oracle import oracle_rows
-    from pasctl.evaluation.rows import RowItems, build_rows, concat_rows
+    from pasctl.evaluation.rows import answer_rows, item_table
 
     inventory, personas = task.inventory, task.steering.personas
     fit, report = inventory.indices("fit"), inventory.indices("report")
-    items = RowItems.of(inventory)
-    asked = items.take(report)
-    scored = concat_rows(
-        build_rows(
-            persona=personas.ids[unit.persona],
-            condition=unit.condition,
-            setting=unit.setting,
-            alpha=unit.alpha,
-            draw=unit.draw,
-            items=asked,
-            agreements=personas.agreements[unit.persona, report],
-            level_logprobs=answers[key],
-        )
-        for unit, key in task.units
+    items, units = item_table(inventory), [unit for unit, _ in task.units]
+    scored = answer_rows(
+        unit_table(units, personas.ids),
+        items.iloc[report],
+        personas.agreements[[unit.persona for unit in units]][:, report],
+        np.stack([answers[key] for _, key in task.units]),
     )
     tables = [scored]
     if ORACLE in task.params.alphas and (scored["setting"] != "").any():
         tables.append(oracle_rows(scored))
-    return concat_rows([*tables, baseline_rows(personas.ids, personas.agreements, items, fit, report)])
+    tables.append(baseline_rows(personas.ids, personas.agreements, items, fit, report))
+    return pd.concat(tables, ignore_index=True)

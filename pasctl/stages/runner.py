@@ -203,6 +203,13 @@ class Outcome:
             **({"counts": made.provenance.get("counts", {})} if made else {}),
         }
 
+    def _repr_html_(self) -> str:
+        from pasctl.store.notebook import artifact_html, facts_html
+
+        how = "from the store" if self.reused else f"{self.seconds:.1f} s"
+        facts = {**self.inputs, **self.plan, "result": how if self.artifact else "not there yet"}
+        return facts_html(self.stage, facts) + (artifact_html(self.artifact) if self.artifact else "")
+
 
 def part_key(document: dict[str, Any]) -> str:
     """The key of a part of an artifact: 64 hex digits, from all that the part depends on."""

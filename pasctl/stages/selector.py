@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_of, select_heads, select_layers
 from pasctl.inventory import Inventory, PersonaSet
+from pasctl.stages.fit_items import FitItems
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Work
 from pasctl.stages.steering import DirectionSet, require_positions
-from pasctl.stages.train_probes import FitItems
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel

@@ -8,17 +8,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pasctl.evaluation.bootstrap import interval
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.units import Unit
+from pasctl.evaluation.intervals import interval
+from pasctl.evaluation.units import Unit, unit_table
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.questionnaire import Questionnaire
 from pasctl.stages.runner import Work, part_key
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pasctl.evaluation.side_effects import Unsteered
     from pasctl.models.load import LoadedModel
 
@@ -28,7 +29,11 @@ FREE_TOKENS = 32
 VERSION = 1
 """Of how these are measured; raise it when the same run would give other numbers."""
 _ROWS = 16  # runs that are measured together; each is kept as the batch ends
-_MEASURES = ("kl", "perplexity", "repetition")
+_MEASURES = {
+    "kl": (0.0, np.inf),
+    "perplexity": (1.0, np.inf),
+    "repetition": (0.0, 1.0),
+}  # and their lowest and highest values
 
 
 @dataclass(eq=False)
@@ -101,32 +106,22 @@ class SideEffects:
                 advance(len(chunk))
         return {key: found[key] for key in self.runs}
 
-    def rows(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """Columns persona, condition, setting, alpha, run, kl, perplexity, repetition; one row a unit."""
-        ids = self.task.steering.personas.ids
-        units = [unit for unit, _ in self.units]
-        told = {
-            "persona": np.array([ids[unit.persona] for unit in units], dtype=object),
-            "condition": np.array([unit.condition for unit in units], dtype=object),
-            "setting": np.array([unit.setting for unit in units], dtype=object),
-            "alpha": np.array([unit.alpha for unit in units]),
-            "run": np.array([key for _, key in self.units], dtype=object),
-        }
-        measured = {
-            name: np.array([np.nan if found[key][name] is None else found[key][name] for _, key in self.units])
-            for name in _MEASURES
-        }
-        return told | measured
+    def rows(self, found: dict[str, dict[str, Any]]) -> pd.DataFrame:
+        """Columns persona, condition, setting, alpha, run, kl, perplexity, repetition; one row per unit."""
+        import pandas as pd
 
-    def summary(self, found: dict[str, dict[str, Any]], rows: dict[str, Any]) -> dict[str, Any]:
-        """Means over personas with 95% intervals for each condition and setting, beside the model left alone."""
-        table = []
-        for condition, setting in dict.fromkeys(zip(rows["condition"], rows["setting"], strict=True)):
-            mine = (rows["condition"] == condition) & (rows["setting"] == setting)
-            table.append(
-                {"condition": condition, "setting": setting, "personas": int(mine.sum())}
-                | {name: _mean_interval(rows[name][mine]) for name in _MEASURES}
-            )
+        keys = [key for _, key in self.units]
+        table = unit_table([unit for unit, _ in self.units], self.task.steering.personas.ids)
+        measured = pd.DataFrame([found[key] for key in keys], columns=list(_MEASURES), dtype=np.float64)
+        return table.drop(columns="draw").assign(run=keys).join(measured)
+
+    def summary(self, found: dict[str, dict[str, Any]], rows: pd.DataFrame) -> dict[str, Any]:
+        """Means over personas with 95% intervals for each condition and setting, compared with the unsteered model."""
+        table = [
+            {"condition": condition, "setting": setting, "personas": len(group)}
+            | {name: _mean_interval(group[name], *bounds) for name, bounds in _MEASURES.items()}
+            for (condition, setting), group in rows.groupby(["condition", "setting"], sort=False)
+        ]
         alone = {name: found[self.alone][name] for name in _MEASURES if name != "kl"}
         return {"text": self.neutral.name, "tokens": found[self.alone]["tokens"], "rows": table, "unsteered": alone}
 
@@ -171,12 +166,12 @@ class SideEffects:
         return found
 
 
-def _mean_interval(values: NDArray[np.float64]) -> list[float | None]:
+def _mean_interval(values: pd.Series[float], least: float, most: float) -> list[float | None]:
     """Mean, and its 95% interval over personas; None for what cannot be had."""
-    kept = values[np.isfinite(values)]
-    if not len(kept):
+    known = values.dropna()
+    if known.empty:
         return [None, None, None]
-    return [float(kept.mean()), *(interval(kept[:, None]) or (None, None))]
+    return [float(known.mean()), *(interval(known, least=least, most=most) or (None, None))]
 
 
 def _name(key: str) -> str:

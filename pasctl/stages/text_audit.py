@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.evaluation.units import Unit
+from pasctl.evaluation.units import Unit, unit_table
 from pasctl.inventory import question
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.questionnaire import Questionnaire
 from pasctl.stages.runner import Work
 
 if TYPE_CHECKING:
-    from pasctl.evaluation.rows import Columns
+    import pandas as pd
 
 ANSWER_TOKENS = 16
 _ROWS = 16  # answers that are generated together; they are kept as the batch ends
@@ -53,7 +53,7 @@ class TextAudit:
         chosen = choose_cells([len(group) * items for group in members], self.count, self.seed)
         return [(*members[group][cell // items], cell % items) for group, cell in chosen]
 
-    def rows(self, work: Work, answers: dict[str, NDArray[np.float32]]) -> Columns:
+    def rows(self, work: Work, answers: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
         """What was generated, and what it is worth.
 
         Args:
@@ -72,22 +72,16 @@ class TextAudit:
                 advance(len(cells))
         return audit_rows(self._cells(answers), texts, self.task.inventory.labels)
 
-    def _cells(self, answers: dict[str, NDArray[np.float32]]) -> Columns:
+    def _cells(self, answers: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
         """The rows that the texts belong to."""
         personas, items = self.task.steering.personas, self.task.inventory.items
-        units = [unit for unit, _, _ in self.cells]
         columns = [self._report[place] for _, _, place in self.cells]
-        return {
-            "persona": np.array([personas.ids[unit.persona] for unit in units], dtype=object),
-            "condition": np.array([unit.condition for unit in units], dtype=object),
-            "setting": np.array([unit.setting for unit in units], dtype=object),
-            "alpha": np.array([unit.alpha for unit in units]),
-            "item": np.array([items[column].id for column in columns], dtype=object),
-            "agreement": np.array(
-                [personas.agreements[unit.persona, column] for unit, column in zip(units, columns, strict=True)]
-            ),
-            "argmax": np.array([int(answers[key][0, place].argmax()) + 1 for _, key, place in self.cells]),
-        }
+        units = [unit for unit, _, _ in self.cells]
+        return unit_table(units, personas.ids).assign(
+            item=[items[column].id for column in columns],
+            agreement=[personas.agreements[unit.persona, column] for unit, column in zip(units, columns, strict=True)],
+            argmax=[int(answers[key][0, place].argmax()) + 1 for _, key, place in self.cells],
+        )
 
     def _generate(self, work: Work, cells: list[tuple[Unit, str, int]]) -> list[str]:
         from pasctl.generation.loop import generate

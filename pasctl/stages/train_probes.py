@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pasctl.inventory import (
 )
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
+from pasctl.stages.fit_items import fit_columns, read_fit_items
 from pasctl.stages.model import of_model
 from pasctl.stages.probe_shards import Training, train_shards, usable_personas
 from pasctl.stages.run import Run, function_of
@@ -25,37 +25,12 @@ from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, told_persona
 from pasctl.stages.tiles import probe_memory
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
     from pasctl.commands.shared import ModelLike
-
-
-@dataclass(frozen=True, eq=False)
-class FitItems:
-    """The activations of an inventory's fit items, with what the maths needs.
-
-    Attributes:
-        head_outputs: [I, A, L, H, D].
-        columns: int [I], the items' places in the inventory.
-        pairs: (agree, disagree) answer columns.
-    """
-
-    inventory: Inventory
-    head_outputs: Tensor
-    columns: NDArray[np.int64]
-    pairs: list[tuple[int, int]]
-
-    @property
-    def traits(self) -> list[str]:
-        """The trait of each item."""
-        return [self.inventory.items[column].trait for column in self.columns]
 
 
 def plan(declared: TrainProbes, run: Run) -> Job:
     """Train one probe per persona, layer and head (PAS; design section 5)."""
-    PROBES.check(declared.method)
+    PROBES.build(declared.method, c=float(declared.c))  # what is wrong with it is said before anything is read
     personas = declared.personas
     source = run.input(
         "activations",
@@ -82,6 +57,7 @@ def plan(declared: TrainProbes, run: Run) -> Job:
         model=source.model,
         label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
         params=declared.key(
+            method=PROBES.canonical(declared.method),
             c=float(declared.c),
             validation=float(declared.validation),
             personas=chosen.digest,
@@ -103,32 +79,11 @@ def plan(declared: TrainProbes, run: Run) -> Job:
 train_probes = function_of(TrainProbes)
 
 
-def fit_columns(inventory: Inventory, described: dict[str, Any]) -> NDArray[np.int64]:
-    """The fit items that were extracted, as places in the inventory; report items are never fitted on."""
-    import numpy as np
-
-    return np.intersect1d(inventory.indices("fit"), np.array(described["rows"], np.int64))
-
-
-def read_fit_items(activations: Artifact) -> FitItems:
-    """Read activations and keep the fit items."""
-    import numpy as np
-
-    from pasctl.stages.extract import read_head_outputs
-
-    values, described = read_head_outputs(activations)
-    inventory = Inventory.from_json(described["inventory"])
-    columns = fit_columns(inventory, described)
-    kept = np.searchsorted(np.array(described["rows"], np.int64), columns)
-    pairs = [(int(agree), int(disagree)) for agree, disagree in described["pairs"]]
-    return FitItems(inventory, values[kept], columns, pairs)
-
-
 def _compute(work: Work, *, activations: Artifact, personas: Personas, declared: TrainProbes, tile: int) -> Payload:
     items = read_fit_items(activations)
     held_out = split_items(items.traits, float(declared.validation), declared.seed)
     ids = [items.inventory.items[column].id for column in items.columns]
-    probe = PROBES.get(declared.method)(c=float(declared.c))
+    probe = PROBES.build(declared.method, c=float(declared.c))
     train_shards(work, personas, Training(items, held_out, probe, declared.weights, tile))
     layers, heads = items.head_outputs.shape[2:4]
     work.provenance["counts"] = {"probes": len(personas) * layers * heads}

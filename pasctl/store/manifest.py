@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
+    from matplotlib.figure import Figure
 
 SCHEMA = "pasctl-manifest/1"
 MANIFEST = "manifest.json"
@@ -289,6 +291,24 @@ class Artifact:
     def read_table(self, name: str) -> pa.Table:
         """The pyarrow table in a Parquet file of the payload."""
         return self._read(name, payload.decode_table)
+
+    def frame(self) -> pd.DataFrame:
+        """The main table of what it holds: of a kind without one of its own, its files."""
+        import pandas as pd
+
+        return pd.DataFrame(self.manifest["files"], columns=["name", "size", "sha256"])
+
+    def plot(self) -> Figure:
+        """The figure of what it holds, as its page has it."""
+        from pasctl.store.kinds import draw
+
+        figure: Figure = draw(self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        from pasctl.store.notebook import artifact_html
+
+        return artifact_html(self)
 
     def _read(self, name: str, decode: Callable[[Path], _Payload]) -> _Payload:
         try:

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pasctl.errors import InputError, MissingError
+from pasctl.store.keys import is_key
 from pasctl.store.refs import Name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from pasctl.store.manifest import Artifact
-    from pasctl.store.store import Store
+    from pasctl.store.refs import Refs
 
 _NAME = re.compile(r"(?P<path>[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*){0,2})(@v(?P<version>[1-9][0-9]*))?")
 _HEX = re.compile(r"(s1:)?(?P<hex>[0-9a-f]{4,64})")
@@ -26,7 +30,23 @@ _LISTED = 5
 _LS_HINT = "see what there is with `pasctl store ls`"
 
 
-def resolve(store: Store, ref: str, kind: str | None = None) -> Artifact:
+class Stored(Protocol):
+    """What references are looked up in: a store."""
+
+    root: Path
+    refs: Refs
+
+    def lookup(self, key: str) -> Artifact | None:
+        """The artifact of a key."""
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """The keys whose hex digits begin with `prefix`."""
+
+    def candidates(self, kind: str | None = None) -> Iterator[Artifact]:
+        """The artifacts of a kind, last made or touched first."""
+
+
+def resolve(store: Stored, ref: str, kind: str | None = None) -> Artifact:
     """The one artifact that `ref` means; `kind` is what the caller can use.
 
     Raises:
@@ -46,12 +66,12 @@ def resolve(store: Store, ref: str, kind: str | None = None) -> Artifact:
     return artifact
 
 
-def _tagged(store: Store, ref: str) -> Artifact | None:
+def _tagged(store: Stored, ref: str) -> Artifact | None:
     key = store.refs.tag(ref)
     return None if key is None else _held(store, f"tag {ref}", key)
 
 
-def _named(store: Store, ref: str) -> Artifact | None:
+def _named(store: Stored, ref: str) -> Artifact | None:
     match = _NAME.fullmatch(ref)
     if match is None:
         return None
@@ -64,7 +84,7 @@ def _named(store: Store, ref: str) -> Artifact | None:
     return _version(store, names[0], match["version"])
 
 
-def _version(store: Store, name: Name, wanted: str | None) -> Artifact | None:
+def _version(store: Stored, name: Name, wanted: str | None) -> Artifact | None:
     versions = store.refs.versions(name)
     if not versions:
         return None
@@ -75,7 +95,7 @@ def _version(store: Store, name: Name, wanted: str | None) -> Artifact | None:
     return _held(store, f"{name}@v{version}", versions[version])
 
 
-def _keyed(store: Store, ref: str, kind: str | None) -> Artifact | None:
+def _keyed(store: Stored, ref: str, kind: str | None) -> Artifact | None:
     match = _HEX.fullmatch(ref)
     if match is None:
         return None
@@ -87,8 +107,8 @@ def _keyed(store: Store, ref: str, kind: str | None) -> Artifact | None:
     return found[0] if found else None
 
 
-def _held(store: Store, what: str, key: str) -> Artifact:
-    artifact = store.lookup(key) if store.is_key(key) else None
+def _held(store: Stored, what: str, key: str) -> Artifact:
+    artifact = store.lookup(key) if is_key(key) else None
     if artifact is None:
         raise MissingError(
             f"{what} points to {key[:15] or 'nothing'}, which is not in the store",
@@ -103,7 +123,7 @@ def _ambiguous(ref: str, names: list[str]) -> InputError:
     return InputError(f"{ref!r} matches {len(names)} artifacts: {listed}", hint="write more of the name or key")
 
 
-def _no_match(store: Store, ref: str) -> MissingError:
+def _no_match(store: Stored, ref: str) -> MissingError:
     known = [str(name) for name in store.refs.names()] + list(store.refs.tags())
     labels = {name.rpartition("/")[2]: name for name in known}
     base = ref.rpartition("@")[0] or ref

@@ -26,6 +26,7 @@ from pasctl.errors import IntegrityError, PasctlError, StoreError
 from pasctl.store import keys as keys_module
 from pasctl.store.disk import disk_errors, make_durable, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
+from pasctl.store.kinds import artifact_class
 from pasctl.store.lineage import Lineage, trace
 from pasctl.store.manifest import MANIFEST, Artifact, now, read_manifest
 from pasctl.store.refs import Name, Refs
@@ -34,6 +35,8 @@ from pasctl.store.staging import Staging
 from pasctl.store.verify import Problem, verify
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pasctl.store.index import Index, Row
     from pasctl.store.leases import Holder
 
@@ -132,7 +135,15 @@ class Store:
         """The one artifact that a reference means; see `pasctl.store.resolve`."""
         return resolve(self, ref, kind)
 
-    def ls(self, kind: str | None = None, model: str | None = None) -> list[Artifact]:
+    def ls(self, kind: str | None = None, model: str | None = None) -> pd.DataFrame:
+        """The artifacts of a kind and model as a table, newest first."""
+        import pandas as pd
+
+        columns = ("name", "kind", "model", "label", "version", "stage", "key", "created_at", "size", "path")
+        artifacts = self.artifacts(kind, model)
+        return pd.DataFrame([[getattr(each, name) for name in columns] for each in artifacts], columns=list(columns))
+
+    def artifacts(self, kind: str | None = None, model: str | None = None) -> list[Artifact]:
         """The artifacts of a kind and model, newest first; those with a damaged manifest are left to `verify`."""
         found = []
         for row in self.index.rows(kind, model):
@@ -195,7 +206,7 @@ class Store:
 
     def verify(self, deep: bool = False) -> list[Problem]:
         """What is wrong with the store; see `pasctl.store.verify`."""
-        return verify(self, deep=deep)
+        return verify(self.objects, self.refs, self.index, deep=deep)
 
     def reindex(self) -> Counts:
         """Rebuilds the index from the disk, and gives a version to artifacts that were killed before they got one."""
@@ -225,7 +236,7 @@ class Store:
             manifest = read_manifest(folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        artifact = Artifact(manifest["key"], manifest, folder)
+        artifact = artifact_class(manifest["kind"])(manifest["key"], manifest, folder)
         return replace(artifact, version=self.refs.version_of(_name(artifact), artifact.key))
 
     def _readable(self) -> Iterator[Artifact]:

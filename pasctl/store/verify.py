@@ -12,7 +12,10 @@ from pasctl.store.keys import file_digest, is_key, key_hash, make_key
 from pasctl.store.manifest import MANIFEST, Artifact, read_manifest
 
 if TYPE_CHECKING:
-    from pasctl.store.store import Store
+    from pathlib import Path
+
+    from pasctl.store.index import Index
+    from pasctl.store.refs import Refs
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,17 @@ class Problem:
     note: bool = False
 
 
-def verify(store: Store, *, deep: bool = False) -> list[Problem]:
+def verify(objects: Path, refs: Refs, index: Index, *, deep: bool = False) -> list[Problem]:
     """Every problem of a store, in a fixed order.
 
     Manifests parse, files are there in the right size, names and tags point to artifacts, the index says what the disk
     says, inputs are there (a missing one is a note: it may have been removed on purpose). `deep` also reads every byte
     and makes every key again.
     """
-    versions = {key: (name, version) for name, version, key in _named(store)}
+    versions = {key: (name, version) for name, version, key in _named(refs)}
     artifacts: dict[str, Artifact] = {}
     problems: list[Problem] = []
-    for folder in sorted(store.objects.glob("*/*/*")):
+    for folder in sorted(objects.glob("*/*/*")):
         try:
             manifest = read_manifest(folder)
         except FileNotFoundError:
@@ -52,8 +55,8 @@ def verify(store: Store, *, deep: bool = False) -> list[Problem]:
             problems.append(
                 Problem(_label(artifact), "", "has no version; `pasctl store reindex` gives it one", note=True)
             )
-    problems += _refs(store, artifacts)
-    problems += _index(store, artifacts, {key: version for key, (_, version) in versions.items()})
+    problems += _refs(refs, artifacts)
+    problems += _index(index, refs, artifacts, {key: version for key, (_, version) in versions.items()})
     return problems
 
 
@@ -61,9 +64,9 @@ def _label(artifact: Artifact) -> str:
     return f"{artifact.name} ({artifact.short_key})"
 
 
-def _named(store: Store) -> Iterator[tuple[str, int, str]]:
-    for name in store.refs.names():
-        for version, key in store.refs.versions(name).items():
+def _named(refs: Refs) -> Iterator[tuple[str, int, str]]:
+    for name in refs.names():
+        for version, key in refs.versions(name).items():
             yield str(name), version, key
 
 
@@ -96,14 +99,14 @@ def _inputs(artifact: Artifact, artifacts: dict[str, Artifact]) -> Iterator[Prob
             yield Problem(_label(artifact), "", what, note=True)
 
 
-def _refs(store: Store, artifacts: dict[str, Artifact]) -> Iterator[Problem]:
-    for name, version, key in _named(store):
+def _refs(refs: Refs, artifacts: dict[str, Artifact]) -> Iterator[Problem]:
+    for name, version, key in _named(refs):
         held = artifacts.get(key)
         if held is None:
             yield Problem(f"{name}@v{version}", "", _pointing(key))
         elif name != f"{held.kind}/{held.model}/{held.label}":
             yield Problem(f"{name}@v{version}", "", f"points to {_label(held)}, which has another name")
-    for tag, key in sorted(store.refs.tags().items()):
+    for tag, key in sorted(refs.tags().items()):
         if key not in artifacts:
             yield Problem(f"tag {tag}", "", _pointing(key))
 
@@ -112,10 +115,10 @@ def _pointing(key: str) -> str:
     return f"points to {key_hash(key)[:12]}, which is not in the store" if is_key(key) else "holds no key"
 
 
-def _index(store: Store, artifacts: dict[str, Artifact], versions: dict[str, int]) -> Iterator[Problem]:
+def _index(index: Index, refs: Refs, artifacts: dict[str, Artifact], versions: dict[str, int]) -> Iterator[Problem]:
     try:
-        rows = {row.key: row for row in store.index.rows()}
-        tags = store.index.tags()
+        rows = {row.key: row for row in index.rows()}
+        tags = index.tags()
     except PasctlError as error:
         yield Problem("index", "index.sqlite", error.message)
         return
@@ -127,5 +130,5 @@ def _index(store: Store, artifacts: dict[str, Artifact], versions: dict[str, int
         row, artifact = rows[key], artifacts[key]
         if (row.kind, row.content_digest, row.version) != (artifact.kind, artifact.content_digest, versions.get(key)):
             yield Problem("index", "index.sqlite", f"has an outdated row for {_label(artifact)}")
-    if tags != store.refs.tags():
+    if tags != refs.tags():
         yield Problem("index", "index.sqlite", "its tags are not those on disk")

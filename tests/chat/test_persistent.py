@@ -134,7 +134,7 @@ def test_a_long_session_makes_versions_on_the_way(
     monkeypatch.setattr("pasctl.chat.persistent.KEEP_TOKENS", 100)
     long = hold(remember(tmp_path / "a", params=SMALL), 0, 12)
     assert long.keep() is not None
-    assert len(Store(tmp_path / "a").ls("memory")) > 2
+    assert len(Store(tmp_path / "a").artifacts("memory")) > 2
     assert same(long, hold_all(remember(tmp_path / "b", params=SMALL)))
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pasctl.demo.documents import Writer
-from pasctl.demo.tokenizer import train_tokenizer
-from pasctl.demo.world import inventory
 from pasctl.models.chat import ChatRenderer
+from tests.demo.builder.documents import Writer
+from tests.demo.builder.tokenizer import train_tokenizer
+from tests.demo.builder.world import inventory
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from pasctl.demo.documents import Mixture
-from pasctl.demo.model import demo_config, new_model
-from pasctl.demo.optimizer import orthogonal
-from pasctl.demo.training import CHECKPOINT, LOG, Stage, Trainer
+from tests.demo.builder.model import demo_config, new_model
+from tests.demo.builder.optimizer import orthogonal
+from tests.demo.builder.sources import Mixture
+from tests.demo.builder.training import CHECKPOINT, LOG, Stage, Trainer
+
+ROOT = Path(__file__).parents[2]
 
 
 class Killed(Exception):
@@ -61,10 +64,11 @@ def test_losses_are_logged_and_fall(writer, tmp_path):
 @pytest.mark.integration
 def test_the_short_build_makes_a_model_with_figures(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "pasctl.demo.build", "--out", str(tmp_path), "--short", "--threads", "1"],
+        [sys.executable, "-m", "tests.demo.builder", "--out", str(tmp_path), "--short", "--threads", "1"],
         capture_output=True,
         text=True,
         timeout=240,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     figures = json.loads((tmp_path / "model" / "evaluation.json").read_text())
@@ -76,6 +80,6 @@ def test_the_short_build_makes_a_model_with_figures(tmp_path):
     # Again: nothing is trained, so the weights are the same to the byte.
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
     lines = len((tmp_path / LOG).read_text().splitlines())
-    subprocess.run(done.args, capture_output=True, check=True, timeout=240)
+    subprocess.run(done.args, capture_output=True, check=True, timeout=240, cwd=ROOT)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     assert len((tmp_path / LOG).read_text().splitlines()) == lines

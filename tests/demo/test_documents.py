@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pasctl.demo.batches import Packer, collate
-from pasctl.demo.documents import CONTEXT, KeySource, Mixture, Source
-from pasctl.demo.model import demo_config, empty_model, hidden_states, new_model
-from pasctl.demo.world import draw_people, inventory
+from pasctl.demo import CONTEXT
 from pasctl.inventory import few_shot, question
+from tests.demo.builder.batches import Packer, collate
+from tests.demo.builder.model import demo_config, empty_model, hidden_states, new_model
+from tests.demo.builder.sources import KeySource, Mixture, Source
+from tests.demo.builder.world import draw_people, inventory
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,22 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import pasctl
-from pasctl.demo import MODEL_FOLDER, WEIGHTS_SHA256
-from pasctl.demo.tokenizer import CHAT_TEMPLATE, train_tokenizer
-from pasctl.demo.world import inventory
 from pasctl.errors import InputError
 from pasctl.models.identity import resolve_model
 from pasctl.stages.model import ModelHandle
+from tests.demo.builder.tokenizer import CHAT_TEMPLATE, train_tokenizer
+from tests.demo.builder.world import inventory
+
+ROOT = Path(__file__).parents[2]
+MODEL_FOLDER = Path(pasctl.__file__).parent / "demo" / "model"
+WEIGHTS_SHA256 = "09a997690960461ee9fd78a65253f94761e02f690572881fa41126632b2f9fc0"
+WEIGHTS_AND_TOKENIZER = {"chat_template.jinja", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +35,17 @@ def test_the_weights_are_the_ones_the_card_is_about():
     data = (MODEL_FOLDER / "model.safetensors").read_bytes()
     assert hashlib.sha256(data).hexdigest() == WEIGHTS_SHA256
     assert len(data) <= 8_000_000
+
+
+def test_the_wheel_has_what_is_read_when_it_runs_and_no_more():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    left_out = {path.name for pattern in wheel["exclude"] for path in ROOT.glob(pattern)}
+    names = {path.name for path in MODEL_FOLDER.iterdir()}
+    assert wheel["packages"] == ["pasctl"]
+    assert left_out == {"README.md", "composite.svg", "evaluation.json"}
+    assert names - left_out == {"config.json", "generation_config.json", *WEIGHTS_AND_TOKENIZER}
+    assert {path.name for path in MODEL_FOLDER.parent.glob("*.py")} == {"__init__.py", "walk.py"}
 
 
 def test_it_is_the_model_of_its_folder_wherever_it_is_asked_for(tmp_path, monkeypatch):

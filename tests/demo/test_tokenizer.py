@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pasctl.demo.tokenizer import VOCABULARY, fixed_texts
-from pasctl.demo.world import draw_people, inventory
 from pasctl.inventory import few_shot, personality_prompt, question
 from pasctl.memory.tasks import TASKS
+from tests.demo.builder.tokenizer import VOCABULARY, fixed_texts
+from tests.demo.builder.world import draw_people, inventory
 
 TURNS = [
     {"role": "system", "content": "You are outgoing."},

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pasctl.demo.world import TRAINING_SEEDS, describe, draw_people, inventory
 from pasctl.inventory import load_personas
 from pasctl.inventory.simulate import CLEAR, DEMO_SEED
+from tests.demo.builder.world import TRAINING_SEEDS, describe, draw_people, inventory
 
 
 def demo():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pasctl.errors import InputError
 from pasctl.evaluation.audit import audit_rows, audit_table, choose_cells, parse_answer
-from pasctl.evaluation.rows import Columns
 from pasctl.inventory import builtin_inventory
 
 LABELS = builtin_inventory().labels
@@ -118,17 +118,19 @@ def test_every_cell_of_a_group_is_drawn_about_as_often() -> None:
     assert all(150 <= count <= 250 for count in drawn.values())  # 200 expected, standard deviation 11.5
 
 
-def some_cells() -> Columns:
-    return {
-        "persona": np.array(["ada", "ada", "ada", "bob", "bob", "ada", "bob"], dtype=object),
-        "condition": np.array(["pas", "pas", "pas", "pas", "pas", "no-change", "pas"], dtype=object),
-        "setting": np.array(["4", "4", "4", "4", "4", "", "auto"], dtype=object),
-        "alpha": np.array([4.0, 4.0, 4.0, 4.0, 4.0, 0.0, 2.0]),
-        "item": np.array(["E01", "E02", "E03", "E01", "E02", "E01", "E01"], dtype=object),
-        "agreement": np.array([5.0, 2.0, NAN, 4.0, 3.0, 1.0, NAN]),
-        "argmax": np.array([5, 4, 1, 4, 2, 1, 3], dtype=np.int8),
-        "expected": np.full(7, 3.0),
-    }
+def some_cells() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "persona": np.array(["ada", "ada", "ada", "bob", "bob", "ada", "bob"], dtype=object),
+            "condition": np.array(["pas", "pas", "pas", "pas", "pas", "no-change", "pas"], dtype=object),
+            "setting": np.array(["4", "4", "4", "4", "4", "", "auto"], dtype=object),
+            "alpha": np.array([4.0, 4.0, 4.0, 4.0, 4.0, 0.0, 2.0]),
+            "item": np.array(["E01", "E02", "E03", "E01", "E02", "E01", "E01"], dtype=object),
+            "agreement": np.array([5.0, 2.0, NAN, 4.0, 3.0, 1.0, NAN]),
+            "argmax": np.array([5, 4, 1, 4, 2, 1, 3], dtype=np.int8),
+            "expected": np.full(7, 3.0),
+        }
+    )
 
 
 TEXTS = ["A", "(B) Moderately accurate", "A or B", "I am not sure", "C.", "E\n", "C"]
@@ -154,8 +156,7 @@ def test_the_table_is_what_one_counts_by_hand() -> None:
 
 
 def test_the_worst_case_lies_at_the_farther_end_of_the_scale() -> None:
-    cells = {name: np.repeat(values[:1], 5) for name, values in some_cells().items()}
-    cells["agreement"] = np.arange(1.0, 6.0)
+    cells = some_cells().iloc[[0] * 5].assign(agreement=np.arange(1.0, 6.0))
     [row] = audit_table(audit_rows(cells, ["?"] * 5, LABELS))
     assert row["mae_worst"] == pytest.approx((4 + 3 + 2 + 3 + 4) / 5)
     assert row["unparsed"] == 5

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pasctl.evaluation.baselines import (
@@ -17,9 +18,9 @@ from pasctl.evaluation.baselines import (
     own_trait_mean,
 )
 from pasctl.evaluation.metrics import metrics_table
-from pasctl.evaluation.rows import RowItems
+from tests.evaluation.tables import item_frame
 
-ITEMS = RowItems(
+ITEMS = item_frame(
     tuple(f"i{n}" for n in range(24)),
     tuple("OC"[n % 2] for n in range(24)),
     tuple(f"f{n % 6 // 2}" for n in range(24)),  # the same facet names under both traits
@@ -43,21 +44,21 @@ def test_own_facet_mean_equals_a_loop(agreements: np.ndarray) -> None:
     fallbacks = {"facet": 0, "trait": 0, "three": 0}
     for p, (column, item) in itertools.product(range(5), enumerate(REPORT)):
         answered = [
-            (n, agreements[p, n] if ITEMS.keys[n] > 0 else 6 - agreements[p, n])
+            (n, agreements[p, n] if ITEMS["key"][n] > 0 else 6 - agreements[p, n])
             for n in FIT
             if not np.isnan(agreements[p, n])
         ]
-        of_trait = [(n, score) for n, score in answered if ITEMS.traits[n] == ITEMS.traits[item]]
-        of_facet = [(n, score) for n, score in of_trait if ITEMS.facets[n] == ITEMS.facets[item]]
+        of_trait = [(n, score) for n, score in answered if ITEMS["trait"][n] == ITEMS["trait"][item]]
+        of_facet = [(n, score) for n, score in of_trait if ITEMS["facet"][n] == ITEMS["facet"][item]]
         used = of_facet or of_trait
         fallbacks["facet" if of_facet else "trait" if of_trait else "three"] += 1
         score = sum(score for _, score in used) / len(used) if used else 3.0
-        assert found[p, column] == pytest.approx(score if ITEMS.keys[item] > 0 else 6 - score)
+        assert found[p, column] == pytest.approx(score if ITEMS["key"][item] > 0 else 6 - score)
     assert min(fallbacks.values()) > 0
 
 
 def test_own_trait_mean_is_the_facet_mean_of_a_trait_with_one_facet(agreements: np.ndarray) -> None:
-    broad = RowItems(ITEMS.ids, ITEMS.traits, ("one",) * len(ITEMS), ITEMS.keys)
+    broad = ITEMS.assign(facet="one")
     found = own_trait_mean(agreements, ITEMS, FIT, REPORT)
     np.testing.assert_array_equal(found, own_facet_mean(agreements, broad, FIT, REPORT))
     assert (found[4] == 3).all()  # nothing answered
@@ -109,7 +110,7 @@ def test_baseline_rows_go_through_the_same_metrics(agreements: np.ndarray) -> No
     table = {entry["condition"]: entry for entry in metrics_table(rows)}
     answers = agreements[:, REPORT]
     for trait in "OC":
-        member = np.array(ITEMS.traits)[REPORT] == trait
+        member = ITEMS["trait"].to_numpy()[REPORT] == trait
         error = np.nanmean(np.abs(answers[:, member] - 3), axis=1)
         assert table["constant-3"]["mae"][trait] == pytest.approx(np.nanmean(error))
     assert table["constant-3"]["item_correlation"] is None
@@ -118,24 +119,24 @@ def test_baseline_rows_go_through_the_same_metrics(agreements: np.ndarray) -> No
     assert constant(answers, 2.0).tolist() == np.full(answers.shape, 2.0).tolist()
 
 
-def papi(folder: Path) -> tuple[list[str], np.ndarray, RowItems, np.ndarray, np.ndarray]:
+def papi(folder: Path) -> tuple[list[str], np.ndarray, pd.DataFrame, np.ndarray, np.ndarray]:
     """The respondents in PAlign's files, their keyed answers turned into agreements."""
     from python_calamine import CalamineWorkbook
 
     sheet = CalamineWorkbook.from_path(str(folder / "IPIP-NEO-ItemKey.xls")).get_sheet_by_index(0).to_python()
     keyed_items = sorted((int(row[0]), row[2], row[4]) for row in sheet[1:] if row[0] != "")
-    items = RowItems(
+    items = item_frame(
         tuple(str(number) for number, _, _ in keyed_items),
         tuple(sign[1] for _, sign, _ in keyed_items),
         tuple(facet for _, _, facet in keyed_items),
         np.array([{"+": 1, "-": -1}[sign[0]] for _, sign, _ in keyed_items], np.int8),
     )
     people = json.loads((folder / "Test-set.json").read_text(encoding="utf-8"))
-    stored = np.array([[person[f"i{number}"] for number in items.ids] for person in people], dtype=float)
+    stored = np.array([[person[f"i{number}"] for number in items["item"]] for person in people], dtype=float)
     stored[stored == 0] = np.nan
-    agreements = np.where(items.keys > 0, stored, 6 - stored)
+    agreements = np.where(items["key"].to_numpy() > 0, stored, 6 - stored)
     split = json.loads((folder / "mpi_300_split.json").read_text(encoding="utf-8"))
-    at = {int(number): n for n, number in enumerate(items.ids)}
+    at = {int(number): n for n, number in enumerate(items["item"])}
     fit, report = (np.array([at[number] for number in split[name]]) for name in ("train_index", "test_index"))
     return [str(person["case"]) for person in people], agreements, items, fit, report
 

@@ -1,36 +1,19 @@
-"""Differences between conditions: paired over personas, against what naive resampling gives."""
+"""Differences between conditions: paired over personas, against scipy's paired t tests."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from pasctl.evaluation.differences import differences_table, trait_differences
-from pasctl.evaluation.rows import Columns, RowItems, concat_rows, prediction_rows
+from pasctl.evaluation.intervals import FEWEST
+from tests.evaluation.tables import item_frame, predicted
 
 TRAITS = tuple("OCEAN" * 2)
-ITEMS = RowItems(
-    tuple(f"i{n}" for n in range(10)),
-    TRAITS,
-    tuple(f"{trait}-facet" for trait in TRAITS),
-    np.array([1] * 5 + [-1] * 5, np.int8),
-)
+ITEMS = item_frame([f"i{n}" for n in range(10)], TRAITS, [f"{trait}-facet" for trait in TRAITS], [1] * 5 + [-1] * 5)
 PEOPLE = 24
-
-
-def rows_of(predictions: dict[tuple[str, str], np.ndarray], truth: np.ndarray) -> Columns:
-    tables = []
-    for (name, setting), matrix in predictions.items():
-        for number in range(len(truth)):
-            rows = prediction_rows(
-                persona=f"p{number}",
-                condition=name,
-                items=ITEMS,
-                agreements=truth[number],
-                predictions=matrix[number],
-            )
-            tables.append({**rows, "setting": np.full(len(rows["item"]), setting, dtype=object)})
-    return concat_rows(tables)
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +21,18 @@ def table() -> dict[tuple[str, str, str], dict]:
     rng = np.random.default_rng(0)
     truth = rng.integers(1, 6, (PEOPLE, 10)).astype(float)
     near, far = truth + rng.normal(0, 0.3, truth.shape), 3 + rng.normal(0, 0.5, truth.shape)
-    rows = rows_of(
-        {
-            ("no-change", ""): far,
-            ("pas", "2"): near,
-            ("pas", "auto"): far,
-            ("random-direction", "2"): far,
-            ("random-direction", "auto"): near,
-            ("shuffled-answers", "2"): far,
-            ("constant-3", ""): np.full(truth.shape, 3.0),
-        },
-        truth,
+    predictions = {
+        ("no-change", ""): far,
+        ("pas", "2"): near,
+        ("pas", "auto"): far,
+        ("random-direction", "2"): far,
+        ("random-direction", "auto"): near,
+        ("shuffled-answers", "2"): far,
+        ("constant-3", ""): np.full(truth.shape, 3.0),
+    }
+    rows = pd.concat(
+        predicted(ITEMS, matrix, truth, condition=name, setting=setting)
+        for (name, setting), matrix in predictions.items()
     )
     found = {(row["condition"], row["setting"], row["against"]): row for row in differences_table(rows)}
     return found | {"truth": truth, "near": near, "far": far}  # type: ignore[dict-item]
@@ -70,19 +54,18 @@ def test_what_is_set_against_what(table):
     assert table["pas", "2", "random-direction"]["against_setting"] == "2"
 
 
-def test_the_interval_is_that_of_naive_paired_resampling(table):
+def test_the_interval_is_that_of_a_paired_t_test(table):
     truth, near, far = table["truth"], table["near"], table["far"]
     gain = np.abs(near - truth) - np.abs(far - truth)
     of_persona = np.stack([gain[:, [n, n + 5]].mean(axis=1) for n in range(5)], axis=1).sum(axis=1)
-    rng = np.random.default_rng(7)
-    naive = [of_persona[rng.integers(0, PEOPLE, PEOPLE)].mean() for _ in range(20_000)]
     mean, low, high = table["pas", "2", "no-change"]["composite"]
-    assert mean == pytest.approx(of_persona.mean())
-    assert (low, high) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.06)
+    test = stats.ttest_1samp(of_persona, 0.0).confidence_interval()
+    assert (mean, low, high) == pytest.approx((of_persona.mean(), test.low, test.high))
     assert high < 0
     correlations = [[np.corrcoef(each[n], truth[n])[0, 1] for n in range(PEOPLE)] for each in (near, far)]
     mean, low, high = table["pas", "2", "no-change"]["item_correlation"]
-    assert mean == pytest.approx(np.mean(np.subtract(*correlations)))
+    test = stats.ttest_rel(*correlations).confidence_interval()
+    assert (mean, low, high) == pytest.approx((np.mean(np.subtract(*correlations)), test.low, test.high))
     assert 0 < low < mean < high
 
 
@@ -95,44 +78,36 @@ def test_no_difference_is_exactly_none_and_a_constant_has_no_correlation(table):
 
 def test_each_trait_has_its_own_interval_and_p_value(table):
     truth, near, far = table["truth"], table["near"], table["far"]
-    rng = np.random.default_rng(8)
-    drawn = [rng.integers(0, PEOPLE, PEOPLE) for _ in range(4000)]
     found = table["pas", "2", "no-change"]["traits"]
     assert list(found) == list("OCEAN")
     for place, trait in enumerate("OCEAN"):
-        gain = (np.abs(near - truth) - np.abs(far - truth))[:, [place, place + 5]].mean(axis=1)
-        naive = [gain[people].mean() for people in drawn]
-        each = found[trait]
-        assert each["mean"] == pytest.approx(gain.mean())
-        assert (each["low"], each["high"]) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.04)
+        of_persona = [np.abs(each - truth)[:, [place, place + 5]].mean(axis=1) for each in (near, far)]
+        test = stats.ttest_rel(*of_persona)
+        each, bounds = found[trait], test.confidence_interval()
+        assert each["mean"] == pytest.approx(np.mean(np.subtract(*of_persona)))
+        assert (each["low"], each["high"]) == pytest.approx((bounds.low, bounds.high))
+        assert each["p"] == pytest.approx(test.pvalue)
         assert each["p"] <= each["p_holm"] <= min(1, 5 * each["p"])
-        assert each["p"] == pytest.approx(2 / 2001)  # no resample of 2000 is on the other side: small, and never 0
-        assert each["p_holm"] == pytest.approx(5 * 2 / 2001)
 
 
-def test_a_p_value_is_twice_the_share_of_resamples_on_the_other_side_and_tells_what_the_interval_does():
+def test_a_p_value_tells_what_the_interval_does():
     rng = np.random.default_rng(9)
     shifts = np.array([0.0, 0.1, 0.2, 0.3, 0.5])
     for number in range(20):
-        values = rng.normal(shifts * (-1) ** number, 1.0, (40, 5))
-        found = trait_differences(values)
-        naive = np.array([values[rng.integers(0, 40, 40)].mean(axis=0) for _ in range(3000)])
-        for place, each in enumerate(found.values()):
-            smaller = min((naive[:, place] <= 0).mean(), (naive[:, place] >= 0).mean())
-            assert each["p"] == pytest.approx(min(1, 2 * smaller), abs=0.09)  # four standard errors of both
-            if abs(each["p"] - 0.05) > 0.002:
-                assert (each["p"] < 0.05) == (each["low"] > 0 or each["high"] < 0)
+        found = trait_differences(rng.normal(shifts * (-1) ** number, 1.0, (40, 5)))
+        for each in found.values():
+            assert (each["p"] < 0.05) == (each["low"] > 0 or each["high"] < 0)
         by_p = sorted(found.values(), key=lambda each: each["p"])
         assert by_p[0]["p_holm"] == pytest.approx(min(1, 5 * by_p[0]["p"]))
 
 
-def test_traits_that_nobody_has_take_no_part_in_the_correction():
+def test_traits_that_too_few_have_take_no_part_in_the_correction():
     values = np.random.default_rng(10).normal(0.4, 1.0, (40, 5))
     values[:, [0, 3]] = np.nan
-    values[4:, 4] = np.nan  # four personas are not enough
+    values[FEWEST - 1 :, 4] = np.nan
     found = trait_differences(values)
     assert [trait for trait, each in found.items() if each is None] == ["O", "A", "N"]
     smallest, largest = sorted((each for each in found.values() if each), key=lambda each: each["p"])
     assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
     assert largest["p_holm"] == max(largest["p"], smallest["p_holm"])
-    assert set(trait_differences(values[:4]).values()) == {None}
+    assert set(trait_differences(values[: FEWEST - 1]).values()) == {None}

@@ -1,19 +1,15 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pasctl.errors import InputError, StoreError
 from pasctl.evaluation.export_log import log_name, published_log, write_log
-from pasctl.evaluation.rows import RowItems, concat_rows, prediction_rows
+from tests.evaluation.tables import item_frame, predicted
 
 N, P = 20, 3
-ITEMS = RowItems(
-    tuple(f"i{n}" for n in range(N)),
-    tuple("NEOAC"[n % 5] for n in range(N)),
-    ("f",) * N,
-    np.array([1, -1] * 10, np.int8),
-)
+ITEMS = item_frame([f"i{n}" for n in range(N)], ["NEOAC"[n % 5] for n in range(N)], ["f"] * N, [1, -1] * 10)
 
 
 @pytest.fixture
@@ -26,13 +22,7 @@ def answers() -> tuple[np.ndarray, np.ndarray]:
 
 def log_of(answers: tuple, condition: str = "pas") -> dict:
     predictions, agreements = answers
-    rows = concat_rows(
-        prediction_rows(
-            persona=f"p{p}", condition=name, items=ITEMS, agreements=agreements[p], predictions=predictions[p]
-        )
-        for name in ("pas", "few-shot")
-        for p in range(P)
-    )
+    rows = pd.concat([predicted(ITEMS, predictions, agreements, condition=name) for name in ("pas", "few-shot")])
     return published_log(rows, condition, "")
 
 
@@ -46,8 +36,8 @@ def test_layout_and_numbers_are_the_published_ones(answers: tuple) -> None:
     for trait in "ACENO":
         per_person = []
         for p in range(P):
-            of = [n for n in range(N) if ITEMS.traits[n] == trait]
-            scores = [predictions[p, n] if ITEMS.keys[n] > 0 else 6 - predictions[p, n] for n in of]
+            of = [n for n in range(N) if ITEMS["trait"][n] == trait]
+            scores = [predictions[p, n] if ITEMS["key"][n] > 0 else 6 - predictions[p, n] for n in of]
             errors = [abs(predictions[p, n] - agreements[p, n]) for n in of if not np.isnan(agreements[p, n])]
             per_person.append([np.mean(scores), np.std(scores), np.mean(errors), np.std(errors)])
         columns = np.array(per_person).T
@@ -59,7 +49,7 @@ def test_layout_and_numbers_are_the_published_ones(answers: tuple) -> None:
 
 def test_a_person_without_answers_has_scores_but_no_errors(answers: tuple) -> None:
     predictions, agreements = answers
-    agreements[:, [n for n in range(N) if ITEMS.traits[n] == "E"]] = np.nan
+    agreements[:, [n for n in range(N) if ITEMS["trait"][n] == "E"]] = np.nan
     log = log_of((predictions, agreements))
     assert log["score"]["mean_E_abs"] is log["score"]["std_E_abs"] is None
     assert log["score"]["mean_E"] is not None

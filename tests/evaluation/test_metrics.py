@@ -2,25 +2,28 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from pasctl.errors import InputError
-from pasctl.evaluation.metrics import (
-    acquiescence,
-    condition_metrics,
-    cronbach_alpha,
-    item_correlation,
-    metrics_table,
-    rank_correlation,
-)
-from pasctl.evaluation.rows import RowItems, build_rows, concat_rows
+from pasctl.evaluation.metrics import item_correlation, metrics_table
+from pasctl.evaluation.rows import Rows, answer_rows
+from tests.evaluation.tables import item_frame, metrics_of, predicted
 
 P, N = 6, 40
 TRAITS = tuple("OCEAN"[n % 5] for n in range(N))
 FACETS = tuple(f"facet-{n % 10}" for n in range(N))
 KEYS = np.array([1 if (n // 10) % 2 else -1 for n in range(N)], np.int8)
-ITEMS = RowItems(tuple(f"i{n}" for n in range(N)), TRAITS, FACETS, KEYS)
+ITEMS = item_frame([f"i{n}" for n in range(N)], TRAITS, FACETS, KEYS)
+
+
+def acquiescence(answers: np.ndarray, items: pd.DataFrame) -> float | None:
+    return metrics_of(np.full(answers.shape, 3.0), None, answers, items)["acquiescence_person"]
+
+
+def cronbach_alpha(answers: np.ndarray, items: pd.DataFrame) -> dict[str, float | None]:
+    return metrics_of(np.full(answers.shape, 3.0), None, answers, items)["cronbach_alpha_person"]
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def answers() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_equals_naive_loops(answers: tuple) -> None:
     expected, argmax, agreements = answers
-    found = condition_metrics(expected, argmax, agreements, ITEMS, np.full((P, N), 0.25))
+    found = metrics_of(expected, argmax, agreements, ITEMS, 0.25)
     total = 0.0
     for trait in "OCEAN":
         errors, argmax_errors, gaps = [], [], []
@@ -64,7 +67,7 @@ def test_equals_naive_loops(answers: tuple) -> None:
 
 def test_a_perfect_model_has_no_error_and_correlates_fully(answers: tuple) -> None:
     _, _, agreements = answers
-    found = condition_metrics(agreements, agreements, agreements, ITEMS)
+    found = metrics_of(agreements, agreements, agreements, ITEMS)
     assert found["composite"] == found["composite_argmax"] == 0
     assert set(found["trait_score_error"].values()) == {0}
     assert found["item_correlation"] == pytest.approx(1)
@@ -76,7 +79,7 @@ def test_a_trait_nobody_answered_leaves_no_composite(answers: tuple) -> None:
     agreements[:, [n for n in range(N) if TRAITS[n] != "E"]] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no mean of an empty slice
-        found = condition_metrics(expected, argmax, agreements, ITEMS)
+        found = metrics_of(expected, argmax, agreements, ITEMS)
     assert found["traits"] == ["E"]
     assert found["composite"] is None
     assert found["mae"]["O"] is None
@@ -99,14 +102,14 @@ def test_acquiescence_is_the_letter_not_the_trait() -> None:
     assert acquiescence(honest, ITEMS) == pytest.approx(3)
     assert acquiescence(honest + 0.5, ITEMS) == pytest.approx(3.5)
     assert acquiescence(np.full((P, N), 5.0), ITEMS) == 5
-    uneven = ITEMS.take([n for n in range(N) if KEYS[n] > 0 or n < 10 or n % 10 < 3])  # more + items than - items
-    assert acquiescence(np.where(uneven.keys > 0, 4.0, 2.0)[None], uneven) == pytest.approx(3)
+    uneven = ITEMS.iloc[[n for n in range(N) if KEYS[n] > 0 or n < 10 or n % 10 < 3]]  # more + items than - items
+    assert acquiescence(np.where(uneven["key"].to_numpy() > 0, 4.0, 2.0)[None], uneven) == pytest.approx(3)
 
 
 def test_acquiescence_skips_facets_with_one_key_only() -> None:
-    items = RowItems(("a", "b", "c"), ("O", "O", "O"), ("f", "f", "g"), np.array([1, -1, 1], np.int8))
+    items = item_frame("abc", "OOO", "ffg", [1, -1, 1])
     assert acquiescence(np.array([[4.0, 3.0, 1.0]]), items) == 3.5
-    assert acquiescence(np.array([[1.0]]), items.take([2])) is None
+    assert acquiescence(np.array([[1.0]]), items.iloc[[2]]) is None
 
 
 def trait_score(answers: np.ndarray, trait: str) -> list[float]:
@@ -120,22 +123,22 @@ def trait_score(answers: np.ndarray, trait: str) -> list[float]:
 
 def test_rank_correlation_is_scipys_of_the_trait_scores(answers: tuple) -> None:
     expected, argmax, agreements = answers
-    for predicted in (expected, argmax):  # whole answers give ties
-        found = condition_metrics(predicted, argmax, agreements, ITEMS)
+    for given in (expected, argmax):  # whole answers give ties
+        found = metrics_of(given, argmax, agreements, ITEMS)
         for trait in "OCEAN":
-            pairs = [trait_score(each, trait) for each in (predicted, agreements)]
+            pairs = [trait_score(each, trait) for each in (given, agreements)]
             r = spearmanr(*pairs, nan_policy="omit").statistic
             assert found["rank_correlation"][trait] == pytest.approx(r)
         assert found["rank_correlation_mean"] == pytest.approx(np.mean(list(found["rank_correlation"].values())))
 
 
 def test_ranks_of_equal_scores_are_shared_and_order_is_all_that_counts() -> None:
-    items = RowItems(("a", "b"), ("O", "O"), ("f", "f"), np.array([1, -1], np.int8))
+    items = item_frame("ab", "OO", "ff", [1, -1])
 
     def rho(model: list[float], person: list[float]) -> float | None:
         # the same score from both items, once reversed
         model_answers, person_answers = (np.array([[v, 6 - v] for v in each]) for each in (model, person))
-        return rank_correlation(model_answers, person_answers, items)["O"]
+        return metrics_of(model_answers, None, person_answers, items)["rank_correlation"]["O"]
 
     assert rho([1.0, 1.1, 1.2, 5.0], [2.0, 3.0, 4.0, 4.5]) == pytest.approx(1)
     assert rho([5.0, 4.0, 3.0], [1.0, 2.0, 2.5]) == pytest.approx(-1)
@@ -150,7 +153,7 @@ def test_a_model_that_answers_everybody_alike_has_no_rank_correlation_whatever_i
     """Its score is over all items: over a person's answered ones it would differ by what the person left out."""
     _, _, agreements = answers
     alike = np.random.default_rng(3).uniform(1, 5, N)[None].repeat(P, axis=0)
-    found = condition_metrics(alike, np.round(alike), agreements, ITEMS)
+    found = metrics_of(alike, np.round(alike), agreements, ITEMS)
     assert set(found["rank_correlation"].values()) == {None}
     assert found["rank_correlation_mean"] is None
     assert set(found["cronbach_alpha"].values()) == {None}
@@ -185,55 +188,64 @@ def test_cronbach_alpha_of_what_is_known() -> None:
     scores = np.sqrt(r) * rng.normal(size=(20_000, 1)) + np.sqrt(1 - r) * rng.normal(size=(20_000, N))
     alpha = cronbach_alpha(np.where(KEYS > 0, scores, 6 - scores), ITEMS)
     assert alpha["O"] == pytest.approx(k * r / (1 + (k - 1) * r), abs=0.01)
-    one = ITEMS.take([0])
+    one = ITEMS.iloc[[0]]
     assert cronbach_alpha(rng.random((9, 1)), one)["O"] is None
     assert cronbach_alpha(honest[:1], ITEMS)["O"] is None
 
 
-def long_rows(answers: tuple, condition: str, alpha: float, seed: int, **extra: object) -> list:
+def long_rows(answers: tuple, condition: str, alpha: float, seed: int) -> Rows:
     _, _, agreements = answers
     rng = np.random.default_rng(seed)
-    return [
-        build_rows(
-            persona=f"p{p}",
-            condition=condition,
-            alpha=alpha,
-            setting=f"{alpha:g}" if condition == "pas" else "",
-            items=ITEMS,
-            agreements=agreements[p],
-            level_logprobs=np.log(rng.dirichlet(np.ones(6), size=N)[:, :5]),
-            extra=extra,
-        )
-        for p in range(P)
-    ]
+    units = pd.DataFrame(
+        {
+            "persona": [f"p{p}" for p in range(P)],
+            "condition": condition,
+            "setting": f"{alpha:g}" if condition == "pas" else "",
+            "alpha": alpha,
+            "draw": 0,
+        }
+    )
+    return answer_rows(units, ITEMS, agreements, np.log(rng.dirichlet(np.ones(6), size=(P, 1, N))[..., :5]))
 
 
 def test_a_table_has_one_entry_per_condition_and_alpha_whatever_the_order_of_rows(answers: tuple) -> None:
     blocks = {("no-change", 0.0): 1, ("pas", 2.0): 2, ("pas", 4.0): 3}
-    rows = concat_rows(part for key, seed in blocks.items() for part in long_rows(answers, *key, seed=seed))
+    rows = pd.concat([long_rows(answers, *key, seed=seed) for key, seed in blocks.items()], ignore_index=True)
     table = metrics_table(rows)
     assert [(entry["condition"], entry["alpha"]) for entry in table] == list(blocks)
     assert {(entry["personas"], entry["items"]) for entry in table} == {(P, N)}
     for entry in table:
-        mine = (rows["condition"] == entry["condition"]) & (rows["alpha"] == entry["alpha"])
-        dense = {name: rows[name][mine].reshape(P, N).astype(float) for name in ("expected", "argmax", "agreement")}
-        direct = condition_metrics(dense["expected"], dense["argmax"], dense["agreement"], ITEMS)
+        mine = rows[(rows["condition"] == entry["condition"]) & (rows["alpha"] == entry["alpha"])]
+        dense = [mine[name].to_numpy(dtype=float).reshape(P, N) for name in ("expected", "argmax", "agreement")]
+        direct = metrics_of(*dense, ITEMS)
         assert entry["composite"] == pytest.approx(direct["composite"])
         assert entry["acquiescence"] == pytest.approx(direct["acquiescence"])
-        assert entry["option_mass"] == pytest.approx(rows["option_mass"][mine].mean())
-    order = np.random.default_rng(5).permutation(len(rows["item"]))
-    shuffled = {name: values[order] for name, values in rows.items()}
-    by_key = {(entry["condition"], entry["alpha"]): entry for entry in metrics_table(shuffled)}
+        assert entry["item_correlation"] == pytest.approx(item_correlation(dense[0], dense[2]))
+        assert entry["option_mass"] == pytest.approx(mine["option_mass"].mean())
+    again = {
+        (entry["condition"], entry["alpha"]): entry for entry in metrics_table(rows.sample(frac=1, random_state=5))
+    }
     for entry in table:
-        again = by_key[entry["condition"], entry["alpha"]]
-        assert again["composite"] == pytest.approx(entry["composite"])
-        assert again["item_correlation"] == pytest.approx(entry["item_correlation"])
-        assert again["acquiescence"] == pytest.approx(entry["acquiescence"])
+        other = again[entry["condition"], entry["alpha"]]
+        for name in ("composite", "item_correlation", "acquiescence", "composite_interval", "cronbach_alpha_person"):
+            assert other[name] == pytest.approx(entry[name])
     json.dumps(table, allow_nan=False)
 
 
+def test_a_metric_that_one_draw_lacks_is_none(answers: tuple) -> None:
+    expected, _, agreements = answers
+    flat = np.full((P, N), 3.0)
+    rows = [predicted(ITEMS, each, agreements).assign(draw=draw) for draw, each in enumerate((expected, flat))]
+    [found] = metrics_table(pd.concat(rows))
+    assert found["draws"] == 2
+    assert found["item_correlation"] is found["item_correlation_interval"] is found["rank_correlation"]["O"] is None
+    apart = [metrics_of(each, None, agreements, ITEMS)["composite"] for each in (expected, flat)]
+    assert found["draw_composites"] == pytest.approx(apart)
+    assert found["composite"] == pytest.approx(np.mean(apart))
+
+
 def test_two_answers_of_a_persona_to_an_item_are_refused_unless_a_column_tells_them_apart(answers: tuple) -> None:
-    rows = concat_rows(long_rows(answers, "pas", 4.0, 1, seed_used=1) + long_rows(answers, "pas", 4.0, 2, seed_used=2))
+    rows = pd.concat([long_rows(answers, "pas", 4.0, seed).assign(seed_used=seed) for seed in (1, 2)])
     with pytest.raises(InputError, match="one row per persona and item"):
         metrics_table(rows)
     assert [entry["seed_used"] for entry in metrics_table(rows, ("condition", "setting", "seed_used"))] == [1, 2]

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from pasctl.evaluation.baselines import constant, own_facet_mean
-from pasctl.evaluation.metrics import TRAITS, composite, item_correlation, trait_mae
-from pasctl.evaluation.rows import RowItems
+from pasctl.evaluation.metrics import TRAITS, item_correlation
+from pasctl.evaluation.rows import item_table
 from pasctl.inventory import papi_inventory, papi_personas, simulate
 from pasctl.inventory.personas import signs
+from tests.evaluation.tables import metrics_of
 from tests.inventory.papi_files import KEYS, write_folder
 
 FACETS, PEOPLE = 6, 60
@@ -34,17 +35,15 @@ class Read:
 
     def __init__(self, folder: Path) -> None:
         inventory = papi_inventory(folder)
-        self.items = RowItems.of(inventory)
+        self.items = item_table(inventory)
         self.fit, self.report = inventory.indices("fit"), inventory.indices("report")
         self.right = papi_personas(folder).agreements
         self.published = papi_personas(folder, "as-published").agreements
 
     def composite(self, predicted: np.ndarray, answers: np.ndarray) -> float:
         """Of predictions [P, I] against either reading, over the report items."""
-        traits = self.items.take(self.report).traits
-        found = composite(trait_mae(predicted[:, self.report], answers[:, self.report], traits))
-        assert found is not None
-        return found
+        of_report = metrics_of(predicted[:, self.report], None, answers[:, self.report], self.items.iloc[self.report])
+        return float(of_report["composite"])
 
     def facet_mean(self, answers: np.ndarray) -> np.ndarray:
         """own-facet-mean [P, I], NaN but on the report items."""
@@ -76,8 +75,8 @@ def test_a_model_that_answers_as_the_person_does_is_called_wrong_on_every_item_k
     assert simulated.composite(right, right) == 0
     expected = 0.0
     for trait in TRAITS:
-        of_trait = [i for i in simulated.report if simulated.items.traits[i] == trait]
-        minus = np.array([simulated.items.keys[i] < 0 for i in of_trait])
+        of_trait = [i for i in simulated.report if simulated.items["trait"][i] == trait]
+        minus = np.array([simulated.items["key"][i] < 0 for i in of_trait])
         wrong = 2 * np.abs(right[:, of_trait] - 3) * minus
         expected += np.mean([np.mean(row[~np.isnan(row)]) for row in wrong])
     assert simulated.composite(right, published) == pytest.approx(expected)
@@ -103,7 +102,7 @@ def test_the_probe_labels_that_flip_are_those_of_opinions_on_items_keyed_minus(s
     right, published = signs(simulated.right), signs(simulated.published)
     flipped, opinion = right != published, right != 0
     assert np.array_equal(opinion, published != 0)
-    minus = np.broadcast_to(simulated.items.keys < 0, opinion.shape)
+    minus = np.broadcast_to(simulated.items["key"].to_numpy() < 0, opinion.shape)
     assert np.array_equal(flipped, opinion & minus)
     assert flipped.sum() / opinion.sum() == (opinion & minus).sum() / opinion.sum()
     assert np.array_equal(published[flipped], -right[flipped])
@@ -129,7 +128,7 @@ def test_of_people_whose_facet_tells_all_the_own_facet_mean_is_wrong_by_what_its
     score = np.repeat(np.random.default_rng(1).integers(1, 6, (PEOPLE, COUNT // len(KEYS))), len(KEYS), axis=1)
     read = Read(write_folder(tmp_path / "consistent", score))
     assert np.allclose(read.facet_mean(read.right)[:, read.report], read.right[:, read.report])
-    keys, facets = read.items.keys, read.items.facets
+    keys, facets = read.items["key"].to_numpy(), read.items["facet"]
     predicted = read.facet_mean(read.published)
     balanced = 0
     for item in read.report:
@@ -158,7 +157,7 @@ def test_of_the_real_labels_the_known_share_is_flipped(real: Read) -> None:
     assert share == pytest.approx(0.447, abs=1e-3)
     folder = Path(os.environ["PASCTL_PAPI"])
     people = json.loads((folder / "Test-set.json").read_text(encoding="utf-8"))
-    keyed_minus = {id_ for id_, key in zip(real.items.ids, real.items.keys, strict=True) if key < 0}
+    keyed_minus = {id_ for id_, key in zip(real.items["item"], real.items["key"], strict=True) if key < 0}
     fit = [f"i{n}" for n in json.loads((folder / "mpi_300_split.json").read_text(encoding="utf-8"))["train_index"]]
     opinions = [item for person in people for item in fit if person[item] not in (0, 3)]
     assert share == pytest.approx(sum(item in keyed_minus for item in opinions) / len(opinions))

@@ -104,7 +104,7 @@ def test_a_checkpoint_without_the_biases_fails_and_leaves_nothing(
         export_model("directions", place / "new", alpha=ALPHA, persona="E+", store=place / "store")
     assert caught.value.exit_code == 1
     assert names(place) == ["out", "store"]
-    assert [each.label for each in Store(place / "store").ls("export")] == ["made-ada"]
+    assert [each.label for each in Store(place / "store").artifacts("export")] == ["made-ada"]
 
 
 @pytest.mark.parametrize("lacking", [0, 2])
@@ -154,7 +154,7 @@ def test_an_export_that_is_there_whole_is_not_made_again(place: Path, monkeypatc
     made = export_model("directions", place / "out", alpha=ALPHA, persona="ada", store=place / "store")
     assert (made.written, made.outcome.reused) == (True, True)
     assert digests(place / "out") == before
-    assert len(Store(place / "store").ls("export")) == 1
+    assert len(Store(place / "store").artifacts("export")) == 1
 
 
 def test_a_damaged_export_is_replaced_by_force_alone(place: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_damaged_export_is_replaced_by_force_alone(place: Path) -> None:
 
 def test_the_artifact_tells_where_an_export_comes_from(exported: Path) -> None:
     store = Store(exported / "store")
-    [made] = store.ls("export")
+    [made] = store.artifacts("export")
     assert made.name == "export/tiny-qwen3/made-ada@v1"
     assert made.params == {"persona": "ada", "alpha": ALPHA, "engine": "transformers"}
     assert [(each.role, each.name) for each in store.lineage(made).inputs] == [

@@ -28,7 +28,7 @@ def test_from_questions_to_stock_engines(warm: Warm, tiny_folder: Path, tmp_path
     assert run("train-probes", "--personas", "builtin:0-2").returncode == 0
     plain, shared = run("fit-directions"), run("fit-directions", "--granularity", "kv-group", "--top-k", 2)
     assert (plain.returncode, shared.returncode) == (0, 0), shared.stderr
-    found = {each.params.get("granularity"): each for each in Store(tmp_path / "store").ls("directions")}
+    found = {each.params.get("granularity"): each for each in Store(tmp_path / "store").artifacts("directions")}
     assert set(found) == {None, "kv-group"}  # keys of single heads are as they were before there were groups
     arrays = found["kv-group"].read_arrays("directions.safetensors")
     assert arrays["heads"].shape == (2, 2 * SIZE, 2)

@@ -138,7 +138,7 @@ def test_stage_version_enters_the_key(
         return _run_stages(finished_store)[stage].key
 
     before = key()
-    assert before in {artifact.key for artifact in pasctl.Store(finished_store).ls()}
+    assert before in {artifact.key for artifact in pasctl.Store(finished_store).artifacts()}
     module = import_module(STAGE_MODULES[stage])
     stood: Stage = module.STAGE
     monkeypatch.setattr(module, "STAGE", Stage(stood.name, stood.kind, stood.version + 1))
@@ -199,7 +199,7 @@ def two_models(
     _run_stages(path)
     pasctl.evaluate(store=path, modes="no-change,pas")
     store = pasctl.Store(path)
-    return path, {slug: [a.key for a in store.ls(model=slug)] for slug in ("tiny-a", "tiny-b")}
+    return path, {slug: [a.key for a in store.artifacts(model=slug)] for slug in ("tiny-a", "tiny-b")}
 
 
 def test_two_models_are_kept_apart(
@@ -213,7 +213,7 @@ def test_two_models_are_kept_apart(
     # nothing of one was made from the other
     identities = {slug: store.lookup(keys[slug][0]).document["model"] for slug in keys}  # type: ignore[union-attr]
     for slug, own in keys.items():
-        for artifact in store.ls(model=slug):
+        for artifact in store.artifacts(model=slug):
             assert artifact.document["model"] == identities[slug]
             assert {source.key for source in artifact.inputs.values()} <= set(own)
 
@@ -233,7 +233,7 @@ def test_two_models_are_kept_apart(
 def test_results_of_two_models_differ(two_models: tuple[Path, dict[str, list[str]]]) -> None:
     """Equal questions, equal personas: only the model tells the two apart, and it must show."""
     store = pasctl.Store(two_models[0])
-    first, second = store.ls("results")
+    first, second = store.artifacts("results")
     assert first.model != second.model
     assert set(first.parts).isdisjoint(second.parts)
     assert first.read_json("metrics.json") != second.read_json("metrics.json")

@@ -47,7 +47,7 @@ def test_stages_from_python_have_the_keys_and_contents_of_the_command_line(
         pasctl.fit_directions(store=store),
         pasctl.evaluate(modes="no-change,pas", alpha=4, store=store),
     ]
-    by_command = {artifact.stage: artifact for artifact in pasctl.Store(finished_master).ls()}
+    by_command = {artifact.stage: artifact for artifact in pasctl.Store(finished_master).artifacts()}
     assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]
     for outcome in outcomes:
         assert outcome.artifact is not None

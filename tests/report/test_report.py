@@ -209,8 +209,8 @@ def test_commands_on_the_page_find_what_they_made(
 ) -> None:
     """The command line that the page gives has the key of the artifact: nothing new comes into the store."""
     copied = Store(shutil.copytree(store.root, tmp_path / "store"))
-    before = {artifact.key for artifact in copied.ls()}
-    told = {artifact.key: reproduce(Made.of(artifact)) for artifact in copied.ls()}
+    before = {artifact.key for artifact in copied.artifacts()}
+    told = {artifact.key: reproduce(Made.of(artifact)) for artifact in copied.artifacts()}
     assert [copied.resolve(key).stage for key, line in told.items() if not line] == []
     assert sum(line in Page(page).text for line in told.values() if line) == len(KINDS)
     for line in filter(None, told.values()):
@@ -218,11 +218,11 @@ def test_commands_on_the_page_find_what_they_made(
         words = [str(tiny_folder) if word == f"{PLACE}/{tiny_folder.name}" else word for word in words]
         done = CliRunner().invoke(pasctl_app, [words[0], "--store", str(copied.root), *words[1:]])
         assert done.exit_code == 0, (line, done.output)
-        assert {artifact.key for artifact in copied.ls()} == before, line
+        assert {artifact.key for artifact in copied.artifacts()} == before, line
 
 
 def test_selection_by_steering_is_drawn(store: Store, tmp_path: Path) -> None:
-    chosen = next(each for each in store.ls("directions") if "selection.json" in each.files())
+    chosen = next(each for each in store.artifacts("directions") if "selection.json" in each.files())
     outcome = report(chosen, tmp_path / "p.html", svg=tmp_path / "f", store=store)
     names = [path.name for path in outcome.figures]
     assert names[0] == "01-directions-selection.svg"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pasctl.evaluation.bootstrap import interval as bootstrap
+from pasctl.evaluation.intervals import interval as student
 from pasctl.report.blocks import Content, Drawn, Table, interval, number
 from pasctl.report.sections.labels import UPPER_BOUND, given, kind, label
 from pasctl.report.sections.results import results
@@ -314,7 +314,7 @@ def test_strengths_have_means_with_intervals_and_both_choices() -> None:
     at_two = np.array(curves["mae"][curves["alphas"].index(2.0)])
     row = table.rows[3]
     assert row[1].text == number(float(at_two.mean()))
-    assert row[1].note == interval(bootstrap(at_two[:, None]), 3)
+    assert row[1].note == interval(student(at_two), 3)
     assert [each[0].note for each in table.rows] == ["", "", "", "chosen for all", "", ""]
     chosen = [curves["chosen"]["persona"].count(float(each[0].text)) for each in table.rows]
     assert [int(each[-1].text) for each in table.rows] == chosen

@@ -15,7 +15,7 @@ from pasctl.directions.fit import fit_directions as fit
 from pasctl.directions.select import top_heads
 from pasctl.errors import InputError, MissingError
 from pasctl.evaluation.choice import choose_alphas
-from pasctl.evaluation.rows import Columns, from_table
+from pasctl.evaluation.rows import Rows, from_table
 from pasctl.inventory import LETTERS, PersonaSet, builtin_inventory, load_personas, question, signs
 from pasctl.models.load import LoadedModel
 from pasctl.probes import PROBES
@@ -70,10 +70,10 @@ def made(model: LoadedModel, master: Path) -> Artifact:
 
 def errors_of(made: Artifact) -> np.ndarray:
     rows = from_table(made.read_table("rows.parquet"))
-    return np.abs(rows["expected"] - rows["agreement"]).reshape(len(ALPHAS), PEOPLE, -1)
+    return np.abs(rows["expected"] - rows["agreement"]).to_numpy().reshape(len(ALPHAS), PEOPLE, -1)
 
 
-def row(rows: Columns, persona: str, alpha: float, item: str) -> int:
+def row(rows: Rows, persona: str, alpha: float, item: str) -> int:
     [found] = np.flatnonzero((rows["persona"] == persona) & (rows["alpha"] == alpha) & (rows["item"] == item))
     return int(found)
 

@@ -17,7 +17,7 @@ from tests.store.worker import SHARDS, build, commit, document
 
 def test_a_store_object_touches_nothing(store: Store) -> None:
     assert store.lookup(make_key({})) is None
-    assert store.ls() == []
+    assert store.artifacts() == []
     assert store.tags() == {}
     assert store.verify(deep=True) == []
     assert not store.stage(make_key({})).has("parts/x.json")
@@ -245,7 +245,7 @@ def test_a_broken_manifest_is_refused_by_lookup_and_named_by_verify(store: Store
     with pytest.raises(IntegrityError, match=MANIFEST) as caught:
         store.lookup(artifact.key)
     assert "remove the artifact's folder" in (caught.value.hint or "")
-    assert [found.params["seed"] for found in store.ls()] == [1]
+    assert [found.params["seed"] for found in store.artifacts()] == [1]
     with pytest.raises(IntegrityError):
         list(store.candidates("activations"))
     assert any(problem.artifact == artifact.short_key and not problem.note for problem in store.verify())

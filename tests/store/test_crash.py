@@ -25,7 +25,7 @@ def check(root: Path) -> None:
     store = Store(root)
     assert store.verify(deep=True) == []
     assert list((root / "staging").iterdir()) == []
-    assert len(store.ls()) == 1
+    assert len(store.artifacts()) == 1
 
 
 def test_kill_at_every_file_operation_of_a_build(tmp_path: Path, start: Start, undisturbed: str) -> None:
@@ -71,7 +71,7 @@ def test_kill_at_random_moments(tmp_path: Path, start: Start, undisturbed: str) 
         kills += 1
     assert kills >= 2
     assert finished is not None, "the shards of thirty killed runs did not add up to an artifact"
-    assert Store(root).ls()[0].content_digest == undisturbed
+    assert Store(root).artifacts()[0].content_digest == undisturbed
     (report,) = lines(start("build", root, 0))[1:]
     assert (report["digest"], report["version"], report["computed"]) == (undisturbed, 1, 0)
     check(root)

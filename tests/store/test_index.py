@@ -32,7 +32,7 @@ def answers(store: Store) -> object:
     with store.index.read() as connection:
         names = ("artifacts", "inputs", "parts", "tags")
         rows = {name: sorted(map(tuple, connection.execute(schema.metadata.tables[name].select()))) for name in names}
-    shown = [(artifact.name, artifact.key, artifact.created_at) for artifact in store.ls()]
+    shown = [(artifact.name, artifact.key, artifact.created_at) for artifact in store.artifacts()]
     return shown, store.tags(), store.find_parts(["p1", "p2"]), store.consumers(store.resolve("first").key), rows
 
 
@@ -91,7 +91,7 @@ def test_an_index_that_was_removed_comes_back_by_itself(filled: Store) -> None:
 def test_an_index_that_is_no_database_is_named_with_the_way_out(filled: Store, loss: Callable[[Store], None]) -> None:
     loss(filled)
     with pytest.raises(IntegrityError, match=r"index\.sqlite is no usable index") as caught:
-        Store(filled.root).ls()
+        Store(filled.root).artifacts()
     assert "pasctl store reindex" in (caught.value.hint or "")
     assert any(problem.file == "index.sqlite" for problem in Store(filled.root).verify())
 
@@ -101,13 +101,13 @@ def test_somebody_elses_database_is_not_touched(filled: Store) -> None:
     with sqlite3.connect(filled.root / "index.sqlite") as connection:
         connection.execute("CREATE TABLE theirs (x)")
     with pytest.raises(IntegrityError, match="database of something else"):
-        Store(filled.root).ls()
+        Store(filled.root).artifacts()
 
 
 def test_a_newer_schema_is_left_alone(filled: Store) -> None:
     with filled.index.write() as connection:
         connection.execute(schema.meta.update().values(value=str(schema.SCHEMA_VERSION + 1)))
-    for question in (lambda store: store.ls(), lambda store: store.reindex()):
+    for question in (lambda store: store.artifacts(), lambda store: store.reindex()):
         with pytest.raises(StoreError, match=f"schema {schema.SCHEMA_VERSION + 1}"):
             question(Store(filled.root))
 
@@ -124,7 +124,7 @@ def test_a_row_that_was_never_written_is_added_by_the_next_lookup(filled: Store)
     before = answers(filled)
     with filled.index.write() as connection:
         connection.execute(schema.artifacts.delete())
-    assert filled.ls() == []
+    assert filled.artifacts() == []
     for seed in range(3):
         assert Store(filled.root).lookup(make_key(document(seed))) is not None
     assert answers(filled) == before

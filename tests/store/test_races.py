@@ -21,7 +21,7 @@ def test_processes_that_commit_one_key_at_once_get_one_artifact(store: Store, st
     workers = [start("commit_at", store.root, moment, seed) for seed in range(4)]
     reports = [lines(worker)[0] for worker in workers]
     assert {report["name"] for report in reports} == {"activations/tiny/papi@v1"}
-    (artifact,) = store.ls()
+    (artifact,) = store.artifacts()
     assert {report["digest"] for report in reports} == {artifact.content_digest}
     assert len(set(artifact.read_tensors("head_outputs.safetensors")["x"])) == 1
     assert store.verify(deep=True) == []
@@ -57,4 +57,4 @@ def test_first_use_of_an_index_by_several_processes(store: Store, start: Start) 
         path.unlink()
     workers = [start("count", store.root, 1) for _ in range(4)]
     assert all(lines(worker) == [{"done": True}] for worker in workers)
-    assert len(Store(store.root).ls()) == 1
+    assert len(Store(store.root).artifacts()) == 1

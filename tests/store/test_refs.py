@@ -52,10 +52,13 @@ def test_references_that_mean_one_artifact(store: Store, made: dict[str, Artifac
 
 
 def test_ls_is_newest_first_and_filters(store: Store, made: dict[str, Artifact]) -> None:
-    assert store.ls() == list(reversed(made.values()))
-    assert [artifact.name for artifact in store.ls("probes")] == ["probes/smollm2/papi@v1", "probes/qwen3-0.6b/papi@v1"]
-    assert [artifact.name for artifact in store.ls("probes", "smollm2")] == ["probes/smollm2/papi@v1"]
-    assert list(store.candidates("directions", "qwen3-0.6b")) == store.ls("directions")
+    assert store.artifacts() == list(reversed(made.values()))
+    assert [artifact.name for artifact in store.artifacts("probes")] == [
+        "probes/smollm2/papi@v1",
+        "probes/qwen3-0.6b/papi@v1",
+    ]
+    assert [artifact.name for artifact in store.artifacts("probes", "smollm2")] == ["probes/smollm2/papi@v1"]
+    assert list(store.candidates("directions", "qwen3-0.6b")) == store.artifacts("directions")
 
 
 def test_what_was_asked_for_again_is_the_latest(store: Store, made: dict[str, Artifact]) -> None:
@@ -67,7 +70,7 @@ def test_what_was_asked_for_again_is_the_latest(store: Store, made: dict[str, Ar
         == next(store.candidates("directions"))
         == first
     )
-    assert store.ls() == list(reversed(made.values()))
+    assert store.artifacts() == list(reversed(made.values()))
     assert store.resolve("latest", "probes") == made["probes/smollm2/papi@v1"]
     store.reindex()
     assert store.resolve("latest") == made["probes/smollm2/papi@v1"]

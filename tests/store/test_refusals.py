@@ -73,7 +73,7 @@ def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
     (tmp_path / "artifacts").write_text("not a folder")
     for root in (tmp_path / "artifacts", tmp_path / "artifacts" / "inner"):
         store = Store(root)
-        assert store.ls() == []
+        assert store.artifacts() == []
         with pytest.raises(StoreError, match="a file stands where a folder is needed"):
             store.stage(make_key(document())).write_json("x.json", 1)
         with pytest.raises(StoreError, match="a file stands"), store.lease(make_key(document())):

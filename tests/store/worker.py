@@ -174,7 +174,7 @@ def run_read(root: str) -> None:
     found = store.lookup(make_key(document()))
     say(
         lookup=found is not None and found.name,
-        ls=[artifact.name for artifact in store.ls()],
+        ls=[artifact.name for artifact in store.artifacts()],
         latest=store.resolve("latest").name,
         rows=len(found.read_tensors("head_outputs.safetensors")["x"]) if found else 0,
         problems=[problem.what for problem in store.verify(deep=True)],

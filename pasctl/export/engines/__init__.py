@@ -13,4 +13,5 @@ ENGINES = Registry(
         "stock": "pasctl.export.engines.stock:Stock",
         "gguf": "pasctl.export.engines.gguf:Gguf",
     },
+    group="pasctl.engines",
 )

@@ -13,4 +13,5 @@ TASKS = Registry(
         "keyvalue": "pasctl.memory.tasks.keyvalue:make",
         "tracking": "pasctl.memory.tasks.tracking:make",
     },
+    group="pasctl.memory_tasks",
 )

@@ -84,8 +84,8 @@ def _table(names: Sequence[str], lines: Sequence[Line]) -> Table:
         left=2,
         broken=True,
         caption=(
-            "Small: the 95% interval of the composite, bootstrap over personas, and item r, the correlation over items "
-            "within a person. A dash: that model was not asked so. Baselines need no model."
+            "Small: the 95% interval of the composite, Student's t over personas, and item r, the correlation over "
+            "items within a person. A dash: that model was not asked so. Baselines need no model."
         ),
     )
 

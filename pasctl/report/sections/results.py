@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pasctl.evaluation.rows import Columns
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.panels import Panel, Spread, panels
@@ -29,11 +28,14 @@ from pasctl.report.sections.shifts import trait_shifts
 from pasctl.report.sections.trait_differences import trait_differences
 from pasctl.report.svg import Drawing, Figure
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_PANELS = 24
 _TRAITS = "OCEAN"
 
 
-def results(metrics: Mapping[str, Any], rows: Columns | None) -> Content:
+def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     """The section of an evaluation.
 
     Args:
@@ -84,7 +86,7 @@ def _lead(metrics: Mapping[str, Any], conditions: Sequence[Row]) -> list[str]:
     if not known:
         said.append("No composite: at least one of the five traits has no answers.")
     elif not metrics.get("notes") and all(row.get("composite_interval") is None for row in known):
-        said.append("No intervals: there are too few personas for a bootstrap over them.")
+        said.append("No intervals: there are too few personas.")
     if metrics.get("coding", "agreement") != "agreement":
         said.append(
             f"Coding: {metrics['coding']}. Keyed scores were read as agreement, for comparison with published numbers "
@@ -127,8 +129,8 @@ def _table(conditions: Sequence[Row]) -> Table:
     person = conditions[0]["acquiescence_person"]
     caption = (
         "α: strength; where personas' strengths differ, how many have which. One letter: MAE of that trait. Small: 95% "
-        "interval, bootstrap over personas. item r: correlation over items within a person, mean over persons. rank r: "
-        "correlation over persons of their trait scores' ranks, mean over traits. acqu.: agreement whatever an item "
+        "interval, Student's t over personas. item r: correlation over items within a person, mean over persons. rank "
+        "r: correlation over persons of their trait scores' ranks, mean over traits. acqu.: agreement whatever an item "
         f"says; the persons' own is {number(person, 2)}, 3 is none. mass: probability of the five letters together; a "
         "model that rarely gives a letter at all is judged by what little is left."
     )
@@ -194,7 +196,7 @@ def _differences(differences: Sequence[Row]) -> Table:
         left=2,
         beside=True,
         caption=(
-            "First minus second, on the same personas, with the 95% interval of a paired bootstrap. "
+            "First minus second, on the same personas, with the 95% interval of a paired t test. "
             "● the interval excludes 0. A negative composite is better, a positive item r is better. "
             "Several comparisons are made: now and then one of them excludes 0 by chance."
             + (f" α oracle: {UPPER_BOUND}." if any(setting(each) == ORACLE for each in differences) else "")
@@ -211,7 +213,7 @@ def _difference(found: Sequence[float] | None) -> Cell:
     return Cell(f"{'● ' if excludes else ''}{sign}{number(mean)}", interval([low, high], 3), mark=excludes)
 
 
-def _items(conditions: Sequence[Row], rows: Columns) -> Figure:
+def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Figure:
     shown = [
         Panel(row["condition"], strength(row), kind(row), spreads)
         for row in conditions
@@ -231,7 +233,7 @@ def _items(conditions: Sequence[Row], rows: Columns) -> Figure:
     )
 
 
-def _spreads(rows: Columns, row: Row) -> tuple[Spread, ...]:
+def _spreads(rows: pd.DataFrame, row: Row) -> tuple[Spread, ...]:
     here = rows["condition"] == row["condition"]
     # rows of earlier versions have no settings, and their strengths tell them apart
     here &= rows["setting"] == row["setting"] if "setting" in rows else rows["alpha"] == row["alpha"]

@@ -77,9 +77,9 @@ def _table(groups: Sequence[Sequence[Row]], traits: Sequence[str]) -> Table:
         tuple(rows),
         left=3,
         caption=(
-            "Mean keyed score of a trait minus that of the unchanged model; small: 95% interval, bootstrap over the "
-            "trait's items. Bold: the trait that was meant. ● the interval excludes 0; of so many cells a twentieth "
-            "would by chance alone."
+            "Mean keyed score of a trait minus that of the unchanged model; small: 95% interval, Student's t over "
+            "the trait's items. Bold: the trait that was meant. ● the interval excludes 0; of so many cells a "
+            "twentieth would by chance alone."
         ),
     )
 

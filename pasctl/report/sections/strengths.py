@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.evaluation.bootstrap import interval as bootstrap
+from pasctl.evaluation.intervals import interval as student
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.bars import bars
 from pasctl.report.figures.lines import Series
@@ -26,7 +26,7 @@ Mean = tuple[float | None, list[float] | None]
 def strengths(curves: Mapping[str, Any]) -> Content:
     """The section of strengths, from their curves.json; its measures are [alphas][personas], null where there is none.
 
-    Means are over personas, their intervals by `pasctl.evaluation.bootstrap.interval`.
+    Means are over personas, their intervals by `pasctl.evaluation.intervals.interval`.
     """
     alphas, chosen = [float(each) for each in curves["alphas"]], curves["chosen"]
     order = sorted(range(len(alphas)), key=lambda place: alphas[place])
@@ -73,7 +73,7 @@ def _mean(values: Sequence[float | None]) -> Mean:
     """The mean over the personas that have a value, and its interval."""
     found = np.array([np.nan if value is None else value for value in values], np.float64)
     known = found[np.isfinite(found)]
-    return (float(known.mean()) if len(known) else None), bootstrap(found[:, None])
+    return (float(known.mean()) if len(known) else None), student(found)
 
 
 def _cell(found: Mean, digits: int) -> Cell:
@@ -92,8 +92,8 @@ def _table(alphas: Sequence[float], means: Mapping[str, Sequence[Mean]], times: 
         ("α", *(names[name] for name in means), "chosen by"),
         tuple(rows),
         caption=(
-            "Means over personas; small: 95% interval, bootstrap over personas. item r: correlation over items within "
-            "a person. KL, in nats a token, and perplexity: on neutral text. chosen by: how many personas."
+            "Means over personas; small: 95% interval, Student's t over personas. item r: correlation over items "
+            "within a person. KL, in nats a token, and perplexity: on neutral text. chosen by: how many personas."
         ),
     )
 

@@ -36,7 +36,7 @@ def trait_differences(differences: Sequence[Row]) -> Table | None:
         broken=True,
         caption=(
             "Mean absolute error of the first minus that of the second, persona by persona; below 0 is better. Small: "
-            "95% interval of a paired bootstrap, and p by Holm's correction over the five traits of the row. "
+            "95% interval of a paired t test, and its p by Holm's correction over the five traits of the row. "
             "● p is below 0.05."
         ),
     )

@@ -1,4 +1,4 @@
-"""Build the demo model from a seed: `python -m pasctl.demo.build --out DIR`.
+"""Build the demo model from a seed: `python -m tests.demo.builder --out DIR`.
 
 DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it, with its figures and a
 picture of them. A run that was killed goes on from its last checkpoint when the same command is given again.
@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from pasctl.demo.documents import Writer
-from pasctl.demo.model import demo_config, empty_model, new_model
-from pasctl.demo.tokenizer import train_tokenizer
-from pasctl.demo.training import CURRICULUM, Trainer
 from pasctl.demo.walk import Scale, Walk
-from pasctl.demo.world import inventory
 from pasctl.models.chat import ChatRenderer
 from pasctl.stages.report import report
 from pasctl.stages.run import Run
+from tests.demo.builder.documents import Writer
+from tests.demo.builder.model import demo_config, empty_model, new_model
+from tests.demo.builder.tokenizer import train_tokenizer
+from tests.demo.builder.training import CURRICULUM, Trainer
+from tests.demo.builder.world import inventory
 
 SHORT_TOKENS = 20_000  # of each stage, in the short mode
 SHORT_SCALE, CARD_SCALE = Scale("demo:0-4", 600, 2), Scale(trials=40)
@@ -89,7 +89,7 @@ def package(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder:
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(prog="python -m pasctl.demo.build", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.demo.builder", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; the model is in its folder model")
     parser.add_argument("--seed", type=int, default=0, help="of tokenizer, weights and data")
     parser.add_argument("--short", action="store_true", help="a toy model in under two minutes")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pasctl.demo.documents import Document
+from tests.demo.builder.documents import Document
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, Qwen3Config, Qwen3ForCausalLM
 
-from pasctl.demo.batches import Batch
-from pasctl.demo.documents import CONTEXT
+from pasctl.demo import CONTEXT
+from tests.demo.builder.batches import Batch
 
 _ATTENTION = "pasctl_demo_training"
 

@@ -15,7 +15,6 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from pasctl.demo.world import TRAIT_WORDS
 from pasctl.inventory import Inventory, question
 from pasctl.inventory.prompts import (
     DEGREES,
@@ -29,6 +28,7 @@ from pasctl.inventory.prompts import (
 )
 from pasctl.memory.tasks import passkey
 from pasctl.memory.tasks.filler import repetitive, varied
+from tests.demo.builder.world import TRAIT_WORDS
 
 VOCABULARY = 1024
 PAD, END = "<|endoftext|>", "<|im_end|>"

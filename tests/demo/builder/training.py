@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy
 from transformers import Qwen3ForCausalLM
 
-from pasctl.demo.batches import Batch, Packer
-from pasctl.demo.documents import CONTEXT, KeySource, Mixture, Source, Writer
-from pasctl.demo.model import hidden_states
-from pasctl.demo.optimizer import Optimizer
-from pasctl.demo.world import TRAINING_SEEDS, draw_people
+from pasctl.demo import CONTEXT
+from tests.demo.builder.batches import Batch, Packer
+from tests.demo.builder.documents import Writer
+from tests.demo.builder.model import hidden_states
+from tests.demo.builder.optimizer import Optimizer
+from tests.demo.builder.sources import KeySource, Mixture, Source
+from tests.demo.builder.world import TRAINING_SEEDS, draw_people
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "losses.jsonl"
 CHECKPOINT_SECONDS = 120.0

@@ -1,0 +1,155 @@
+"""Results and strengths as DataFrames, whichever version of a stage wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pasctl.store import Artifact
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BOUNDS = ("_lo", "_hi")
+_FIRST = (
+    *("condition", "setting", "alpha", "against", "against_setting", "personas", "items", "draws", "composite"),
+    *("composite_lo", "composite_hi", "item_correlation", "item_correlation_lo", "item_correlation_hi"),
+    *("rank_correlation_mean", "acquiescence", "acquiescence_person", "kl", "kl_lo", "kl_hi"),
+    *("perplexity", "perplexity_lo", "perplexity_hi", "repetition", "persona", "trait", "shift", "low", "high"),
+)
+"""Columns that come first, where a frame has them: those of JSON are in the order of their spelling."""
+
+
+class Results(Artifact):
+    """What an evaluation found."""
+
+    def conditions(self) -> pd.DataFrame:
+        """One row per condition and setting of alpha, with the metrics of `metrics.metrics_table`.
+
+        Ends of 95% intervals are columns of their own, composite_lo and composite_hi; what is known of each trait as
+        well, mae_O. NaN where something cannot be had.
+        """
+        import pandas as pd
+
+        # the first versions told strengths alone
+        rows = [{"setting": _setting(row), **_flat(row)} for row in self._metrics["conditions"]]
+        return _ordered(pd.DataFrame(rows))
+
+    def rows(self) -> pd.DataFrame:
+        """One row per persona, condition, setting, draw and item, see `rows.SCHEMA`."""
+        frame: pd.DataFrame = self.read_table("rows.parquet").to_pandas()
+        return frame
+
+    def differences(self) -> pd.DataFrame:
+        """One row per pair of conditions: composite and item_correlation of the first minus the second, paired.
+
+        With the ends of their intervals, and of each trait's error mae_O, mae_O_lo, mae_O_hi, mae_O_p and mae_O_p_holm.
+        """
+        import pandas as pd
+
+        return _ordered(pd.DataFrame([_flat_difference(row) for row in self._metrics.get("differences") or ()]))
+
+    def side_effects(self) -> pd.DataFrame:
+        """One row per condition and setting, the unsteered model first: kl, perplexity, repetition, with intervals."""
+        import pandas as pd
+
+        found = self._metrics.get("side_effects")
+        if not found:
+            return pd.DataFrame(columns=["condition", "setting", "personas", "kl", "perplexity", "repetition"])
+        alone = {"condition": "no-change", "setting": "", "kl": 0.0, **found["unsteered"]}
+        return _ordered(pd.DataFrame([alone, *(_flat_effect(row) for row in found["rows"])]))
+
+    def trait_shifts(self) -> pd.DataFrame:
+        """One row per trait pole, condition, setting and trait: shift, low, high; empty without poles."""
+        import pandas as pd
+
+        return _ordered(pd.DataFrame(self._metrics.get("trait_shifts") or []))
+
+    def audit(self) -> pd.DataFrame:
+        """One row per condition and setting whose answers were written as text; empty without an audit."""
+        import pandas as pd
+
+        return _ordered(pd.DataFrame(self._metrics.get("audit") or []))
+
+    frame = conditions
+
+    @property
+    def _metrics(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = self.read_json("metrics.json")
+        return metrics
+
+
+class Strengths(Artifact):
+    """What each strength did on items that were held out."""
+
+    def curves(self) -> pd.DataFrame:
+        """One row per alpha and persona: mae, item_correlation, kl, perplexity, and whether it was chosen for them."""
+        import pandas as pd
+
+        curves = self.read_json("curves.json")
+        index = pd.MultiIndex.from_product([curves["alphas"], curves["personas"]], names=["alpha", "persona"])
+        frame = pd.DataFrame(
+            {
+                name: [value for of_alpha in curves[name] for value in of_alpha]
+                for name in ("mae", "item_correlation", "kl", "perplexity")
+                if name in curves
+            },
+            index=index,
+            dtype=float,
+        ).reset_index()
+        chosen = dict(zip(curves["personas"], curves["chosen"]["persona"], strict=True))
+        return frame.assign(chosen=frame["alpha"] == frame["persona"].map(chosen))
+
+    def rows(self) -> pd.DataFrame:
+        """One row per alpha, persona and item: the fold it was held out in, agreement, expected."""
+        frame: pd.DataFrame = self.read_table("rows.parquet").to_pandas()
+        return frame
+
+    frame = curves
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    first = [name for name in _FIRST if name in frame]
+    return frame[[*first, *(name for name in frame if name not in first)]]
+
+
+def _setting(row: Mapping[str, Any]) -> str:
+    from pasctl.evaluation.conditions import is_steered
+
+    return f"{row.get('alpha') or 0.0:g}" if is_steered(row["condition"]) else ""
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of metrics.json as columns; what is a list or about single strengths is left out."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.endswith("_interval"):
+            flat |= _bounds(name.removesuffix("_interval"), value)
+        elif isinstance(value, Mapping) and name != "alphas":
+            flat |= {f"{name}_{trait}": of_trait for trait, of_trait in value.items()}
+        elif not isinstance(value, list | Mapping):
+            flat[name] = value
+    return flat
+
+
+def _flat_difference(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in row.items() if name not in ("composite", "item_correlation", "traits")}
+    for name in ("composite", "item_correlation"):
+        mean, *bounds = row.get(name) or (None, None, None)
+        flat |= {name: mean, **_bounds(name, bounds)}
+    for trait, found in (row.get("traits") or {}).items():
+        known = found or {}
+        flat |= {f"mae_{trait}": known.get("mean"), **_bounds(f"mae_{trait}", [known.get("low"), known.get("high")])}
+        flat |= {f"mae_{trait}_{name}": known.get(name) for name in ("p", "p_holm")}
+    return flat
+
+
+def _flat_effect(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= {name: value[0], **_bounds(name, value[1:])} if isinstance(value, list) else {name: value}
+    return flat
+
+
+def _bounds(name: str, ends: Sequence[float | None] | None) -> dict[str, float | None]:
+    return {f"{name}{end}": value for end, value in zip(_BOUNDS, ends or (None, None), strict=True)}

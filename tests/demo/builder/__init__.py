@@ -1,0 +1,1 @@
+"""The builder of the demo model: the world it learns, its tokenizer, its training, and the figures of its card."""

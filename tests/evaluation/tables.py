@@ -1,0 +1,50 @@
+"""Small tables of items and rows, made from matrices of personas and items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pasctl.evaluation.metrics import metrics_table
+from pasctl.evaluation.rows import Rows, prediction_rows
+
+
+def item_frame(ids: Sequence[str], traits: Sequence[str], facets: Sequence[str], keys: Any) -> pd.DataFrame:
+    """Items in the format of `rows.item_table`."""
+    return pd.DataFrame(
+        {"item": list(ids), "trait": list(traits), "facet": list(facets), "key": np.asarray(keys, dtype=np.int8)}
+    )
+
+
+def predicted(
+    items: pd.DataFrame,
+    expected: np.ndarray,
+    agreements: np.ndarray,
+    argmax: np.ndarray | None = None,
+    option_mass: float = np.nan,
+    *,
+    condition: str = "pas",
+    setting: str = "",
+    personas: Sequence[str] = (),
+) -> Rows:
+    """Rows of matrices [P, I]; any number goes, also outside the scale."""
+    names = list(personas) or [f"p{number}" for number in range(len(expected))]
+    rows = prediction_rows(names, condition, items, agreements, np.nan_to_num(expected)).assign(setting=setting)
+    return rows.assign(
+        expected=np.ravel(expected), argmax=np.ravel(expected if argmax is None else argmax), option_mass=option_mass
+    )
+
+
+def metrics_of(
+    expected: np.ndarray,
+    argmax: np.ndarray | None,
+    agreements: np.ndarray,
+    items: pd.DataFrame,
+    option_mass: float = np.nan,
+) -> dict[str, Any]:
+    """The metrics of one condition."""
+    [found] = metrics_table(predicted(items, expected, agreements, argmax, option_mass))
+    return found
