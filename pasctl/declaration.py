@@ -124,8 +124,10 @@ class Parameter:
 
     @property
     def repeats(self) -> bool:
-        """Whether it takes several values."""
-        return any(get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type))
+        """Whether it is given once per value."""
+        return self.option.parse is None and any(
+            get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type)
+        )
 
 
 def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
@@ -243,6 +245,7 @@ class StageDeclaration(Declaration):
         implied: parameters of the key that follow from an input.
         unrecorded: options that the key does not have: they act through an input.
         sometimes: options that the key has only beside others.
+        against: option -> another one, and the value of that with which it cannot be given.
     """
 
     makes: ClassVar[str] = ""
@@ -251,6 +254,7 @@ class StageDeclaration(Declaration):
     implied: ClassVar[frozenset[str]] = frozenset()
     unrecorded: ClassVar[frozenset[str]] = frozenset()
     sometimes: ClassVar[frozenset[str]] = frozenset()
+    against: ClassVar[Mapping[str, tuple[str, Any]]] = {}
     takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
 
     def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:

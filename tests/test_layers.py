@@ -34,8 +34,8 @@ LAYERS = (
     {"steering"},
     {"models"},
     {"inventory"},
-    {"registry"},
     {"store"},
+    {"registry"},
     {"declaration"},
     {"errors", "version"},
 )
@@ -47,20 +47,10 @@ MOST_LINES = 300
 LONG_FILES = {"declaration.py", "stages/runner.py"}
 MOST_LINES_OF_FUNCTION = 59
 LONG_FUNCTIONS = {
-    "cli/chat.py:chat",
-    "cli/export.py:create",
-    "cli/memory.py:memory_run",
-    "cli/memory_eval.py:memory_eval",
-    "cli/serve.py:serve",
-    "cli/survey.py:survey",
     "directions/fit.py:fit_directions",
     "export/card.py:card",
     "probes/fit.py:fit_probes",
-    "stages/control_vector.py:export_control_vector",
     "stages/evaluate.py:plan",
-    "stages/export.py:check_export",
-    "stages/export.py:export_model",
-    "stages/memory.py:memory_run",
 }
 
 
@@ -76,11 +66,11 @@ def test_imports_run_downward() -> None:
     ] == []
 
 
-def test_the_store_is_used_by_the_runner_and_imports_nothing_but_errors() -> None:
+def test_the_store_is_used_by_the_runner_and_imports_nothing_of_the_rest() -> None:
     assert [
         f"{file} imports {module}"
         for file, module in internal_imports()
-        if (package_of(file) == "store" and package(module) not in ("store", "errors", "registry"))
+        if (package_of(file) == "store" and package(module) not in ("store", "errors"))
         or (package(module) == "store" != package_of(file) and module != DURABLE and not _uses_store(file))
     ] == []
 

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from pasctl.commands.running import RunOptions
 from pasctl.declaration import MISSING, Declaration, Parameter, StageDeclaration, parameters
+from pasctl.errors import InputError
 
 if TYPE_CHECKING:
     from pasctl.stages.run import Run
@@ -27,6 +28,17 @@ class DeclaredCommand(TyperCommand):
 
     panels: dict[str, str]
     examples: tuple[str, ...]
+    choosing: frozenset[str]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; a value that is none of an option's choices is refused in one line, as from Python."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is None or error.param.name not in self.choosing:
+                raise
+            words = error.format_message().replace("Value error, ", "").rstrip(".")
+            raise InputError(words[0].lower() + words[1:]) from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, panel by panel."""
@@ -78,7 +90,8 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
-    body = {"panels": shown, "examples": declared.examples}
+    choosing = frozenset(each.name for each in own if each.choices)
+    body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 

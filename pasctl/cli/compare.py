@@ -21,9 +21,7 @@ def present(options: Compare, run: Run, *, json: bool) -> None:
     """Print the comparison, and where its page and figures are."""
     from pasctl.stages.compare import compare
 
-    outcome = compare(
-        options.refs, options.output, svg=options.svg, png=options.png, store=run.store, reporter=run.reporter
-    )
+    outcome = compare(options.refs, options.output, **options.figures, store=run.store, reporter=run.reporter)
     if json:
         print_json(outcome.to_json())
         return
@@ -68,8 +66,8 @@ def _measured(row: Any) -> str:
     if row is None:
         return _cells("-", "", "")
     bounds: Sequence[float] | None = row.get("composite_interval")
-    told = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
-    return _cells(_number(row["composite"]), told, _number(row["item_correlation"]))
+    interval = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
+    return _cells(_number(row["composite"]), interval, _number(row["item_correlation"]))
 
 
 def _cells(composite: str, interval: str, correlation: str) -> str:

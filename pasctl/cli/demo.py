@@ -26,7 +26,7 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
     outcomes = []
     for number, step in enumerate(walk.steps, start=1):
         if not json:
-            print(f"\n{number}. {step.told}\n   $ {step.command}\n", flush=True)
+            print(f"\n{number}. {step.purpose}\n   $ {step.command}\n", flush=True)
         outcomes.append(step.run())
         if not json:
             _show(walk, outcomes[-1])

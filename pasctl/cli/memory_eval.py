@@ -32,12 +32,12 @@ def present(options: MemoryEval, run: Run, *, json: bool) -> None:
 
 def tables(figures: dict[str, Any]) -> list[str]:
     """Figures as text: accuracy and cost, accuracy by depth, surprise by position; those that there are."""
-    found = []
+    texts = []
     if figures["tasks"]:
-        found += [_accuracy(figures["tasks"]), _by_depth(figures["tasks"])]
+        texts += [_accuracy(figures["tasks"]), _by_depth(figures["tasks"])]
     if figures["nll"]:
-        found.append(_surprise(figures["nll"]))
-    return found
+        texts.append(_surprise(figures["nll"]))
+    return texts
 
 
 def _accuracy(rows: list[dict[str, Any]]) -> str:
@@ -75,12 +75,12 @@ def _by_depth(rows: list[dict[str, Any]]) -> str:
 
 def _surprise(rows: list[dict[str, Any]]) -> str:
     systems = list(dict.fromkeys(row["system"] for row in rows))
-    found: dict[tuple[int, int, int], dict[str, float]] = {}
+    stretches: dict[tuple[int, int, int], dict[str, float]] = {}
     for row in rows:
-        found.setdefault((row["tokens"], row["start"], row["stop"]), {})[row["system"]] = row["nll"]
+        stretches.setdefault((row["tokens"], row["start"], row["stop"]), {})[row["system"]] = row["nll"]
     body = [
         [f"{tokens:,}", f"{start:,}-{stop:,}", *(f"{values[system]:.3f}" for system in systems)]
-        for (tokens, start, stop), values in found.items()
+        for (tokens, start, stop), values in stretches.items()
     ]
     return align([["text", "nats a token at", *systems], *body], left=0)
 

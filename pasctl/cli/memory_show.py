@@ -63,8 +63,10 @@ def _question(question: dict[str, Any], width: int) -> str:
         return "\n".join([*lines, "  nothing was recalled"])
     rows = [[f"{each['share']:.0%}", f"{each['event']:,}", f"{each['token']:,}"] for each in question["recalled"]]
     head, *body = align([["  layers", "event", "token"], *rows], left=0).splitlines()
-    told = zip(body, question["recalled"], strict=True)
-    return "\n".join([*lines, f"{head}  text", *(cut(f"{row}  {one_line(each['text'])}", width) for row, each in told)])
+    rows_and_events = zip(body, question["recalled"], strict=True)
+    return "\n".join(
+        [*lines, f"{head}  text", *(cut(f"{row}  {one_line(each['text'])}", width) for row, each in rows_and_events)]
+    )
 
 
 def one_line(text: str) -> str:

@@ -15,9 +15,7 @@ def present(options: Report, run: Run, *, json: bool) -> None:
     """Write the page and print where it is."""
     from pasctl.stages.report import report
 
-    outcome = report(
-        options.refs, options.output, svg=options.svg, png=options.png, store=run.store, reporter=run.reporter
-    )
+    outcome = report(options.refs, options.output, **options.figures, store=run.store, reporter=run.reporter)
     if json:
         print_json(outcome.to_json())
         return

@@ -67,8 +67,8 @@ class Dialogue(Protocol):
 
     confirms: bool
 
-    def show(self, session: Session, told: str) -> None:
-        """Show the item that is asked, and below it what is told."""
+    def show(self, session: Session, message: str) -> None:
+        """Show the item that is asked, and below it a message."""
 
     def read(self) -> str | None:
         """The next key; None when the item has to be shown again."""
@@ -84,13 +84,13 @@ class Screen:
         self._inventory = inventory
         self._keys = keys
 
-    def show(self, session: Session, told: str) -> None:
+    def show(self, session: Session, message: str) -> None:
         """Draw it anew."""
         from pasctl.survey.text import question
 
         self._size = self._console.size
         self._console.clear()
-        self._console.print(question(session, self._inventory, told))
+        self._console.print(question(session, self._inventory, message))
 
     def read(self) -> str | None:
         """Wait for a key, or for another size of the terminal."""
@@ -113,16 +113,16 @@ class Lines:
         self._keys = LineKeys(sys.stdin.buffer)
         self._shown: Session | None = None
 
-    def show(self, session: Session, told: str) -> None:
-        """Print the item, or only what is told when it stands there already."""
+    def show(self, session: Session, message: str) -> None:
+        """Print the item, or only the message when it stands there already."""
         from rich.text import Text
 
         from pasctl.survey.text import question
 
         if session is self._shown:
-            self._console.print(Text(told))
+            self._console.print(Text(message))
         else:
-            self._console.print(question(session, self._inventory, told))
+            self._console.print(question(session, self._inventory, message))
             self._console.print()
         self._shown = session
 
@@ -151,9 +151,9 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
     """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
     from pasctl.survey.text import wrong_key
 
-    told = ""
+    message = ""
     while not session.done or dialogue.confirms:
-        dialogue.show(session, told)
+        dialogue.show(session, message)
         key = dialogue.read()
         if key is None:
             continue
@@ -161,11 +161,11 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
             break
         after = session.after(key)
         if after is None:
-            told = wrong_key(key, session)
+            message = wrong_key(key, session)
             continue
         if after.entries != session.entries:
             kept.keep(after.entries)
-        session, told = after, ""
+        session, message = after, ""
     return session
 
 
@@ -196,11 +196,13 @@ def _print_profile(
             }
         )
         return
-    told = f"{answered} of {total} items answered"
-    told += f", {skipped} skipped" if skipped else ""
-    told += f", {unsettled} open" if unsettled else ""
+    counts = f"{answered} of {total} items answered"
+    counts += f", {skipped} skipped" if skipped else ""
+    counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
-    print(profile_text(scores, population, heading=f"{kept.persona}: {told} (inventory {inventory.name})", width=width))
+    print(
+        profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
+    )
 
 
 def _from_anywhere(spec: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pasctl.stages.model import ModelLike as ModelLike
     from pasctl.stages.runner import Artifact
 
-    AlphasLike = Alphas
-    Ref = str | Artifact
-    InventoryLike = str | InventoryObject
-    PersonasLike = str | PersonasObject
+    AlphasLike: TypeAlias = Alphas
+    Ref: TypeAlias = str | Artifact
+    InventoryLike: TypeAlias = str | InventoryObject
+    PersonasLike: TypeAlias = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
 
@@ -163,3 +163,8 @@ class WithFigures:
         help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
         metavar="DIR",
     )
+
+    @property
+    def figures(self) -> dict[str, str | None]:
+        """Format -> the folder that its files go into, None for none."""
+        return {"svg": self.svg, "png": self.png}

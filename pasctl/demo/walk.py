@@ -59,12 +59,12 @@ class Step:
 
     Attributes:
         command: what to type for the same result.
-        told: what it does.
+        purpose: what it does.
         run: does it, or takes it from the store.
     """
 
     command: str
-    told: str
+    purpose: str
     run: Callable[[], Outcome]
 
 
@@ -105,8 +105,8 @@ class Walk:
             ),
             Step(
                 f"pasctl eval --alpha auto --alphas {ALPHAS} --alpha-scope population",
-                "asks the other 30 statements of the model as it is, told who it is, and steered, beside controls and "
-                "baselines",
+                "asks the other 30 statements of the model as it is, prompted with the persona, and steered, with "
+                "controls and baselines",
                 self._evaluate,
             ),
             Step(
@@ -145,7 +145,7 @@ class Walk:
         selection = read_selection(self._made["directions"]) or {}
         [answer] = read_answers(self._made["answers"])
         trials = self._made["trials"]
-        found = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
+        figures = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
         return {
             "chosen": {
                 **{name: selection[name] for name in ("layers", "heads", "positions")},
@@ -160,7 +160,7 @@ class Walk:
                 "answer": answer["answer"],
                 "expected": self.trial.answers[0],
             },
-            "pass_keys": {row["system"]: row["accuracy"] for row in found["tasks"]},
+            "pass_keys": {row["system"]: row["accuracy"] for row in figures["tasks"]},
         }
 
     def _keep(self, outcome: Outcome) -> Outcome:

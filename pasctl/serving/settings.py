@@ -8,8 +8,9 @@ import math
 import re
 from dataclasses import dataclass
 
-from pasctl.declaration import check, option
+from pasctl.declaration import check, option, same
 from pasctl.errors import InputError, MissingError
+from pasctl.generation.sampling_params import SamplingParams
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
 _KEY = re.compile(r"[!-~]+")
@@ -28,7 +29,7 @@ class Settings:
     queue: int = option(64, help="Requests that may wait as well; more get 429.", minimum=0, metavar="N")
     timeout: float = option(300.0, help="Seconds a request may take, waiting included.", metavar="S")
     max_body: int = option(4 << 20, help="Most bytes of a request.", minimum=1, metavar="N")
-    max_new_tokens: int = option(1024, help="Most tokens per answer; a chat's default.", minimum=1, metavar="N")
+    max_new_tokens: int = same(SamplingParams, "max_new_tokens", 1024)
     step_tokens: int = option(
         256, help="Tokens of prompts read between two tokens of the answers.", minimum=1, metavar="N"
     )

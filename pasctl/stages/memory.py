@@ -143,10 +143,10 @@ def open_memory(
     """
     from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, read_steering
 
-    found = find_memory(open_store(store), memory)
-    handle = model_of(found, model, options)
-    segments = [found.open_path(name) for name in found.files(SEGMENTS)]
-    opened = EpisodicMemory(handle.load(reporter), params=params_of(found), intervention=read_steering(found))
+    artifact = find_memory(open_store(store), memory)
+    handle = model_of(artifact, model, options)
+    segments = [artifact.open_path(name) for name in artifact.files(SEGMENTS)]
+    opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
     opened.restore(segments)
     return opened
 
@@ -251,7 +251,7 @@ def _compute(work: Work, *, reading: _Reading) -> Payload:
 def _estimate(reading: _Reading) -> dict[str, Any]:
     """Tokens, from the tokenizer, events, and bytes on disk and in memory beside the weights; none are loaded.
 
-    Events by surprise are told as if surprises were distributed exponentially.
+    Events by surprise are estimated as if surprises were distributed exponentially.
     """
     handle, params, tokens = reading.handle, reading.params, len(reading.ids())
     geometry = handle.geometry()

@@ -88,16 +88,16 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
         IntegrityError: a file is not what its digest says.
     """
     columns = answers.read_table("recall.parquet").to_pydict()
-    found: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
+    rows: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
     place = None
     for question, step, layer, event, score in zip(*(columns[name] for name in _COLUMNS), strict=True):
-        recalled = found[question]["recalled"]
+        recalled = rows[question]["recalled"]
         if place != (question, step, layer):
             place = (question, step, layer)
             recalled.append({"step": step, "layer": layer, "events": [], "scores": []})
         recalled[-1]["events"].append(event)
         recalled[-1]["scores"].append(score)
-    return found
+    return rows
 
 
 def _compute(work: Work, *, asked: _Round) -> Payload:
@@ -128,7 +128,7 @@ def _compute(work: Work, *, asked: _Round) -> Payload:
 
 
 def _write(memory: EpisodicMemory, asked: _Round, reporter: Reporter) -> list[Answer]:
-    """The answers; an only one is told as it is written, of several how far they are."""
+    """The answers; an only one goes out as it is written, of several their progress."""
     on_piece = asked.on_piece
     if on_piece is not None:
         return memory.ask_all(asked.questions, asked.how, on_piece=lambda _, piece: on_piece(piece))

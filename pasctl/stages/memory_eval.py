@@ -83,22 +83,22 @@ def _compute(
 ) -> Payload:
     """Each trial is kept as it ends, its result and what it cost in a file of its own."""
     ids = _text_ids(plan, handle, text)
-    found = _earlier(work, keys)
-    counts = {"trials": len(keys), "trials_reused": len(found), "tokens_run": 0}
+    results = _earlier(work, keys)
+    counts = {"trials": len(keys), "trials_reused": len(results), "tokens_run": 0}
     with work.reporter.progress("trials", len(keys), "trials") as advance:
         for key, unit in keys.items():
             name = f"parts/{key}.json"
-            if key not in found and work.has(name):
-                found[key] = work.read_json(name)
+            if key not in results and work.has(name):
+                results[key] = work.read_json(name)
                 counts["trials_reused"] += 1
-            elif key not in found:
-                found[key] = _run(unit, plan, params, ids, handle.load(work.reporter))
+            elif key not in results:
+                results[key] = _run(unit, plan, params, ids, handle.load(work.reporter))
                 counts["tokens_run"] += unit.length
-                work.write(name, found[key])
+                work.write(name, results[key])
             advance(1)
     work.provenance["counts"] = counts
-    work.provenance["costs"] = {key: found[key]["cost"] for key in keys}
-    return {"trials.json": {key: found[key]["result"] for key in keys}}
+    work.provenance["costs"] = {key: results[key]["cost"] for key in keys}
+    return {"trials.json": {key: results[key]["result"] for key in keys}}
 
 
 def _run(unit: Unit, plan: TrialPlan, params: MemoryParams, ids: list[int], model: LoadedModel) -> dict[str, Any]:
@@ -134,12 +134,12 @@ def _estimate(keys: Mapping[str, Unit], plan: TrialPlan, handle: ModelHandle, te
 
 def _earlier(work: Work, keys: Mapping[str, Unit]) -> dict[str, dict[str, Any]]:
     """Trials that other artifacts hold already."""
-    found = {}
+    results = {}
     for key, artifact in work.find_parts(list(keys)).items():
         result, cost = artifact.read_json("trials.json").get(key), artifact.provenance.get("costs", {}).get(key)
         if result and cost:
-            found[key] = {"result": result, "cost": cost}
-    return found
+            results[key] = {"result": result, "cost": cost}
+    return results
 
 
 def trial_figures(document: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,13 +57,13 @@ memory_show = function_of(MemoryShow)
 def _resolve(store: Store, ref: str | None) -> Artifact:
     if ref is None or ref == "latest":
         return find_memory(store, None)
-    found = store.resolve(ref)
-    if found.kind not in ("memory", "answers"):
+    artifact = store.resolve(ref)
+    if artifact.kind not in ("memory", "answers"):
         raise InputError(
-            f"{ref} is {found.name}: expected memory or answers, found {found.kind}",
+            f"{ref} is {artifact.name}: expected memory or answers, found {artifact.kind}",
             hint="see what there is with `pasctl store ls --kind memory`",
         )
-    return found
+    return artifact
 
 
 def _asked(store: Store, answers: Artifact) -> Artifact:
@@ -138,11 +138,11 @@ def _segments(memory: Artifact, reporter: Reporter) -> list[Path]:
     reporter.note("of the segments only the sizes are checked; `pasctl store verify --deep` reads every byte")
     for name in names:
         path = memory.path / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != sizes[name]:
-            told = "is missing" if found is None else f"has {found:,} bytes"
+        size = path.stat().st_size if path.is_file() else None
+        if size != sizes[name]:
+            state = "is missing" if size is None else f"has {size:,} bytes"
             raise IntegrityError(
-                f"{memory.name}: {name} {told}, expected {sizes[name]:,} bytes",
+                f"{memory.name}: {name} {state}, expected {sizes[name]:,} bytes",
                 hint="see what else is damaged with `pasctl store verify --deep`",
             )
     return [memory.path / name for name in names]
@@ -159,13 +159,13 @@ def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str
         )
     numbers = [number for number in range(len(text.starts)) if kept.span(number)[1] > selection.start]
     if selection.find is not None:
-        found = set(kept.texts.find(selection.find))
-        if FIRST_TOKENS in found:
+        matching = set(kept.texts.find(selection.find))
+        if FIRST_TOKENS in matching:
             first = text.starts[0] if text.starts else len(text.ids)
             reporter.note(
                 f"{selection.find!r} is in the first {first:,} tokens too, which are no event: they are always attended"
             )
-        numbers = [number for number in numbers if number in found]
+        numbers = [number for number in numbers if number in matching]
     return {
         "figures": kept.memory.read_json("memory.json"),
         "bytes": kept.memory.size,

@@ -10,6 +10,7 @@ from transformers import DynamicCache, Qwen3Config
 
 import pasctl
 from pasctl.activations.extract import extract_head_outputs
+from pasctl.commands.running import DEFAULT_BATCH_TOKENS
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.inventory import builtin_inventory, question
 from pasctl.memory.episodic import EpisodicMemory
@@ -65,7 +66,7 @@ def extraction(name: str, model: LoadedModel) -> list[Timing]:
         for ids in sequences:
             model.model(torch.tensor([ids], device="cuda"), output_hidden_states=True, use_cache=False)
 
-    ours = seconds(lambda: extract_head_outputs(model, sequences))
+    ours = seconds(lambda: extract_head_outputs(model, sequences, batch_tokens=DEFAULT_BATCH_TOKENS))
     theirs = seconds(loop)
     return [
         Timing("extract", ours, f"{len(sequences)} prompts", group=f"{name}, head outputs"),

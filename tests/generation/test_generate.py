@@ -62,7 +62,9 @@ def naive_text(model: LoadedModel, prompt: list[int], intervention: Intervention
     for _ in range(NEW):
         where = "all" if positions == "all" else torch.arange(len(prompt) - 1, len(ids))
         with steer(model, intervention, positions=where), torch.inference_mode():
-            ids.append(int(model.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+            ids.append(
+                int(model.model(torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1].argmax())
+            )
     return ids[len(prompt) :]
 
 

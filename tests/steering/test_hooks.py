@@ -22,7 +22,7 @@ def random_intervention(seed: int, layers: tuple[int, ...] = (0, 2)) -> Interven
 
 def logits(model: LoadedModel, ids: Tensor) -> Tensor:
     with torch.inference_mode():
-        return model.model(ids, use_cache=False).logits
+        return model.model(ids.to(model.device), use_cache=False).logits.cpu()
 
 
 def displaced_head_outputs(model: LoadedModel, ids: Tensor, displacements: dict[int, Tensor], mask: Tensor) -> Tensor:
