@@ -98,7 +98,7 @@ def test_steered_hidden_states_equal_those_of_each_sequence_alone(
     found = torch.empty(len(given), HIDDEN)
 
     def consume(batch: Batch, hidden: Tensor) -> None:
-        found[list(batch.rows)] = hidden
+        found[list(batch.rows)] = hidden.cpu()
 
     plan = plan_tokens(given, own_mask=packed and model.takes_masks)
     assert plan.packed == packed
@@ -142,7 +142,7 @@ def test_eager_attention_packs_as_well() -> None:
         hidden[attn] = torch.empty(len(given), HIDDEN)
 
         def consume(batch: Batch, last: Tensor, into: Tensor = hidden[attn]) -> None:
-            into[list(batch.rows)] = last
+            into[list(batch.rows)] = last.cpu()
 
         run_plan(model, plan, consume)
     torch.testing.assert_close(hidden["sdpa"], hidden["eager"], atol=TOLERANCE, rtol=TOLERANCE)

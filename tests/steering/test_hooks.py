@@ -31,7 +31,8 @@ def displaced_head_outputs(model: LoadedModel, ids: Tensor, displacements: dict[
     for layer, displacement in displacements.items():
 
         def hook(module: object, args: tuple[Tensor, ...], displacement: Tensor = displacement) -> tuple[Tensor]:
-            return (args[0] + mask[None, :, None] * displacement[:, None, :],)
+            moved = mask[None, :, None] * displacement[:, None, :]
+            return (args[0] + moved.to(args[0].device),)
 
         handles.append(model.outputs()[layer].register_forward_pre_hook(hook))
     try:
