@@ -22,8 +22,8 @@ from pasctl.serving.app import make_app
 from pasctl.serving.memories import Memories
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run
-from pasctl.stages.target import PersonaCatalog
 
 Ready = Callable[[dict[str, Any]], None]
 """Told what is served and where, once requests are answered."""

@@ -18,7 +18,8 @@ from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
 from pasctl.serving.replies import Reply
-from pasctl.stages.target import PersonaCatalog, ResolvedTarget
+from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.steering import ResolvedTarget
 
 LISTED = 1000
 _NO_MODEL = "model_not_found"

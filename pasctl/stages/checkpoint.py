@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pasctl.errors import PasctlError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.target import ResolvedTarget
+from pasctl.stages.steering import ResolvedTarget
 
 if TYPE_CHECKING:
     from pathlib import Path

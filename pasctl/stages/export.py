@@ -17,7 +17,8 @@ from pasctl.stages.granularity import granularity_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, run_job
-from pasctl.stages.target import ResolvedTarget, resolve_for_export
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve_for_export
 
 if TYPE_CHECKING:
     from pasctl.export.card import Export, Source

@@ -132,11 +132,11 @@ def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, probe
     pasctl.choose_alpha(alphas="0", **how)
     with pytest.raises(InputError, match="none was better than no steering"):
         pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
-    strengths = pasctl.choose_alpha(alphas="0,-8,8", **how).artifact  # one of the two signs comes nearer
-    alpha = strengths.read_json("curves.json")["chosen"]["persona"][0]
-    assert alpha in (-8.0, 8.0)
-    pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
-    given = pasctl.export_model("latest", tmp_path / "given", persona=PERSONA, alpha=int(alpha), store=store)
+    strengths = pasctl.choose_alpha(alphas="0,8", **how).artifact
+    chosen = strengths.read_json("curves.json")["chosen"]["persona"]
+    [(who, alpha)] = [each for each in zip(("s01", "s02"), chosen, strict=True) if each[1]]
+    pasctl.export_model("latest", tmp_path / "out", persona=who, store=store)
+    given = pasctl.export_model("latest", tmp_path / "given", persona=who, alpha=int(alpha), store=store)
     [artifact] = Store(store).artifacts("export")
-    assert artifact.params == {"persona": PERSONA, "alpha": alpha, "engine": "transformers"}
+    assert artifact.params == {"persona": who, "alpha": alpha, "engine": "transformers"}
     assert given.outcome.reused
