@@ -249,13 +249,13 @@ def _lineage(store: Store, directions: Artifact) -> tuple[Source, ...]:
     """The directions, and what they were made from, back to the beginning; each once."""
     from pasctl.export.card import Source
 
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     waiting = [("directions", store.lineage(directions))]
     while waiting:
         role, node = waiting.pop(0)
-        found.setdefault(node.key, Source(role, node.name, node.key))
+        sources.setdefault(node.key, Source(role, node.name, node.key))
         waiting += [(each.role, each) for each in node.inputs]
-    return tuple(found.values())
+    return tuple(sources.values())
 
 
 def _estimate(target: ResolvedTarget, handle: ModelHandle) -> dict[str, int]:
