@@ -14,7 +14,7 @@ from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.event_text import EventTexts
-from pasctl.stages.target import ResolvedTarget
+from pasctl.stages.steering import ResolvedTarget
 
 MOST_RECALLED = 3
 

@@ -19,7 +19,7 @@ from pasctl.chat.view import View
 from pasctl.errors import InputError, PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.generation.sampling_params import SamplingParams
-from pasctl.stages.target import ResolvedTarget
+from pasctl.stages.steering import ResolvedTarget
 
 
 class Dialogue:

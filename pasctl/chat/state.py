@@ -14,8 +14,9 @@ from pasctl.generation.sampling_params import SamplingParams
 from pasctl.stages.kept_memory import read_steering
 from pasctl.stages.memory import open_memory
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.runner import Artifact, Store
-from pasctl.stages.target import PersonaCatalog, ResolvedTarget
+from pasctl.stages.steering import ResolvedTarget
 
 _LISTED = 60
 NONE = "none"

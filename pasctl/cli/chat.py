@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pasctl.commands.chat import Chat
     from pasctl.generation.engine import Engine
     from pasctl.stages.model import ModelHandle
+    from pasctl.stages.persona_catalog import PersonaCatalog
     from pasctl.stages.run import Run
-    from pasctl.stages.target import PersonaCatalog
 
 USUAL_ANSWER = 512  # tokens, where the context is not short
 _ROWS = 2  # an answer, or two side by side
@@ -26,7 +26,7 @@ _ROWS = 2  # an answer, or two side by side
 
 def present(options: Chat, run: Run, *, json: bool) -> None:
     """Hold the chat; what is wrong with the options is said before the model is loaded."""
-    from pasctl.stages.target import PersonaCatalog
+    from pasctl.stages.persona_catalog import PersonaCatalog
 
     if options.params and options.memory is None:
         raise InputError(

@@ -58,8 +58,8 @@ def _print_checkpoint(made: ExportOutcome, output: str) -> None:
     elif made.proof is None:
         print_outcome(made.outcome, as_json=False)
     else:
-        told = "written and proven" if made.written else "is there already and whole, nothing was loaded or written"
-        print(f"{output}  {told}  ({name})")
+        outcome = "written and proven" if made.written else "is there already and whole, nothing was loaded or written"
+        print(f"{output}  {outcome}  ({name})")
         print(figures(made.proof))
 
 
@@ -70,7 +70,7 @@ def _print_control_vector(made: ControlVector, path: str) -> None:
         return
     proof = made.proof
     rows = [
-        ["nats a token", "mean", "largest"],
+        ["nats/token", "mean", "largest"],
         ["control vector and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
         ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],
     ]
@@ -104,7 +104,7 @@ def figures(proof: Proof) -> str:
     from pasctl.export.proof import LARGEST
 
     rows = [
-        ["nats a token", "mean", "largest"],
+        ["nats/token", "mean", "largest"],
         ["checkpoint and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
         [f"allowed in {proof.dtype}", f"{proof.tolerance:g}", f"{LARGEST * proof.tolerance:g}"],
         ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],

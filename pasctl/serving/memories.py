@@ -53,7 +53,7 @@ class Memories:
 
     def _open(self, artifact: Artifact) -> Opened:
         memory = open_memory(artifact, self._resolver.model, store=self._resolver.store)
-        told = artifact.params["steering"]
+        recorded = artifact.params["steering"]
         # of a memory that was saved in Python only the displacement's digest is known
-        steering = {name: told[name] for name in ("persona", "alpha")} if isinstance(told, dict) else {}
+        steering = {name: recorded[name] for name in ("persona", "alpha")} if isinstance(recorded, dict) else {}
         return Opened(artifact.name, memory, steering)

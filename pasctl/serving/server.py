@@ -22,8 +22,8 @@ from pasctl.serving.app import make_app
 from pasctl.serving.memories import Memories
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run
-from pasctl.stages.target import PersonaCatalog
 
 Ready = Callable[[dict[str, Any]], None]
 """Told what is served and where, once requests are answered."""
@@ -46,9 +46,9 @@ def serve(declared: Serve, run: Run, *, ready: Ready) -> None:
         InputError: they do not belong together, or no alpha was chosen for directions.
     """
     with listening(declared.settings) as listener, open_service(declared, run) as service:
-        told = {"url": _url(declared.settings.host, listener), **service.describe()}
+        described = {"url": _url(declared.settings.host, listener), **service.describe()}
         app = make_app(service, declared.settings)
-        _run(app, declared.settings, listener, service.engine, lambda: ready(told))
+        _run(app, declared.settings, listener, service.engine, lambda: ready(described))
 
 
 @contextmanager
@@ -81,9 +81,9 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        told = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise PasctlError(
-            f"cannot listen on {settings.host} port {settings.port}: {told.lower()}",
+            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}",
             hint="choose another with --port (0 takes any that is free) or --host",
         ) from error
     with listener:

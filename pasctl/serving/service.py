@@ -18,7 +18,8 @@ from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
 from pasctl.serving.replies import Reply
-from pasctl.stages.target import PersonaCatalog, ResolvedTarget
+from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.steering import ResolvedTarget
 
 LISTED = 1000
 _NO_MODEL = "model_not_found"
@@ -95,8 +96,8 @@ class Service:
         """The model, and it as each of the personas served, of very many the first."""
         ids = self._catalog.ids(LISTED)
         names = [self.base, *(f"{self.base}+{each}" for each in ids)]
-        told = {"personas": self._catalog.total, "listed": len(ids), "memories": self._memories.names}
-        return {"object": "list", "data": [self._card(name) for name in names], "pasctl": told}
+        counts = {"personas": self._catalog.total, "listed": len(ids), "memories": self._memories.names}
+        return {"object": "list", "data": [self._card(name) for name in names], "pasctl": counts}
 
     def model(self, name: str) -> dict[str, Any]:
         """What is known of one of the models.
@@ -143,8 +144,8 @@ class Service:
         except PasctlError as error:
             raise api_error_of(error, "pasctl.memory") from error
         memory = opened.memory if opened else None
-        told = {"persona": target.name, "alpha": target.alpha} if target else opened.steering if opened else {}
-        note = {"persona": None, "alpha": None, **told, "memory": opened.name if opened else None}
+        who = {"persona": target.name, "alpha": target.alpha} if target else opened.steering if opened else {}
+        note = {"persona": None, "alpha": None, **who, "memory": opened.name if opened else None}
         return target, memory, note
 
     def _find(self, persona: str, alpha: float | None, *, by_model: bool) -> ResolvedTarget:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pasctl.errors import PasctlError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.target import ResolvedTarget
+from pasctl.stages.steering import ResolvedTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +57,8 @@ def make(making: Making, reporter: Reporter) -> Proof:
     handle, folder = making.handle, making.folder
     reference = _write(making, reporter)
     reporter.note("loading what was written, to compare")
-    found = making.engine.read(folder, reference, reading(handle))
-    proof = Proof.of(reference, found, engine="transformers", dtype=handle.dtype)
+    reloaded = making.engine.read(folder, reference, reading(handle))
+    proof = Proof.of(reference, reloaded, engine="transformers", dtype=handle.dtype)
     if (fault := proof.fault()) is not None:
         raise PasctlError(f"the checkpoint {fault}; nothing is left in {making.place.given}")
     with making.place.errors():

@@ -11,7 +11,8 @@ from pasctl.errors import InputError, PasctlError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run
-from pasctl.stages.target import ResolvedTarget, resolve_for_export
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve_for_export
 from pasctl.store.disk import make_durable, temporary_path
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from pasctl.stages.granularity import granularity_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, run_job
-from pasctl.stages.target import ResolvedTarget, resolve_for_export
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve_for_export
 
 if TYPE_CHECKING:
     from pasctl.export.card import Export, Source
@@ -248,13 +249,13 @@ def _lineage(store: Store, directions: Artifact) -> tuple[Source, ...]:
     """The directions, and what they were made from, back to the beginning; each once."""
     from pasctl.export.card import Source
 
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     waiting = [("directions", store.lineage(directions))]
     while waiting:
         role, node = waiting.pop(0)
-        found.setdefault(node.key, Source(role, node.name, node.key))
+        sources.setdefault(node.key, Source(role, node.name, node.key))
         waiting += [(each.role, each) for each in node.inputs]
-    return tuple(found.values())
+    return tuple(sources.values())
 
 
 def _estimate(target: ResolvedTarget, handle: ModelHandle) -> dict[str, int]:

@@ -20,7 +20,8 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
-from pasctl.stages.target import ResolvedTarget, resolve
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve
 from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ SHUFFLED_ANSWERS = 2
 DIRECTIONS_FILE = "directions"
 SHUFFLED = "shuffled"
 """Names of the files, or of the folders of shards, that a directions artifact has; see `stored_personas`."""
+CASE = "case="
+"""What may stand before a persona's id in its name."""
 _NOISE_ROWS = 1024  # personas whose random directions are drawn at once
 
 
@@ -128,3 +130,49 @@ class DirectionSet:
             digest.update(str(array[persona].shape).encode())
             digest.update(np.ascontiguousarray(array[persona], dtype=kind).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedTarget:
+    """A persona, how strongly a model is steered to it, and where in a text.
+
+    Attributes:
+        alpha: strength; 0 leaves the model as it is.
+        positions: steered at "all" positions, or from the "answer" on.
+        directions: the artifact.
+        known: the directions of this persona alone.
+        why: where the strength comes from, if no user gave it.
+    """
+
+    alpha: float
+    positions: str
+    directions: Artifact
+    known: DirectionSet
+    why: str = ""
+
+    @property
+    def persona(self) -> str:
+        """Its id."""
+        return self.known.personas.ids[0]
+
+    @property
+    def name(self) -> str:
+        """The directions' name and the persona's id, as a request may write it."""
+        return f"{self.directions.name}:{CASE}{self.persona}"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What enters a key."""
+        return {"persona": self.persona, "alpha": self.alpha, "directions": self.known.digest(0)}
+
+    @property
+    def layers(self) -> list[int]:
+        """Layers that are steered."""
+        return sorted(set(self.known.heads[0, :, 0].tolist()))
+
+    def intervention(self, geometry: Geometry) -> Intervention:
+        """The steering delta alpha * sigma * theta."""
+        return self.known.intervention(geometry, 0, self.alpha)
+
+    def __str__(self) -> str:
+        return f"{self.persona} at alpha {self.alpha:g}"

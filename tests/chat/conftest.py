@@ -23,9 +23,9 @@ from pasctl.models.options import ModelOptions
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.progress import Silent
 from pasctl.stages.run import Run
-from pasctl.stages.target import PersonaCatalog
 from pasctl.stages.train_probes import train_probes
 from pasctl.store import Store
 

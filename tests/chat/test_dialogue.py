@@ -24,6 +24,7 @@ from pasctl.stages.memory import memory_run
 from pasctl.stages.target import Steering, intervention
 from pasctl.stages.text import Text
 from pasctl.steering.hooks import steer
+from pasctl.store import Store
 from tests.chat.conftest import SHORT, Said, Talk
 
 FILLER = "A pass key is hidden in the long text below. Find it and remember it: you will be asked for it."
@@ -226,3 +227,19 @@ def test_without_an_alpha_a_persona_has_the_one_that_was_chosen_for_it(
     assert dialogue.state.who == who_answers("N-", chosen[1])
     told = [f"alpha {alpha:g} (chosen in {strengths.name}" for alpha in (*chosen, chosen[1])]
     assert [note.startswith(start) for note, start in zip(shown.notes, told, strict=True)] == [True] * 3
+
+
+def test_where_none_was_chosen_an_alpha_is_chosen_when_a_persona_is_asked_for(
+    talk: Talk, people_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(shutil.copytree(people_store, tmp_path / "store"))
+    loads: list[object] = []
+    monkeypatch.setattr("pasctl.models.load.load_model", lambda *rest, **more: loads.append(rest))
+    dialogue, shown = talk(store, alpha="auto")
+    assert not list(Store(store).artifacts("strengths"))
+    dialogue.run(Said("/persona E+", "/persona none", "/persona E+"))
+    [strengths] = Store(store).artifacts("strengths")
+    chosen = chosen_alphas(strengths, "persona", None)
+    assert dialogue.state.who == who_answers("E+", chosen[0])
+    assert sum(f"alpha {chosen[0]:g} (chosen in {strengths.name}" in note for note in shown.notes) == 2
+    assert not loads

@@ -25,6 +25,7 @@ from pasctl.stages.memory import memory_run, open_memory
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_show import memory_show
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from pasctl.stages.text import Text
 from pasctl.store import Store
 from tests.chat.conftest import Said, Talk
@@ -244,10 +245,10 @@ def test_only_the_same_conversation_goes_on(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"rope_theta": 5000.0, "rms_norm_eps": 1e-5}))
     with pytest.raises(InputError, match="was made with another model"):
-        model_of_conversation(store, ModelHandle(str(folder)), "talk")
-    assert model_of_conversation(store, ModelHandle("demo"), "talk").dtype == "float32"
+        model_of_conversation(Run(store), ModelHandle(str(folder)), "talk")
+    assert model_of_conversation(Run(store), ModelHandle("demo"), "talk").dtype == "float32"
     with pytest.raises(InputError, match="was read in float32"):
-        model_of_conversation(store, ModelHandle("demo", ModelOptions(dtype="bfloat16")), "talk")
+        model_of_conversation(Run(store), ModelHandle("demo", ModelOptions(dtype="bfloat16")), "talk")
 
 
 def test_one_process_at_a_time_holds_a_conversation(tmp_path: Path) -> None:

@@ -103,21 +103,23 @@ def test_an_export_is_what_is_served(
 
 
 def test_an_export_of_directions_selected_at_the_answer_is_refused(
-    handle: ModelHandle, probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    handle: ModelHandle, probed: Path, tmp_path: Path
 ) -> None:
     store = selected(handle, probed, tmp_path, "answer")
-    # what a bake would mean and what is served differ, so there is no export by default
-    at_answer = served(handle, store, SteeringTarget(alpha=ALPHA), monkeypatch)
-    everywhere = served(handle, store, SteeringTarget(alpha=ALPHA, positions="all"), monkeypatch)
-    assert (at_answer[0] - everywhere[0]).abs().max() > 0.01
-    for refused in (
-        lambda: pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, alpha=ALPHA, store=store),
-        lambda: pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store),
-    ):
+    for alpha in (ALPHA, "auto"):
         with pytest.raises(InputError, match="is steered from the answer on") as caught:
-            refused()
+            pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, alpha=alpha, store=store)
         assert "--positions all" in (caught.value.hint or "")
     assert not (tmp_path / "out").exists()
+
+
+def test_where_a_server_steers_makes_a_difference(
+    handle: ModelHandle, probed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = selected(handle, probed, tmp_path, None)
+    at_answer = served(handle, store, SteeringTarget(alpha=ALPHA, positions="answer"), monkeypatch)
+    everywhere = served(handle, store, SteeringTarget(alpha=ALPHA, positions="all"), monkeypatch)
+    assert (at_answer[0] - everywhere[0]).abs().max() > 0.01
 
 
 def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, probed: Path, tmp_path: Path) -> None:
@@ -126,13 +128,15 @@ def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, probe
         pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
     assert "pasctl choose-alpha --directions directions/" in (caught.value.hint or "")
     (tmp_path / "text").write_text("The life of the party.")
-    for alphas in ("0", "30"):
-        pasctl.choose_alpha(model=handle, alphas=alphas, folds=2, neutral_text=str(tmp_path / "text"), store=store)
-        if alphas == "0":
-            with pytest.raises(InputError, match="none was better than no steering"):
-                pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
-    pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
-    given = pasctl.export_model("latest", tmp_path / "given", persona=PERSONA, alpha=30, store=store)
-    [artifact] = Store(store).ls("export")
-    assert artifact.params == {"persona": PERSONA, "alpha": 30.0, "engine": "transformers"}
+    how = {"model": handle, "folds": 2, "neutral_text": str(tmp_path / "text"), "store": store}
+    pasctl.choose_alpha(alphas="0", **how)
+    with pytest.raises(InputError, match="none was better than no steering"):
+        pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
+    strengths = pasctl.choose_alpha(alphas="0,8", **how).artifact
+    chosen = strengths.read_json("curves.json")["chosen"]["persona"]
+    [(who, alpha)] = [each for each in zip(("s01", "s02"), chosen, strict=True) if each[1]]
+    pasctl.export_model("latest", tmp_path / "out", persona=who, store=store)
+    given = pasctl.export_model("latest", tmp_path / "given", persona=who, alpha=int(alpha), store=store)
+    [artifact] = Store(store).artifacts("export")
+    assert artifact.params == {"persona": who, "alpha": alpha, "engine": "transformers"}
     assert given.outcome.reused

@@ -19,9 +19,9 @@ from pasctl.serving.memories import Memories
 from pasctl.serving.server import listening
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
-from pasctl.stages.target import PersonaCatalog
 from tests.memory.test_exactness import SMALL
 from tests.serving.conftest import TEXTS, service_of
 

@@ -18,13 +18,13 @@ from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.persona_slice import PersonaSlice
 from pasctl.stages.report import report
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.stored_personas import StoredPersonas, read_rows, spans_of
-from pasctl.stages.target import PersonaCatalog
 from pasctl.stages.train_probes import train_probes
 from tests.tiny import tiny_loaded
 

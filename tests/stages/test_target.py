@@ -13,11 +13,12 @@ from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.models.load import LoadedModel
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.progress import Silent
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Outcome
-from pasctl.stages.steering import DirectionSet
-from pasctl.stages.target import PersonaCatalog, ResolvedTarget, resolve
+from pasctl.stages.steering import DirectionSet, ResolvedTarget
+from pasctl.stages.target import resolve
 from tests.tiny import tiny_loaded
 
 PEOPLE = ("s01", "s02", "s03")

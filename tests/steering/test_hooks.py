@@ -123,7 +123,7 @@ def test_zero_displacement_and_no_intervention_change_nothing(ids: Tensor) -> No
 def test_a_bias_of_o_proj_is_not_added_twice(ids: Tensor) -> None:
     model = tiny_loaded("llama")
     for o_proj in model.outputs():
-        o_proj.bias = torch.nn.Parameter(torch.randn(o_proj.out_features), requires_grad=False)
+        o_proj.bias = torch.nn.Parameter(torch.randn(o_proj.out_features).to(model.device), requires_grad=False)
     intervention = random_intervention(5)
     expected = displaced_head_outputs(model, ids, dict(intervention.displacements), torch.ones(11))
     with steer(model, intervention):
