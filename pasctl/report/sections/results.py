@@ -45,7 +45,7 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     conditions: list[Row] = metrics["conditions"]
     blocks: list[Block] = [_table(conditions)]
     if any(row["composite"] is not None for row in conditions):
-        blocks.append(_composites(conditions))
+        blocks.append(composites(conditions))
     if metrics.get("differences"):
         blocks.append(_differences(metrics["differences"]))
         of_traits = trait_differences(metrics["differences"])
@@ -148,7 +148,8 @@ def _table(conditions: Sequence[Row]) -> Table:
     )
 
 
-def _composites(conditions: Sequence[Row]) -> Drawn:
+def composites(conditions: Sequence[Row]) -> Drawn:
+    """The composite error of every condition and baseline with its interval."""
     marks = [
         Mark(label(row), row["composite"], pair(row.get("composite_interval")), kind(row), _draws(row))
         for row in conditions
