@@ -20,9 +20,7 @@ DRAWN = [kind for kind in KINDS if kind != "activations"]
 
 
 @pytest.mark.parametrize("kind", DRAWN)
-def test_each_kind_has_a_figure_whose_texts_do_not_touch(
-    store: Store, kind: str, tmp_path: Path
-) -> None:
+def test_each_kind_has_a_figure_whose_texts_do_not_touch(store: Store, kind: str, tmp_path: Path) -> None:
     figure = plot(store.resolve(kind))
     assert isinstance(figure, Figure)
     assert drawings.faults(figure) == []

@@ -1,7 +1,8 @@
 """Build the demo model from a seed: `python -m tests.demo.builder --out DIR`.
 
 DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it, with its figures;
-`python docs/images/draw.py` draws their picture. A run that was killed goes on from its last checkpoint when the same command is given again.
+`python docs/images/draw.py` draws their picture. A run that was killed goes on from its last checkpoint when the same
+command is given again.
 """
 
 from __future__ import annotations
