@@ -124,7 +124,7 @@ def _chart(on: Figure | SubFigure, chart: Chart, width: float, columns: int) -> 
     plane.locator_params(axis="y", nbins=5)
     plane.set_xlabel(fit(axes.x, width - 70))
     plane.set_title(fit(axes.y, width - 70, SMALL))
-    on.legend(handles=_keys(chart), loc="outside upper left", ncols=columns, handlelength=2.4, columnspacing=1.6)
+    on.legend(handles=_keys(chart), loc="outside upper left", ncols=columns, handlelength=3.6, columnspacing=1.6)
 
 
 def _series(plane: Plane, each: Series, *, whiskers: bool) -> None:
@@ -167,5 +167,5 @@ def _name(name: str) -> str:
 
 def _key_columns(chart: Chart, width: float) -> int:
     keys = _keys(chart)
-    widest = max((text_width(str(key.get_label())) for key in keys), default=0.0) + 60
+    widest = max((text_width(str(key.get_label())) for key in keys), default=0.0) + 76
     return max(1, min(int((width - 20) // widest), len(keys)))

@@ -71,10 +71,9 @@ _Result = TypeVar("_Result")
 @contextmanager
 def style() -> Iterator[None]:
     """Matplotlib's settings for figures, the same whatever a user's own are; one thread at a time has them."""
-    settings: dict[str, Any] = {
-        name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")
-    }
-    with _LOCK, mpl.rc_context(settings | _RC), warnings.catch_warnings():
+    settings: Any = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    settings.update(_RC)
+    with _LOCK, mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a page has other faces
         yield
 
