@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pasctl.report.figures.style import BLUE, INK, ORANGE, SMALL, SOFT, WIDE, fit, sheet, styled, thinned
+from pasctl.report.figures.style import BLUE, DASHES, INK, ORANGE, SMALL, WIDE, fit, sheet, styled, thinned
 
 _WIDEST = 76.0  # pixels from bar to bar
-_LINE = 16.0  # and of a line of small words
 
 
 @styled
@@ -23,14 +21,14 @@ def histogram(
     Args:
         values: the numbers.
         unit: what they count.
-        flags: values that a line marks, by name.
+        flags: values that a line marks, by name; three at most.
         width: pixels.
         height: pixels of the bars.
     """
     wide = max(1, -(-(max(values) + 1) // 32))
     edges = np.arange(0, max(values) + wide + 1, wide)
     counts, _ = np.histogram(values, bins=edges)
-    figure = sheet(width, height + 84 + _LINE * len(flags))
+    figure = sheet(width, height + 106)
     axes = figure.add_subplot()
     axes.bar(edges[:-1], counts, width=wide * 0.94, align="edge", color=BLUE)
     axes.set_xlim(0, max(float(edges[-1]), *(value for _, value in flags), 1.0))
@@ -38,31 +36,12 @@ def histogram(
     axes.locator_params(axis="y", nbins=4, integer=True)
     axes.locator_params(axis="x", nbins=5 if width < WIDE else 9, integer=True)
     axes.set_xlabel(unit)
-    axes.set_title(f"events in bins of {wide} {unit}" if wide > 1 else "events", pad=6 + _LINE * 0.75 * len(flags))
-    _flags(axes, flags, height)
+    axes.set_title(f"events in bins of {wide} {unit}" if wide > 1 else "events")
+    for (name, value), dashes in zip(flags, DASHES.values(), strict=False):
+        axes.axvline(value, color=ORANGE, linewidth=1.4, linestyle=dashes, label=f"{name} {value:.4g}", gid="flag")
+    if flags:
+        figure.legend(loc="outside upper left", ncols=len(flags), columnspacing=1.6)
     return figure
-
-
-def _flags(axes: Axes, flags: Sequence[tuple[str, float]], height: int) -> None:
-    """A line at each value, which ends at its name over the axes; no line goes through another's name."""
-    middle = sum(axes.get_xlim()) / 2
-    early = sorted((flag for flag in flags if flag[1] <= middle), key=lambda flag: flag[1])
-    late = sorted((flag for flag in flags if flag[1] > middle), key=lambda flag: -flag[1])
-    for place, (name, value) in enumerate([*late, *early]):
-        top = 1 + (len(flags) - place) * _LINE / height
-        across = axes.get_xaxis_transform()
-        axes.plot([value, value], [0, top], color=ORANGE, linewidth=1, transform=across, clip_on=False, gid="flag")
-        axes.annotate(
-            f"{name} {value:.4g}",
-            (value, top),
-            (-3 if value > middle else 3, 0),
-            xycoords=across,
-            textcoords="offset points",
-            ha="right" if value > middle else "left",
-            va="top",
-            fontsize=SMALL,
-            color=SOFT,
-        )
 
 
 @styled
