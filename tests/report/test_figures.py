@@ -18,7 +18,7 @@ from pasctl.report.figures.bars import bars, histogram
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.graph import Node, graph
 from pasctl.report.figures.heatmap import Heat, heatmap, heatmaps
-from pasctl.report.figures.lines import Axes, Chart, Series, lines
+from pasctl.report.figures.lines import Chart, Series, lines
 from pasctl.report.figures.panels import Panel, Spread, panels
 from pasctl.report.figures.recall import Fetched, recall_map
 from pasctl.report.figures.style import apart, fit, style, text_width
@@ -81,8 +81,8 @@ def _many() -> dict[str, Callable[[int], Figure]]:
     alphas = (0.0, 0.1, 0.2, 4.0, 32.0)
     swept = [Series(label, "steered", tuple((x, x + n) for x in alphas)) for n, label in enumerate((*LABELS, LONG))]
     ticks = tuple((alpha, f"{alpha:g}") for alpha in alphas)
-    axes = Axes("α, " + LONG, LONG, ticks, (("no-change", 1.5), (LONG, 1.6)), flags=(("chosen for all: 8", 8.0),))
-    chart = Chart(swept, axes)
+    level, flag = (("no-change", 1.5), (LONG, 1.6)), (("chosen for all: 8", 8.0),)
+    chart = Chart(swept, "α, " + LONG, LONG, ticks, level, flags=flag)
     spread = tuple(Spread(level, 3.0, (2.5, 3.5), (1.0, 5.0)) for level in (1.0, 3.0, 5.0))
     shown = [
         Panel(label, strength, "told", spread)
@@ -175,9 +175,13 @@ def test_a_tall_forest_has_its_scale_at_both_ends() -> None:
 def test_lines_bands_levels_and_flags_are_where_they_are_given() -> None:
     points = ((0.0, 1.0), (2.0, 3.0), (4.0, 2.0))
     ends = ((0.5, 1.5), None, (1.5, 2.5))
-    axes = Axes("α", "y", ((0.0, "0"), (4.0, "4")), (("level", 0.25),), (0.0, 9.0), (("flag", 2.0),))
+    ticks, level, flags = ((0.0, "0"), (4.0, "4")), (("level", 0.25),), (("flag", 2.0),)
     for whiskers in (False, True):
-        figure = lines(Chart([Series("s", "steered", points, ends, aside=7.0)], axes, whiskers=whiskers))
+        figure = lines(
+            Chart(
+                [Series("s", "steered", points, ends, aside=7.0)], "α", "y", ticks, level, (0.0, 9.0), flags, whiskers
+            )
+        )
         assert tuple(drawings.values(figure, "series")) == points
         assert {y for _, y in drawings.values(figure, "level")} == {0.25}
         assert {x for x, _ in drawings.values(figure, "flag")} == {2.0}
@@ -193,7 +197,7 @@ def test_lines_bands_levels_and_flags_are_where_they_are_given() -> None:
 def test_names_of_ticks_that_are_too_near_are_left_out_and_their_marks_stay() -> None:
     alphas = (0.0, 0.1, 0.2, 4.0, 32.0)
     series = [Series("s", "steered", tuple((alpha, 1.0) for alpha in alphas))]
-    figure = lines(Chart(series, Axes("α", "y", tuple((alpha, f"{alpha:g}") for alpha in alphas))))
+    figure = lines(Chart(series, "α", "y", tuple((alpha, f"{alpha:g}") for alpha in alphas)))
     plane = figure.axes[0]
     assert [label.get_text() for label in plane.get_xticklabels()] == ["0", "", "", "4", "32"]
     assert tuple(plane.get_xticks()) == alphas

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes as Plane
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import Affine2DBase, ScaledTranslation
 
 from pasctl.report.figures.style import (
     COLOURS,
@@ -53,32 +53,27 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Axes:
-    """What the axes measure.
+class Chart:
+    """Lines and what their axes measure.
 
     Attributes:
+        series: the lines.
         x: name of the horizontal axis.
         y: name of the vertical axis, written over it.
         ticks: (x, how it is written).
         level: values that dashed lines mark, by name.
         span: least range of the vertical axis; the data may widen it.
         flags: x that upright lines mark, by name.
+        whiskers: whether intervals are whiskers, where points are few and apart, and not a band.
     """
 
+    series: Sequence[Series]
     x: str
     y: str
     ticks: tuple[tuple[float, str], ...]
     level: tuple[tuple[str, float], ...] = ()
     span: tuple[float, float] | None = None
     flags: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Lines and their axes, with bands of their intervals, or whiskers if the points are few and apart."""
-
-    series: Sequence[Series]
-    axes: Axes
     whiskers: bool = False
 
 
@@ -102,62 +97,58 @@ def lines(*charts: Chart, width: int = WIDE, height: int = 210) -> Figure:
 
 
 def _chart(on: Figure | SubFigure, chart: Chart, width: float, columns: int) -> None:
-    plane, axes = on.add_subplot(), chart.axes
-    plane.grid(axis="y", linewidth=0.8)
+    axes = on.add_subplot()
+    axes.grid(axis="y", linewidth=0.8)
     for each in chart.series:
-        _series(plane, each, whiskers=chart.whiskers)
-    for (_, value), dashes in zip(axes.level, _LEVEL_DASHES * len(axes.level), strict=False):
-        plane.axhline(value, linestyle=(0, dashes), gid="level", **_LEVEL)
-    for _, x in axes.flags:
-        plane.axvline(x, color=ORANGE, linewidth=1, gid="flag")
-    plane.margins(x=0.03, y=0.08)
-    if axes.span is not None:
-        low, high = plane.get_ylim()
-        room = (axes.span[1] - axes.span[0]) * 0.04
-        plane.set_ylim(min(low, axes.span[0] - room), max(high, axes.span[1] + room))
-    first, last = axes.ticks[0][0], axes.ticks[-1][0]
+        _series(axes, each, on.dpi_scale_trans, whiskers=chart.whiskers)
+    for (_, value), dashes in zip(chart.level, _LEVEL_DASHES * len(chart.level), strict=False):
+        axes.axhline(value, linestyle=(0, dashes), gid="level", **_LEVEL)
+    for _, x in chart.flags:
+        axes.axvline(x, color=ORANGE, linewidth=1, gid="flag")
+    axes.margins(x=0.03, y=0.08)
+    if chart.span is not None:
+        low, high = axes.get_ylim()
+        room = (chart.span[1] - chart.span[0]) * 0.04
+        axes.set_ylim(min(low, chart.span[0] - room), max(high, chart.span[1] + room))
+    first, last = chart.ticks[0][0], chart.ticks[-1][0]
     if first == last:  # a single place stands in the middle
-        plane.set_xlim(first - 1, last + 1)
+        axes.set_xlim(first - 1, last + 1)
     beyond = max((abs(each.aside) for each in chart.series), default=0.0)
     per_unit = (width - 90 - 2 * beyond) / ((last - first) or 1.0)
-    plane.set_xticks([x for x, _ in axes.ticks], thinned(axes.ticks, per_unit))
-    plane.locator_params(axis="y", nbins=5)
-    plane.set_xlabel(fit(axes.x, width - 70))
-    plane.set_title(fit(axes.y, width - 70, SMALL))
+    axes.set_xticks([x for x, _ in chart.ticks], thinned(chart.ticks, per_unit))
+    axes.locator_params(axis="y", nbins=5)
+    axes.set_xlabel(fit(chart.x, width - 70))
+    axes.set_title(fit(chart.y, width - 70, SMALL))
     on.legend(handles=_keys(chart), loc="outside upper left", ncols=columns, handlelength=3.6, columnspacing=1.6)
 
 
-def _series(plane: Plane, each: Series, *, whiskers: bool) -> None:
+def _series(axes: Axes, each: Series, inches: Affine2DBase, *, whiskers: bool) -> None:
     colour = COLOURS[each.kind]
     x, y = [point[0] for point in each.points], [point[1] for point in each.points]
-    figure = plane.get_figure()
-    assert figure is not None  # noqa: S101 - axes that were just added have one
-    moved = plane.transData + ScaledTranslation(each.aside / DPI, 0, figure.dpi_scale_trans)
+    moved = axes.transData + ScaledTranslation(each.aside / DPI, 0, inches)
     known = [(x, ends) for (x, _), ends in zip(each.points, each.intervals, strict=False) if ends is not None]
     at, low, high = [x for x, _ in known], [ends[0] for _, ends in known], [ends[1] for _, ends in known]
     if whiskers and known:
-        plane.vlines(at, low, high, color=colour, linewidth=1.4, transform=moved)
-        plane.update_datalim([*zip(at, low, strict=True), *zip(at, high, strict=True)])
+        axes.vlines(at, low, high, color=colour, linewidth=1.4, transform=moved)
+        axes.update_datalim([*zip(at, low, strict=True), *zip(at, high, strict=True)])
     elif len(known) > 1:
-        plane.fill_between(at, low, high, facecolor=colour, edgecolor="none", alpha=0.14)
-    style = {"color": colour, "linewidth": 1.6, "linestyle": DASHES[each.dash]}
-    plane.plot(x, y, gid="series", label=each.label, transform=moved, **style, **mark(each.kind, 5))
-    plane.update_datalim(list(each.points))
-    plane.autoscale_view()
+        axes.fill_between(at, low, high, facecolor=colour, edgecolor="none", alpha=0.14)
+    axes.plot(x, y, gid="series", label=each.label, transform=moved, **_look(each))
+    axes.update_datalim(list(each.points))
+    axes.autoscale_view()
+
+
+def _look(each: Series) -> dict[str, Any]:
+    return {"color": COLOURS[each.kind], "linewidth": 1.6, "linestyle": DASHES[each.dash], **mark(each.kind, 5)}
 
 
 def _keys(chart: Chart) -> list[Line2D]:
-    keys = [
-        Line2D(
-            [], [], label=_name(each.label), color=COLOURS[each.kind], linestyle=DASHES[each.dash], **mark(each.kind, 5)
-        )
-        for each in chart.series
-    ]
+    keys = [Line2D([], [], label=_name(each.label), **_look(each)) for each in chart.series]
     keys += [
         Line2D([], [], label=_name(name), linestyle=(0, dashes), **_LEVEL)
-        for (name, _), dashes in zip(chart.axes.level, _LEVEL_DASHES * len(chart.axes.level), strict=False)
+        for (name, _), dashes in zip(chart.level, _LEVEL_DASHES * len(chart.level), strict=False)
     ]
-    return keys + [Line2D([], [], label=_name(name), color=ORANGE, linewidth=1) for name, _ in chart.axes.flags]
+    return keys + [Line2D([], [], label=_name(name), color=ORANGE, linewidth=1) for name, _ in chart.flags]
 
 
 def _name(name: str) -> str:

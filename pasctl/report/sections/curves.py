@@ -8,7 +8,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from pasctl.report.blocks import Drawn
-from pasctl.report.figures.lines import Axes, Chart, Series, lines
+from pasctl.report.figures.lines import Chart, Series, lines
 from pasctl.report.sections.labels import Row, given, kind, setting
 
 ALPHA = "α, strength of steering"
@@ -42,7 +42,7 @@ def strength_figures(conditions: Sequence[Row]) -> list[Drawn]:
             ("Bands: 95% intervals over personas. " if banded else "No intervals were kept for this measure. ")
             + "Dashed level lines: conditions without strength. Only strengths that were given are drawn. Choosing the "
             "best α from this figure and reporting it as a result would be choosing on the items that are reported.",
-            partial(draw, Chart(drawn, alpha_axes(drawn, axis, _levels(conditions, measure)))),
+            partial(draw, alpha_chart(drawn, axis, _levels(conditions, measure))),
         )
         found.append(figure)
     return found
@@ -71,15 +71,15 @@ def series(points: Mapping[str, Sequence[tuple[float, float, Sequence[float] | N
     return found
 
 
-def alpha_axes(
+def alpha_chart(
     drawn: Sequence[Series],
     axis: str,
     level: tuple[tuple[str, float], ...] = (),
     flags: tuple[tuple[str, float], ...] = (),
-) -> Axes:
-    """Axes whose ticks are the strengths of the lines."""
+) -> Chart:
+    """A chart whose ticks are the strengths of the lines."""
     found = sorted({x for each in drawn for x, _ in each.points})
-    return Axes(ALPHA, axis, tuple((alpha, f"{alpha:g}") for alpha in found), level, flags=flags)
+    return Chart(drawn, ALPHA, axis, tuple((alpha, f"{alpha:g}") for alpha in found), level, flags=flags)
 
 
 def draw(chart: Chart, width: int) -> Figure:

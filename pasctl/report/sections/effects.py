@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
-from pasctl.report.figures.lines import Chart
-from pasctl.report.sections.curves import alpha_axes, by_condition, draw, pair, series
+from pasctl.report.sections.curves import alpha_chart, by_condition, draw, pair, series
 from pasctl.report.sections.labels import Row, name_cells
 
 KL = "KL from the unsteered model, nats a token"
@@ -28,7 +27,7 @@ def side_effects(found: Mapping[str, Any]) -> list[Block]:
             "How far the model's text is moved, against strength",
             "KL(unsteered ‖ steered) on neutral text, mean over personas; bands: 95% intervals over personas. 0 is the "
             "model as it was. What steering moves here has nothing to do with the questionnaire.",
-            partial(draw, Chart(drawn, alpha_axes(drawn, KL))),
+            partial(draw, alpha_chart(drawn, KL)),
         )
         blocks.append(figure)
     return blocks

@@ -14,7 +14,7 @@ from pasctl.evaluation.intervals import interval as student
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.bars import bars
 from pasctl.report.figures.lines import Chart, Series
-from pasctl.report.sections.curves import ALPHA, alpha_axes, draw, pair
+from pasctl.report.sections.curves import ALPHA, alpha_chart, draw, pair
 from pasctl.report.sections.effects import KL
 
 ERROR = "mean absolute error, lower is better"
@@ -119,7 +119,7 @@ def _chart(axis: str, alphas: Sequence[float], means: Sequence[Mean], best: floa
         return None
     points = tuple((alpha, mean) for alpha, mean, _ in known)
     drawn = [Series("steered", "steered", points, tuple(pair(bounds) for _, _, bounds in known))]
-    return Chart(drawn, alpha_axes(drawn, axis, flags=((f"chosen for all: {best:g}", best),)))
+    return alpha_chart(drawn, axis, flags=((f"chosen for all: {best:g}", best),))
 
 
 def _curve(

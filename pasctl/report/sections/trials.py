@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, number
-from pasctl.report.figures.lines import Axes, Chart, Series, lines
+from pasctl.report.figures.lines import Chart, Series, lines
 
 _LOOKS = {"memory": ("steered", ""), "window": ("control", ""), "full": ("told", "dashed")}
 _NAMES = {"memory": "memory", "window": "window alone", "full": "full attention"}
@@ -91,7 +91,7 @@ def _task(name: str, rows: Sequence[Row]) -> Drawn:
             )
         )
     ticks = tuple((float(place), short(length)) for place, length in enumerate(lengths))
-    axes = Axes("tokens of the text", "share of trials right", ticks, span=(0.0, 1.0))
+    chart = Chart(series, "tokens of the text", "share of trials right", ticks, span=(0.0, 1.0), whiskers=True)
 
     most = max(row["trials"] for row in rows)
     return Drawn(
@@ -99,7 +99,7 @@ def _task(name: str, rows: Sequence[Row]) -> Drawn:
         f"{name}: share right by length",
         f"{most:,} trials a mark; lines are 95% intervals, wide because trials are few. Lengths stand at equal steps, "
         "systems a little beside each other so that none hides another.",
-        lambda width: lines(Chart(series, axes, whiskers=True), width=width, height=180),
+        lambda width: lines(chart, width=width, height=180),
     )
 
 
@@ -140,15 +140,18 @@ def _nll_figure(nll: Sequence[Row]) -> Drawn:
         )
         series.append(Series(_NAMES[system], kind, tuple(sorted(points)), (), dash))
     ticks = tuple((float(place), f"{short(start)}–{short(stop)}") for place, (start, stop) in enumerate(starts))
-    axes = Axes(
-        "tokens of the text, each stretch about as long as all before it", "nats a token, lower is better", ticks
+    chart = Chart(
+        series,
+        "tokens of the text, each stretch about as long as all before it",
+        "nats a token, lower is better",
+        ticks,
     )
     return Drawn(
         "surprise-by-position",
         f"Surprise by position in {longest:,} tokens",
         "Mean over the tokens of each stretch. Where a line falls towards the end, the system makes use of the text "
         "that is far behind; where two lines part, what is far behind matters.",
-        lambda width: lines(Chart(series, axes), width=width, height=180),
+        lambda width: lines(chart, width=width, height=180),
     )
 
 
