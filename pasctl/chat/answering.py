@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pasctl.chat.past import Prompted
+from pasctl.chat.history import Prompted
 from pasctl.chat.session import NOBODY, Stop, Turn, Voice
 from pasctl.generation.engine import Engine
 from pasctl.generation.request import Request
@@ -37,7 +37,7 @@ class Speaker:
 
 
 @dataclass(eq=False)
-class Answer:
+class PendingAnswer:
     """An answer while it is written: iterate for its pieces.
 
     Attributes:
@@ -97,7 +97,7 @@ class Answer:
 
 def submit(
     engine: Engine, prompted: Prompted, speaker: Speaker, how: SamplingParams, *, seed: int, recalled: bool = False
-) -> Answer:
+) -> PendingAnswer:
     """Begin an answer.
 
     Args:
@@ -123,7 +123,7 @@ def submit(
         strip=True,
         keep_recalled=recalled,
     )
-    return Answer(engine.submit(request), how, speaker, prompted)
+    return PendingAnswer(engine.submit(request), how, speaker, prompted)
 
 
 def run_in(engine: Engine) -> Callable[[Callable[[], None]], None]:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pasctl.chat.answering import Answer, Speaker, submit
+from pasctl.chat.answering import PendingAnswer, Speaker, submit
 from pasctl.chat.commands import help_text, parse
-from pasctl.chat.past import Asked, Prompted
+from pasctl.chat.history import Asked, Prompted
 from pasctl.chat.session import Session, Turn
 from pasctl.chat.setting import NONE, Setting
 from pasctl.chat.terminal import Lines, whole_line
@@ -132,7 +132,7 @@ class Dialogue:
         prompted = self.setting.past.prompt(session, user, asked)
         if prompted.memory is not None and prompted.memory.intervention is not None:
             raise InputError(f"{self.setting.past.name} was read steered, so there is no answer without steering")
-        began, answers = time.monotonic(), list[Answer]()
+        began, answers = time.monotonic(), list[PendingAnswer]()
 
         def write() -> None:
             for speaker in (self.setting.speaker, Speaker()):
@@ -188,7 +188,7 @@ class Dialogue:
 
     def _answer(self, user: str, session: Session, asked: Asked) -> None:
         """Answer a message behind the turns of a session, which then has one more."""
-        began, answers = time.monotonic(), list[Answer]()
+        began, answers = time.monotonic(), list[PendingAnswer]()
 
         def write() -> None:
             prompted = self.setting.past.prompt(session, user, asked)
@@ -209,12 +209,12 @@ class Dialogue:
         self._keep(session.said(turn), again=asked == "again")
         self._tell(turn, answers[0])
 
-    def _submit(self, prompted: Prompted, speaker: Speaker, number: int) -> Answer:
+    def _submit(self, prompted: Prompted, speaker: Speaker, number: int) -> PendingAnswer:
         """Begin an answer, which is number `number` of the session."""
         seed = self._how.seed + number
         return submit(self._engine, prompted, speaker, self._how, seed=seed, recalled=self._recalled)
 
-    def _shown(self, answers: list[Answer], show: Callable[[], None]) -> bool:
+    def _shown(self, answers: list[PendingAnswer], show: Callable[[], None]) -> bool:
         """Show answers; tells whether the user stopped them."""
         try:
             show()
@@ -236,7 +236,7 @@ class Dialogue:
         if self._kept is not None:
             self._kept.add(session.turns[-1], again=again)
 
-    def _turn(self, answer: Answer, user: str, began: float, stopped: bool) -> Turn:
+    def _turn(self, answer: PendingAnswer, user: str, began: float, stopped: bool) -> Turn:
         return answer.turn(
             user,
             model=self.setting.model,
@@ -245,7 +245,7 @@ class Dialogue:
             stopped=stopped,
         )
 
-    def _tell(self, turn: Turn, answer: Answer, *, compared: bool = False) -> None:
+    def _tell(self, turn: Turn, answer: PendingAnswer, *, compared: bool = False) -> None:
         told: dict[str, Any] = {"recalled": answer.recalled()} if answer.prompted.memory is not None else {}
         self._view.turn(turn, told | ({"compared": True} if compared else {}))
         who = f"{turn.voice}: " if compared else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pasctl.chat.answering import Speaker
-from pasctl.chat.past import Past, TextMemory, Turns, require_steering
+from pasctl.chat.history import History, TextMemory, Turns, require_steering
 from pasctl.chat.people import People, listed
 from pasctl.chat.remembered import Remembered
 from pasctl.chat.session import NOBODY, Voice, parse_alpha
@@ -59,7 +59,7 @@ class Setting:
         self._turns = Turns(handle.chat(), thinking=how.think, context=handle.context(), answer=how.max_new_tokens)
         self.model = handle.slug
         self.remembered = remembered
-        self.past: Past = remembered or self._turns
+        self.past: History = remembered or self._turns
         self.text: Artifact | None = None
         self.speaker = Speaker()
         self._told: set[str | None] = set()

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 import torch
-from pasctl.generation.sampling_params import SamplingParams
 from transformers import DynamicCache, Qwen3Config
 
 import pasctl
 from pasctl.activations.extract import extract_head_outputs
+from pasctl.generation.sampling_params import SamplingParams
 from pasctl.inventory import builtin_inventory, question
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
