@@ -72,7 +72,7 @@ class _Pass:
         """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
         sizes = [segment.size for segment in self.segments]
         parts = zip(*(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
-        outputs = [self._attend(number, layer, *part, scaling, sliding) for number, part in enumerate(parts)]
+        outputs = [self._attend(number, layer, q, k, v, scaling, sliding) for number, (q, k, v) in enumerate(parts)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
     def _attend(
