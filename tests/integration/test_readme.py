@@ -223,12 +223,14 @@ def test_initials_of_traits_are_spelled_out_first(page: str) -> None:
 
 def named_commands(page: str) -> Iterator[list[str]]:
     """The words of every command that a page names, in blocks and in line."""
-    text = re.sub(r"\\?\n\s+(?=--|pasctl )", " ", text_of(page))
-    for line in re.findall(r"(?:^|[|`(] *|\$ )pasctl ([a-z][^|`\n#]*)", text, re.MULTILINE):
-        yield line.split()
-    for line in re.findall(r"`([a-z][a-z-]+ [^`\n]*-[^`\n]*)`", text):
-        if line.split()[0] in COMMANDS.commands:
-            yield line.split()
+    text = text_of(page)
+    in_line = re.findall(r"`([^`\n]+)`", prose(page))
+    code = [line for _, block in blocks(page) for line in block.splitlines()]
+    code += [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    for line in [*in_line, *code]:
+        words = re.split(r" #|[|(]", line.rpartition("pasctl ")[2])[0].split()
+        if re.match(r"(.*\| |\$ )?pasctl [a-z]", line) or (line in in_line and words and words[0] in COMMANDS.commands):
+            yield words
 
 
 COMMANDS = get_command(app)
@@ -241,7 +243,7 @@ def test_commands_and_options_exist(page: str) -> None:
         command = COMMANDS.commands.get(words[0])
         assert command is not None, f"{page} names pasctl {' '.join(words)}"
         if isinstance(command, TyperGroup):
-            command = command.commands.get(words[1], command.commands.get("create", command))
+            command = command.commands.get(words[1] if len(words) > 1 else "", command.commands.get("create", command))
         options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words:
             if re.fullmatch(r"--?[a-z][a-z0-9-]*", word):
