@@ -13,6 +13,7 @@ from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.commands.run import PipelineParams
+    from pasctl.commands.target import SteeringTarget
     from pasctl.generation.engine import Engine
     from pasctl.generation.request import Request
     from pasctl.generation.sampling_params import Decoding, SamplingParams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pasctl.stages.memory_ask import memory_ask
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
     from pasctl.stages.pipeline import run
-    from pasctl.stages.steering import Steering, intervention
+    from pasctl.stages.target import Steering, intervention
     from pasctl.stages.text import Text
     from pasctl.stages.train_probes import train_probes
     from pasctl.steering import Intervention, bake, steer
@@ -49,7 +50,8 @@ _HOMES = {
     "PipelineParams": "pasctl.commands.run",
     "Request": "pasctl.generation.request",
     "SamplingParams": "pasctl.generation.sampling_params",
-    "Steering": "pasctl.stages.steering",
+    "Steering": "pasctl.stages.target",
+    "SteeringTarget": "pasctl.commands.target",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
     "TrialPlan": "pasctl.stages.memory_eval",
@@ -60,7 +62,7 @@ _HOMES = {
     "export_model": "pasctl.stages.export",
     "extract": "pasctl.stages.extract",
     "fit_directions": "pasctl.stages.fit_directions",
-    "intervention": "pasctl.stages.steering",
+    "intervention": "pasctl.stages.target",
     "load_inventory": "pasctl.inventory",
     "load_model": "pasctl.models.load",
     "load_personas": "pasctl.inventory",
@@ -88,6 +90,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "Request",
     "SamplingParams",
     "Steering",
+    "SteeringTarget",
     "Store",
     "Text",
     "TrialPlan",

@@ -42,6 +42,7 @@ class Option:
         panel: heading in the help text; options without one are the command's own.
         argument: given by position on the command line.
         python_only: no option of the command line, such as a callback.
+        cli_only: no parameter of the Python function, such as what else a command prints; never in a key.
         required: must be given on the command line, though it has a default in Python.
         parse: makes the value of the words on the command line, where its type is none that can be written there.
         pipeline: the name in `run`, where two stages have an option of this name that means different things.
@@ -63,6 +64,7 @@ class Option:
     panel: str = ""
     argument: bool = False
     python_only: bool = False
+    cli_only: bool = False
     required: bool = False
     parse: Callable[[str], Any] | None = None
     pipeline: str = ""
@@ -79,6 +81,7 @@ class Group:
         without: options that this command does not have.
         defaults: option -> a default of this command's own.
         key: the mapping of the key document that has its options; "" where they stand among the others.
+        cli_only: its options are no parameters of the Python function, and in no key.
     """
 
     kind: type
@@ -87,6 +90,7 @@ class Group:
     partial: bool
     without: frozenset[str]
     defaults: Mapping[str, Any]
+    cli_only: bool
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,21 @@ class Parameter:
 
     @property
     def repeats(self) -> bool:
-        """Whether it takes several values."""
-        return any(get_origin(part) in (list, tuple) for part in _alternatives(self.type))
+        """Whether it is given once per value."""
+        return self.option.parse is None and any(
+            get_origin(part) in (list, tuple, Sequence) for part in _alternatives(self.type)
+        )
 
 
 def option(default: Any = MISSING, *, help: str, **about: Any) -> Any:
     """A dataclass field with what is said about it; see `Option`."""
     return field(default=default, metadata={"option": Option(help, **about)})
+
+
+def same(kind: type, name: str, default: Any = MISSING) -> Any:
+    """A dataclass field that is the option of another dataclass, with a default of its own."""
+    [inner] = [each for each in fields(kind) if each.name == name]
+    return field(default=default, metadata=inner.metadata)
 
 
 def group(
@@ -137,9 +149,10 @@ def group(
     partial: bool = False,
     without: Sequence[str] = (),
     defaults: Mapping[str, Any] | None = None,
+    cli_only: bool = False,
 ) -> Any:
     """A dataclass field that is a dataclass of options; see `Group`."""
-    about = Group(kind, panel, key, partial, frozenset(without), defaults or {})
+    about = Group(kind, panel, key, partial, frozenset(without), defaults or {}, cli_only)
     make = dict if partial else lambda: kind(**about.defaults)
     return field(default_factory=make, metadata={"group": about})
 
@@ -232,6 +245,7 @@ class StageDeclaration(Declaration):
         implied: parameters of the key that follow from an input.
         unrecorded: options that the key does not have: they act through an input.
         sometimes: options that the key has only beside others.
+        against: option -> another one, and the value of that with which it cannot be given.
     """
 
     makes: ClassVar[str] = ""
@@ -240,6 +254,7 @@ class StageDeclaration(Declaration):
     implied: ClassVar[frozenset[str]] = frozenset()
     unrecorded: ClassVar[frozenset[str]] = frozenset()
     sometimes: ClassVar[frozenset[str]] = frozenset()
+    against: ClassVar[Mapping[str, tuple[str, Any]]] = {}
     takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
 
     def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:
@@ -252,7 +267,8 @@ class StageDeclaration(Declaration):
         known: dict[str, Any] = {}
         for each in parameters(type(self)):
             root, *inner = each.recorded.split(".")
-            if each.option.record != "params" or root in resolved or each.name in self.unrecorded.union(omit):
+            named = root in resolved or each.name in self.unrecorded.union(omit)
+            if named or each.option.cli_only or each.option.record != "params":
                 continue
             value = self.value(each)
             if each.option.when_set and value == each.default:
@@ -294,7 +310,11 @@ def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
             continue
         default = None if about.partial else about.defaults.get(inner.place[0], inner.default)
         kind = inner.type | None if about.partial else inner.type
-        said = replace(inner.option, panel=inner.option.panel or about.panel)
+        said = replace(
+            inner.option,
+            panel=inner.option.panel or about.panel,
+            cli_only=inner.option.cli_only or about.cli_only,
+        )
         recorded = f"{about.key}.{inner.recorded}" if about.key else inner.recorded
         yield Parameter(inner.name, (each.name, *inner.place), kind, default, said, recorded)
 
@@ -308,7 +328,7 @@ def check(declared: Any) -> None:
     for each in parameters(type(declared)):
         if len(each.place) > 1:
             continue  # a group checks its own
-        value, choices = getattr(declared, each.name), each.choices
+        value, choices = getattr(declared, each.place[0]), each.choices
         words = each.name.replace("_", " ")
         if choices and value not in choices and not (value is None and _optional(each.type)):
             near = get_close_matches(str(value), choices, 1)

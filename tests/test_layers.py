@@ -34,8 +34,8 @@ LAYERS = (
     {"steering"},
     {"models"},
     {"inventory"},
-    {"registry"},
     {"store"},
+    {"registry"},
     {"declaration"},
     {"errors", "version"},
 )
@@ -43,24 +43,16 @@ STORE_USERS = {"stages/runner.py", "cli/store.py"}
 FRAMES = "frames.py"  # of a package: its kinds of artifacts, which the store finds by name
 DURABLE = "pasctl.store.disk"  # how files are written so that they last: it knows no store, and anybody may use it
 
+OPTIONS = "pasctl.serving.settings"  # a front end's group of options, which the declaration of its command nests
+
 MOST_LINES = 300
 LONG_FILES = {"declaration.py", "stages/runner.py"}
 MOST_LINES_OF_FUNCTION = 59
 LONG_FUNCTIONS = {
-    "cli/chat.py:chat",
-    "cli/export.py:create",
-    "cli/memory.py:memory_run",
-    "cli/memory_eval.py:memory_eval",
-    "cli/serve.py:serve",
-    "cli/survey.py:survey",
     "directions/fit.py:fit_directions",
     "export/card.py:card",
     "probes/fit.py:fit_probes",
-    "stages/control_vector.py:export_control_vector",
     "stages/evaluate.py:plan",
-    "stages/export.py:check_export",
-    "stages/export.py:export_model",
-    "stages/memory.py:memory_run",
 }
 
 
@@ -72,15 +64,15 @@ def test_imports_run_downward() -> None:
     assert [
         f"{file} imports {module}"
         for file, module in internal_imports()
-        if level(package(module)) < level(package_of(file))
+        if level(package(module)) < level(package_of(file)) and (package_of(file), module) != ("commands", OPTIONS)
     ] == []
 
 
-def test_the_store_is_used_by_the_runner_and_imports_nothing_but_errors() -> None:
+def test_the_store_is_used_by_the_runner_and_imports_nothing_of_the_rest() -> None:
     assert [
         f"{file} imports {module}"
         for file, module in internal_imports()
-        if (package_of(file) == "store" and package(module) not in ("store", "errors", "registry"))
+        if (package_of(file) == "store" and package(module) not in ("store", "errors"))
         or (package(module) == "store" != package_of(file) and module != DURABLE and not _uses_store(file))
     ] == []
 

@@ -8,32 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pasctl.chat.past import Prompted
-from pasctl.chat.session import NOBODY, Stop, Turn, Voice
+from pasctl.chat.session import NOBODY, Stop, Turn
 from pasctl.generation.engine import Engine
 from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.event_text import EventTexts
-from pasctl.steering.intervention import Intervention
+from pasctl.stages.steering import ResolvedTarget
 
 MOST_RECALLED = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Speaker:
-    """Who answers, ready to do so.
-
-    Attributes:
-        voice: as the user names it.
-        intervention: what that adds to the model; None is nothing.
-        positions: where a text is steered: "all", or from the "answer" on.
-        directions: the artifact that it is from.
-    """
-
-    voice: Voice = NOBODY
-    intervention: Intervention | None = None
-    positions: str = "all"
-    directions: str | None = None
 
 
 @dataclass(eq=False)
@@ -43,13 +26,14 @@ class Answer:
     Attributes:
         stream: the engine's.
         how: it is written.
+        target: who answers; None is the model as it is.
         prompted: what it follows.
-        text: what was taken of it so far.
+        parts: what was taken of it so far.
     """
 
     stream: Stream
     how: SamplingParams
-    speaker: Speaker
+    target: ResolvedTarget | None
     prompted: Prompted
     parts: list[str] = field(default_factory=list)
 
@@ -59,17 +43,22 @@ class Answer:
             self.parts.append(piece)
             yield piece
 
+    @property
+    def who(self) -> str:
+        """Who answers, in words."""
+        return str(self.target) if self.target else NOBODY
+
     def turn(self, user: str, *, model: str, memory: str | None, seconds: float, stopped: bool) -> Turn:
         """The turn that it makes with the user's words."""
         stop: Stop = "stopped" if stopped else "length" if self.stream.finish_reason == "length" else "end"
-        voice = self.speaker.voice
+        target = self.target
         return Turn(
             user=user,
             answer="".join(self.parts),
             model=model,
-            persona=voice.persona if voice.steered else None,
-            alpha=voice.alpha if voice.steered else 0.0,
-            directions=self.speaker.directions if voice.steered else None,
+            persona=target.persona if target else None,
+            alpha=target.alpha if target else 0.0,
+            directions=target.directions.name if target else None,
             memory=memory,
             seed=self.how.seed,
             temperature=self.how.temperature,
@@ -96,14 +85,20 @@ class Answer:
 
 
 def submit(
-    engine: Engine, prompted: Prompted, speaker: Speaker, how: SamplingParams, *, seed: int, recalled: bool = False
+    engine: Engine,
+    prompted: Prompted,
+    target: ResolvedTarget | None,
+    how: SamplingParams,
+    *,
+    seed: int,
+    recalled: bool = False,
 ) -> Answer:
     """Begin an answer.
 
     Args:
         engine: writes it.
         prompted: what it follows.
-        speaker: who answers.
+        target: who answers; None is the model as it is.
         how: how it is written.
         seed: in place of the seed there.
         recalled: keep what is recalled.
@@ -114,16 +109,17 @@ def submit(
     how = replace(how, seed=seed)
     # a memory that was read steered has its displacement at all positions, and answers with it
     own = prompted.memory is not None and prompted.memory.intervention is not None
+    steered = None if own else target
     request = Request(
         prompted.ids,
         how,
-        intervention=None if own else speaker.intervention,
-        positions="all" if own else speaker.positions,
+        intervention=steered.intervention(engine.model.geometry) if steered else None,
+        positions=steered.positions if steered else "all",
         memory=prompted.memory,
         strip=True,
         keep_recalled=recalled,
     )
-    return Answer(engine.submit(request), how, speaker, prompted)
+    return Answer(engine.submit(request), how, target, prompted)
 
 
 def run_in(engine: Engine) -> Callable[[Callable[[], None]], None]:
@@ -141,3 +137,8 @@ def run_in(engine: Engine) -> Callable[[Callable[[], None]], None]:
             raise KeyboardInterrupt
 
     return run
+
+
+def wait_until_idle(engine: Engine) -> None:
+    """Wait until the engine's model is as it was: answers that were cancelled have ended."""
+    run_in(engine)(lambda: None)

@@ -10,6 +10,7 @@ from pasctl.chat.journal import Journal
 from pasctl.errors import BusyError, InputError, MissingError
 from pasctl.stages.memory import model_of
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store, check_word
 
 TURNS = "conversation.json"
@@ -39,20 +40,20 @@ def find_conversation(store: Store, model: str, label: str) -> Artifact | None:
     return None
 
 
-def model_of_conversation(store: Store, handle: ModelHandle, label: str) -> ModelHandle:
+def model_of_conversation(run: Run, handle: ModelHandle, label: str) -> ModelHandle:
     """The model as a conversation is held with it: in the dtype that it was begun in.
 
     Raises:
         InputError: it was held with another model, or is wanted in another dtype.
         IntegrityError: what an earlier session left is damaged.
     """
-    found, options = find_conversation(store, handle.slug, label), handle.options
-    if found is not None:
-        return model_of(found, handle.source.spec, options)
-    left = Journal(store.root, handle.slug, label).read()
+    memory, options = find_conversation(run.store, handle.slug, label), handle.options
+    if memory is not None:
+        return model_of(memory, handle.source.spec, options, run)
+    left = Journal(run.store.root, handle.slug, label).read()
     if left is None or options.dtype != "auto":
         return handle
-    return ModelHandle(handle.source, replace(options, dtype=left.dtype))
+    return run.model(handle.source, replace(options, dtype=left.dtype))
 
 
 @contextlib.contextmanager

@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pasctl.chat.answering import Answer, Speaker, submit
+from pasctl.chat.answering import Answer, submit
 from pasctl.chat.commands import help_text, parse
 from pasctl.chat.past import Asked, Prompted
 from pasctl.chat.session import Session, Turn
-from pasctl.chat.setting import NONE, Setting
+from pasctl.chat.state import NONE, ChatState
 from pasctl.chat.terminal import Lines, whole_line
 from pasctl.chat.transcript import Transcripts
 from pasctl.chat.view import View
 from pasctl.errors import InputError, PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.stages.steering import ResolvedTarget
 
 
 class Dialogue:
@@ -26,13 +27,13 @@ class Dialogue:
 
     Attributes:
         session: what was said.
-        setting: who answers, and behind what.
+        state: who answers, and behind what.
     """
 
     def __init__(
         self,
         engine: Engine,
-        setting: Setting,
+        state: ChatState,
         view: View,
         *,
         how: SamplingParams,
@@ -40,27 +41,27 @@ class Dialogue:
         interactive: bool = False,
         recalled: bool = False,
     ) -> None:
-        """Begin, or go on with the conversation of the setting, if it is kept.
+        """Begin, or go on with the conversation of the state, if it is kept.
 
         Args:
             engine: writes answers.
-            setting: who answers first.
+            state: who answers first.
             view: shows all.
             how: how answers are written.
             system: the system text of a new conversation.
             interactive: somebody is there: errors are shown and the chat goes on, and Ctrl-C stops an answer.
             recalled: tell which events were recalled.
         """
-        self._engine, self.setting, self._view, self._how = engine, setting, view, how
-        self._interactive, self._recalled, self._kept = interactive, recalled, setting.remembered
-        self._transcripts = Transcripts(setting.model)
+        self._engine, self.state, self._view, self._how = engine, state, view, how
+        self._interactive, self._recalled, self._kept = interactive, recalled, state.conversation
+        self._transcripts = Transcripts(state.model)
         self._told_left_out = False
         turns = self._kept.turns if self._kept else ()
         self.session = Session(turns, self._kept.system if self._kept else system)
         self._commands: dict[str, Callable[[str], None]] = {
-            "persona": setting.persona,
-            "alpha": setting.alpha,
-            "memory": setting.memory,
+            "persona": state.persona,
+            "alpha": state.alpha,
+            "memory": state.memory,
             "compare": self.compare,
             "system": self.system,
             "again": self.again,
@@ -73,13 +74,13 @@ class Dialogue:
     @property
     def prompt(self) -> str:
         """What stands before a user's line."""
-        voice = self.setting.voice
-        return f"{voice.persona} {voice.alpha:g} > " if voice.steered else "> "
+        target = self.state.target
+        return f"{target.persona} {target.alpha:g} > " if target else "> "
 
     @property
     def heading(self) -> str:
         """Model, persona, alpha and memory in one line."""
-        return " · ".join([self.setting.model, str(self.setting.voice), self.setting.memory_told, "/help"])
+        return " · ".join([self.state.model, self.state.who, self.state.memory_told, "/help"])
 
     def run(self, lines: Lines) -> None:
         """Take lines until there are no more, or the user leaves.
@@ -127,17 +128,17 @@ class Dialogue:
         asked: Asked = "aside" if text else "again"
         session = self.session if text else self.session.undone()
         user = text or self.session.last("compare").user
-        if not self.setting.voice.steered:
+        if self.state.target is None:
             raise InputError("there is no steering to compare with none", hint="/persona and /alpha first")
-        prompted = self.setting.past.prompt(session, user, asked)
+        prompted = self.state.past.prompt(session, user, asked)
         if prompted.memory is not None and prompted.memory.intervention is not None:
-            raise InputError(f"{self.setting.past.name} was read steered, so there is no answer without steering")
+            raise InputError(f"{self.state.past.name} was read steered, so there is no answer without steering")
         began, answers = time.monotonic(), list[Answer]()
 
         def write() -> None:
-            for speaker in (self.setting.speaker, Speaker()):
-                answers.append(self._submit(prompted, speaker, self.session.answers))
-            self._view.compare([(str(each.speaker.voice), each) for each in answers])
+            for target in (self.state.target, None):
+                answers.append(self._submit(prompted, target, self.session.answers))
+            self._view.compare([(each.who, each) for each in answers])
 
         stopped = self._shown(answers, write)
         for each in answers:
@@ -191,9 +192,9 @@ class Dialogue:
         began, answers = time.monotonic(), list[Answer]()
 
         def write() -> None:
-            prompted = self.setting.past.prompt(session, user, asked)
+            prompted = self.state.past.prompt(session, user, asked)
             self._tell_left_out(prompted.left_out)
-            answers.append(self._submit(prompted, self.setting.speaker, session.answers))
+            answers.append(self._submit(prompted, self.state.target, session.answers))
             self._view.answer(answers[0])
 
         try:
@@ -209,10 +210,10 @@ class Dialogue:
         self._keep(session.said(turn), again=asked == "again")
         self._tell(turn, answers[0])
 
-    def _submit(self, prompted: Prompted, speaker: Speaker, number: int) -> Answer:
+    def _submit(self, prompted: Prompted, target: ResolvedTarget | None, number: int) -> Answer:
         """Begin an answer, which is number `number` of the session."""
         seed = self._how.seed + number
-        return submit(self._engine, prompted, speaker, self._how, seed=seed, recalled=self._recalled)
+        return submit(self._engine, prompted, target, self._how, seed=seed, recalled=self._recalled)
 
     def _shown(self, answers: list[Answer], show: Callable[[], None]) -> bool:
         """Show answers; tells whether the user stopped them."""
@@ -229,7 +230,7 @@ class Dialogue:
     def _close(self, user: str) -> None:
         """A message was read in part and not answered: it is a turn without an answer, since it cannot be unread."""
         if self._kept is not None and self._kept.begun:
-            self._keep(self.session.said(Turn(user, "", self.setting.model, stop="stopped")), again=False)
+            self._keep(self.session.said(Turn(user, "", self.state.model, stop="stopped")), again=False)
 
     def _keep(self, session: Session, *, again: bool) -> None:
         self.session = session
@@ -239,8 +240,8 @@ class Dialogue:
     def _turn(self, answer: Answer, user: str, began: float, stopped: bool) -> Turn:
         return answer.turn(
             user,
-            model=self.setting.model,
-            memory=self.setting.past.name,
+            model=self.state.model,
+            memory=self.state.past.name,
             seconds=time.monotonic() - began,
             stopped=stopped,
         )
@@ -248,7 +249,7 @@ class Dialogue:
     def _tell(self, turn: Turn, answer: Answer, *, compared: bool = False) -> None:
         told: dict[str, Any] = {"recalled": answer.recalled()} if answer.prompted.memory is not None else {}
         self._view.turn(turn, told | ({"compared": True} if compared else {}))
-        who = f"{turn.voice}: " if compared else ""
+        who = f"{turn.who}: " if compared else ""
         if turn.stop == "length":
             self._view.note(f"{who}cut off after {turn.tokens} tokens (--max-new-tokens)")
         elif turn.stop == "stopped":
@@ -256,6 +257,6 @@ class Dialogue:
 
     def _tell_left_out(self, count: int) -> None:
         if count and not self._told_left_out:
-            whose = "the memory's window" if self.setting.text is not None else "the model's context"
+            whose = "the memory's window" if self.state.text is not None else "the model's context"
             self._view.note(f"from here on the oldest turns are left out: {whose} does not hold them")
         self._told_left_out = count > 0

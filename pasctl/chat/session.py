@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -12,28 +11,12 @@ from pasctl.errors import InputError
 Stop = Literal["end", "length", "stopped"]
 
 
-@dataclass(frozen=True)
-class Voice:
-    """Who answers.
-
-    Attributes:
-        persona: who the model is steered to; None leaves it as it is.
-        alpha: strength of the steering.
-    """
-
-    persona: str | None = None
-    alpha: float = 0.0
-
-    @property
-    def steered(self) -> bool:
-        """Whether the model is moved at all."""
-        return self.persona is not None and self.alpha != 0
-
-    def __str__(self) -> str:
-        return f"{self.persona} at alpha {self.alpha:g}" if self.steered else "no persona"
+NOBODY = "no persona"
 
 
-NOBODY = Voice()
+def who_answers(persona: str | None, alpha: float) -> str:
+    """The persona and the strength in words; a strength of 0 is nobody."""
+    return f"{persona} at alpha {alpha:g}" if persona is not None and alpha else NOBODY
 
 
 @dataclass(frozen=True)
@@ -73,9 +56,9 @@ class Turn:
     left_out: int = 0
 
     @property
-    def voice(self) -> Voice:
-        """Who answered."""
-        return Voice(self.persona, self.alpha)
+    def who(self) -> str:
+        """Who answered, in words."""
+        return who_answers(self.persona, self.alpha)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON."""
@@ -131,30 +114,3 @@ class Session:
         if not self.turns:
             raise InputError(f"nothing has been said yet, so there is nothing to {wanted}")
         return self.turns[-1]
-
-
-def parse_alpha(text: str) -> float:
-    """A strength from a user's word.
-
-    Raises:
-        InputError: it is no finite number.
-    """
-    try:
-        return require_alpha(float(text))
-    except ValueError as error:
-        raise _no_alpha(text) from error
-
-
-def require_alpha(alpha: float) -> float:
-    """A strength as it is.
-
-    Raises:
-        InputError: it is no finite number.
-    """
-    if not math.isfinite(alpha):
-        raise _no_alpha(str(alpha))
-    return alpha
-
-
-def _no_alpha(text: str) -> InputError:
-    return InputError(f"alpha {text!r} is no finite number, expected for example 4, or 0 for no steering")

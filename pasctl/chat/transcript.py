@@ -77,7 +77,7 @@ def _as_markdown(model: str, system: str | None, turns: Sequence[Turn]) -> str:
 
 
 def _who(turn: Turn) -> str:
-    told = [str(turn.voice)] if turn.voice.steered else []
+    told = [turn.who] if turn.persona else []
     told += [f"memory {turn.memory}"] if turn.memory else []
     told += [f"seed {turn.seed}, temperature {turn.temperature:g}"] if turn.temperature else []
     return f"{turn.model} ({', '.join(told)})" if told else turn.model

@@ -12,25 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pasctl.cli import (
-    chat,
-    compare,
-    data,
-    demo,
-    doctor,
-    export,
-    memory,
-    memory_ask,
-    memory_eval,
-    memory_show,
-    report,
-    serve,
-    store,
-    survey,
-)
+from pasctl.cli import export
 from pasctl.cli.command import build
 from pasctl.cli.config import read_config
 from pasctl.commands import PANELS, declarations
+from pasctl.declaration import Declaration, StageDeclaration
 from pasctl.errors import PasctlError
 from pasctl.version import __version__
 
@@ -101,31 +87,39 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("memory-run")(memory.memory_run)
-app.command("memory-ask")(memory_ask.memory_ask)
-app.command("memory-show")(memory_show.memory_show)
-app.command("memory-eval")(memory_eval.memory_eval)
-app.command("chat")(chat.chat)
-app.command("serve")(serve.serve)
-app.command("report")(report.report)
-app.command("compare")(compare.compare)
-app.command("demo")(demo.demo)
-app.command("survey")(survey.survey)
-app.command("doctor")(doctor.doctor)
-app.add_typer(export.app, name="export")
-app.add_typer(store.app, name="store")
-app.add_typer(data.app, name="data")
+_GROUPS = {
+    "export": export.app,
+    "store": typer.Typer(help="Inspect the store: list, show, compare, trace, tag, check.", no_args_is_help=True),
+    "data": typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True),
+}
+"""Commands that are groups of commands: a declaration named "group name" becomes a command of one."""
 
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 _PRESENTERS = {
     "eval": "pasctl.cli.evaluate:present",
-    "run": "pasctl.cli.run:present",
+    "memory-ask": "pasctl.cli.memory_ask:ask",
+    "memory-eval": "pasctl.cli.memory_eval:present",
+    "memory-run": "pasctl.cli.memory:present",
+    "memory-show": "pasctl.cli.memory_show:present",
 }
 """Commands that print something else than a stage's outcome."""
 
+
+def _presenter(declared: type[Declaration]) -> str:
+    """What does a command and prints what comes of it, as "module:function"."""
+    group, _, name = declared.command.rpartition(" ")
+    if group:
+        return f"pasctl.cli.{group}:{name}"
+    stage = issubclass(declared, StageDeclaration)
+    return _PRESENTERS.get(name, "pasctl.cli.command:present" if stage else f"pasctl.cli.{name}:present")
+
+
 for _declared in declarations():
-    _class, _function = build(_declared, _PRESENTERS.get(_declared.command, "pasctl.cli.command:present"))
-    app.command(_declared.command, cls=_class)(_function)
+    _class, _function = build(_declared, _presenter(_declared))
+    _in, _, _name = _declared.command.rpartition(" ")
+    (_GROUPS[_in] if _in else app).command(_name, cls=_class)(_function)
 
 
 def _version(wanted: bool) -> None:

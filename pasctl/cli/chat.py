@@ -1,125 +1,71 @@
-"""`pasctl chat`: talk with a model in the terminal, steered or not, with a memory or not."""
+"""What `pasctl chat` does: the terminal, or a pipe, that a chat is held in."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from pasctl.cli import memory_options as m
-from pasctl.cli import options as o
-from pasctl.cli.output import Terminal
 from pasctl.errors import InputError
+from pasctl.evaluation.alphas import AUTO
+from pasctl.generation.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
-    from pasctl.chat.people import People
-    from pasctl.chat.remembered import Remembered, Run
+    from pasctl.chat.persistent import PersistentConversation
     from pasctl.chat.terminal import Lines
     from pasctl.chat.view import View
-    from pasctl.generation.sampling_params import SamplingParams
+    from pasctl.commands.chat import Chat
+    from pasctl.generation.engine import Engine
     from pasctl.stages.model import ModelHandle
-    from pasctl.stages.runner import Store
+    from pasctl.stages.persona_catalog import PersonaCatalog
+    from pasctl.stages.run import Run
 
 USUAL_ANSWER = 512  # tokens, where the context is not short
-_ROWS = 2  # an answer, or two beside each other
+_ROWS = 2  # an answer, or two side by side
 
 
-def chat(
-    model: o.Model,
-    directions: Annotated[
-        str | None, typer.Option("--directions", help="Personas to choose from; default: the latest.", metavar="REF")
-    ] = None,
-    persona: Annotated[
-        str | None, typer.Option("--persona", help="Who answers; default: the model as it is.", metavar="ID")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="How strongly; default: as choose-alpha chose, else 1.", metavar="A")
-    ] = None,
-    positions: o.EvalPositions = None,
-    memory: Annotated[
-        str | None,
-        typer.Option("--memory", help="Remember the conversation under this name, and go on with it.", metavar="NAME"),
-    ] = None,
-    system: Annotated[str | None, typer.Option("--system", help="System text.", metavar="TEXT")] = None,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option("--max-new-tokens", help="Of an answer; default 512, or a quarter of a short context."),
-    ] = None,
-    temperature: m.Temperature = 0.0,
-    top_p: m.TopP = 1.0,
-    think: m.Think = False,
-    n_init: m.NInit = None,
-    n_local: m.NLocal = None,
-    n_mem: m.NMem = None,
-    chunk: m.Chunk = None,
-    min_block: m.MinBlock = None,
-    max_block: m.MaxBlock = None,
-    repr_topk: m.ReprTopk = None,
-    kv_dtype: m.KvDtype = None,
-    segmenter: m.Segmenter = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = "auto",
-    device: o.Device = "auto",
-    device_map: o.DeviceMap = None,
-    trust_remote_code: o.TrustRemoteCode = False,
-    seed: o.Seed = 0,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Talk with a model: /persona, /alpha, /memory, /compare, /save, and more with /help. Lines on stdin do as well."""
-    from pasctl.chat.conversations import held, model_of_conversation
-    from pasctl.chat.people import People
-    from pasctl.chat.session import require_alpha
-    from pasctl.stages.model import ModelHandle
-    from pasctl.stages.runner import open_store
+def present(options: Chat, run: Run, *, json: bool) -> None:
+    """Hold the chat; what is wrong with the options is said before the model is loaded."""
+    from pasctl.stages.persona_catalog import PersonaCatalog
 
-    if alpha is not None:
-        require_alpha(alpha)
-    given = m.given_params(
-        refine_layers=None,
-        n_init=n_init,
-        n_local=n_local,
-        n_mem=n_mem,
-        chunk=chunk,
-        min_block=min_block,
-        max_block=max_block,
-        repr_topk=repr_topk,
-        kv_dtype=kv_dtype,
-        segmenter=segmenter,
-    )
-    if given and memory is None:
-        raise InputError(f"{', '.join(given)}: sizes of a memory need one", hint="give it a name with --memory")
-    opened, view = open_store(store), _view(as_json=json)
-    options = o.model_options(revision, dtype, device, "auto", device_map, trust_remote_code)
+    if options.params and options.memory is None:
+        raise InputError(
+            f"{', '.join(options.params)}: sizes of a memory need one", hint="give it a name with --memory"
+        )
+    view = _view(as_json=json)
     with contextlib.ExitStack() as stack:
-        handle = ModelHandle(model, options)
-        if memory is not None:
-            stack.enter_context(held(opened, handle.slug, memory))
-            handle = model_of_conversation(opened, handle, memory)
-        how = _decoding(handle, max_new_tokens, temperature, top_p, seed, think)
-        people = People(opened, handle, directions, positions)
-        wanted = _wanted(people, directions, persona, alpha)
-        # torch is loaded from here on, when what is wrong with the words above has been told
-        from pasctl.chat.answering import run_in
+        handle = _model(options, run, stack)
+        how = _sampling(handle, options)
+        catalog = PersonaCatalog(run, handle, options.steering)
+        wanted = _wanted(catalog, options)
+        # torch is loaded from here on
+        from pasctl.chat.answering import wait_until_idle
         from pasctl.chat.dialogue import Dialogue
-        from pasctl.chat.setting import Setting
+        from pasctl.chat.state import ChatState
         from pasctl.generation.engine import Engine
 
-        engine = stack.enter_context(Engine(handle.load(Terminal()), max_batch=_ROWS))
-        remembered = None
-        if memory is not None:
-            remembered = _remembered(opened, handle, memory, given, system, thinking=think, run=run_in(engine))
-            stack.callback(_close, remembered, view)
-        setting = Setting(handle, opened, people, how, view.note, alpha=alpha, remembered=remembered)
+        engine = stack.enter_context(Engine(handle.load(run.reporter), max_batch=_ROWS))
+        conversation = None
+        if options.memory is not None:
+            conversation = _conversation(options, run, handle, engine, thinking=how.think)
+            stack.callback(_close, conversation, view)
+        state = ChatState(
+            handle,
+            run.store,
+            catalog,
+            how,
+            view.note,
+            alpha=options.steering.alpha,
+            conversation=conversation,
+            before_choice=lambda: wait_until_idle(engine),
+        )
         if wanted is not None:
-            setting.persona(wanted)
+            state.persona(wanted)
         typed = sys.stdin.isatty()
-        dialogue = Dialogue(engine, setting, view, how=how, system=system, interactive=typed, recalled=json)
+        dialogue = Dialogue(engine, state, view, how=how, system=options.system, interactive=typed, recalled=json)
         if typed:
             view.note(dialogue.heading)
-        dialogue.run(_lines(people))
+        dialogue.run(_lines(catalog))
 
 
 def _view(*, as_json: bool) -> View:
@@ -130,60 +76,70 @@ def _view(*, as_json: bool) -> View:
     return Screen() if sys.stdout.isatty() else Plain()
 
 
-def _lines(people: People) -> Lines:
+def _lines(catalog: PersonaCatalog) -> Lines:
     """From whoever types, or from a pipe."""
     from pasctl.chat.commands import completions
     from pasctl.chat.terminal import Keyboard, Piped, history_file
 
     if not sys.stdin.isatty():
         return Piped(sys.stdin.buffer)
-    return Keyboard(lambda line: completions(line, lambda: people.known), history_file())
+    return Keyboard(lambda line: completions(line, catalog.known_ids), history_file())
 
 
-def _decoding(
-    handle: ModelHandle, max_new_tokens: int | None, temperature: float, top_p: float, seed: int, think: bool
-) -> SamplingParams:
-    from pasctl.generation.sampling_params import SamplingParams
+def _model(options: Chat, run: Run, stack: contextlib.ExitStack) -> ModelHandle:
+    """The model; with a conversation, as that is held, which no other process does meanwhile."""
+    from pasctl.chat.conversations import held, model_of_conversation
+    from pasctl.stages.memory_checks import plain_attention
 
-    if max_new_tokens is None:
-        context = handle.context()
-        max_new_tokens = USUAL_ANSWER if context is None else max(1, min(USUAL_ANSWER, context // 4))
-    return SamplingParams(max_new_tokens, temperature, top_p, seed, think=think)
+    if options.memory is None:
+        return run.model(options.model, options.options)
+    handle = run.model(options.model, plain_attention(options.options))
+    stack.enter_context(held(run.store, handle.slug, options.memory))
+    return model_of_conversation(run, handle, options.memory)
 
 
-def _wanted(people: People, directions: str | None, persona: str | None, alpha: float | None) -> str | None:
-    """Who answers first; what is wrong with it is told before the model is loaded."""
-    if persona is not None:
-        return people.find(persona)
-    if alpha is not None:
-        return people.only()
-    if directions is not None:
-        people.source  # noqa: B018 - it is looked for
+def _sampling(handle: ModelHandle, options: Chat) -> SamplingParams:
+    context = handle.context()
+    usual = USUAL_ANSWER if context is None else max(1, min(USUAL_ANSWER, context // 4))
+    return SamplingParams(**{"max_new_tokens": usual, "seed": options.seed, **options.how})
+
+
+def _wanted(catalog: PersonaCatalog, options: Chat) -> str | None:
+    """Who answers first."""
+    steering = options.steering
+    if steering.persona is not None or steering.alpha != AUTO:
+        return catalog.name(steering.persona)
+    if steering.directions is not None:
+        catalog.sources  # noqa: B018 - they are looked for
     return None
 
 
-def _remembered(
-    store: Store, handle: ModelHandle, name: str, given: dict[str, Any], system: str | None, *, thinking: bool, run: Run
-) -> Remembered:
+def _conversation(
+    options: Chat, run: Run, handle: ModelHandle, engine: Engine, *, thinking: bool
+) -> PersistentConversation:
     """The conversation of that name."""
-    from pasctl.chat.remembered import Remembered, require_same
+    from pasctl.chat.answering import run_in
+    from pasctl.chat.persistent import PersistentConversation, require_same
+    from pasctl.stages.memory_checks import settle_params
 
-    remembered = Remembered(
-        store,
+    if options.memory is None:
+        raise RuntimeError("a conversation has a name")
+    conversation = PersistentConversation(
+        run.store,
         handle,
-        name,
-        params=m.memory_params(handle, given),
-        system=system,
+        options.memory,
+        params=settle_params(options.params, handle, 0),
+        system=options.system,
         thinking=thinking,
-        run=run,
-        reporter=Terminal(),
+        run=run_in(engine),
+        reporter=run.reporter,
     )
-    require_same(remembered, given, system)
-    return remembered
+    require_same(conversation, dict(options.params), options.system)
+    return conversation
 
 
-def _close(remembered: Remembered, view: View) -> None:
+def _close(conversation: PersistentConversation, view: View) -> None:
     """Keep what was said."""
-    made = remembered.keep()
+    made = conversation.keep()
     if made is not None:
-        view.note(f"{made.name} remembers the conversation, turns: {len(remembered.turns)}")
+        view.note(f"{made.name} remembers the conversation, turns: {len(conversation.turns)}")

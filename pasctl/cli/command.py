@@ -12,11 +12,12 @@ from typer.core import TyperCommand
 
 from pasctl.commands.running import RunOptions
 from pasctl.declaration import MISSING, Declaration, Parameter, StageDeclaration, parameters
+from pasctl.errors import InputError
 
 if TYPE_CHECKING:
     from pasctl.stages.run import Run
 
-_RUN_PANEL, _OWN_PANEL = "Run", "Options"
+_ARGUMENT_PANEL, _OWN_PANEL, _RUN_PANEL = "Arguments", "Options", "Run"
 
 Presenter = Callable[..., None]
 """Does a command and prints what comes of it: called with the declaration, the run, and whether to print JSON."""
@@ -27,6 +28,17 @@ class DeclaredCommand(TyperCommand):
 
     panels: dict[str, str]
     examples: tuple[str, ...]
+    choosing: frozenset[str]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; a value that is none of an option's choices is refused in one line, as from Python."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is None or error.param.name not in self.choosing:
+                raise
+            words = error.format_message().replace("Value error, ", "").rstrip(".")
+            raise InputError(words[0].lower() + words[1:]) from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, panel by panel."""
@@ -34,8 +46,8 @@ class DeclaredCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             if (row := parameter.get_help_record(ctx)) is not None:
                 rows.setdefault(self.panels.get(parameter.name or "", _RUN_PANEL), []).append(row)
-        last = (_RUN_PANEL,)
-        for panel in (*(name for name in rows if name not in last), *(name for name in last if name in rows)):
+        named = [name for name in rows if name not in (_ARGUMENT_PANEL, _OWN_PANEL, _RUN_PANEL)]
+        for panel in filter(rows.__contains__, (_ARGUMENT_PANEL, _OWN_PANEL, *named, _RUN_PANEL)):
             with formatter.section(panel):
                 formatter.write_dl(rows[panel])
 
@@ -64,7 +76,11 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
         as_json = values.pop("json", False)
         of_run = {each.name: values.pop(each.name) for each in running if each.name in values}
         run = Run(**of_run, reporter=Terminal())
-        given = {each.name: _python_value(each, values[each.name]) for each in own if each.name in values}
+        given = {
+            each.name: _python_value(each, values[each.name])
+            for each in own
+            if each.name in values and not (each.option.parse and values[each.name] is None)
+        }
         options = declared.of(**given)
         module, _, function = present.partition(":")
         getattr(import_module(module), function)(options, run, json=as_json)
@@ -73,8 +89,9 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
-    shown = {each.name: each.option.panel or _OWN_PANEL for each in own} | {each.name: _RUN_PANEL for each in running}
-    body = {"panels": shown, "examples": declared.examples}
+    shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
+    choosing = frozenset(each.name for each in own if each.choices)
+    body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 
@@ -85,13 +102,19 @@ def present(options: StageDeclaration, run: Run, *, json: bool) -> None:
     print_outcome(run.make(options), as_json=json)
 
 
+def _panel(parameter: Parameter) -> str:
+    return parameter.option.panel or (_ARGUMENT_PANEL if parameter.option.argument else _OWN_PANEL)
+
+
 def _argument(parameter: Parameter) -> inspect.Parameter:
     said, default = parameter.option, parameter.default
     words: dict[str, Any] = {"help": said.help, "metavar": said.metavar, "envvar": said.env}
     if said.minimum is not None:
         words["min"] = said.minimum
     kind: Any = str | None if said.parse else list[str] if parameter.repeats else parameter.type
-    if default == ():
+    if said.parse and isinstance(default, tuple):
+        default = ",".join(map(str, default)) or None
+    elif default == ():
         default = []
     if said.required:
         default = MISSING

@@ -1,40 +1,27 @@
-"""`pasctl compare`: results of several models side by side."""
+"""What `pasctl compare` prints: results of several models in one table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pasctl.cli import options as o
-from pasctl.cli.output import Terminal, print_json
+from pasctl.cli.output import print_json
 from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
+    from pasctl.commands.compare import Compare
     from pasctl.stages.compare import CompareOutcome
+    from pasctl.stages.run import Run
 
 _WIDTH = 120  # columns of a terminal
 _COLUMN = 28  # and of a model
 
 
-def compare(
-    refs: Annotated[
-        list[str],
-        typer.Argument(help="Results of several models: results/model/label[@vN], a tag, or a key.", metavar="REF..."),
-    ],
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Also write a page with a figure here.", metavar="FILE")
-    ] = None,
-    svg: o.SvgFolder = None,
-    png: o.PngFolder = None,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Put results of several models side by side: the same personas, the same items, every condition and baseline."""
-    from pasctl.stages.compare import compare as stage
+def present(options: Compare, run: Run, *, json: bool) -> None:
+    """Print the comparison, and where its page and figures are."""
+    from pasctl.stages.compare import compare
 
-    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
+    outcome = compare(options.refs, options.output, **options.figures, store=run.store, reporter=run.reporter)
     if json:
         print_json(outcome.to_json())
         return
@@ -79,8 +66,8 @@ def _measured(row: Any) -> str:
     if row is None:
         return _cells("-", "", "")
     bounds: Sequence[float] | None = row.get("composite_interval")
-    told = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
-    return _cells(_number(row["composite"]), told, _number(row["item_correlation"]))
+    interval = "" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"
+    return _cells(_number(row["composite"]), interval, _number(row["item_correlation"]))
 
 
 def _cells(composite: str, interval: str, correlation: str) -> str:

@@ -1,29 +1,24 @@
-"""`pasctl data`: look at questionnaires before anything is computed with them."""
+"""What `pasctl data` prints: questionnaires, before anything is computed with them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from pasctl.cli import options as o
 from pasctl.cli.output import print_json
 from pasctl.cli.tables import baselines_table
 from pasctl.errors import InputError
 
-app = typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from pasctl.commands.data import DataBaselines, DataCheck, DataPull
+    from pasctl.stages.run import Run
 
 
-@app.command("check")
-def check(
-    spec: Annotated[str, typer.Argument(help="papi:FOLDER, papi, or builtin.", metavar="SPEC")], json: o.Json = False
-) -> None:
-    """Count items, respondents and missing answers, and say how the answers are coded."""
+def check(options: DataCheck, run: Run, *, json: bool) -> None:
+    """Print what a questionnaire has, and how its answers are coded."""
     from pasctl.inventory import check_data
 
-    report = check_data(spec)
+    report = check_data(options.spec)
     if json:
         print_json(asdict(report))
         return
@@ -35,56 +30,25 @@ def check(
     print(f"coding        {report.coding.found}: {report.coding}")
 
 
-@app.command("baselines")
-def baselines(
-    spec: Annotated[
-        str,
-        typer.Argument(
-            help="Personas: papi:FOLDER, papi, builtin or demo, each with :0-20 or the like.", metavar="SPEC"
-        ),
-    ],
-    coding: o.Coding = "auto",
-    inventory: Annotated[
-        str,
-        typer.Option(
-            "--inventory",
-            envvar="PASCTL_INVENTORY",
-            help="What trait poles or a file of answers are about: builtin, papi:FOLDER, or papi.",
-            metavar="SPEC",
-        ),
-    ] = "builtin",
-    json: o.Json = False,
-) -> None:
-    """Predict the report items without a model: what steering has to beat.
+def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
+    """Print what predicts the report items without a model."""
+    from pasctl.stages.data import baselines
 
-    constant-3; the median of the other persons' answers to the item (of an even number the mean of the middle two);
-    the mean of the person's own fit items of the same facet, or of the same trait; a ridge regression from the
-    person's fit items that was fitted on other persons, its penalty by cross-validation. All are on the same items and
-    not rounded, as in eval, except own-facet-mean-rounded; the column "rounded" has each with whole answers, half to
-    even. What needs more persons than there are is left out.
-    """
-    from pasctl.stages.data import baselines as stage
-
-    found = stage(spec, inventory=inventory, coding=coding)
+    predicted = baselines(options.spec, inventory=options.inventory, coding=options.coding)
     if json:
-        print_json(found)
+        print_json(predicted)
     else:
-        print(baselines_table(found))
+        print(baselines_table(predicted))
 
 
-@app.command("pull")
-def pull(
-    dataset: Annotated[str, typer.Argument(help="papi", metavar="DATASET")],
-    revision: o.Revision = None,
-    json: o.Json = False,
-) -> None:
-    """Fetch a dataset from the Hugging Face hub into the hub's cache."""
+def pull(options: DataPull, run: Run, *, json: bool) -> None:
+    """Fetch a dataset and print its folder."""
     from pasctl.inventory import pull_papi
 
-    if dataset != "papi":
-        raise InputError(f"dataset {dataset!r} is unknown, expected papi")
-    folder: Path = pull_papi(revision)
+    if options.dataset != "papi":
+        raise InputError(f"dataset {options.dataset!r} is unknown, expected papi")
+    folder = pull_papi(options.revision)
     if json:
-        print_json({"dataset": dataset, "path": str(folder)})
+        print_json({"dataset": options.dataset, "path": str(folder)})
     else:
         print(folder)

@@ -1,43 +1,36 @@
-"""`pasctl demo`: everything on the model in the box, without a network."""
+"""What `pasctl demo` prints: each step, the command that does the same, and what came of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pasctl.cli import options as o
 from pasctl.cli.memory_eval import tables
-from pasctl.cli.output import Terminal, outcome_json, print_json, print_outcome
+from pasctl.cli.output import outcome_json, print_json, print_outcome
 from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
+    from pasctl.commands.demo import Demo
     from pasctl.demo.walk import Walk
+    from pasctl.stages.run import Run
     from pasctl.stages.runner import Outcome
 
 
-def demo(
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Where the report page is written.", metavar="FILE")
-    ] = "pasctl-demo.html",
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Steer the model in the box to people it has never seen, and let it remember a text 16 times its context."""
+def present(options: Demo, run: Run, *, json: bool) -> None:
+    """Do every step, and write the page."""
     from pasctl.demo.walk import Walk
     from pasctl.stages.report import report, require_place
 
-    require_place(Path(output))
-    walk = Walk(store, reporter=Terminal())
+    require_place(Path(options.output))
+    walk = Walk(run)
     outcomes = []
     for number, step in enumerate(walk.steps, start=1):
         if not json:
-            print(f"\n{number}. {step.told}\n   $ {step.command}\n", flush=True)
+            print(f"\n{number}. {step.purpose}\n   $ {step.command}\n", flush=True)
         outcomes.append(step.run())
         if not json:
             _show(walk, outcomes[-1])
-    page = report(walk.artifacts, output, store=walk.store)
+    page = report(walk.artifacts, options.output, store=run.store)
     if json:
         stages = [
             {**outcome_json(outcome), "command": step.command}
@@ -45,7 +38,7 @@ def demo(
         ]
         print_json({"figures": walk.figures(), "stages": stages, "report": str(page.path)})
         return
-    print(f"\nEverything is in the store {store}:\n")
+    print(f"\nEverything is in the store {run.store.root}:\n")
     print(align([[artifact.name, artifact.short_key] for artifact in walk.artifacts]))
     print(f"\nThe report, with figures: {page.path}")
 

@@ -1,36 +1,21 @@
-"""`pasctl doctor`: is everything here that pasctl needs, and does this model work?"""
+"""What `pasctl doctor` prints: is everything here that pasctl needs, and does this model work?"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from pasctl.cli import options as o
 from pasctl.cli.output import print_json
 from pasctl.cli.tables import align
 from pasctl.errors import PasctlError
 
+if TYPE_CHECKING:
+    from pasctl.commands.doctor import Doctor
+    from pasctl.stages.run import Run
 
-def doctor(
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Also load this model, check it and steer it.", metavar="MODEL")
-    ] = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = "auto",
-    device: o.Device = "auto",
-    attn: o.Attn = "auto",
-    device_map: o.DeviceMap = None,
-    trust_remote_code: o.TrustRemoteCode = False,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Check versions, device, store, disk and hub; with --model also the model."""
-    from pasctl.stages.doctor import check_machine, check_model
 
-    findings = check_machine(store, device)
-    if model is not None:
-        findings += check_model(model, o.model_options(revision, dtype, device, attn, device_map, trust_remote_code))
+def present(options: Doctor, run: Run, *, json: bool) -> None:
+    """Print the findings; a bad one is an error."""
+    findings = run.make(options)
     if json:
         print_json([{"what": f.what, "ok": f.ok, "found": f.found} for f in findings])
     else:

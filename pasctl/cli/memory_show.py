@@ -1,53 +1,29 @@
-"""`pasctl memory-show`: what a memory holds, what was asked of it, and what it recalled."""
+"""What `pasctl memory-show` prints: events of a memory, what was asked of it, and what it retrieved."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pasctl.cli import options as o
 from pasctl.cli.memory import figures
-from pasctl.cli.output import Terminal, print_json
+from pasctl.cli.output import print_json
 from pasctl.cli.tables import align
+
+if TYPE_CHECKING:
+    from pasctl.commands.memory_show import MemoryShow
+    from pasctl.stages.run import Run
 
 LISTED = 20
 
 
-def memory_show(
-    ref: Annotated[
-        str,
-        typer.Argument(
-            help="A memory, or answers made from one: kind/model/label[@vN], a tag, a key; latest is a memory.",
-            metavar="REF",
-        ),
-    ],
-    events: Annotated[
-        int | None,
-        typer.Option("--events", min=0, help=f"Show this many events; default {LISTED}, with --json all.", metavar="N"),
-    ] = None,
-    start: Annotated[
-        int, typer.Option("--from", min=0, help="Show events from this token of the text on.", metavar="TOKEN")
-    ] = 0,
-    find: Annotated[
-        str | None,
-        typer.Option("--find", help="Show only events with these words, in any case and spacing.", metavar="TEXT"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Where the model is now; default: where it was.", metavar="MODEL"),
-    ] = None,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Show the events of a memory, and what it recalled for each question; no model is loaded."""
-    from pasctl.stages.memory_show import Selection
-    from pasctl.stages.memory_show import memory_show as stage
-
-    selection = Selection(LISTED if events is None and not json else events, start, find)
-    document = stage(ref, selection, model=model, store=store, reporter=Terminal())
+def present(options: MemoryShow, run: Run, *, json: bool) -> None:
+    """Print the events that are asked for, by default the first ones, and the questions."""
+    selection = options.selection
+    if selection.events is None and not json:
+        selection = replace(selection, events=LISTED)
+    document = run.make(replace(options, selection=selection))
     if json:
         print_json(document)
         return
@@ -87,8 +63,10 @@ def _question(question: dict[str, Any], width: int) -> str:
         return "\n".join([*lines, "  nothing was recalled"])
     rows = [[f"{each['share']:.0%}", f"{each['event']:,}", f"{each['token']:,}"] for each in question["recalled"]]
     head, *body = align([["  layers", "event", "token"], *rows], left=0).splitlines()
-    told = zip(body, question["recalled"], strict=True)
-    return "\n".join([*lines, f"{head}  text", *(cut(f"{row}  {one_line(each['text'])}", width) for row, each in told)])
+    rows_and_events = zip(body, question["recalled"], strict=True)
+    return "\n".join(
+        [*lines, f"{head}  text", *(cut(f"{row}  {one_line(each['text'])}", width) for row, each in rows_and_events)]
+    )
 
 
 def one_line(text: str) -> str:

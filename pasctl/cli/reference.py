@@ -53,14 +53,16 @@ def _row(option: Parameter) -> str:
     spelt = values if said.argument else " ".join(filter(None, (option.flag, values)))
     if said.short:
         spelt = f"{said.short}, {spelt}"
-    return f"| `{_cell(spelt)}` | {_default(option)} | {_cell(said.help)}{f' (`{said.env}`)' if said.env else ''} |"
+    words = f"{said.help} On the command line only." if said.cli_only else said.help
+    return f"| `{_cell(spelt)}` | {_default(option)} | {_cell(words)}{f' (`{said.env}`)' if said.env else ''} |"
 
 
 def _default(option: Parameter) -> str:
     if option.default is MISSING or option.option.required:
         return "required"
     unset = option.default is None or option.default is False or option.default == ()
-    return "" if unset else f"`{option.default}`"
+    words = ",".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
+    return "" if unset else f"`{words}`"
 
 
 def _cell(text: str) -> str:

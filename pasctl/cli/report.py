@@ -1,33 +1,23 @@
-"""`pasctl report`: one page about artifacts, to look at, print or send."""
+"""What `pasctl report` prints: the page, and the files of its figures."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from pasctl.cli.output import print_json
 
-from pasctl.cli import options as o
-from pasctl.cli.output import Terminal, print_json
+if TYPE_CHECKING:
+    from pasctl.commands.report import Report
+    from pasctl.stages.run import Run
 
 
-def report(
-    refs: Annotated[
-        list[str],
-        typer.Argument(help="Artifacts: kind/model/label[@vN], a tag, a key, or latest.", metavar="REF..."),
-    ],
-    output: Annotated[str, typer.Option("--output", "-o", help="The HTML file to write.", metavar="FILE")],
-    svg: o.SvgFolder = None,
-    png: o.PngFolder = None,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
-    """Write a page with figures and tables of artifacts, and how they were made; no model is loaded."""
-    from pasctl.stages.report import report as stage
+def present(options: Report, run: Run, *, json: bool) -> None:
+    """Write the page and print where it is."""
+    from pasctl.stages.report import report
 
-    outcome = stage(refs, output, svg=svg, png=png, store=store, reporter=Terminal())
+    outcome = report(options.refs, options.output, **options.figures, store=run.store, reporter=run.reporter)
     if json:
         print_json(outcome.to_json())
         return
-    print(outcome.path)
-    for figure in outcome.figures:
-        print(figure)
+    for path in (outcome.path, *outcome.figures):
+        print(path)

@@ -1,53 +1,26 @@
-"""`pasctl store`: look at what the stages made, name it, and check it."""
+"""What `pasctl store` prints: what the stages made, its names, and whether it is intact."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pasctl.cli import options as o
 from pasctl.cli.output import print_json
 from pasctl.cli.tables import align, results_table
 from pasctl.errors import IntegrityError
 from pasctl.report.blocks import size
 
 if TYPE_CHECKING:
-    from pasctl.store import Artifact, Lineage, Store
-
-app = typer.Typer(
-    help="Look at the store: list, show, compare, trace, tag, check.", no_args_is_help=True, rich_markup_mode=None
-)
-
-Ref = Annotated[
-    str,
-    typer.Argument(help="kind/model/label[@vN], a tag, a key or its first digits, or latest.", metavar="REF"),
-]
+    from pasctl.commands import store as declared
+    from pasctl.stages.run import Run
+    from pasctl.store import Artifact, Lineage
 
 
-def _open(path: str) -> Store:
-    from pasctl.store import Store
-
-    return Store(path)
-
-
-@app.command("ls")
-def ls(
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--kind", help="activations, probes, directions, strengths, results, export, memory, answers or trials."
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Of this model: its name in REFs.")] = None,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
+def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
     """List artifacts, newest first."""
-    opened = _open(store)
-    artifacts = opened.artifacts(kind, model)
+    opened = run.store
+    artifacts = opened.artifacts(options.kind, options.model)
     tags: dict[str, list[str]] = {}
     for name, key in opened.tags().items():
         tags.setdefault(key, []).append(name)
@@ -55,7 +28,7 @@ def ls(
         print_json([_summary(artifact, tags) for artifact in artifacts])
         return
     if not artifacts:
-        print(f"store {store} holds no artifacts", file=sys.stderr)
+        print(f"store {run.store.root} holds no artifacts", file=sys.stderr)
         return
     rows = [["name", "key", "size", "made", "tags"]]
     for artifact in artifacts:
@@ -66,11 +39,10 @@ def ls(
     print(align(rows))
 
 
-@app.command("show")
-def show(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
+def show(options: declared.StoreShow, run: Run, *, json: bool) -> None:
     """Show what an artifact is, what it was made from, and its figures."""
-    opened = _open(store)
-    artifact = opened.resolve(ref)
+    opened = run.store
+    artifact = opened.resolve(options.ref)
     if json:
         print_json({**artifact.manifest, "name": artifact.name, "path": str(artifact.path)})
         return
@@ -92,15 +64,9 @@ def show(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> Non
         print(results_table(artifact.read_json("metrics.json")))
 
 
-@app.command("explain")
-def explain(
-    a: Annotated[str, typer.Argument(metavar="A")],
-    b: Annotated[str, typer.Argument(metavar="B")],
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
+def explain(options: declared.StoreExplain, run: Run, *, json: bool) -> None:
     """Say what differs between the keys of two artifacts."""
-    differences = _open(store).explain(a, b)
+    differences = run.store.explain(options.a, options.b)
     if json:
         print_json([{"path": each.path, "a": each.a, "b": each.b} for each in differences])
     elif not differences:
@@ -109,41 +75,28 @@ def explain(
         print(align([["what", "A", "B"], *([each.path, _plain(each.a), _plain(each.b)] for each in differences)]))
 
 
-@app.command("lineage")
-def lineage(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
+def lineage(options: declared.StoreLineage, run: Run, *, json: bool) -> None:
     """Show what an artifact was made from, down to the first stage."""
-    opened = _open(store)
-    tree = opened.lineage(opened.resolve(ref))
+    opened = run.store
+    tree = opened.lineage(opened.resolve(options.ref))
     if json:
         print_json(_lineage_json(tree))
     else:
         _print_lineage(tree, 0)
 
 
-@app.command("tag")
-def tag(
-    ref: Ref,
-    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, dot, dash, underscore.", metavar="NAME")],
-    force: Annotated[bool, typer.Option("--force", help="Move a tag that names something else.")] = False,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
+def tag(options: declared.StoreTag, run: Run, *, json: bool) -> None:
     """Give an artifact a name of your own."""
-    artifact = _open(store).tag(ref, name, force=force)
+    artifact = run.store.tag(options.ref, options.name, force=options.force)
     if json:
-        print_json({"tag": name, "name": artifact.name, "key": artifact.key})
+        print_json({"tag": options.name, "name": artifact.name, "key": artifact.key})
     else:
-        print(f"{name} -> {artifact.name}")
+        print(f"{options.name} -> {artifact.name}")
 
 
-@app.command("verify")
-def verify(
-    deep: Annotated[bool, typer.Option("--deep", help="Read every file and compare its digest.")] = False,
-    store: o.StoreDir = "artifacts",
-    json: o.Json = False,
-) -> None:
+def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
     """Check that the store holds what its manifests and its index say."""
-    problems = _open(store).verify(deep=deep)
+    problems = run.store.verify(deep=options.deep)
     if json:
         print_json([{"artifact": p.artifact, "file": p.file, "what": p.what, "note": p.note} for p in problems])
     else:
@@ -152,17 +105,16 @@ def verify(
     broken = sum(not problem.note for problem in problems)
     if broken:
         raise IntegrityError(
-            f"store {store} has {broken} problem{'s' if broken > 1 else ''}",
+            f"store {run.store.root} has {broken} problem{'s' if broken > 1 else ''}",
             hint="remove the folders named and run the stages again; `pasctl store reindex` mends the index",
         )
     if not json:
-        print(f"store {store} is sound{'' if deep else ' (names and sizes; --deep reads every byte)'}")
+        print(f"store {run.store.root} is sound{'' if options.deep else ' (names and sizes; --deep reads every byte)'}")
 
 
-@app.command("reindex")
-def reindex(store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
+def reindex(options: declared.StoreReindex, run: Run, *, json: bool) -> None:
     """Build the index anew from what is on disk."""
-    counts = _open(store).reindex()
+    counts = run.store.reindex()
     figures = {name: getattr(counts, name) for name in ("artifacts", "names", "tags", "broken")}
     if json:
         print_json(figures)
@@ -170,10 +122,9 @@ def reindex(store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
         print(", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
-@app.command("path")
-def path(ref: Ref, store: o.StoreDir = "artifacts", json: o.Json = False) -> None:
+def path(options: declared.StorePath, run: Run, *, json: bool) -> None:
     """Print the folder of an artifact, for other programs."""
-    artifact = _open(store).resolve(ref)
+    artifact = run.store.resolve(options.ref)
     if json:
         print_json({"name": artifact.name, "path": str(artifact.path)})
     else:

@@ -1,4 +1,4 @@
-"""`pasctl survey`: answer an inventory in the terminal, see a profile, and have a file of answers to steer to."""
+"""What `pasctl survey` shows: the items of an inventory, and the profile of who answered them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import typer
-
-from pasctl.cli import options as o
-from pasctl.cli.output import Terminal, print_json
+from pasctl.cli.output import print_json
 from pasctl.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pasctl.commands.survey import Survey
     from pasctl.inventory import Inventory
+    from pasctl.stages.progress import Reporter
+    from pasctl.stages.run import Run
     from pasctl.survey.answer_file import AnswerFile
     from pasctl.survey.profile import Population
     from pasctl.survey.session import Session
@@ -27,65 +27,38 @@ LOOK_SECONDS = 0.5  # how often a terminal is asked whether its size has changed
 LEAST_WIDTH, MOST_WIDTH = 30, 100  # characters
 
 
-def survey(
-    inventory: Annotated[
-        str | None,
-        typer.Option(
-            "--inventory",
-            envvar="PASCTL_INVENTORY",
-            help="builtin, papi:FOLDER, or papi (from the hub). Default: what the file answers, else builtin.",
-            metavar="SPEC",
-        ),
-    ] = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="The file of answers; if it exists, go on in it.", metavar="FILE")
-    ] = "answers.json",
-    name: Annotated[
-        str | None, typer.Option("--name", help="Who answers; default: as the file is called.", metavar="NAME")
-    ] = None,
-    split: Annotated[str, typer.Option("--split", help="Items to ask: all, fit, or report.")] = "all",
-    shuffle: Annotated[bool, typer.Option("--shuffle/--no-shuffle", help="Ask in random order.")] = False,
-    seed: Annotated[int, typer.Option("--seed", envvar="PASCTL_SEED", help="Seed of the random order.", min=0)] = 0,
-    show: Annotated[bool, typer.Option("--show", help="Ask nothing, print the profile of the file.")] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Ask all again; the first answer replaces the old ones.")
-    ] = False,
-    coding: o.Coding = "auto",
-    json: o.Json = False,
-) -> None:
-    """Answer an inventory, see your profile, and have a persona: train-probes --personas answers.json."""
+def present(options: Survey, run: Run, *, json: bool) -> None:
+    """Ask what is open, and print the profile once all is answered."""
     from pasctl.inventory import load_inventory
     from pasctl.survey import answer_file as files
     from pasctl.survey.profile import population_of
     from pasctl.survey.session import Session, question_order
 
-    if show and restart:
-        raise InputError("--show asks nothing and --restart asks all again: give one of them")
-    path = Path(output)
+    path, show, split = Path(options.output), options.show, options.split
     files.check_place(path)
-    files.check_name(name)
+    files.check_name(options.name)
     note = files.read_note(path)
-    spec = inventory or (note.inventory if note else "builtin")
+    spec = options.inventory or (note.inventory if note else "builtin")
     asked = load_inventory(spec)
     files.require_same(path, note, asked)
-    order = question_order(asked, split=split, shuffle=shuffle, seed=seed)
-    kept = files.read_file(path, asked, name) if show or path.exists() else files.new_file(path, name)
+    order = question_order(asked, split=split, shuffle=options.shuffle, seed=options.seed)
+    kept = files.read_file(path, asked, options.name) if show or path.exists() else files.new_file(path, options.name)
     if show and kept.persona not in kept.personas:
         raise InputError(f"{path} has no persona {kept.persona!r}", hint=f"it has {', '.join(kept.personas)}")
-    population = population_of(spec, asked, coding)
+    population = population_of(spec, asked, options.coding)
 
-    old = {item: value for item, value in kept.entries.items() if not restart or item not in order}
+    old = {item: value for item, value in kept.entries.items() if not options.restart or item not in order}
     session = Session.begin(order, old)
     if not show and not session.done:
         files.write_note(path, files.Note(_from_anywhere(spec), asked.name, asked.digest))
-        session = _asked(session, asked, kept)
+        session = _asked(session, asked, kept, run.reporter)
         if session.open:
             settled = len(order) - session.open
-            Terminal().note(f"{settled} of {len(order)} items settled in {path}: the same command goes on from there")
+            run.reporter.note(f"{settled} of {len(order)} items settled in {path}: the same command goes on from there")
             return
-        Terminal().note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
+        run.reporter.note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
     elif not show:
-        Terminal().note(f"{path} is complete, its profile follows; --restart asks all again")
+        run.reporter.note(f"{path} is complete, its profile follows; --restart asks all again")
     _print_profile(session, asked, kept, population, split, as_json=json)
 
 
@@ -94,8 +67,8 @@ class Dialogue(Protocol):
 
     confirms: bool
 
-    def show(self, session: Session, told: str) -> None:
-        """Show the item that is asked, and below it what is told."""
+    def show(self, session: Session, message: str) -> None:
+        """Show the item that is asked, and below it a message."""
 
     def read(self) -> str | None:
         """The next key; None when the item has to be shown again."""
@@ -111,13 +84,13 @@ class Screen:
         self._inventory = inventory
         self._keys = keys
 
-    def show(self, session: Session, told: str) -> None:
+    def show(self, session: Session, message: str) -> None:
         """Draw it anew."""
         from pasctl.survey.text import question
 
         self._size = self._console.size
         self._console.clear()
-        self._console.print(question(session, self._inventory, told))
+        self._console.print(question(session, self._inventory, message))
 
     def read(self) -> str | None:
         """Wait for a key, or for another size of the terminal."""
@@ -140,16 +113,16 @@ class Lines:
         self._keys = LineKeys(sys.stdin.buffer)
         self._shown: Session | None = None
 
-    def show(self, session: Session, told: str) -> None:
-        """Print the item, or only what is told when it stands there already."""
+    def show(self, session: Session, message: str) -> None:
+        """Print the item, or only the message when it stands there already."""
         from rich.text import Text
 
         from pasctl.survey.text import question
 
         if session is self._shown:
-            self._console.print(Text(told))
+            self._console.print(Text(message))
         else:
-            self._console.print(question(session, self._inventory, told))
+            self._console.print(question(session, self._inventory, message))
             self._console.print()
         self._shown = session
 
@@ -158,7 +131,7 @@ class Lines:
         return self._keys.read()
 
 
-def _asked(session: Session, inventory: Inventory, kept: AnswerFile) -> Session:
+def _asked(session: Session, inventory: Inventory, kept: AnswerFile, reporter: Reporter) -> Session:
     """The session when it is over: with single keys where there is a terminal, else with lines."""
     from rich.console import Console
 
@@ -170,7 +143,7 @@ def _asked(session: Session, inventory: Inventory, kept: AnswerFile) -> Session:
             with single_keys(sys.stdin.fileno()) as keys, console.screen(hide_cursor=True):
                 return _dialogue(session, kept, Screen(console, inventory, keys))
         except NoSingleKeys as error:
-            Terminal().note(f"no single keys in this terminal ({error}): type a key, then Enter")
+            reporter.note(f"no single keys in this terminal ({error}): type a key, then Enter")
     return _dialogue(session, kept, Lines(console, inventory))
 
 
@@ -178,9 +151,9 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
     """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
     from pasctl.survey.text import wrong_key
 
-    told = ""
+    message = ""
     while not session.done or dialogue.confirms:
-        dialogue.show(session, told)
+        dialogue.show(session, message)
         key = dialogue.read()
         if key is None:
             continue
@@ -188,11 +161,11 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
             break
         after = session.after(key)
         if after is None:
-            told = wrong_key(key, session)
+            message = wrong_key(key, session)
             continue
         if after.entries != session.entries:
             kept.keep(after.entries)
-        session, told = after, ""
+        session, message = after, ""
     return session
 
 
@@ -223,11 +196,13 @@ def _print_profile(
             }
         )
         return
-    told = f"{answered} of {total} items answered"
-    told += f", {skipped} skipped" if skipped else ""
-    told += f", {unsettled} open" if unsettled else ""
+    counts = f"{answered} of {total} items answered"
+    counts += f", {skipped} skipped" if skipped else ""
+    counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
-    print(profile_text(scores, population, heading=f"{kept.persona}: {told} (inventory {inventory.name})", width=width))
+    print(
+        profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
+    )
 
 
 def _from_anywhere(spec: str) -> str:

@@ -25,6 +25,7 @@ class FitDirections(
     panel="Steering",
     place=3,
     sometimes=frozenset(("alphas", "positions")),
+    against={"top_k": ("select", "steering")},
     examples=("pasctl fit-directions", "pasctl fit-directions --select steering --alphas 2,8 --positions answer"),
 ):
     """Fit where to shift the selected heads, and how far one unit of alpha is."""

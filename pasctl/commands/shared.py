@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pasctl.stages.model import ModelLike as ModelLike
     from pasctl.stages.runner import Artifact
 
-    AlphasLike = Alphas
-    Ref = str | Artifact
-    InventoryLike = str | InventoryObject
-    PersonasLike = str | PersonasObject
+    AlphasLike: TypeAlias = Alphas
+    Ref: TypeAlias = str | Artifact
+    InventoryLike: TypeAlias = str | InventoryObject
+    PersonasLike: TypeAlias = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
 
@@ -49,12 +49,18 @@ class OfModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfDirections:
-    """A command that runs the model which directions were fitted on."""
+class Directed:
+    """A command that reads directions."""
 
     directions: Ref | None = option(
         None, help="Directions to read. Default: the latest of the model.", metavar="REF", record="inputs"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOfDirections:
+    """A command that runs the model which directions were fitted on."""
+
     model: ModelLike | None = option(
         None,
         help="Where the model is now. Default: the model of the directions, where it was then.",
@@ -64,6 +70,20 @@ class OfDirections:
         record="nowhere",
     )
     options: ModelOptions = group(ModelOptions, panel="Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDirections(Directed, ModelOfDirections):
+    """A command that reads directions and runs their model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfMemory:
+    """A command about a memory, which names its model."""
+
+    model: ModelLike | None = option(
+        None, help="Where the model is now. Default: where it was.", short="-m", metavar="MODEL", record="nowhere"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +151,20 @@ class Positioned:
         help="Steer at all positions, or from the answer position on. Default: as the directions were selected, else "
         "all.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithFigures:
+    """A command that writes figures as files."""
+
+    svg: str | None = option(None, help="Also write each figure as an SVG file into this folder.", metavar="DIR")
+    png: str | None = option(
+        None,
+        help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
+        metavar="DIR",
+    )
+
+    @property
+    def figures(self) -> dict[str, str | None]:
+        """Format -> the folder that its files go into, None for none."""
+        return {"svg": self.svg, "png": self.png}

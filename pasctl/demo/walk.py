@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pasctl.demo import CONTEXT
@@ -22,9 +21,8 @@ from pasctl.stages.fit_directions import fit_directions, read_selection
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_eval import TrialPlan, memory_eval, trial_figures
-from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Outcome, Store, open_store
+from pasctl.stages.run import Run
+from pasctl.stages.runner import Artifact, Outcome
 from pasctl.stages.text import Text
 from pasctl.stages.train_probes import train_probes
 
@@ -61,30 +59,22 @@ class Step:
 
     Attributes:
         command: what to type for the same result.
-        told: what it does.
+        purpose: what it does.
         run: does it, or takes it from the store.
     """
 
     command: str
-    told: str
+    purpose: str
     run: Callable[[], Outcome]
 
 
 class Walk:
     """The steps in order; each takes what the one before made."""
 
-    def __init__(
-        self,
-        store: Store | Path | str,
-        *,
-        model: str = "demo",
-        scale: Scale | None = None,
-        reporter: Reporter | None = None,
-    ) -> None:
-        self.store, self.scale = open_store(store), scale or Scale()
-        self._reporter = reporter
+    def __init__(self, run: Run, *, model: str = "demo", scale: Scale | None = None) -> None:
+        self.run, self.scale = run, scale or Scale()
         # A model this small gains nothing from bfloat16, and float32 gives about the same figures on any machine.
-        self._model = ModelHandle(model, ModelOptions(dtype="float32"))
+        self._model = run.model(model, ModelOptions(dtype="float32"))
         self._made: dict[str, Artifact] = {}
 
     @property
@@ -115,8 +105,8 @@ class Walk:
             ),
             Step(
                 f"pasctl eval --alpha auto --alphas {ALPHAS} --alpha-scope population",
-                "asks the other 30 statements of the model as it is, told who it is, and steered, beside controls and "
-                "baselines",
+                "asks the other 30 statements of the model as it is, prompted with the persona, and steered, with "
+                "controls and baselines",
                 self._evaluate,
             ),
             Step(
@@ -155,7 +145,7 @@ class Walk:
         selection = read_selection(self._made["directions"]) or {}
         [answer] = read_answers(self._made["answers"])
         trials = self._made["trials"]
-        found = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
+        figures = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
         return {
             "chosen": {
                 **{name: selection[name] for name in ("layers", "heads", "positions")},
@@ -170,7 +160,7 @@ class Walk:
                 "answer": answer["answer"],
                 "expected": self.trial.answers[0],
             },
-            "pass_keys": {row["system"]: row["accuracy"] for row in found["tasks"]},
+            "pass_keys": {row["system"]: row["accuracy"] for row in figures["tasks"]},
         }
 
     def _keep(self, outcome: Outcome) -> Outcome:
@@ -179,16 +169,12 @@ class Walk:
             self._made[made.kind] = made
         return outcome
 
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {"store": self.store, "reporter": self._reporter}
-
     def _extract(self) -> Outcome:
-        return self._keep(extract(self._model, **self._common))
+        return self._keep(extract(self._model, run=self.run))
 
     def _train_probes(self) -> Outcome:
         return self._keep(
-            train_probes(personas=self.scale.personas, activations=self._made["activations"], **self._common)
+            train_probes(personas=self.scale.personas, activations=self._made["activations"], run=self.run)
         )
 
     def _fit_directions(self) -> Outcome:
@@ -201,13 +187,13 @@ class Walk:
                 alphas=ALPHAS,
                 positions="answer",
                 model=self._model,
-                **self._common,
+                run=self.run,
             )
         )
 
     def _choose_alpha(self) -> Outcome:
         return self._keep(
-            choose_alpha(directions=self._made["directions"], model=self._model, alphas=ALPHAS, **self._common)
+            choose_alpha(directions=self._made["directions"], model=self._model, alphas=ALPHAS, run=self.run)
         )
 
     def _evaluate(self) -> Outcome:
@@ -219,19 +205,19 @@ class Walk:
                 alphas=ALPHAS,
                 strengths=self._made["strengths"],
                 alpha_scope="population",
-                **self._common,
+                run=self.run,
             )
         )
 
     def _memory_run(self) -> Outcome:
         text = Text("pass-key.txt", self.trial.text)
-        return self._keep(memory_run(self._model, [text], params=MEMORY, **self._common))
+        return self._keep(memory_run(self._model, [text], params=MEMORY, run=self.run))
 
     def _memory_ask(self) -> Outcome:
         return self._keep(
-            memory_ask(self._made["memory"], [self.trial.question], SamplingParams(), model=self._model, **self._common)
+            memory_ask(self._made["memory"], [self.trial.question], SamplingParams(), model=self._model, run=self.run)
         )
 
     def _memory_eval(self) -> Outcome:
         plan = TrialPlan(("passkey",), (self.scale.length,), self.scale.trials, ("window", "full"))
-        return self._keep(memory_eval(self._model, plan, params=MEMORY, **self._common))
+        return self._keep(memory_eval(self._model, plan, params=MEMORY, run=self.run))

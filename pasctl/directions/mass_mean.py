@@ -53,4 +53,5 @@ class MassMean:
         relative = covariance / torch.where(mean_variance > 0, mean_variance, 1.0)
         weighing = self.shrink * relative
         weighing.diagonal(dim1=1, dim2=2).add_(1 - self.shrink)
-        return torch.linalg.solve(weighing, raw.permute(1, 2, 0)).permute(2, 0, 1)  # [H, D, P] -> [P, H, D]
+        shrunk: Tensor = torch.linalg.solve(weighing, raw.permute(1, 2, 0))  # [H, D, P]
+        return shrunk.permute(2, 0, 1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TRAITS = ("O", "C", "E", "A", "N")
 GROUP = ("condition", "setting")
 """The columns whose values make a row of a table of metrics."""
+_DRAW, _TRAIT, _PERSONA = ["group", "draw"], ["group", "draw", "trait"], ["group", "draw", "persona"]
 
 Floats = NDArray[np.float64]
 
@@ -58,41 +59,38 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     numbered = number_groups(rows, group_by)
     scores = trait_scores(numbered)
     of_persona = persona_correlations_of(numbered)
-    traits, draws = _trait_metrics(numbered, scores), _draw_metrics(numbered, scores, of_persona)
+    traits = _trait_metrics(numbered, scores)
+    draws = _draw_metrics(numbered, traits, of_persona)
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
-    table = []
-    for place, group in numbered.groupby("group", sort=False):
-        names = [*TRAITS, *sorted(set(group["trait"]) - set(TRAITS))]
-        of_trait = {
-            name: {trait: number(value) for trait, value in values.items()}
-            for name, values in by_trait.loc[place].reindex(names).items()
+    return [
+        {name: group[name].iloc[0] for name in group_by}
+        | _strengths(group)
+        | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
+        | _by_trait(by_trait.loc[[place]].droplevel("group"), group["trait"])
+        | {str(name): number(value) for name, value in whole.loc[place].items()}
+        | {
+            "composite_interval": interval(errors.loc[place], least=0.0),
+            "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
+            "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
+            "order_spread": number(group["order_spread"].mean()),
         }
-        table.append(
-            {name: group[name].iloc[0] for name in group_by}
-            | _strengths(group)
-            | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
-            | of_trait
-            | {name: number(value) for name, value in whole.loc[place].items()}
-            | {
-                "traits": [trait for trait, value in of_trait["mae"].items() if value is not None],
-                "composite_interval": interval(errors.loc[place], least=0.0),
-                "draw_composites": [number(value) for value in draws.loc[place]["composite"].sort_index()],
-                "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
-                "order_spread": number(group["order_spread"].mean()),
-            }
-        )
-    return table
+        for place, group in numbered.groupby("group", sort=False)
+    ]
 
 
 def number_groups(rows: Rows, group_by: Sequence[str] = GROUP) -> Rows:
     """The rows with a column `group`: the number of the group, in the order in which groups first appear.
 
+    Personas, items and facets are numbered as well, since numbers are grouped faster than names.
+
     Raises:
         InputError: a persona has two rows for an item within a group and a draw.
     """
-    numbered = rows.assign(group=rows.groupby(list(group_by), sort=False).ngroup())
-    if numbered.duplicated(["group", "draw", "persona", "item"]).any():
+    names = [name for name in ("persona", "item", "facet") if name not in group_by]
+    numbers = {name: rows.groupby(name, sort=False).ngroup() for name in names}
+    numbered = rows.assign(group=rows.groupby(list(group_by), sort=False).ngroup(), **numbers)
+    if numbered.duplicated([*_PERSONA, "item"]).any():
         raise InputError("rows: expected one row per persona and item, found several", hint="group by more columns")
     return numbered
 
@@ -104,14 +102,14 @@ def trait_scores(numbered: Rows) -> pd.DataFrame:
     the model's over all items and the person's over those answered; score_error, their difference over the answered.
     """
     model, person = (keyed(numbered[name], numbered["key"]) for name in ("expected", "agreement"))
-    cells = numbered[["group", "draw", "persona", "trait"]].assign(
+    cells = numbered[[*_PERSONA, "trait"]].assign(
         error=(numbered["expected"] - numbered["agreement"]).abs(),
         error_argmax=(numbered["argmax"] - numbered["agreement"]).abs(),
         model=model,
         person=person,
         score_error=model - person,
     )
-    return cells.groupby(["group", "draw", "persona", "trait"], sort=False).mean()
+    return cells.groupby([*_PERSONA, "trait"], sort=False).mean()
 
 
 def persona_errors(scores: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +119,7 @@ def persona_errors(scores: pd.DataFrame) -> pd.DataFrame:
 
 def persona_correlations_of(numbered: Rows) -> pd.Series[float]:
     """Pearson's r across each persona's answered items, indexed by group, draw and persona."""
-    return correlations(numbered, ["group", "draw", "persona"], "expected", "agreement")
+    return correlations(numbered, _PERSONA, "expected", "agreement")
 
 
 def composite(errors: pd.Series[float]) -> pd.Series[float]:
@@ -156,10 +154,8 @@ def rank_correlations(scores: pd.DataFrame) -> pd.Series[float]:
     rounding errors alone are equal. NaN with fewer than three personas that have both scores, or where either side
     gives everybody the same score.
     """
-    keys = ["group", "draw", "trait"]
     both = scores[["model", "person"]].dropna().round(9)
-    ranks = both.groupby(keys, sort=False).rank()
-    return correlations(ranks, keys, "model", "person")
+    return correlations(both.groupby(_TRAIT, sort=False).rank(), _TRAIT, "model", "person")
 
 
 def acquiescence(numbered: Rows, column: str) -> pd.Series[float]:
@@ -168,10 +164,9 @@ def acquiescence(numbered: Rows, column: str) -> pd.Series[float]:
     Per persona and facet, the mean of (mean agreement with + items) and (mean agreement with - items), in which the
     trait cancels; mean over facets, then over personas. A facet without answers on one of the keys is skipped.
     """
-    keys = ["group", "draw", "persona", "trait", "facet", "key"]
-    of_key = numbered.groupby(keys, sort=False)[column].mean().unstack("key").reindex(columns=[1, -1])
-    of_persona = of_key.mean(axis=1, skipna=False).groupby(["group", "draw", "persona"], sort=False).mean()
-    return of_persona.groupby(["group", "draw"], sort=False).mean()
+    cells = numbered.groupby([*_PERSONA, "trait", "facet", "key"], sort=False)[column].mean()
+    of_facet = cells.unstack("key").reindex(columns=[1, -1]).mean(axis=1, skipna=False)
+    return of_facet.groupby(_PERSONA, sort=False).mean().groupby(_DRAW, sort=False).mean()
 
 
 def cronbach_alpha(numbered: Rows, column: str) -> pd.Series[float]:
@@ -186,12 +181,11 @@ def cronbach_alpha(numbered: Rows, column: str) -> pd.Series[float]:
     missing answer to the trait are left out. NaN with fewer than two items or two personas, or where all personas have
     the same sum.
     """
-    trait = ["group", "draw", "trait"]
-    cells = numbered[[*trait, "persona", "item"]].assign(score=keyed(numbered[column], numbered["key"]))
-    lacking = cells.assign(lacking=cells["score"].isna()).groupby([*trait, "persona"], sort=False)["lacking"]
+    cells = numbered[[*_TRAIT, "persona", "item"]].assign(score=keyed(numbered[column], numbered["key"]))
+    lacking = cells.assign(lacking=cells["score"].isna()).groupby([*_TRAIT, "persona"], sort=False)["lacking"]
     complete = cells[~lacking.transform("any")]
-    items = complete.groupby([*trait, "item"], sort=False)["score"].var().groupby(trait, sort=False)
-    total = complete.groupby([*trait, "persona"], sort=False)["score"].sum().groupby(trait, sort=False).var()
+    items = complete.groupby([*_TRAIT, "item"], sort=False)["score"].var().groupby(_TRAIT, sort=False)
+    total = complete.groupby([*_TRAIT, "persona"], sort=False)["score"].sum().groupby(_TRAIT, sort=False).var()
     k = items.size()
     return (k / (k - 1) * (1 - items.sum() / total)).where((k > 1) & (total > 1e-12))
 
@@ -205,31 +199,40 @@ def over_draws(values: pd.DataFrame, *within: str) -> pd.DataFrame:
 
 def _trait_metrics(numbered: Rows, scores: pd.DataFrame) -> pd.DataFrame:
     """The metrics that each trait has, indexed by group, draw and trait."""
-    columns = scores[["error", "error_argmax"]].assign(trait_score_error=scores["score_error"].abs())
-    means = columns.groupby(["group", "draw", "trait"], sort=False).mean()
-    return means.rename(columns={"error": "mae", "error_argmax": "mae_argmax"}).assign(
+    columns = scores[["error", "error_argmax"]].set_axis(["mae", "mae_argmax"], axis=1)
+    means = columns.assign(trait_score_error=scores["score_error"].abs()).groupby(_TRAIT, sort=False).mean()
+    return means.assign(
         rank_correlation=rank_correlations(scores),
         cronbach_alpha=cronbach_alpha(numbered, "expected"),
         cronbach_alpha_person=cronbach_alpha(numbered, "agreement"),
     )
 
 
-def _draw_metrics(numbered: Rows, scores: pd.DataFrame, of_persona: pd.Series[float]) -> pd.DataFrame:
+def _draw_metrics(numbered: Rows, traits: pd.DataFrame, of_persona: pd.Series[float]) -> pd.DataFrame:
     """The metrics of all traits together, indexed by group and draw."""
-    means = scores[["error", "error_argmax"]].groupby(["group", "draw", "trait"], sort=False).mean()
-    draws = ["group", "draw"]
-    return (
-        numbered.groupby(draws, sort=False)[["option_mass"]]
-        .mean()
-        .assign(
-            composite=composite(means["error"]),
-            composite_argmax=composite(means["error_argmax"]),
-            item_correlation=of_persona.groupby(draws, sort=False).mean(),
-            rank_correlation_mean=rank_correlations(scores).groupby(draws, sort=False).mean(),
-            acquiescence=acquiescence(numbered, "expected"),
-            acquiescence_person=acquiescence(numbered, "agreement"),
-        )
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "composite": composite(traits["mae"]),
+            "composite_argmax": composite(traits["mae_argmax"]),
+            "item_correlation": of_persona.groupby(_DRAW, sort=False).mean(),
+            "rank_correlation_mean": traits["rank_correlation"].groupby(_DRAW, sort=False).mean(),
+            "acquiescence": acquiescence(numbered, "expected"),
+            "acquiescence_person": acquiescence(numbered, "agreement"),
+            "option_mass": numbered.groupby(_DRAW, sort=False)["option_mass"].mean(),
+        }
     )
+
+
+def _by_trait(metrics: pd.DataFrame, of_item: pd.Series[str]) -> dict[str, Any]:
+    """Metric -> trait -> its value, and the traits that have an error."""
+    names = [*TRAITS, *sorted(set(of_item) - set(TRAITS))]
+    table = {
+        str(name): {str(trait): number(value) for trait, value in values.items()}
+        for name, values in metrics.reindex(names).items()
+    }
+    return {**table, "traits": [trait for trait, value in table["mae"].items() if value is not None]}
 
 
 def _strengths(group: Rows) -> dict[str, Any]:

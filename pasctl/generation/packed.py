@@ -70,20 +70,27 @@ class _Pass:
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
     ) -> Tensor:
         """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
-        out, start = torch.zeros_like(query), 0
-        for number, segment in enumerate(self.segments):
-            own, rows = slice(start, start + segment.size), len(segment.rows)
-            start = own.stop
-            if number in self.failed:
-                continue
-            mine, keys, values = (_as_rows(each[:, :, own], rows) for each in (query, key, value))
-            try:
-                made = segment.state.attend(layer, mine, keys, values, scaling, sliding)
-            except Exception as error:  # whatever it is, the other texts must not die of it
-                self.failed[number] = error
-            else:
-                _as_rows(out[:, :, own], rows).copy_(made)
-        return out
+        sizes = [segment.size for segment in self.segments]
+        parts = zip(*(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
+        outputs = [self._attend(number, layer, q, k, v, scaling, sliding) for number, (q, k, v) in enumerate(parts)]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
+
+    def _attend(
+        self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
+    ) -> Tensor:
+        """One segment's output [1, H, rows * C, D]."""
+        if number in self.failed:
+            return torch.zeros_like(query)
+        segment = self.segments[number]
+        rows = len(segment.rows)
+        try:
+            made = segment.state.attend(
+                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scaling, sliding
+            )
+        except Exception as error:  # whatever it is, the other texts must not die of it
+            self.failed[number] = error
+            return torch.zeros_like(query)
+        return made if rows == 1 else made.transpose(0, 1).reshape(query.shape)
 
 
 def _as_rows(packed: Tensor, rows: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pasctl.declaration import check, option
 from pasctl.errors import InputError
 
 
@@ -21,17 +22,15 @@ class SamplingParams:
         think: let the model think before it answers, where its chat template has a switch for it.
     """
 
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
+    max_new_tokens: int = option(64, help="Most tokens per answer.", minimum=1, metavar="N")
+    temperature: float = option(0.0, help="Sampling temperature; 0 takes the most likely token.", metavar="T")
+    top_p: float = option(1.0, help="Sample from the most likely tokens that reach this probability.", metavar="P")
     seed: int = 0
-    retrieve_every: int = 1
-    think: bool = False
+    retrieve_every: int = option(1, help="Retrieve events anew every N tokens of an answer.", minimum=1, metavar="N")
+    think: bool = option(False, help="Let the model think before it answers, if its chat template has the switch.")
 
     def __post_init__(self) -> None:
-        for name in ("max_new_tokens", "retrieve_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
+        check(self)
         if not 0 <= self.temperature < math.inf:  # NaN is neither
             raise InputError(f"temperature is {self.temperature}, expected 0 or more")
         if not 0 < self.top_p <= 1:

@@ -2,57 +2,95 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
+from pasctl.declaration import check, option
 from pasctl.errors import InputError
 
-POSITIONS = ("compact", "paper", "true")
-SEGMENTERS = ("surprise", "fixed", "sentence", "random")
-REFINEMENTS = ("none", "modularity", "conductance")
-KV_DTYPES = ("model", "int8")
+Positions = Literal["compact", "paper", "true"]
+Segmenter = Literal["surprise", "fixed", "sentence", "random"]
+Refinement = Literal["none", "modularity", "conductance"]
+SEGMENTERS: tuple[str, ...] = get_args(Segmenter)
+REFINEMENTS: tuple[str, ...] = get_args(Refinement)
 _SCALED = ("n_init", "n_local", "n_mem", "chunk", "max_block")
+_SHORT = "less for a model with a short context"
 _LEAST_BLOCK = 32  # of max_block when it is scaled
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Layers from "0-3,7".
+
+    Raises:
+        InputError: a part is no layer or range.
+    """
+    layers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise InputError(f"layers {text!r}: {part.strip()!r} is no layer or range, expected for example 0-3,7")
+        layers |= set(range(first, last + 1))
+    return tuple(sorted(layers))
 
 
 @dataclass(frozen=True)
 class MemoryParams:
-    """How a text is cut into events and how events are recalled (EM-LLM, arXiv 2407.09450, section 3).
+    """How a text is cut into events and how events are retrieved (EM-LLM, arXiv 2407.09450, section 3).
 
     Attributes:
         n_init: first tokens of the text, always attended.
-        n_local: tokens before a chunk that are attended for certain; an event stays local until it leaves them whole.
-        n_mem: at most this many tokens of recalled events, per layer and chunk; 0 recalls nothing.
-        chunk: tokens that recall together; a pass through the model has several chunks where it can.
+        n_local: tokens before a chunk that are always attended; an event stays local until the window has left it.
+        n_mem: peak number of tokens of retrieved events, per layer and chunk; 0 retrieves nothing.
+        chunk: tokens that share one retrieval; a forward pass computes several chunks where it can.
         min_block: fewest tokens of an event.
         max_block: most tokens of an event.
         repr_topk: keys that a representative is the mean of.
         gamma: a token begins an event when its surprise is above mean + gamma * std.
-        refine: how boundaries are moved after they were found.
-        refine_layers: layers whose keys that looks at; None is all that take memory.
-        contiguity: share of n_mem that goes to the neighbours of the events found.
-        positions: `compact`, recalled keys stand packed in order before the window; `paper`, all at distance
+        refine: how boundaries are moved after they were proposed.
+        refine_layers: layers whose keys the refinement uses; None is every layer that has a memory.
+        contiguity: share of n_mem that goes to the neighbours of the retrieved events.
+        positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
-        kv_dtype: how keys and values are kept, in the model's dtype or as int8 with a scale a head and token.
+        kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
         segmenter: what proposes boundaries: surprise; or, for ablation, fixed and random ones every
             2 * min_block tokens, or the ends of sentences.
-        seed: of the random segmenter.
+        seed: of the random segmenter; on the command line the command's --seed.
     """
 
-    n_init: int = 128
-    n_local: int = 4096
-    n_mem: int = 2048
-    chunk: int = 512
-    min_block: int = 8
-    max_block: int = 128
-    repr_topk: int = 4
-    gamma: float = 1.0
-    refine: str = "none"
-    refine_layers: tuple[int, ...] | None = None
-    contiguity: float = 0.3
-    positions: str = "compact"
-    kv_dtype: str = "model"
-    segmenter: str = "surprise"
+    n_init: int = option(128, help=f"First tokens, always attended. Default: 128, {_SHORT}.", minimum=0, metavar="N")
+    n_local: int = option(4096, help=f"Last tokens, always attended. Default: 4096, {_SHORT}.", minimum=1, metavar="N")
+    n_mem: int = option(
+        2048,
+        help=f"Tokens retrieved per layer and chunk; 0 retrieves nothing. Default: 2048, {_SHORT}.",
+        minimum=0,
+        metavar="N",
+    )
+    chunk: int = option(512, help=f"Tokens that share one retrieval. Default: 512, {_SHORT}.", minimum=1, metavar="N")
+    min_block: int = option(8, help="Fewest tokens of an event. Default: 8.", minimum=1, metavar="N")
+    max_block: int = option(128, help=f"Most tokens of an event. Default: 128, {_SHORT}.", minimum=1, metavar="N")
+    repr_topk: int = option(4, help="Keys averaged to represent an event. Default: 4.", minimum=1, metavar="N")
+    gamma: float = option(1.0, help="Surprise threshold of an event: mean + gamma * std. Default: 1.", metavar="X")
+    refine: Refinement = option("none", help="How event boundaries are refined. Default: none.")
+    refine_layers: tuple[int, ...] | None = option(
+        None,
+        help="Layers whose keys the refinement uses, such as 0-3,7. Default: all.",
+        metavar="LAYERS",
+        parse=parse_layers,
+    )
+    contiguity: float = option(
+        0.3, help="Share of n-mem for the neighbours of retrieved events. Default: 0.3.", metavar="X"
+    )
+    positions: Positions = option(
+        "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"
+    )
+    kv_dtype: Literal["model", "int8"] = option(
+        "model", help="How keys and values are stored: in the model's dtype, or int8. Default: model."
+    )
+    segmenter: Segmenter = option(
+        "surprise", help="What events end at; all but surprise are for comparison. Default: surprise."
+    )
     seed: int = 0
 
     @classmethod
@@ -61,7 +99,7 @@ class MemoryParams:
 
         Args:
             context: tokens that the model's positions were made for; None if it does not say.
-            **given: parameters by name; None leaves one to its default.
+            **given: parameters by name; None leaves one at its default.
         """
         sizes: dict[str, int] = {name: getattr(cls, name) for name in _SCALED}
         named = {name: value for name, value in given.items() if value is not None}
@@ -73,25 +111,13 @@ class MemoryParams:
     def __post_init__(self) -> None:
         if self.refine_layers is not None:  # a list, when it comes from a file
             object.__setattr__(self, "refine_layers", tuple(self.refine_layers))
-        for name in ("n_local", "chunk", "min_block", "repr_topk"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name, allowed in (
-            ("positions", POSITIONS),
-            ("segmenter", SEGMENTERS),
-            ("refine", REFINEMENTS),
-            ("kv_dtype", KV_DTYPES),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} {getattr(self, name)!r} is unknown, expected one of {', '.join(allowed)}")
-        if self.n_init < 0:
-            raise InputError(f"n_init is {self.n_init}, expected 0 or more")
+        check(self)
         if self.max_block < 2 * self.min_block:
             raise InputError(f"max_block is {self.max_block}, expected at least twice min_block {self.min_block}")
         if self.n_mem and self.n_mem < self.max_block:
             raise InputError(
                 f"n_mem is {self.n_mem}, fewer tokens than one event may have (max_block {self.max_block})",
-                hint="raise n_mem or lower max_block; 0 recalls nothing",
+                hint="raise n_mem or lower max_block; 0 retrieves nothing",
             )
         least = self.chunk + 2 * self.max_block
         if self.n_local < max(least, self.n_init):

@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from pasctl.serving.guard import Guard, read_body
+from pasctl.serving.api_error import APIError, api_error_of, busy
+from pasctl.serving.auth_middleware import AuthMiddleware, read_body
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
-from pasctl.serving.refusal import Refusal, busy, refusal_of
 from pasctl.serving.sending import AnswerResponse, refused
 from pasctl.serving.service import Answering, Service
 from pasctl.serving.settings import Settings
@@ -37,7 +37,7 @@ class _Desk:
         """Read a request, prepare it, and give the response that sends its answer.
 
         Raises:
-            Refusal: it cannot be answered.
+            APIError: it cannot be answered.
         """
         if self._places <= 0:
             raise busy("too many requests run or wait")
@@ -82,17 +82,17 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def measured() -> Response:
         return PlainTextResponse(metrics.render(service.engine.counts()), media_type=CONTENT_TYPE)
 
-    @app.exception_handler(Refusal)
-    async def on_refusal(request: Request, error: Refusal) -> Response:
+    @app.exception_handler(APIError)
+    async def on_refusal(request: Request, error: APIError) -> Response:
         return refused(error)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         told = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
-        return refused(Refusal(error.status_code, told, headers=error.headers or {}))
+        return refused(APIError(error.status_code, told, headers=error.headers or {}))
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
-        return refused(refusal_of(error))
+        return refused(api_error_of(error))
 
-    return Guard(app, metrics, settings.api_key)
+    return AuthMiddleware(app, metrics, settings.api_key)

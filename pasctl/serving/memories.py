@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.memory.episodic import EpisodicMemory
-from pasctl.serving.finding import Finder
-from pasctl.serving.kept import Kept
+from pasctl.stages.artifact_resolver import ArtifactResolver
+from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.memory import open_memory
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store
@@ -36,8 +36,8 @@ class Memories:
             InputError: it is of another model, or was read in another dtype.
             IntegrityError: it is damaged.
         """
-        self._finder = Finder(store, model, "memory")
-        self._kept: Kept[Opened] = Kept(max(_OPEN, len(memories)))
+        self._resolver = ArtifactResolver(store, model, "memory")
+        self._kept: LRUCache[Opened] = LRUCache(max(_OPEN, len(memories)))
         self.names = [self.find(ref).name for ref in memories]
 
     def find(self, ref: str) -> Opened:
@@ -48,12 +48,12 @@ class Memories:
             InputError: it is of another model, or was read in another dtype.
             IntegrityError: it is damaged.
         """
-        artifact = self._finder.find(ref)
+        artifact = self._resolver.find(ref)
         return self._kept.get(artifact.key, lambda: self._open(artifact))
 
     def _open(self, artifact: Artifact) -> Opened:
-        memory = open_memory(artifact, self._finder.model, store=self._finder.store)
-        told = artifact.params["steering"]
+        memory = open_memory(artifact, self._resolver.model, store=self._resolver.store)
+        recorded = artifact.params["steering"]
         # of a memory that was saved in Python only the displacement's digest is known
-        steering = {name: told[name] for name in ("persona", "alpha")} if isinstance(told, dict) else {}
+        steering = {name: recorded[name] for name in ("persona", "alpha")} if isinstance(recorded, dict) else {}
         return Opened(artifact.name, memory, steering)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.conversation import Conversation
+from pasctl.serving.api_error import APIError
 from pasctl.serving.protocol import Message
-from pasctl.serving.refusal import Refusal
 
 _BETWEEN = "\n\n"
 
@@ -22,7 +22,7 @@ def chat_prompt(
     them, since nothing can be put before a text that was read. Messages of one role that follow each other are one.
 
     Raises:
-        Refusal: the conversation does not begin and end with the user.
+        APIError: the conversation does not begin and end with the user.
         InputError: the model's template cannot render it.
     """
     system, turns = _sort(messages)
@@ -46,12 +46,14 @@ def _sort(messages: Sequence[Message]) -> tuple[str, list[tuple[str, str]]]:
     for place, message in enumerate(messages):
         if message.role in ("system", "developer"):
             if turns:
-                raise Refusal(400, "a system message stands behind others, expected it first", f"messages.{place}.role")
+                raise APIError(
+                    400, "a system message stands behind others, expected it first", f"messages.{place}.role"
+                )
             system.append(message.text)
         elif turns and turns[-1][0] == message.role:
             turns[-1] = (message.role, turns[-1][1] + _BETWEEN + message.text)
         else:
             turns.append((message.role, message.text))
     if not turns or turns[0][0] != "user" or turns[-1][0] != "user":
-        raise Refusal(400, "expected the conversation to begin and to end with a message of the user", "messages")
+        raise APIError(400, "expected the conversation to begin and to end with a message of the user", "messages")
     return _BETWEEN.join(system), turns

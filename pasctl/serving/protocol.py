@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pasctl.serving.refusal import Refusal
+from pasctl.serving.api_error import APIError
 
 # Parameters that would change an answer's meaning, and the values under which they do not (beside null).
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -134,15 +134,15 @@ class CompletionRequest(Common):
         """The prompt.
 
         Raises:
-            Refusal: it is empty, or there are several.
+            APIError: it is empty, or there are several.
         """
         prompt = self.prompt
         if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
             if len(prompt) > 1:
-                raise Refusal(400, f"there are {len(prompt)} prompts, expected one", "prompt")
+                raise APIError(400, f"there are {len(prompt)} prompts, expected one", "prompt")
             prompt = prompt[0]
         if not prompt:
-            raise Refusal(400, "the prompt is empty", "prompt")
+            raise APIError(400, "the prompt is empty", "prompt")
         return prompt  # type: ignore[return-value]  # a list of int by now
 
 
@@ -153,16 +153,16 @@ def parse(kind: type[R], body: bytes) -> R:
     """A request from its body.
 
     Raises:
-        Refusal: 400, the body is no JSON, lacks something, or asks for what is not supported.
+        APIError: 400, the body is no JSON, lacks something, or asks for what is not supported.
     """
     try:
         request = kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or None
-        raise Refusal(400, f"{place or 'the body'}: {first['msg']}", place, "invalid_value") from None
+        raise APIError(400, f"{place or 'the body'}: {first['msg']}", place, "invalid_value") from None
     for name, neutral in _UNSUPPORTED.items():
         value = (request.model_extra or {}).get(name)
         if value is not None and value not in neutral:
-            raise Refusal(400, f"{name} is not supported, expected it to be left out", name, "unsupported_parameter")
+            raise APIError(400, f"{name} is not supported, expected it to be left out", name, "unsupported_parameter")
     return request

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from pasctl.errors import PasctlError
-from pasctl.serving.refusal import Refusal, refusal_of
+from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.service import Answering
 
 _DONE = b"data: [DONE]\n\n"
@@ -48,7 +48,7 @@ class AnswerResponse(Response):
         try:
             text = "".join([piece async for piece in pieces])
         except PasctlError as error:
-            await refused(refusal_of(error))(scope, receive, send)
+            await refused(api_error_of(error))(scope, receive, send)
             return
         if self._stream.finish_reason != "cancelled":
             await JSONResponse(self._answering.reply.whole(text, self._stream))(scope, receive, send)
@@ -59,7 +59,7 @@ class AnswerResponse(Response):
         try:
             piece = await anext(pieces, None)
         except PasctlError as error:
-            await refused(refusal_of(error))(scope, receive, send)
+            await refused(api_error_of(error))(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await _send_chunk(send, _event(reply.first()))
@@ -68,7 +68,7 @@ class AnswerResponse(Response):
                 await _send_chunk(send, _event(reply.piece(piece)))
                 piece = await anext(pieces, None)
         except PasctlError as error:
-            await _send_chunk(send, _event(refusal_of(error).body), last=True)
+            await _send_chunk(send, _event(api_error_of(error).body), last=True)
             return
         end = _event(reply.last(self._stream.finish_reason))
         if self._answering.include_usage:
@@ -76,9 +76,9 @@ class AnswerResponse(Response):
         await _send_chunk(send, end + _DONE, last=True)
 
 
-def refused(refusal: Refusal) -> JSONResponse:
+def refused(error: APIError) -> JSONResponse:
     """The answer to a request that is refused."""
-    return JSONResponse(refusal.body, refusal.status, dict(refusal.headers))
+    return JSONResponse(error.body, error.status, dict(error.headers))
 
 
 def _event(document: dict[str, Any]) -> bytes:

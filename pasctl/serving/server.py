@@ -7,25 +7,23 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from pasctl.commands.serve import Serve
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.serving.app import make_app
 from pasctl.serving.memories import Memories
-from pasctl.serving.personas import Personas
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
-from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Store, open_store
+from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.run import Run
 
 Ready = Callable[[dict[str, Any]], None]
 """Told what is served and where, once requests are answered."""
@@ -34,57 +32,34 @@ _BACKLOG = 512
 _LATER = 2.0  # seconds between the engine's end and that of connections that still are not closed
 
 
-def serve(
-    model: ModelHandle,
-    settings: Settings,
-    *,
-    directions: Sequence[str] = (),
-    memories: Sequence[str] = (),
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    ready: Ready,
-) -> None:
+def serve(declared: Serve, run: Run, *, ready: Ready) -> None:
     """Serve a model until SIGINT or SIGTERM.
 
     Args:
-        model: what answers.
-        settings: where to listen and how much to take on.
-        directions: personas of these can be named by their id, and are listed as models.
-        memories: opened before the server listens; requests may name others of the store.
-        store: where directions and memories are.
-        reporter: receives notes.
+        declared: what is served, and how.
+        run: where directions and memories are.
         ready: called when the server listens.
 
     Raises:
         PasctlError: it cannot listen there.
         MissingError: the model, directions or a memory are not there.
-        InputError: they do not belong together.
+        InputError: they do not belong together, or no alpha was chosen for directions.
     """
-    with (
-        listening(settings) as listener,
-        open_service(
-            model, settings, directions=directions, memories=memories, store=store, reporter=reporter
-        ) as service,
-    ):
-        told = {"url": _url(settings.host, listener), **service.describe()}
-        _run(make_app(service, settings), settings, listener, service.engine, lambda: ready(told))
+    with listening(declared.settings) as listener, open_service(declared, run) as service:
+        described = {"url": _url(declared.settings.host, listener), **service.describe()}
+        app = make_app(service, declared.settings)
+        _run(app, declared.settings, listener, service.engine, lambda: ready(described))
 
 
 @contextmanager
-def open_service(
-    model: ModelHandle,
-    settings: Settings,
-    *,
-    directions: Sequence[str] = (),
-    memories: Sequence[str] = (),
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-) -> Iterator[Service]:
+def open_service(declared: Serve, run: Run) -> Iterator[Service]:
     """What answers requests, without a server around it, while the block runs (see `serve`)."""
-    opened = open_store(store)
-    loaded = model.load(reporter)
-    personas = Personas(opened, model, directions, settings.alpha)
-    known = Memories(opened, model, memories)
+    settings = declared.settings
+    model = run.model(declared.model, declared.options)
+    catalog = PersonaCatalog(run, model, declared.steering, directions=declared.directions)
+    catalog.require_alphas()
+    loaded = model.load(run.reporter)
+    memories = Memories(run.store, model, declared.memory)
     with Engine(
         loaded,
         max_batch=settings.max_batch,
@@ -92,7 +67,7 @@ def open_service(
         timeout=settings.timeout,
         step_tokens=settings.step_tokens,
     ) as engine:
-        yield Service(model.slug, engine, personas, known, max_new_tokens=settings.max_new_tokens)
+        yield Service(model.slug, engine, catalog, memories, max_new_tokens=settings.max_new_tokens)
 
 
 @contextmanager
@@ -106,9 +81,9 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        told = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise PasctlError(
-            f"cannot listen on {settings.host} port {settings.port}: {told.lower()}",
+            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}",
             hint="choose another with --port (0 takes any that is free) or --host",
         ) from error
     with listener:

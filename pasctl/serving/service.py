@@ -13,12 +13,13 @@ from pasctl.generation.request import PromptTooLongError, Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.memories import Memories
-from pasctl.serving.personas import Personas, Steered
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
-from pasctl.serving.refusal import Refusal, refusal_of
 from pasctl.serving.replies import Reply
+from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.steering import ResolvedTarget
 
 LISTED = 1000
 _NO_MODEL = "model_not_found"
@@ -44,17 +45,17 @@ class Service:
     """
 
     def __init__(
-        self, base: str, engine: Engine, personas: Personas, memories: Memories, *, max_new_tokens: int
+        self, base: str, engine: Engine, catalog: PersonaCatalog, memories: Memories, *, max_new_tokens: int
     ) -> None:
         self.base, self.engine = base, engine
-        self._personas, self._memories = personas, memories
+        self._catalog, self._memories = catalog, memories
         self._most, self._created = max_new_tokens, int(time.time())
 
     def describe(self) -> dict[str, Any]:
         """What is served."""
         return {
             "model": self.base,
-            "personas": self._personas.total,
+            "personas": self._catalog.total,
             "memories": self._memories.names,
             "max_batch": self.engine.max_batch,
             "queue": self.engine.queue,
@@ -64,45 +65,45 @@ class Service:
         """Begin to answer a conversation; called by one thread at a time, as `completion` is.
 
         Raises:
-            Refusal: it cannot be answered.
+            APIError: it cannot be answered.
         """
         asked = parse(ChatRequest, body)
-        steered, memory, note = self._meant(asked)
+        target, memory, note = self._meant(asked)
         extras = asked.pasctl or Extras()
         try:
             ids = chat_prompt(self.engine.model.chat, asked.messages, memory, think=extras.think)
         except PasctlError as error:
-            raise refusal_of(error, "messages") from error
-        return self._begin(asked, ids, steered, memory, Reply("chat", asked.model, note), self._most)
+            raise api_error_of(error, "messages") from error
+        return self._begin(asked, ids, target, memory, Reply("chat", asked.model, note), self._most)
 
     def completion(self, body: bytes) -> Answering:
         """Begin to write a text on.
 
         Raises:
-            Refusal: it cannot be written.
+            APIError: it cannot be written.
         """
         asked = parse(CompletionRequest, body)
-        steered, memory, note = self._meant(asked)
+        target, memory, note = self._meant(asked)
         prompt = asked.only_prompt()
         if isinstance(prompt, str):
             # a caller of completions renders templates himself, so special tokens are meant
             ids = self.engine.model.tokenizer(prompt, add_special_tokens=memory is None, verbose=False)["input_ids"]
         else:
             ids = prompt
-        return self._begin(asked, ids, steered, memory, Reply("text", asked.model, note), _COMPLETION_TOKENS)
+        return self._begin(asked, ids, target, memory, Reply("text", asked.model, note), _COMPLETION_TOKENS)
 
     def models(self) -> dict[str, Any]:
         """The model, and it as each of the personas served, of very many the first."""
-        ids = self._personas.ids(LISTED)
+        ids = self._catalog.ids(LISTED)
         names = [self.base, *(f"{self.base}+{each}" for each in ids)]
-        told = {"personas": self._personas.total, "listed": len(ids), "memories": self._memories.names}
-        return {"object": "list", "data": [self._card(name) for name in names], "pasctl": told}
+        counts = {"personas": self._catalog.total, "listed": len(ids), "memories": self._memories.names}
+        return {"object": "list", "data": [self._card(name) for name in names], "pasctl": counts}
 
     def model(self, name: str) -> dict[str, Any]:
         """What is known of one of the models.
 
         Raises:
-            Refusal: there is none of this name.
+            APIError: there is none of this name.
         """
         persona = self._named(name)
         if persona is not None:
@@ -116,51 +117,51 @@ class Service:
         """The persona that a model's name names.
 
         Raises:
-            Refusal: 404, it is not this model.
+            APIError: 404, it is not this model.
         """
         if model == self.base:
             return None
         persona = model.removeprefix(f"{self.base}+")
         if persona in ("", model):
             expected = f"{self.base} or {self.base}+PERSONA"
-            raise Refusal(404, f"there is no model {model!r}, expected {expected}", "model", _NO_MODEL)
+            raise APIError(404, f"there is no model {model!r}, expected {expected}", "model", _NO_MODEL)
         return persona
 
-    def _meant(self, asked: Common) -> tuple[Steered | None, EpisodicMemory | None, dict[str, Any]]:
+    def _meant(self, asked: Common) -> tuple[ResolvedTarget | None, EpisodicMemory | None, dict[str, Any]]:
         """Who answers, from which memory, and how that is told."""
         named, extras = self._named(asked.model), asked.pasctl or Extras()
         if named and extras.persona and extras.persona != named:
-            raise Refusal(
+            raise APIError(
                 400, f"the model names persona {named!r}, pasctl.persona {extras.persona!r}", "pasctl.persona"
             )
         persona = extras.persona or named
         if extras.alpha is not None and persona is None:
-            raise Refusal(400, "pasctl.alpha has no persona to steer to", "pasctl.alpha")
+            raise APIError(400, "pasctl.alpha has no persona to steer to", "pasctl.alpha")
         by_model = extras.persona is None
-        steered = None if persona is None else self._find(persona, extras.alpha, by_model=by_model)
+        target = None if persona is None else self._find(persona, extras.alpha, by_model=by_model)
         try:
             opened = None if extras.memory is None else self._memories.find(extras.memory)
         except PasctlError as error:
-            raise refusal_of(error, "pasctl.memory") from error
+            raise api_error_of(error, "pasctl.memory") from error
         memory = opened.memory if opened else None
-        told = {"persona": steered.name, "alpha": steered.alpha} if steered else opened.steering if opened else {}
-        note = {"persona": None, "alpha": None, **told, "memory": opened.name if opened else None}
-        return steered, memory, note
+        who = {"persona": target.name, "alpha": target.alpha} if target else opened.steering if opened else {}
+        note = {"persona": None, "alpha": None, **who, "memory": opened.name if opened else None}
+        return target, memory, note
 
-    def _find(self, persona: str, alpha: float | None, *, by_model: bool) -> Steered:
+    def _find(self, persona: str, alpha: float | None, *, by_model: bool) -> ResolvedTarget:
         try:
-            return self._personas.find(persona, alpha)
+            return self._catalog.find(persona, alpha)
         except PasctlError as error:
-            refusal = refusal_of(error, "model" if by_model else "pasctl.persona")
+            refusal = api_error_of(error, "model" if by_model else "pasctl.persona")
             if by_model and refusal.status == 400:
-                refusal = Refusal(404, refusal.message, "model", _NO_MODEL)
+                refusal = APIError(404, refusal.message, "model", _NO_MODEL)
             raise refusal from error
 
     def _begin(
         self,
         asked: Common,
         ids: list[int],
-        steered: Steered | None,
+        target: ResolvedTarget | None,
         memory: EpisodicMemory | None,
         reply: Reply,
         most: int,
@@ -175,16 +176,16 @@ class Service:
         request = Request(
             ids,
             how,
-            intervention=steered.intervention if steered else None,
-            positions=steered.positions if steered else "all",
+            intervention=target.intervention(self.engine.model.geometry) if target else None,
+            positions=target.positions if target else "all",
             memory=memory,
             stop=asked.stops,
         )
         try:
             stream = self.engine.submit(request)
         except PromptTooLongError as error:
-            raise refusal_of(error, "messages" if reply.kind == "chat" else "prompt") from error
+            raise api_error_of(error, "messages" if reply.kind == "chat" else "prompt") from error
         except PasctlError as error:
-            raise refusal_of(error) from error
+            raise api_error_of(error) from error
         wants_usage = bool(asked.stream_options and asked.stream_options.include_usage)
         return Answering(stream, reply, bool(asked.stream), wants_usage)

@@ -8,49 +8,35 @@ import math
 import re
 from dataclasses import dataclass
 
+from pasctl.declaration import check, option, same
 from pasctl.errors import InputError, MissingError
+from pasctl.generation.sampling_params import SamplingParams
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
 _KEY = re.compile(r"[!-~]+")
-_LEAST = {"port": 0, "max_batch": 1, "queue": 0, "max_body": 1, "max_new_tokens": 1, "step_tokens": 1}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a server listens and how much it takes on.
+    """Where a server listens and how much it takes on."""
 
-    Attributes:
-        host: address to listen on; one that others reach needs an `api_key`.
-        port: 0 takes any that is free.
-        api_key: what requests must bring as a bearer token; None asks for none.
-        max_batch: texts that are written at the same time.
-        queue: requests that may wait beside them; more get 429.
-        timeout: seconds that a request may take, waiting included.
-        max_body: bytes of a request.
-        max_new_tokens: most tokens of an answer.
-        alpha: strength where a request names none; None takes what `choose-alpha` chose for the persona, else 1.
-        step_tokens: tokens of prompts that are read between two tokens of the answers.
-        grace: seconds that running requests have to end when the server stops.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    api_key: str | None = None
-    max_batch: int = 16
-    queue: int = 64
-    timeout: float = 300.0
-    max_body: int = 4 << 20
-    max_new_tokens: int = 1024
-    alpha: float | None = None
-    step_tokens: int = 256
-    grace: float = 5.0
+    host: str = option("127.0.0.1", help="Address; one that others reach needs an API key.", metavar="ADDR")
+    port: int = option(8000, help="Port; 0 takes any that is free.", minimum=0, metavar="N")
+    api_key: str | None = option(
+        None, help="Bearer token that requests must bring.", env="PASCTL_API_KEY", metavar="KEY"
+    )
+    max_batch: int = option(16, help="Texts written at the same time.", minimum=1, metavar="N")
+    queue: int = option(64, help="Requests that may wait as well; more get 429.", minimum=0, metavar="N")
+    timeout: float = option(300.0, help="Seconds a request may take, waiting included.", metavar="S")
+    max_body: int = option(4 << 20, help="Most bytes of a request.", minimum=1, metavar="N")
+    max_new_tokens: int = same(SamplingParams, "max_new_tokens", 1024)
+    step_tokens: int = option(
+        256, help="Tokens of prompts read between two tokens of the answers.", minimum=1, metavar="N"
+    )
+    grace: float = option(5.0, help="Seconds that running requests have when it stops.", metavar="S")
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least {least}")
-        if self.alpha is not None and not math.isfinite(self.alpha):
-            raise InputError(f"alpha is {self.alpha}, expected a number")
+        check(self)
         if self.port > 65535:
             raise InputError(f"port is {self.port}, expected at most 65535")
         for name in ("timeout", "grace"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pasctl.errors import PasctlError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.steering import ChosenPersona
+from pasctl.stages.steering import ResolvedTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ class Making:
 
     Attributes:
         handle: the model.
-        chosen: the persona.
+        target: the persona.
         engine: what it is made for.
         export: what is said about it.
         place: where it goes.
@@ -36,7 +36,7 @@ class Making:
     """
 
     handle: ModelHandle
-    chosen: ChosenPersona
+    target: ResolvedTarget
     engine: Engine
     export: Export
     place: Place
@@ -57,8 +57,8 @@ def make(making: Making, reporter: Reporter) -> Proof:
     handle, folder = making.handle, making.folder
     reference = _write(making, reporter)
     reporter.note("loading what was written, to compare")
-    found = making.engine.read(folder, reference, reading(handle))
-    proof = Proof.of(reference, found, engine="transformers", dtype=handle.dtype)
+    reloaded = making.engine.read(folder, reference, reading(handle))
+    proof = Proof.of(reference, reloaded, engine="transformers", dtype=handle.dtype)
     if (fault := proof.fault()) is not None:
         raise PasctlError(f"the checkpoint {fault}; nothing is left in {making.place.given}")
     with making.place.errors():
@@ -73,7 +73,7 @@ def _write(making: Making, reporter: Reporter) -> Reference:
     from pasctl.models.foreign import first_line, quiet_transformers
 
     loaded = load_apart(making.handle, reporter)
-    displacement = making.chosen.intervention(loaded.geometry)
+    displacement = making.target.intervention(loaded.geometry)
     reporter.note("reading prompts, with steering and without")
     reference = make_reference(loaded, displacement)
     try:
@@ -89,7 +89,9 @@ def _write(making: Making, reporter: Reporter) -> Reference:
 
 def load_apart(handle: ModelHandle, reporter: Reporter) -> LoadedModel:
     """The model, held by the caller alone unless it was in memory before, so that it can be let go."""
-    return (handle if handle.is_loaded else ModelHandle(handle.source, handle.options)).load(reporter)
+    return (handle if handle.is_loaded else ModelHandle(handle.source, handle.options, handle.max_memory)).load(
+        reporter
+    )
 
 
 def reading(handle: ModelHandle) -> Reading:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.export import ExportCreate
 from pasctl.errors import InputError, PasctlError
-from pasctl.models.options import ModelOptions
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter, Silent
+from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Store, open_store
-from pasctl.stages.steering import Steering
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve_for_export
 from pasctl.store.disk import make_durable, temporary_path
 
 if TYPE_CHECKING:
+    from pasctl.commands.shared import Ref
     from pasctl.export.proof import Proof
-    from pasctl.models.identity import ModelSource
-    from pasctl.models.load import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -54,71 +52,62 @@ class ControlVector:
         }
 
 
-def export_control_vector(
-    directions: str | Artifact,
-    path: Path | str,
-    *,
-    alpha: float,
-    persona: str | None = None,
-    force: bool = False,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> ControlVector:
-    """Write a displacement as a control vector, and measure it; directions of any granularity will do.
+def export_control_vector(directions: Ref, path: Path | str, **options: Any) -> ControlVector:
+    """Write a steering delta as a control vector, and measure it; directions of any granularity will do.
 
     Args:
         directions: which to steer along.
         path: the file; its folder must be there.
-        alpha: strength, not 0.
-        persona: who to steer to; None is for directions of a single persona.
-        force: replace a control vector that stands there.
-        model: where the model is now; None takes it from where it was.
-        options: how to load it.
-        store: the store or its folder.
-        reporter: receives notes.
-        dry_run: say what would be done and do nothing.
+        **options: `alpha`, `persona`, `positions`, `force`, `model`, `options`, `store`, `reporter`, `dry_run`,
+            `max_memory`, as `pasctl.export_model` takes them.
 
     Raises:
         InputError: an unknown persona, another model, a family without a name in llama.cpp, a file that is there.
         MissingError: there are no such directions, the model is gone, or the package gguf is not installed.
         PasctlError: the disk is full or read-only.
     """
+    of_run = ("store", "reporter", "dry_run", "max_memory")
+    run = Run(**{name: options.pop(name) for name in of_run if name in options})
+    given = {name: value for name, value in options.items() if value is not None}
+    return create_control_vector(ExportCreate.of(directions=directions, **given), path, run)
+
+
+def create_control_vector(declared: ExportCreate, file: Path | str, run: Run) -> ControlVector:
+    """Write the control vector that a declaration asks for; see `export_control_vector`."""
     from pasctl.export.gguf_file import gguf_package, require_family
 
-    if not math.isfinite(alpha) or alpha == 0:
-        raise InputError(f"alpha is {alpha:g}, expected a finite number other than 0, which steers nothing")
-    path, opened, reporter = Path(path), open_store(store), reporter or Silent()
-    _require_free(path, force=force)
+    path = Path(file)
+    _require_free(path, force=declared.force)
     gguf_package()
-    source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
-    handle = Run(opened).model_of(source, ModelHandle.of(model, options) if model is not None else None, options)
-    chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
+    source = run.input("directions", declared.directions)
+    handle = run.model_of(source, declared.model, declared.options)
+    target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
     if handle.source.family is not None:
         require_family(handle.source.family)
-    who = str(chosen.params["persona"])
-    displaced = sorted(set(chosen.known.heads[chosen.place, :, 0].tolist()))
-    layers, without = tuple(layer for layer in displaced if layer), tuple(layer for layer in displaced if not layer)
-    if dry_run:
-        return ControlVector(path, who, alpha, layers, without, None)
+    layers, without = tuple(filter(None, target.layers)), tuple(layer for layer in target.layers if not layer)
+    if run.dry_run:
+        return ControlVector(path, target.persona, target.alpha, layers, without, None)
+    proof = _write(path, target, handle, run.reporter)
+    return ControlVector(path, target.persona, target.alpha, layers, without, proof)
 
+
+def _write(path: Path, target: ResolvedTarget, handle: ModelHandle, reporter: Reporter) -> Proof:
+    """Write the file in one step, and measure what it does."""
     from pasctl.export.control_vector import control_vector, measure, write_control_vector
 
     loaded = handle.load(reporter)
-    moved = chosen.intervention(loaded.geometry)
+    moved = target.intervention(loaded.geometry)
     vectors = control_vector(loaded, moved)
     reporter.note("reading prompts with steering, without, and with the control vector")
     proof = measure(loaded, moved, vectors)
     about = (
-        f"PAS directions {source.name} at alpha {alpha:g}, added behind layers instead of behind their attention: an "
-        f"approximation, {proof.mean:.2g} nats a token from the steered model, which is {proof.effect_mean:.2g} from "
-        "the base"
+        f"PAS directions {target.directions.name} at alpha {target.alpha:g}, added behind layers instead of behind "
+        f"their attention: an approximation, {proof.mean:.2g} nats a token from the steered model, which is "
+        f"{proof.effect_mean:.2g} from the base"
     )
     temporary = temporary_path(path.parent)
     try:
-        write_control_vector(temporary, vectors, loaded, name=f"{who} on {handle.slug}", description=about)
+        write_control_vector(temporary, vectors, loaded, name=f"{target.persona} on {handle.slug}", description=about)
         make_durable(temporary)
         temporary.replace(path)
         make_durable(path.parent)
@@ -126,7 +115,7 @@ def export_control_vector(
         raise PasctlError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return ControlVector(path, who, alpha, layers, without, proof)
+    return proof
 
 
 def _require_free(path: Path, *, force: bool) -> None:

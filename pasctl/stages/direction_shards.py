@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import PersonaSet, Span, signs
 from pasctl.stages.fit_items import FitItems
-from pasctl.stages.kept_personas import KeptPersonas, personas_name, shard_name, tiles_of
 from pasctl.stages.runner import Artifact, Work
 from pasctl.stages.selector import same_heads
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED, SHUFFLED_ANSWERS
+from pasctl.stages.stored_personas import StoredPersonas, personas_name, shard_name, tiles_of
 
 if TYPE_CHECKING:
     from pasctl.directions.fit import Directions, Lacking
@@ -108,7 +108,7 @@ def fit_shards(work: Work, probes: Artifact, fitting: Fitting) -> dict[str, int]
     Returns:
         how many personas there are, and heads of each.
     """
-    kept = KeptPersonas.of(probes)
+    kept = StoredPersonas.of(probes)
     tiles = sum(len(tiles_of(span, fitting.tile)) for span in kept.spans)
     passes = 2 if fitting.center == "population" and tiles > 1 else 1
     with work.reporter.progress("fit-directions", passes * len(kept), "personas") as advance:
@@ -133,7 +133,7 @@ def fit_shards(work: Work, probes: Artifact, fitting: Fitting) -> dict[str, int]
 
 
 def _populations(
-    work: Work, kept: KeptPersonas, fitting: Fitting, advance: Callable[[int], None]
+    work: Work, kept: StoredPersonas, fitting: Fitting, advance: Callable[[int], None]
 ) -> tuple[Population, Population]:
     """What all personas' raw directions have in common, and those of their shuffled answers; kept as shards end."""
     from pasctl.directions.population import Sums

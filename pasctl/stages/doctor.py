@@ -9,12 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pasctl.commands.doctor import Doctor
 from pasctl.errors import PasctlError
 from pasctl.inventory import LETTERS, builtin_inventory, question
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
 from pasctl.models.options import ModelOptions
-from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class Finding:
     found: str
 
 
+def plan(declared: Doctor, run: Run) -> list[Finding]:
+    """All checks, those of a model where one is named."""
+    findings = check_machine(str(run.store.root), declared.options.device)
+    return findings + (check_model(declared.model, declared.options, run) if declared.model is not None else [])
+
+
 def check_machine(store: str, device: str = "auto") -> list[Finding]:
     """Versions, device, store, disk and hub."""
     findings = [Finding("python", True, platform.python_version())]
@@ -48,13 +55,13 @@ def check_machine(store: str, device: str = "auto") -> list[Finding]:
     return findings
 
 
-def check_model(spec: str, options: ModelOptions) -> list[Finding]:
+def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     """Load a model with its self-check, look at the letters' tokens, and generate a few tokens steered.
 
     A model that fails to load is a finding, not an error.
     """
     try:
-        model = ModelHandle(spec, options).load()
+        model = run.model(spec, options).load()
     except PasctlError as error:
         return [Finding("model", False, error.message)]
     geometry = model.geometry

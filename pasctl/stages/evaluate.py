@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.commands.evaluate import Evaluate
@@ -24,7 +25,6 @@ from pasctl.stages.choose_alpha import (
     require_fitting,
     require_scope,
 )
-from pasctl.stages.kept_personas import KeptPersonas
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
@@ -33,6 +33,7 @@ from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
+from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.stages.text_audit import TextAudit
 from pasctl.stages.unit_answers import Evaluation, ask, estimate
 
@@ -53,11 +54,51 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     settings = parse_settings(declared.alpha, parse_alphas(declared.alphas))
     _require_sense(declared, settings)
     source = find_directions(run, declared)
-    stored = KeptPersonas.of(source)
     part = None if declared.shard is None else PersonaSlice.parse(declared.shard)
-    rows = None if part is None else part.rows(len(stored))
-    prose = None if declared.prose is None else load_prose(declared.prose, stored.rows(rows).ids)
-    params = EvalParams(
+    rows = None if part is None else part.rows(len(StoredPersonas.of(source)))
+    params = _params(declared, source, conditions, settings, rows)
+    handle = run.model_of(source, declared.model, declared.options)
+    strengths: Artifact | None = None
+    if AUTO in settings and any(map(is_steered, conditions)):
+        made = _strengths(declared, run, source, handle, params.positions)
+        if isinstance(made, Outcome):
+            return made
+        strengths = made
+    numerics = handle.numerics(declared.seed)
+    chosen = _chosen(declared, strengths, rows)
+    task = Questionnaire(source, params, handle.identity, numerics, chosen, rows)
+    evaluation = _evaluation(declared, run, task, handle, strengths)
+    return Job(
+        stage=STAGE,
+        model=source.model,
+        label=source.label if part is None else part.label(source.label),
+        params=declared.key(**_resolved(declared, evaluation, part)),
+        inputs={"directions": source, **({} if strengths is None else {"strengths": strengths})},
+        identity=handle.identity,
+        numerics=numerics,
+        compute=partial(_compute, evaluation=evaluation),
+        provenance={
+            "model": handle.provenance(),
+            "coding": source.provenance.get("coding"),
+            "neutral_text": evaluation.effects and evaluation.effects.neutral.name,
+            "prose": declared.prose,
+            "batch_tokens": run.batch_tokens,
+        },
+        parts=evaluation.parts,
+        estimate=lambda: estimate(evaluation, run.store),
+    )
+
+
+def _params(
+    declared: Evaluate,
+    source: Artifact,
+    conditions: tuple[str, ...],
+    settings: tuple[float | str, ...],
+    rows: NDArray[np.int64] | None,
+) -> EvalParams:
+    """What is evaluated, with everything that the options leave open."""
+    prose = None if declared.prose is None else load_prose(declared.prose, StoredPersonas.of(source).rows(rows).ids)
+    return EvalParams(
         conditions,
         settings,
         declared.positions or default_positions(source),
@@ -65,46 +106,43 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
         declared.control_draws,
         prose,
     )
-    handle = run.model_of(source, declared.model, declared.options)
+
+
+def _chosen(
+    declared: Evaluate, strengths: Artifact | None, rows: NDArray[np.int64] | None
+) -> NDArray[np.float64] | None:
+    """Each persona's alpha under auto [P]; None where nothing was chosen."""
+    if strengths is None:
+        return None
+    chosen = chosen_alphas(strengths, declared.alpha_scope, declared.budget_kl)
+    return chosen if rows is None else chosen[rows]
+
+
+def _evaluation(
+    declared: Evaluate, run: Run, task: Questionnaire, handle: ModelHandle, strengths: Artifact | None
+) -> Evaluation:
+    """The questionnaire, with what else is measured."""
     neutral = None if declared.neutral_text == NO_TEXT else Neutral.read(declared.neutral_text)
-    strengths: Artifact | None = None
-    if AUTO in settings and any(map(is_steered, conditions)):
-        made = _strengths(declared, run, source, handle, params.positions)
-        if isinstance(made, Outcome):
-            return made
-        strengths = made
-    choice = None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl)
-    chosen = None if strengths is None else chosen_alphas(strengths, declared.alpha_scope, declared.budget_kl)
-    chosen = chosen if chosen is None or rows is None else chosen[rows]
-    task = Questionnaire(source, params, handle.identity, handle.numerics(declared.seed), chosen, rows)
-    effects = SideEffects(task, neutral, handle, run.batch_tokens) if neutral is not None else None
-    texts = TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None
-    evaluation = Evaluation(task, handle, run.batch_tokens, choice, effects, texts)
-    return Job(
-        stage=STAGE,
-        model=source.model,
-        label=source.label if part is None else part.label(source.label),
-        params=declared.key(
-            **params.to_json(),
-            **({} if part is None else {"shard": [part.number, part.count]}),
-            choice=choice and {"scope": declared.alpha_scope, "budget_kl": declared.budget_kl},
-            side_effects=effects and effects.params,
-            wording=wording_digest(),
-        ),
-        inputs={"directions": source, **({} if strengths is None else {"strengths": strengths})},
-        identity=handle.identity,
-        numerics=handle.numerics(declared.seed),
-        compute=partial(_compute, evaluation=evaluation),
-        provenance={
-            "model": handle.provenance(),
-            "coding": source.provenance.get("coding"),
-            "neutral_text": neutral and neutral.name,
-            "prose": declared.prose,
-            "batch_tokens": run.batch_tokens,
-        },
-        parts=lambda: (*task.distinct, *(effects.runs if effects else ())),
-        estimate=lambda: estimate(evaluation, run.store),
+    return Evaluation(
+        task,
+        handle,
+        run.batch_tokens,
+        None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl),
+        None if neutral is None else SideEffects(task, neutral, handle, run.batch_tokens),
+        TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None,
     )
+
+
+def _resolved(declared: Evaluate, evaluation: Evaluation, part: PersonaSlice | None) -> dict[str, Any]:
+    """What enters the key in place of the options as they were given."""
+    chosen = {"scope": declared.alpha_scope, "budget_kl": declared.budget_kl}
+    return {
+        **evaluation.task.params.to_json(),
+        **({} if part is None else {"shard": [part.number, part.count]}),
+        "choice": evaluation.choice and chosen,
+        "side_effects": evaluation.effects and evaluation.effects.params,
+        "wording": wording_digest(),
+    }
 
 
 evaluate = function_of(Evaluate)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import gc
-import math
 import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.export import ExportCheck, ExportCreate
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
-from pasctl.models.identity import ModelSource
-from pasctl.models.options import ModelOptions
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter, Silent
-from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
-from pasctl.stages.steering import ChosenPersona, Steering
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, run_job
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve_for_export
 
 if TYPE_CHECKING:
-    from pasctl.export.card import Source
+    from pasctl.export.card import Export, Source
     from pasctl.export.engines.engine import Engine
     from pasctl.export.proof import Proof
-    from pasctl.models.load import LoadedModel
+    from pasctl.stages.control_vector import ControlVector
 
 STAGE = Stage("export", "export", 1)
 _PROOF = "proof.json"
@@ -57,130 +56,119 @@ class ExportOutcome:
         }
 
 
-def export_model(
-    directions: str | Artifact,
-    output: Path | str,
-    *,
-    alpha: float,
-    persona: str | None = None,
-    engine: str = "transformers",
-    license: str | None = None,
-    shard_size: str = "5GB",
-    force: bool = False,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> ExportOutcome:
-    """Write a steered model as a checkpoint, reload it, and compare it with the steered model.
-
-    Only a checkpoint that passes gets the name `output`, in one step. One that is there already, whole, is left alone.
-
-    Args:
-        directions: which to steer along.
-        output: the folder; it must be absent or empty.
-        alpha: strength, not 0.
-        persona: who to steer to; None is for directions of a single persona.
-        engine: what it is for, a name in `pasctl.export.engines.ENGINES`.
-        license: of the base model, for the card.
-        shard_size: bound on a weight file, such as "5GB".
-        force: replace an earlier export in `output`, whole or not, but no other folder.
-        model: where the model is now; None takes it from where it was.
-        options: how to load it.
-        store: the store or its folder.
-        reporter: receives notes.
-        dry_run: say what would be done and do nothing.
+def create(declared: ExportCreate, run: Run) -> ExportOutcome | ControlVector:
+    """Write what a declaration asks for: a checkpoint, or in its place a control vector.
 
     Raises:
-        InputError: an unknown engine or persona, another model, a family without a switch for biases, or a folder that
-            is not free.
+        InputError: neither is asked for, or both; an unknown engine or persona, another model, a family without a
+            switch for biases, a folder that is not free, or a target that an export cannot mean.
         MissingError: there are no such directions, or the model is gone.
         PasctlError: the checkpoint is not the steered model; or the disk is full or read-only.
     """
-    from pasctl.export.card import UNKNOWN_LICENSE, Export, versions
+    if declared.control_vector is not None:
+        from pasctl.stages.control_vector import create_control_vector
+
+        _require_alone(declared)
+        return create_control_vector(declared, declared.control_vector, run)
+    if declared.output is None:
+        raise InputError("expected -o DIR, or --control-vector FILE, found neither")
+    return _create_checkpoint(declared, declared.output, run)
+
+
+def _require_alone(declared: ExportCreate) -> None:
+    """A control vector is no model: refuse what is said about one."""
+    if declared.output is not None:
+        raise InputError("-o DIR and --control-vector FILE are two exports", hint="give one of them")
+    if declared.engine not in ("transformers", "gguf"):
+        raise InputError(
+            f"a control vector is for llama.cpp, found --engine {declared.engine}", hint="leave --engine out"
+        )
+    if declared.license is not None:
+        raise InputError("a control vector has no model card, found --license", hint="leave --license out")
+
+
+def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> ExportOutcome:
+    """Write a steered model as a checkpoint, reload it, and compare it with the steered model.
+
+    Only a checkpoint that passes gets the name `output`, in one step. One that is there already, whole, is left alone.
+    """
     from pasctl.export.engines import ENGINES
     from pasctl.export.place import Place
 
-    for_engine: Engine = ENGINES.build(engine)
-    alpha = float(alpha)  # 2 and 2.0 are one key
-    if not math.isfinite(alpha) or alpha == 0:
-        raise InputError(f"alpha is {alpha:g}, expected a finite number other than 0, which steers nothing")
-    if not re.fullmatch(r"[1-9]\d*[KMG]B", shard_size):
-        raise InputError(f"shard size {shard_size!r} is no size", hint="such as 5GB or 500MB")
-    opened, reporter = open_store(store), reporter or Silent()
-    source = opened.resolve(directions, "directions") if isinstance(directions, str) else directions
-    given = ModelHandle.of(model, options) if model is not None else None
-    handle = Run(opened).model_of(source, given, options)
-    chosen = Steering(alpha, source, persona).resolve(opened, handle.identity, handle.source.spec)
-    for_engine.require(handle.source, granularity_of(source))
-    numerics = {name: value for name, value in handle.numerics(0).items() if name != "seed"}  # nothing is drawn
-    who = chosen.params["persona"]
-    job = Job(
-        stage=STAGE,
-        model=source.model,
-        label=_label(source.label, who),
-        params={"persona": who, "alpha": alpha, "engine": engine},
-        inputs={"directions": source},
-        identity=handle.identity,
-        numerics=numerics,
-        compute=lambda work: {},
-        provenance={"model": handle.provenance()},
-        estimate=partial(_estimate, chosen, handle),
-    )
-    planned = run_job(opened, job if dry_run else replace(job, estimate=dict), dry_run=True)
-    place = Place(output, force=force)
-    earlier = None if force else place.holds(planned.key)
+    engine: Engine = ENGINES.build(declared.engine)
+    if not re.fullmatch(r"[1-9]\d*[KMG]B", declared.shard_size):
+        raise InputError(f"shard size {declared.shard_size!r} is no size", hint="such as 5GB or 500MB")
+    source = run.input("directions", declared.directions)
+    handle = run.model_of(source, declared.model, declared.options)
+    target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
+    engine.require(handle.source, granularity_of(source))
+    job = _job(declared, target, handle)
+    planned = run_job(run.store, job if run.dry_run else replace(job, estimate=dict), dry_run=True)
+    place = Place(output, force=declared.force)
+    earlier = None if declared.force else place.holds(planned.key)
     if earlier is not None and planned.artifact is not None:
         return ExportOutcome(planned, place.folder, False, earlier)
     place.require()
-    if dry_run:
+    if run.dry_run:
         return ExportOutcome(planned, place.folder, False, None)
     for left in place.leftovers():
-        reporter.note(f"{left} is left of an export that was killed or still runs")
-    export = Export(
-        key=planned.key,
-        engine=engine,
-        persona=who,
-        alpha=alpha,
-        base=_base(handle),
-        model=handle.identity,
-        revision=handle.source.sha,
-        numerics=numerics,
-        lineage=_lineage(opened, source),
-        versions=versions(),
-        license=license or UNKNOWN_LICENSE,
-        layers=_layers(chosen),
-    )
+        run.reporter.note(f"{left} is left of an export that was killed or still runs")
+    export = _about(declared, target, handle, job, planned.key, run.store)
     with place.partial() as folder:
-        making = Making(handle, chosen, for_engine, export, place, folder, shard_size)
+        making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
         job = replace(job, compute=lambda work: _compute(work, making, proofs))
-        outcome = run_job(opened, job, reporter=reporter)
+        outcome = run_job(run.store, job, reporter=run.reporter)
         if not proofs:  # the store has the artifact, and the folder is gone
-            proofs.append(make(making, reporter))
+            proofs.append(make(making, run.reporter))
         place.publish(folder)
     return ExportOutcome(outcome, place.folder, True, proofs[0])
 
 
-def check_export(
-    folder: Path | str,
-    *,
-    engine: str = "transformers",
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-) -> Proof:
+def _job(declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle) -> Job:
+    """The export as an artifact; what is computed depends on the folder."""
+    source = target.directions
+    return Job(
+        stage=STAGE,
+        model=source.model,
+        label=_label(source.label, target.persona),
+        # 2 and 2.0 are one key
+        params={"persona": target.persona, "alpha": float(target.alpha), "engine": declared.engine},
+        inputs={"directions": source},
+        identity=handle.identity,
+        numerics={name: value for name, value in handle.numerics(0).items() if name != "seed"},  # nothing is drawn
+        compute=lambda work: {},
+        provenance={"model": handle.provenance()},
+        estimate=partial(_estimate, target, handle),
+    )
+
+
+def _about(
+    declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle, job: Job, key: str, store: Store
+) -> Export:
+    """What the record and the card say."""
+    from pasctl.export.card import UNKNOWN_LICENSE, Export, versions
+
+    return Export(
+        key=key,
+        engine=declared.engine,
+        persona=target.persona,
+        alpha=float(target.alpha),
+        base=_base(handle),
+        model=handle.identity,
+        revision=handle.source.sha,
+        numerics=job.numerics,
+        lineage=_lineage(store, target.directions),
+        versions=versions(),
+        license=declared.license or UNKNOWN_LICENSE,
+        layers=len(target.layers),
+    )
+
+
+def check(declared: ExportCheck, run: Run) -> Proof:
     """Repeat the proof of an export: its files are those that were written, and it is the steered model.
 
-    Args:
-        folder: the export.
-        engine: what runs it, a name in `pasctl.export.engines.ENGINES`; what computes in the end is in the proof.
-        model: where the base model is now; None takes it from where it was.
-        options: how to load both; the dtype is that of the export unless another is given.
-        store: where the directions are: the store or its folder.
-        reporter: receives notes.
+    The dtype is that of the export unless another is given.
 
     Returns:
         The figures; `fault()` of them says whether the checkpoint passes.
@@ -195,8 +183,8 @@ def check_export(
     from pasctl.export.proof import Proof
     from pasctl.export.reading import make_reference
 
-    runner: Engine = ENGINES.build(engine)
-    folder, opened, reporter = Path(folder), open_store(store), reporter or Silent()
+    runner: Engine = ENGINES.build(declared.engine)
+    folder = Path(declared.folder)
     record = read_record(folder)
     if record is None:
         raise InputError(f"{folder} is no export of pasctl", hint="give a folder that `pasctl export` has written")
@@ -205,26 +193,36 @@ def check_export(
     runner.require_readable(folder, made)
     runner.require_here()
     if (remark := runner.remark()) is not None:
-        reporter.note(remark)
-    source = opened.lookup(record["lineage"][0]["key"])
-    if source is None:
-        raise MissingError(
-            f"store {opened.root} does not have {record['lineage'][0]['name']}, which {folder} was made from",
-            hint="give the store that has it with --store",
-        )
-    options = options or ModelOptions()
+        run.reporter.note(remark)
+    source = _directions_of(record, folder, run.store)
+    options = declared.options
     if options.dtype == "auto":
         options = replace(options, dtype=record["numerics"]["dtype"])
-    given = ModelHandle.of(model, options) if model is not None else None
-    handle = Run(opened).model_of(source, given, options)
-    steering = Steering(record["alpha"], source, record["persona"])
-    chosen = steering.resolve(opened, handle.identity, handle.source.spec)
-    loaded = load_apart(handle, reporter)
-    reference = make_reference(loaded, chosen.intervention(loaded.geometry))
+    handle = run.model_of(source, declared.model, options)
+    known = SteeringTarget(directions=source, persona=record["persona"], alpha=record["alpha"], positions="all")
+    target = resolve_for_export(known, run, handle)
+    loaded = load_apart(handle, run.reporter)
+    reference = make_reference(loaded, target.intervention(loaded.geometry))
     del loaded
     gc.collect()
-    found = runner.run(folder, reference, reading(handle), made)
-    return Proof.of(reference, found, engine=runner.runs_in, dtype=runner.rounds_as(folder, handle.dtype))
+    read = runner.run(folder, reference, reading(handle), made)
+    return Proof.of(reference, read, engine=runner.runs_in, dtype=runner.rounds_as(folder, handle.dtype))
+
+
+export_model = function_of(ExportCreate)
+check_export = function_of(ExportCheck)
+
+
+def _directions_of(record: dict[str, Any], folder: Path, store: Store) -> Artifact:
+    """The directions that an export was made from."""
+    made_from = record["lineage"][0]
+    source = store.lookup(made_from["key"])
+    if source is None:
+        raise MissingError(
+            f"store {store.root} does not have {made_from['name']}, which {folder} was made from",
+            hint="give the store that has it with --store",
+        )
+    return source
 
 
 def _compute(work: Work, making: Making, proofs: list[Proof]) -> Payload:
@@ -251,25 +249,20 @@ def _lineage(store: Store, directions: Artifact) -> tuple[Source, ...]:
     """The directions, and what they were made from, back to the beginning; each once."""
     from pasctl.export.card import Source
 
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     waiting = [("directions", store.lineage(directions))]
     while waiting:
         role, node = waiting.pop(0)
-        found.setdefault(node.key, Source(role, node.name, node.key))
+        sources.setdefault(node.key, Source(role, node.name, node.key))
         waiting += [(each.role, each) for each in node.inputs]
-    return tuple(found.values())
+    return tuple(sources.values())
 
 
-def _layers(chosen: ChosenPersona) -> int:
-    """How many layers get a displacement."""
-    return len(set(chosen.known.heads[chosen.place, :, 0].tolist()))
-
-
-def _estimate(chosen: ChosenPersona, handle: ModelHandle) -> dict[str, int]:
+def _estimate(target: ResolvedTarget, handle: ModelHandle) -> dict[str, int]:
     """How many layers get a displacement, and the tokens of the proof at most; no weights are loaded."""
     from pasctl.export.proof import CONTINUATION
     from pasctl.export.reading import encode
 
     chat = handle.chat()
     prompts, text = encode(chat, chat.tokenizer)
-    return {"layers": _layers(chosen), "tokens_compared_at_most": CONTINUATION * len(prompts) + len(text) - 1}
+    return {"layers": len(target.layers), "tokens_compared_at_most": CONTINUATION * len(prompts) + len(text) - 1}

@@ -14,11 +14,11 @@ from pasctl.inventory import Inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
 from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
-from pasctl.stages.kept_personas import PERSONAS, SHARD_PERSONAS, KeptPersonas
 from pasctl.stages.model import of_model
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 from pasctl.stages.selector import Selector, held_out
+from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, StoredPersonas
 from pasctl.stages.tiles import direction_memory
 
 DEFAULT_TOP_K = 24  # the paper's
@@ -65,7 +65,7 @@ def plan(declared: FitDirections, run: Run) -> Job:
             selector.handle.numerics(declared.seed),
         )
     memory = direction_memory(source)
-    tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(KeptPersonas.of(scored)), run.max_memory))
+    tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(StoredPersonas.of(scored)), run.max_memory))
     fit = Fit(source, scored, declared, count, selector, tile)
     return Job(
         stage=Stage.of(FitDirections),
@@ -120,7 +120,7 @@ class Fit:
         if self.selector is None:
             heads = self.top_k * heads_a_unit(self.declared.granularity, geometry)
             return {"heads": heads, "forward_tokens": 0, "memory_bytes": fitting}
-        personas = len(KeptPersonas.of(self.probes))
+        personas = len(StoredPersonas.of(self.probes))
         validation = self.probes.read_json("split.json")["validation"]
         asking = self.selector.memory_bytes(Inventory.from_json(described["inventory"]), validation, personas)
         trials = self.selector.count_trials(geometry["layers"], geometry["heads"])
@@ -136,7 +136,7 @@ class Fit:
         counts: dict[str, int] = {}
         if self.selector is not None:
             held = held_out(items, self.probes.read_json("split.json")["validation"])
-            everybody = KeptPersonas.of(self.probes).rows(None)
+            everybody = StoredPersonas.of(self.probes).rows(None)
             selection = self.selector.select(work, items, everybody, held, how.method, how.center, counts)
             fitting = replace(fitting, heads=selection["heads"])
         work.provenance["counts"] = {**fit_shards(work, self.probes, fitting), **counts}

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.memory_run import MemoryRun
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
-from pasctl.models.identity import ModelSource
+from pasctl.models.footprint import require_room
 from pasctl.models.options import ModelOptions
+from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
-from pasctl.stages.steering import ChosenPersona, Steering
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
+from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.target import resolve
 from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:
-    from pasctl.models.load import LoadedModel
+    from pasctl.commands.shared import ModelLike
     from pasctl.stages.kept_memory import EpisodicMemory
     from pasctl.steering.intervention import Intervention
 
-STAGE = Stage("memory-run", "memory", 3)
+STAGE = Stage.of(MemoryRun)
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
 
 
@@ -41,7 +46,7 @@ class _Reading:
     texts: tuple[Text, ...]
     params: MemoryParams
     parent: Artifact | None
-    persona: ChosenPersona | None
+    persona: ResolvedTarget | None
 
     def ids(self) -> list[int]:
         """Token ids of the texts; behind a parent's text as more of the same turn."""
@@ -59,60 +64,47 @@ class _Reading:
         return None if self.parent is None else read_steering(self.parent)
 
 
-def memory_run(
-    model: str | ModelSource | LoadedModel | ModelHandle | None,
-    texts: Sequence[Text],
-    *,
-    params: MemoryParams | None = None,
-    extend: str | Artifact | None = None,
-    steering: Steering | None = None,
-    label: str | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
-    """Read texts, one behind the other, into a memory (EM-LLM, arXiv 2407.09450).
+def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
+    """Read texts, one after the other, into a memory, or into a child of one that stays as it is.
 
-    Args:
-        model: hub id, local folder, .gguf file, or a model already loaded; None with `extend` takes the memory's.
-        texts: what to read.
-        params: how events are cut and recalled; None takes the defaults, or those of the memory to extend.
-        extend: a memory that these texts go behind; it stays, and the result is a child of it.
-        steering: reads, and later answers, as a persona.
-        label: the artifact's name; by default the first text's, or that of the memory to extend.
-        options: how to load the model.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing.
+    Returns:
+        The job; or, of a dry run, the outcome of the choice of alpha that must be made first.
 
     Raises:
         InputError: there is no text or no model, or what is asked for contradicts the memory to extend.
         MissingError: there is no such memory, model or directions.
     """
+    texts = tuple(Text.load(text) if isinstance(text, str) else text for text in declared.texts)
     if not texts:
         raise InputError("there is no text to read, expected at least one")
-    opened = open_store(store)
-    parent = None if extend is None else find_memory(opened, extend)
-    if parent is not None:
-        handle = model_of(parent, model, options)
-        params = _same_params(parent, params, steering)
-    elif model is None:
-        raise InputError("there is no model, expected one or a memory to extend")
+    parent = None
+    if declared.extend is not None:
+        parent = find_memory(run.store, declared.extend)
+        handle = model_of(parent, declared.model, declared.options, run)
+        params = _same_params(parent, declared.params, declared.steering)
+    elif declared.model is None:
+        raise InputError("there is no model, expected one or a memory to extend", hint="give it with --model")
     else:
-        handle = ModelHandle.of(model, options)
-    params = params or MemoryParams()
-    persona = None if steering is None else steering.resolve(opened, handle.identity, handle.source.spec)
-    reading = _Reading(handle, tuple(texts), params, parent, persona)
-    job = Job(
+        handle = run.model(declared.model, plain_attention(declared.options))
+        params = settle_params(declared.params, handle, declared.seed)
+    if declared.ask:
+        check_questions(handle, params, declared.ask, declared.how)
+    persona = None
+    if declared.steering.given:
+        target = resolve(replace(declared.steering, positions="all"), run, handle)  # memories are steered everywhere
+        if isinstance(target, Outcome):
+            return target
+        persona = target
+    reading = _Reading(handle, texts, params, parent, persona)
+    return Job(
         stage=STAGE,
         model=handle.slug,
-        label=label or (parent.label if parent else label_of(texts[0])),
-        params={
-            "memory": asdict(params),
-            "texts": [text.digest for text in texts],
-            "steering": persona.params if persona else None,
-        },
+        label=declared.label or (parent.label if parent else label_of(texts[0])),
+        params=declared.key(
+            memory=asdict(params),
+            texts=[text.digest for text in texts],
+            steering=persona.params if persona else None,
+        ),
         inputs={
             **({"memory": parent} if parent else {}),
             **({"directions": persona.directions} if persona else {}),
@@ -123,12 +115,14 @@ def memory_run(
         provenance={"model": handle.provenance(), "texts": [text.name for text in texts]},
         estimate=partial(_estimate, reading),
     )
-    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
+
+
+memory_run = function_of(MemoryRun)
 
 
 def open_memory(
     memory: str | Artifact | None = None,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
+    model: ModelLike | None = None,
     *,
     options: ModelOptions | None = None,
     store: Store | Path | str = "artifacts",
@@ -150,10 +144,10 @@ def open_memory(
     """
     from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, read_steering
 
-    found = find_memory(open_store(store), memory)
-    handle = model_of(found, model, options)
-    segments = [found.open_path(name) for name in found.files(SEGMENTS)]
-    opened = EpisodicMemory(handle.load(reporter), params=params_of(found), intervention=read_steering(found))
+    artifact = find_memory(open_store(store), memory)
+    handle = model_of(artifact, model, options)
+    segments = [artifact.open_path(name) for name in artifact.files(SEGMENTS)]
+    opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
     opened.restore(segments)
     return opened
 
@@ -176,8 +170,9 @@ def find_memory(store: Store, memory: str | Artifact | None) -> Artifact:
 
 def model_of(
     memory: Artifact,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
+    model: ModelLike | None = None,
     options: ModelOptions | None = None,
+    run: Run | None = None,
 ) -> ModelHandle:
     """The model of a memory, where the caller says or, in the revision that it had, where it was; nothing is loaded.
 
@@ -186,16 +181,9 @@ def model_of(
         MissingError: it is gone.
     """
     dtype = memory.document["numerics"]["dtype"]
-    if isinstance(model, str | None):
-        known, options = memory.provenance["model"], options or ModelOptions()
-        if options.dtype not in ("auto", dtype):
-            raise InputError(f"{memory.name} was read in {dtype}, it cannot be used in {options.dtype}")
-        revision = options.revision or (None if model else known["revision"])
-        model = ModelHandle(model or known["spec"], replace(options, dtype=dtype, revision=revision))
-    handle = ModelHandle.of(model, options)
-    handle.require(memory.document["model"], memory.name)
+    handle = (run or Run()).model_of(memory, model, plain_attention(options or ModelOptions()))
     if handle.dtype != dtype:
-        raise InputError(f"{memory.name} was read in {dtype}, the model is loaded in {handle.dtype}")
+        raise InputError(f"{memory.name} was read in {dtype}, it cannot be used in {handle.dtype}")
     return handle
 
 
@@ -204,30 +192,31 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _same_params(parent: Artifact, params: MemoryParams | None, steering: Steering | None) -> MemoryParams:
+def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], steering: SteeringTarget) -> MemoryParams:
     """The parameters of the memory to extend.
 
     Raises:
         InputError: the caller asks for others.
     """
-    known = params_of(parent)
-    for name, value in asdict(known).items():
-        if params is not None and getattr(params, name) != value:
+    stored = params_of(parent)
+    for name, value in (asdict(params) if isinstance(params, MemoryParams) else params).items():
+        if getattr(stored, name) != value:
             raise InputError(
-                f"{parent.name} was read with {name} {value}, it cannot be extended with {getattr(params, name)}",
+                f"{parent.name} was read with {name} {getattr(stored, name)}, it cannot be extended with {value}",
                 hint="leave the parameter out, or read all texts into a new memory",
             )
-    if steering is not None:
+    if steering.given:
         raise InputError(
-            f"{parent.name} goes on as it was read, steered or not",
-            hint="leave --alpha and --directions out, or read all texts into a new memory",
+            f"{parent.name} continues as it was read, steered or not",
+            hint="leave --alpha, --persona and --directions out, or read all texts into a new memory",
         )
-    return known
+    return stored
 
 
 def _compute(work: Work, *, reading: _Reading) -> Payload:
     from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
 
+    _require_room(reading)
     parent, before = reading.parent, 0
     if parent is not None:
         before = int(parent.read_json("memory.json")["tokens"])
@@ -263,7 +252,7 @@ def _compute(work: Work, *, reading: _Reading) -> Payload:
 def _estimate(reading: _Reading) -> dict[str, Any]:
     """Tokens, from the tokenizer, events, and bytes on disk and in memory beside the weights; none are loaded.
 
-    Events by surprise are told as if surprises were distributed exponentially.
+    Events by surprise are estimated as if surprises were distributed exponentially.
     """
     handle, params, tokens = reading.handle, reading.params, len(reading.ids())
     geometry = handle.geometry()
@@ -279,6 +268,20 @@ def _estimate(reading: _Reading) -> dict[str, Any]:
         # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
         "resident_bytes": vectors * geometry.head_dim * wide * (2 * 3 * window + events) + (32 << 20),
     }
+
+
+def _require_room(reading: _Reading) -> None:
+    """Refuse a limit on memory that the weights, the windows and a forward pass do not fit into.
+
+    Raises:
+        InputError: they take more.
+    """
+    handle, params = reading.handle, reading.params
+    if handle.max_memory is None:
+        return
+    footprint, attended = handle.footprint(), params.n_init + params.n_local + params.n_mem
+    working = footprint.forward(1, params.chunk, attended) + footprint.logits(params.chunk)
+    require_room(footprint, footprint.resting + _estimate(reading)["resident_bytes"] + working)
 
 
 def _event_tokens(reading: _Reading, tokens: int) -> float:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pasctl.errors import InputError
+from pasctl.commands.memory_ask import MemoryAsk
 from pasctl.generation.sampling_params import SamplingParams
-from pasctl.models.identity import ModelSource
-from pasctl.models.options import ModelOptions
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
+from pasctl.stages.memory_checks import check_questions, plain_attention, require_words
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store, run_job
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
-    from pasctl.memory.params import MemoryParams
-    from pasctl.models.load import LoadedModel
 
-STAGE = Stage("memory-ask", "answers", 1)
-_TEMPLATE = 64  # more tokens than a chat template puts around a question
+STAGE = Stage.of(MemoryAsk)
 # of recall.parquet, which has a row an event recalled
 _COLUMNS = {"question": "int32", "step": "int32", "layer": "int32", "event": "int32", "score": "float32"}
 
@@ -37,41 +33,18 @@ class _Round:
 
     Attributes:
         handle: gives the model, which is not looked for before it is wanted.
-        on_piece: called with what an only answer grows by.
+        on_piece: called with each piece of an answer as it is written, where there is only one.
     """
 
     memory: Artifact
     questions: tuple[str, ...]
     how: SamplingParams
     handle: Callable[[], ModelHandle]
-    store: Store
     on_piece: Callable[[str], None] | None
 
 
-def memory_ask(
-    memory: str | Artifact | None,
-    questions: Sequence[str],
-    how: SamplingParams | None = None,
-    *,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-    on_piece: Callable[[str], None] | None = None,
-) -> Outcome:
+def plan(declared: MemoryAsk, run: Run) -> Job:
     """Ask a memory, in one batch; questions that were asked before are answered from the store, without a model.
-
-    Args:
-        memory: which; None takes the latest.
-        questions: each is asked behind the text, as if it were the only one.
-        how: how answers are written.
-        model: where the model is now; None takes it from where it was.
-        options: how to load it; the dtype is the one that the text was read in.
-        store: the store or its folder.
-        reporter: receives notes.
-        dry_run: say what would be done and do nothing.
-        on_piece: with one question, called with each piece of its answer as it is written; not for a stored answer.
 
     Raises:
         InputError: there is no question, one is empty or longer than the local window; the memory was made with another
@@ -79,44 +52,28 @@ def memory_ask(
         MissingError: there is no such memory, or the model is gone.
         IntegrityError: a segment is damaged.
     """
-    _require_words(questions)
-    opened, how = open_store(store), how or SamplingParams()
-    found = find_memory(opened, memory)
-    handle = partial(model_of, found, model, options)
-    if model is not None:  # another model is refused even if the answer is there
-        handle = partial(ModelHandle.of, handle())
-    asked = _Round(found, tuple(questions), how, handle, opened, on_piece if len(questions) == 1 else None)
-    job = Job(
+    require_words(declared.questions)
+    plain_attention(declared.options)
+    memory, questions = find_memory(run.store, declared.memory), tuple(declared.questions)
+    how = replace(declared.how, seed=declared.how.seed or declared.seed)
+    handle = partial(model_of, memory, declared.model, declared.options, run)
+    if declared.model is not None:  # another model is refused even if the answer is there
+        handle()
+    asked = _Round(memory, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
+    return Job(
         stage=STAGE,
-        model=found.model,
-        label=found.label,
-        params={"questions": list(questions), **asdict(how)},
-        inputs={"memory": found},
-        identity=found.document["model"],
-        numerics=found.document["numerics"],
+        model=memory.model,
+        label=memory.label,
+        params=declared.key(questions=list(questions), **asdict(how)),
+        inputs={"memory": memory},
+        identity=memory.document["model"],
+        numerics=memory.document["numerics"],
         compute=partial(_compute, asked=asked),
         estimate=partial(_estimate, asked),
     )
-    return run_job(opened, job, reporter=reporter, dry_run=dry_run)
 
 
-def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: SamplingParams) -> None:
-    """Refuse what cannot be asked before a text is read or weights are loaded.
-
-    Raises:
-        InputError: there is no question, one is empty or longer than the local window; or the model cannot be asked to
-            think.
-    """
-    _require_words(questions)
-    # a token is a byte or more: what is short for certain need not be counted, since tokenizers take seconds to load
-    long = [each for each in questions if len(each.encode()) > params.n_local - _TEMPLATE]
-    if not (long or how.think):
-        return
-    from pasctl.memory.prompt import Prompt
-
-    prompt = Prompt(handle.chat())
-    for question in long or questions[:1]:
-        params.require_question(len(prompt.question(question, how.think)))
+memory_ask = function_of(MemoryAsk)
 
 
 def read_answers(answers: Artifact) -> list[dict[str, Any]]:
@@ -131,22 +88,22 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
         IntegrityError: a file is not what its digest says.
     """
     columns = answers.read_table("recall.parquet").to_pydict()
-    found: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
+    rows: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
     place = None
     for question, step, layer, event, score in zip(*(columns[name] for name in _COLUMNS), strict=True):
-        recalled = found[question]["recalled"]
+        recalled = rows[question]["recalled"]
         if place != (question, step, layer):
             place = (question, step, layer)
             recalled.append({"step": step, "layer": layer, "events": [], "scores": []})
         recalled[-1]["events"].append(event)
         recalled[-1]["scores"].append(score)
-    return found
+    return rows
 
 
 def _compute(work: Work, *, asked: _Round) -> Payload:
     handle = asked.handle()
     check_questions(handle, params_of(asked.memory), asked.questions, asked.how)
-    memory = open_memory(asked.memory, handle, store=asked.store, reporter=work.reporter)
+    memory = open_memory(asked.memory, handle, reporter=work.reporter)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)
     work.provenance["model"] = handle.provenance()
@@ -171,7 +128,7 @@ def _compute(work: Work, *, asked: _Round) -> Payload:
 
 
 def _write(memory: EpisodicMemory, asked: _Round, reporter: Reporter) -> list[Answer]:
-    """The answers; an only one is told as it is written, of several how far they are."""
+    """The answers; an only one goes out as it is written, of several their progress."""
     on_piece = asked.on_piece
     if on_piece is not None:
         return memory.ask_all(asked.questions, asked.how, on_piece=lambda _, piece: on_piece(piece))
@@ -193,14 +150,6 @@ def _recall_table(answers: Sequence[Answer]) -> pa.Table:
     types = [getattr(pa, name)() for name in _COLUMNS.values()]
     arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
     return pa.table(dict(zip(_COLUMNS, arrays, strict=True)))
-
-
-def _require_words(questions: Sequence[str]) -> None:
-    if not questions:
-        raise InputError("there is no question to ask, expected at least one")
-    for number, question in enumerate(questions):
-        if not question.strip():
-            raise InputError(f"question {number + 1} of {len(questions)} is empty, expected words")
 
 
 def _estimate(asked: _Round) -> dict[str, Any]:

@@ -3,134 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.memory_eval import MemoryEval
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
-from pasctl.memory.tasks import TASKS
-from pasctl.models.options import ModelOptions
+from pasctl.memory.trial_plan import NLL, TrialPlan, Unit
+from pasctl.stages.memory_checks import plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Job, Outcome, Payload, Stage, Store, Work, open_store, part_key, run_job
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Job, Payload, Stage, Work, part_key
 from pasctl.stages.text import Text
 
 if TYPE_CHECKING:
-    from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
 
-STAGE = Stage("memory-eval", "trials", 3)
-NLL = "nll"
-COMPARED = SYSTEMS[1:]
+__all__ = ["STAGE", "TrialPlan", "memory_eval", "plan", "trial_figures"]
+
+STAGE = Stage.of(MemoryEval)
 
 
-@dataclass(frozen=True)
-class Unit:
-    """One trial of one system, or one text whose surprise one system measures."""
-
-    system: str
-    task: str
-    length: int
-    depth: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class TrialPlan:
-    """Which trials are run.
-
-    Attributes:
-        tasks: names in `pasctl.memory.tasks.TASKS`, or "nll": mean surprise of a text, by position.
-        lengths: tokens of the texts.
-        trials: of each task and length, their evidence spread over the text from its start to its end.
-        compare: systems beside the memory: "window", first and local tokens alone; "full" attention.
-        seed: trial n of a task and length has the seed `seed` + n.
-        max_new_tokens: of an answer.
-    """
-
-    tasks: tuple[str, ...]
-    lengths: tuple[int, ...]
-    trials: int = 10
-    compare: tuple[str, ...] = ()
-    seed: int = 0
-    max_new_tokens: int = 32
-
-    def __post_init__(self) -> None:
-        for task in self.tasks:
-            if task != NLL:
-                TASKS.check(task)
-        for system in self.compare:
-            if system not in COMPARED:
-                raise InputError(f"system {system!r} is unknown, expected one of {', '.join(COMPARED)}")
-        if not self.tasks or not self.lengths:
-            raise InputError("there is nothing to run, expected at least one task and one length")
-        for name in ("trials", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if min(self.lengths) < 1:
-            raise InputError(f"length {min(self.lengths)} is too short, expected at least 1 token")
-
-    def units(self) -> list[Unit]:
-        """All trials, short texts first."""
-        systems = ("memory", *self.compare)
-        found = []
-        for length in sorted(self.lengths):
-            for task in self.tasks:
-                depths = [0.0] if task == NLL else spread_depths(self.trials)
-                seeds = [0] if task == NLL else [self.seed + number for number in range(self.trials)]
-                for depth, seed in zip(depths, seeds, strict=True):
-                    found += [Unit(system, task, length, depth, seed) for system in systems]
-        return found
-
-
-def memory_eval(
-    model: str | ModelSource | LoadedModel | ModelHandle,
-    plan: TrialPlan,
-    *,
-    text: Text | None = None,
-    params: MemoryParams | None = None,
-    options: ModelOptions | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-    dry_run: bool = False,
-) -> Outcome:
+def plan(declared: MemoryEval, run: Run) -> Job:
     """Run memory tasks; a trial that was run before with the same model and parameters is taken from the store.
-
-    Args:
-        model: hub id, local folder, .gguf file, or a model already loaded.
-        plan: which trials.
-        text: for the task "nll".
-        params: how events are cut and recalled.
-        options: how to load the model.
-        store: the store or its folder.
-        reporter: receives notes and progress.
-        dry_run: say what would be done and do nothing.
 
     Raises:
         InputError: the task "nll" without a text, or a text without it.
     """
-    if (NLL in plan.tasks) != (text is not None):
+    trials = replace(declared.plan, seed=declared.plan.seed or declared.seed)
+    text = Text.load(declared.text) if isinstance(declared.text, str) else declared.text
+    if (NLL in trials.tasks) != (text is not None):
         raise InputError(f"the task {NLL!r} and a text go together, only one of them is given")
-    params = params or MemoryParams()
-    handle = ModelHandle.of(model, options)
-    keys = {_part(unit, plan, handle, params, text): unit for unit in plan.units()}
-    job = Job(
+    handle = run.model(declared.model, plain_attention(declared.options))
+    params = settle_params(declared.params, handle, declared.seed)
+    keys = {_part(unit, trials, handle, params, text): unit for unit in trials.units()}
+    return Job(
         stage=STAGE,
         model=handle.slug,
-        label="-".join(plan.tasks),
-        params={**asdict(plan), "memory": asdict(params), "text": text.digest if text else None},
+        label="-".join(trials.tasks),
+        params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None),
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(params.seed) | {"attn": "memory"},
-        compute=partial(_compute, keys=keys, plan=plan, handle=handle, params=params, text=text),
+        compute=partial(_compute, keys=keys, plan=trials, handle=handle, params=params, text=text),
         provenance={"model": handle.provenance(), "text": text.name if text else None},
         parts=lambda: tuple(keys),
-        estimate=lambda: _estimate(keys, plan, handle, text),
+        estimate=lambda: _estimate(keys, trials, handle, text),
     )
-    return run_job(open_store(store), job, reporter=reporter, dry_run=dry_run)
+
+
+memory_eval = function_of(MemoryEval)
 
 
 def _part(unit: Unit, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
@@ -159,22 +83,22 @@ def _compute(
 ) -> Payload:
     """Each trial is kept as it ends, its result and what it cost in a file of its own."""
     ids = _text_ids(plan, handle, text)
-    found = _earlier(work, keys)
-    counts = {"trials": len(keys), "trials_reused": len(found), "tokens_run": 0}
+    results = _earlier(work, keys)
+    counts = {"trials": len(keys), "trials_reused": len(results), "tokens_run": 0}
     with work.reporter.progress("trials", len(keys), "trials") as advance:
         for key, unit in keys.items():
             name = f"parts/{key}.json"
-            if key not in found and work.has(name):
-                found[key] = work.read_json(name)
+            if key not in results and work.has(name):
+                results[key] = work.read_json(name)
                 counts["trials_reused"] += 1
-            elif key not in found:
-                found[key] = _run(unit, plan, params, ids, handle.load(work.reporter))
+            elif key not in results:
+                results[key] = _run(unit, plan, params, ids, handle.load(work.reporter))
                 counts["tokens_run"] += unit.length
-                work.write(name, found[key])
+                work.write(name, results[key])
             advance(1)
     work.provenance["counts"] = counts
-    work.provenance["costs"] = {key: found[key]["cost"] for key in keys}
-    return {"trials.json": {key: found[key]["result"] for key in keys}}
+    work.provenance["costs"] = {key: results[key]["cost"] for key in keys}
+    return {"trials.json": {key: results[key]["result"] for key in keys}}
 
 
 def _run(unit: Unit, plan: TrialPlan, params: MemoryParams, ids: list[int], model: LoadedModel) -> dict[str, Any]:
@@ -210,12 +134,12 @@ def _estimate(keys: Mapping[str, Unit], plan: TrialPlan, handle: ModelHandle, te
 
 def _earlier(work: Work, keys: Mapping[str, Unit]) -> dict[str, dict[str, Any]]:
     """Trials that other artifacts hold already."""
-    found = {}
+    results = {}
     for key, artifact in work.find_parts(list(keys)).items():
         result, cost = artifact.read_json("trials.json").get(key), artifact.provenance.get("costs", {}).get(key)
         if result and cost:
-            found[key] = {"result": result, "cost": cost}
-    return found
+            results[key] = {"result": result, "cost": cost}
+    return results
 
 
 def trial_figures(document: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,8 +158,3 @@ def trial_figures(document: Mapping[str, Any], costs: Mapping[str, Any]) -> dict
     ]
     stretches.sort(key=lambda row: (row["tokens"], row["stop"], row["start"], SYSTEMS.index(row["system"])))
     return {"tasks": summarize(list(scored.values()), [Cost(**costs[key]) for key in scored]), "nll": stretches}
-
-
-def spread_depths(count: int) -> list[float]:
-    """`count` depths spread evenly over a text, none at its very ends."""
-    return [round(0.02 + 0.96 * number / (count - 1), 4) for number in range(count)] if count > 1 else [0.5]

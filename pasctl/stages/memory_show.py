@@ -3,102 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.commands.memory_show import MemoryShow, Selection
 from pasctl.errors import InputError, IntegrityError, MissingError
-from pasctl.models.identity import ModelSource
 from pasctl.stages.memory import find_memory, model_of
 from pasctl.stages.memory_ask import read_answers
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.progress import Reporter, Silent
-from pasctl.stages.runner import Artifact, Store, open_store
+from pasctl.stages.progress import Reporter
+from pasctl.stages.run import Run, function_of
+from pasctl.stages.runner import Artifact, Store
 
 if TYPE_CHECKING:
     from pasctl.memory.event_text import EventTexts
     from pasctl.memory.kept_text import KeptText
-    from pasctl.models.load import LoadedModel
 
 CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
 MOST_RECALLED = 3
 _SEGMENTS = "segments/"  # kept_memory.SEGMENTS, whose module brings torch with it
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which events of a memory are shown.
-
-    Attributes:
-        events: at most this many; None is all.
-        start: from the event on that holds this token.
-        find: only those that some words touch; case does not matter, and white space stands for any white space.
-    """
-
-    events: int | None = None
-    start: int = 0
-    find: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.events is not None and self.events < 0:
-            raise InputError(f"events is {self.events}, expected 0 or more")
-        if self.start < 0:
-            raise InputError(f"the token to start from is {self.start}, expected 0 or more")
-        if self.find is not None and not self.find.strip():
-            raise InputError("the text to find is empty, expected words")
-
-
-def memory_show(
-    ref: str | Artifact | None,
-    selection: Selection | None = None,
-    *,
-    model: str | ModelSource | LoadedModel | ModelHandle | None = None,
-    store: Store | Path | str = "artifacts",
-    reporter: Reporter | None = None,
-) -> dict[str, Any]:
+def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
     """Describe a memory, or answers that were made from one.
-
-    Args:
-        ref: a memory or answers; None takes the latest memory.
-        selection: which events; None takes all.
-        model: where the model is now, for its tokenizer; None takes it from where it was.
-        store: the store or its folder.
-        reporter: receives notes.
 
     Returns:
         `name`; of a memory `figures` (its memory.json), `bytes` in the store and `seconds` that it took, `matching`,
         the number of events that fit the selection, and `events`, in text order: event, token (its first), tokens,
         surprise of the first in nats, text. Of answers `memory`, the name of the one asked. Of both `questions`, in the
         order asked: answers (the artifact), question, answer, tokens, stop, and `recalled`, up to three events as above
-        with share, the share of the layers which recalled the event for the answer's first token.
+        with share, the share of the layers which retrieved the event for the answer's first token.
 
     Raises:
         InputError: the reference is to another kind of artifact, or the text ends before the token to start from.
         MissingError: there is no such artifact, or the memory or the model is gone.
         IntegrityError: a file is damaged.
     """
-    opened, selection, reporter = open_store(store), selection or Selection(), reporter or Silent()
-    shown = ref if isinstance(ref, Artifact) else _resolve(opened, ref)
-    memory = shown if shown.kind == "memory" else _asked(opened, shown)
-    kept = _Kept(memory, model_of(memory, model), reporter)
+    store, ref = run.store, declared.ref
+    shown = ref if isinstance(ref, Artifact) else _resolve(store, ref)
+    memory = shown if shown.kind == "memory" else _asked(store, shown)
+    kept = _Kept(memory, model_of(memory, declared.model, declared.options, run), run.reporter)
     if shown is memory:
-        asked = [each for each in opened.consumers(memory.key) if each.kind == "answers"]
+        asked = [each for each in store.consumers(memory.key) if each.kind == "answers"]
         questions = [each for answers in reversed(asked) for each in _questions(answers, kept)]
-        return {"name": memory.name, **_describe(kept, selection, reporter), "questions": questions}
+        return {"name": memory.name, **_describe(kept, declared.selection, run.reporter), "questions": questions}
     return {"name": shown.name, "memory": memory.name, "questions": _questions(shown, kept)}
+
+
+memory_show = function_of(MemoryShow)
 
 
 def _resolve(store: Store, ref: str | None) -> Artifact:
     if ref is None or ref == "latest":
         return find_memory(store, None)
-    found = store.resolve(ref)
-    if found.kind not in ("memory", "answers"):
+    artifact = store.resolve(ref)
+    if artifact.kind not in ("memory", "answers"):
         raise InputError(
-            f"{ref} is {found.name}: expected memory or answers, found {found.kind}",
+            f"{ref} is {artifact.name}: expected memory or answers, found {artifact.kind}",
             hint="see what there is with `pasctl store ls --kind memory`",
         )
-    return found
+    return artifact
 
 
 def _asked(store: Store, answers: Artifact) -> Artifact:
@@ -173,11 +138,11 @@ def _segments(memory: Artifact, reporter: Reporter) -> list[Path]:
     reporter.note("of the segments only the sizes are checked; `pasctl store verify --deep` reads every byte")
     for name in names:
         path = memory.path / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != sizes[name]:
-            told = "is missing" if found is None else f"has {found:,} bytes"
+        size = path.stat().st_size if path.is_file() else None
+        if size != sizes[name]:
+            state = "is missing" if size is None else f"has {size:,} bytes"
             raise IntegrityError(
-                f"{memory.name}: {name} {told}, expected {sizes[name]:,} bytes",
+                f"{memory.name}: {name} {state}, expected {sizes[name]:,} bytes",
                 hint="see what else is damaged with `pasctl store verify --deep`",
             )
     return [memory.path / name for name in names]
@@ -194,13 +159,13 @@ def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str
         )
     numbers = [number for number in range(len(text.starts)) if kept.span(number)[1] > selection.start]
     if selection.find is not None:
-        found = set(kept.texts.find(selection.find))
-        if FIRST_TOKENS in found:
+        matching = set(kept.texts.find(selection.find))
+        if FIRST_TOKENS in matching:
             first = text.starts[0] if text.starts else len(text.ids)
             reporter.note(
                 f"{selection.find!r} is in the first {first:,} tokens too, which are no event: they are always attended"
             )
-        numbers = [number for number in numbers if number in found]
+        numbers = [number for number in numbers if number in matching]
     return {
         "figures": kept.memory.read_json("memory.json"),
         "bytes": kept.memory.size,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.inventory import Personas, PersonaSet, Span, listing, persona_table, require_usable, signs
-from pasctl.stages.kept_personas import personas_name, shard_name, spans_of, tiles_of
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Work
+from pasctl.stages.stored_personas import personas_name, shard_name, spans_of, tiles_of
 
 if TYPE_CHECKING:
     from pasctl.probes.fit import ProbeMethod

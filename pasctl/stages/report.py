@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.stages.kept_personas import KeptPersonas, read_rows
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
+from pasctl.stages.stored_personas import StoredPersonas, read_rows
 from pasctl.version import __version__
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _directions(artifact: Artifact) -> Content:
     from pasctl.report.sections.directions import Fitted, directions
     from pasctl.stages.steering import DirectionSet
 
-    kept, described = KeptPersonas.of(artifact), artifact.read_json("items.json")
+    kept, described = StoredPersonas.of(artifact), artifact.read_json("items.json")
     rows = kept.sample()
     known = DirectionSet.read(artifact, rows)
     fitted = Fitted(
@@ -169,7 +169,7 @@ def _directions(artifact: Artifact) -> Content:
 def _probes(artifact: Artifact) -> Content:
     from pasctl.report.sections.probes import probes
 
-    kept = KeptPersonas.of(artifact)
+    kept = StoredPersonas.of(artifact)
     rows = kept.sample()
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
     method = str(artifact.params.get("method", "not told"))

@@ -68,16 +68,20 @@ def reproduce(made: Made) -> str:
     stage = next((each for each in declarations() if each.command == made.stage), None)
     if stage is None or not issubclass(stage, StageDeclaration) or made.model_kind not in _KINDS:
         return ""
-    options = [each for each in parameters(stage) if not each.option.python_only]
+    options = [each for each in parameters(stage) if not (each.option.python_only or each.option.cli_only)]
     covered = {root for each in options for root in (each.recorded.split(".")[0], *each.option.digest)}
     if not set(made.params) <= covered | _ALWAYS | stage.implied or not set(made.numerics) <= _NUMERICS:
         return ""
     if not set(made.inputs) <= {each.name for each in options if each.option.record == "inputs"} | stage.derived:
         return ""
+    if any(each.option.record == "numerics" and each.name == "seed" for each in options) and _several_seeds(made):
+        return ""
     words: list[str] = []
     arguments: list[str] = []
     for each in options:
-        value = None if each.name in stage.unrecorded else _recorded(each, made)
+        other, excluded = stage.against.get(each.name, ("", None))
+        left_out = each.name in stage.unrecorded or (bool(other) and made.params.get(other) == excluded)
+        value = None if left_out else _recorded(each, made)
         if value is _UNKNOWN and each.name in stage.sometimes:
             continue
         if value is _UNKNOWN:
@@ -87,6 +91,12 @@ def reproduce(made: Made) -> str:
 
 
 _UNKNOWN = object()
+
+
+def _several_seeds(made: Made) -> bool:
+    """Whether groups of options, in Python, had seeds of their own, which a command has one of."""
+    mappings = (made.params, *(value for value in made.params.values() if isinstance(value, Mapping)))
+    return any(each.get("seed", made.numerics.get("seed")) != made.numerics.get("seed") for each in mappings)
 
 
 def _recorded(option: Parameter, made: Made) -> Any:
@@ -121,7 +131,7 @@ def _at(option: Parameter, params: Mapping[str, Any]) -> Any:
 
 
 def _words(option: Parameter, value: Any) -> list[str]:
-    if value is None or value is False or value == ():
+    if value is None or value is False or (isinstance(value, list | tuple) and not value):
         return []
     if option.option.argument:
         return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.running import DEFAULT_BATCH_TOKENS, RunOptions
-from pasctl.declaration import MISSING, Declaration, parameters
+from pasctl.declaration import MISSING, Declaration, Group, Parameter, parameters
 from pasctl.errors import InputError
 from pasctl.models.footprint import parse_size
 from pasctl.models.identity import ModelSource
@@ -149,8 +149,7 @@ _RUN = {each.name: each for each in parameters(RunOptions) if each.name != "json
 
 def _arguments(declared: type[Declaration]) -> Iterator[inspect.Parameter]:
     """What the function takes: those by position first, then options, whole groups, and the run."""
-    groups = {each.name: each for each in fields(declared) if "group" in each.metadata}
-    known = {each.name: each for each in parameters(declared)}
+    known, groups = _parameters(declared), _groups(declared)
     for name in declared.positional:
         default = known[name].default if name in known else None
         yield _argument(name, MISSING if default is MISSING else default, by_position=True)
@@ -160,6 +159,15 @@ def _arguments(declared: type[Declaration]) -> Iterator[inspect.Parameter]:
     yield from (_argument(name, None) for name in ("reporter", "run"))
 
 
+def _parameters(declared: type[Declaration]) -> dict[str, Parameter]:
+    return {each.name: each for each in parameters(declared) if not each.option.cli_only}
+
+
+def _groups(declared: type[Declaration]) -> dict[str, Group]:
+    groups = {each.name: each.metadata["group"] for each in fields(declared) if "group" in each.metadata}
+    return {name: each for name, each in groups.items() if not each.cli_only}
+
+
 def _argument(name: str, default: Any, *, by_position: bool = False) -> inspect.Parameter:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if by_position else inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=inspect.Parameter.empty if default is MISSING else default)
@@ -167,9 +175,8 @@ def _argument(name: str, default: Any, *, by_position: bool = False) -> inspect.
 
 def _docstring(declared: type[Declaration]) -> str:
     """What the command does, and a line per parameter."""
-    groups = [each for each in fields(declared) if "group" in each.metadata]
-    lines = [f"{each.name}: {each.option.help}" for each in parameters(declared)]
-    lines += [f"{each.name}: all of these as one {each.metadata['group'].kind.__name__}." for each in groups]
+    lines = [f"{name}: {each.option.help}" for name, each in _parameters(declared).items()]
+    lines += [f"{name}: all of these as one {each.kind.__name__}." for name, each in _groups(declared).items()]
     lines += [f"{name}: {each.option.help}" for name, each in _RUN.items() if name in declared.takes]
     lines += ["reporter: receives notes and progress.", "run: in place of the run's options, a `Run` to share."]
     return "\n".join([inspect.cleandoc(declared.__doc__ or ""), "", "Args:", *(f"    {line}" for line in lines)])

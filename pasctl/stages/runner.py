@@ -204,11 +204,11 @@ class Outcome:
         }
 
     def _repr_html_(self) -> str:
-        from pasctl.store.notebook import artifact_html, facts_html
+        from pasctl.store.notebook import facts_html
 
         how = "from the store" if self.reused else f"{self.seconds:.1f} s"
         facts = {**self.inputs, **self.plan, "result": how if self.artifact else "not there yet"}
-        return facts_html(self.stage, facts) + (artifact_html(self.artifact) if self.artifact else "")
+        return facts_html(self.stage, facts) + (self.artifact._repr_html_() if self.artifact else "")
 
 
 def part_key(document: dict[str, Any]) -> str:

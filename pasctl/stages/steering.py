@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet
 from pasctl.stages.granularity import unit_of
-from pasctl.stages.kept_personas import KeptPersonas, read_rows
-from pasctl.stages.runner import Artifact, Store, find_input, open_store
+from pasctl.stages.runner import Artifact
+from pasctl.stages.stored_personas import StoredPersonas, read_rows
 
 if TYPE_CHECKING:
     from pasctl.models.geometry import Geometry
-    from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
 
 # Of the random streams that a seed has, those that the controls' draws come from.
@@ -28,7 +26,9 @@ SHUFFLED_ANSWERS = 2
 
 DIRECTIONS_FILE = "directions"
 SHUFFLED = "shuffled"
-"""Names of the files, or of the folders of shards, that a directions artifact has; see `kept_personas`."""
+"""Names of the files, or of the folders of shards, that a directions artifact has; see `stored_personas`."""
+CASE = "case="
+"""What may stand before a persona's id in its name."""
 _NOISE_ROWS = 1024  # personas whose random directions are drawn at once
 
 
@@ -70,7 +70,7 @@ class DirectionSet:
             IntegrityError: a file is not what its digest says.
         """
         arrays = read_rows(directions, DIRECTIONS_FILE, rows)
-        personas = KeptPersonas.of(directions).rows(rows)
+        personas = StoredPersonas.of(directions).rows(rows)
         return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"], rows, unit_of(directions))
 
     @classmethod
@@ -132,91 +132,47 @@ class DirectionSet:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Steering:
-    """Who a model is steered to, as a caller names it.
+@dataclass(frozen=True, eq=False)
+class ResolvedTarget:
+    """A persona, how strongly a model is steered to it, and where in a text.
 
     Attributes:
-        alpha: strength.
-        directions: which to read; None takes the latest of the model.
-        persona: its id; None is for directions of a single persona.
+        alpha: strength; 0 leaves the model as it is.
+        positions: steered at "all" positions, or from the "answer" on.
+        directions: the artifact.
+        known: the directions of this persona alone.
+        why: where the strength comes from, if no user gave it.
     """
 
     alpha: float
-    directions: str | Artifact | None = None
-    persona: str | None = None
-
-    def resolve(self, store: Store, identity: dict[str, Any], spec: str) -> ChosenPersona:
-        """Find the directions and the persona in a store.
-
-        Args:
-            store: where directions are.
-            identity: of the model that will be steered.
-            spec: what the user calls that model.
-
-        Raises:
-            InputError: no such persona, several and none named, or directions of another model.
-            MissingError: there are no directions of this model.
-        """
-        source = find_input(
-            store, "directions", self.directions, fits=lambda artifact: bool(artifact.document["model"] == identity)
-        )
-        if source.document["model"] != identity:
-            raise InputError(f"{source.name} was made with another model than {spec}")
-        kept = KeptPersonas.of(source)
-        if self.persona is None and len(kept) > 1:
-            raise InputError(
-                f"{source.name} has {len(kept)} personas, expected one to be named: {', '.join(kept.first_ids())}"
-            )
-        row = 0 if self.persona is None else kept.find(self.persona)
-        if row is None:
-            raise InputError(f"{source.name} has no persona {self.persona!r}, it has {', '.join(kept.first_ids())}")
-        return ChosenPersona(self.alpha, source, DirectionSet.read(source, np.array([row])), 0)
-
-
-@dataclass(frozen=True, eq=False)
-class ChosenPersona:
-    """A persona of a directions artifact, and how strongly a model is steered to it."""
-
-    alpha: float
+    positions: str
     directions: Artifact
     known: DirectionSet
-    place: int
+    why: str = ""
+
+    @property
+    def persona(self) -> str:
+        """Its id."""
+        return self.known.personas.ids[0]
+
+    @property
+    def name(self) -> str:
+        """The directions' name and the persona's id, as a request may write it."""
+        return f"{self.directions.name}:{CASE}{self.persona}"
 
     @property
     def params(self) -> dict[str, Any]:
         """What enters a key."""
-        return {
-            "persona": self.known.personas.ids[self.place],
-            "alpha": self.alpha,
-            "directions": self.known.digest(self.place),
-        }
+        return {"persona": self.persona, "alpha": self.alpha, "directions": self.known.digest(0)}
+
+    @property
+    def layers(self) -> list[int]:
+        """Layers that are steered."""
+        return sorted(set(self.known.heads[0, :, 0].tolist()))
 
     def intervention(self, geometry: Geometry) -> Intervention:
-        """The displacement."""
-        return self.known.intervention(geometry, self.place, self.alpha)
+        """The steering delta alpha * sigma * theta."""
+        return self.known.intervention(geometry, 0, self.alpha)
 
-
-def intervention(
-    model: LoadedModel,
-    persona: str,
-    alpha: float,
-    *,
-    directions: str | Artifact | None = None,
-    store: Store | Path | str = "artifacts",
-) -> Intervention:
-    """The displacement of one persona, ready for `pasctl.steer`.
-
-    Args:
-        model: the model the directions were fitted on.
-        persona: its id: a PAPI case number, "E+", a name in an answers file.
-        alpha: strength.
-        directions: which to read; None takes the latest of this model.
-        store: the store or its folder.
-
-    Raises:
-        InputError: no such persona, or directions of another model.
-        MissingError: there are no directions of this model.
-    """
-    chosen = Steering(alpha, directions, persona).resolve(open_store(store), model.source.identity, model.source.spec)
-    return chosen.intervention(model.geometry)
+    def __str__(self) -> str:
+        return f"{self.persona} at alpha {self.alpha:g}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasctl.models.footprint import parse_size, refuse_limit
-from pasctl.stages.kept_personas import SHARD_PERSONAS
 from pasctl.stages.runner import Artifact
+from pasctl.stages.stored_personas import SHARD_PERSONAS
 
 TORCH_BYTES = 285 << 20
 """An interpreter with torch's CPU build and what reads Parquet, measured; no transformers are loaded."""

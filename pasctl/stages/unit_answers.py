@@ -39,6 +39,10 @@ class Evaluation:
     effects: SideEffects | None
     texts: TextAudit | None
 
+    def parts(self) -> tuple[str, ...]:
+        """Keys of the answers and side effects that the results hold."""
+        return (*self.task.distinct, *(self.effects.runs if self.effects else ()))
+
 
 def estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from tokenizer and config alone; what a system text adds is measured on one item."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pasctl.store.artifact import Artifact, InputRef
 from pasctl.store.keys import ABSENT, Difference, canonical_json, explain, file_digest, make_key
 from pasctl.store.lineage import Lineage
-from pasctl.store.manifest import Artifact, InputRef
 from pasctl.store.payload import Bf16, Tensor
 from pasctl.store.staging import Staging
 from pasctl.store.store import Counts, Store

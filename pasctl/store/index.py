@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from pasctl.errors import IntegrityError, StoreError
 from pasctl.store import schema
+from pasctl.store.artifact import Artifact
 from pasctl.store.database import database_errors, file_engine, memory_engine, use_wal, write_transaction
 from pasctl.store.disk import disk_errors, make_folder, read_only, temporary_path
-from pasctl.store.manifest import Artifact
 
 _BATCH = 500  # values in one IN (...); SQLite's oldest limit is 999
 

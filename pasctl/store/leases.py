@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import BusyError, PasctlError
+from pasctl.store.artifact import Artifact
 from pasctl.store.index import Index
-from pasctl.store.manifest import Artifact
 from pasctl.store.schema import leases
 
 HEARTBEAT_SECONDS = 5.0

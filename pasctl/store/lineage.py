@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pasctl.store.manifest import Artifact
+from pasctl.store.artifact import Artifact
 
 
 @dataclass(frozen=True)

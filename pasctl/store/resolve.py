@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pasctl.store.manifest import Artifact
+    from pasctl.store.artifact import Artifact
     from pasctl.store.refs import Refs
 
 _NAME = re.compile(r"(?P<path>[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*){0,2})(@v(?P<version>[1-9][0-9]*))?")

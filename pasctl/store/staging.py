@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasctl.errors import BusyError, IntegrityError, PasctlError
 from pasctl.store import payload
+from pasctl.store.artifact import Artifact
 from pasctl.store.disk import TEMPORARY, disk_errors, make_durable, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import file_digest, make_key
-from pasctl.store.manifest import MANIFEST, SCHEMA, Artifact, check_file_name, check_word, digest_content, now
+from pasctl.store.manifest import MANIFEST, SCHEMA, check_file_name, check_word, digest_content, now
 
 if TYPE_CHECKING:
     import numpy as np

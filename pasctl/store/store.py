@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING
 
 from pasctl.errors import IntegrityError, PasctlError, StoreError
 from pasctl.store import keys as keys_module
+from pasctl.store.artifact import Artifact
 from pasctl.store.disk import disk_errors, make_durable, make_folder, temporary_path, write_temporary
 from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
-from pasctl.store.kinds import artifact_class
+from pasctl.store.kinds import FRAMES, load
 from pasctl.store.lineage import Lineage, trace
-from pasctl.store.manifest import MANIFEST, Artifact, now, read_manifest
+from pasctl.store.manifest import MANIFEST, now, read_manifest
 from pasctl.store.refs import Name, Refs
 from pasctl.store.resolve import resolve
 from pasctl.store.staging import Staging
@@ -236,7 +237,8 @@ class Store:
             manifest = read_manifest(folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        artifact = artifact_class(manifest["kind"])(manifest["key"], manifest, folder)
+        own = FRAMES.get(manifest["kind"])
+        artifact = (load(own) if own else Artifact)(manifest["key"], manifest, folder)
         return replace(artifact, version=self.refs.version_of(_name(artifact), artifact.key))
 
     def _readable(self) -> Iterator[Artifact]:

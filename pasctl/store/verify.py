@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pasctl.errors import IntegrityError, PasctlError
+from pasctl.store.artifact import Artifact
 from pasctl.store.disk import TEMPORARY
 from pasctl.store.keys import file_digest, is_key, key_hash, make_key
-from pasctl.store.manifest import MANIFEST, Artifact, read_manifest
+from pasctl.store.manifest import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

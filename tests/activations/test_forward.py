@@ -34,13 +34,13 @@ def naive_head_outputs(model: LoadedModel, sequence: list[int]) -> Tensor:
     ]
     try:
         with torch.inference_mode():
-            model.model(torch.tensor([sequence]), use_cache=False)
+            model.model(torch.tensor([sequence], device=model.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
     rows = []
     for layer in range(LAYERS):
-        flat = captured[layer][0, -1]
+        flat = captured[layer][0, -1].cpu()
         rows.append(torch.stack([flat[head * HEAD_DIM : (head + 1) * HEAD_DIM] for head in range(HEADS)]))
     return torch.stack(rows)
 
@@ -98,14 +98,18 @@ def test_steered_hidden_states_equal_those_of_each_sequence_alone(
     found = torch.empty(len(given), HIDDEN)
 
     def consume(batch: Batch, hidden: Tensor) -> None:
-        found[list(batch.rows)] = hidden
+        found[list(batch.rows)] = hidden.cpu()
 
     plan = plan_tokens(given, own_mask=packed and model.takes_masks)
     assert plan.packed == packed
     run_plan(model, plan, consume, intervention=intervention, positions=positions)
     for hidden, sequence in zip(found, given, strict=True):
         with steer(model, intervention, positions=positions), torch.inference_mode():
-            alone = model.backbone(torch.tensor([sequence]), use_cache=False).last_hidden_state[0, -1]
+            alone = (
+                model.backbone(torch.tensor([sequence], device=model.device), use_cache=False)
+                .last_hidden_state[0, -1]
+                .cpu()
+            )
         torch.testing.assert_close(hidden, alone, atol=TOLERANCE, rtol=TOLERANCE)
 
 
@@ -138,7 +142,7 @@ def test_eager_attention_packs_as_well() -> None:
         hidden[attn] = torch.empty(len(given), HIDDEN)
 
         def consume(batch: Batch, last: Tensor, into: Tensor = hidden[attn]) -> None:
-            into[list(batch.rows)] = last
+            into[list(batch.rows)] = last.cpu()
 
         run_plan(model, plan, consume)
     torch.testing.assert_close(hidden["sdpa"], hidden["eager"], atol=TOLERANCE, rtol=TOLERANCE)

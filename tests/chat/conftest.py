@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pasctl.chat.dialogue import Dialogue
-from pasctl.chat.people import People
-from pasctl.chat.remembered import Remembered
+from pasctl.chat.persistent import PersistentConversation
 from pasctl.chat.session import Turn
-from pasctl.chat.setting import Setting
+from pasctl.chat.state import ChatState
 from pasctl.chat.view import Texts
+from pasctl.commands.target import Alpha
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.generation.sampling_params import SamplingParams
@@ -23,7 +23,9 @@ from pasctl.models.options import ModelOptions
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.progress import Silent
+from pasctl.stages.run import Run
 from pasctl.stages.train_probes import train_probes
 from pasctl.store import Store
 
@@ -115,22 +117,30 @@ def talk(engine: Engine, demo: ModelHandle, people_store: Path) -> Talk:
     """Begins a chat with the demo model."""
 
     def begin(
-        store: Path = people_store, *, how: SamplingParams = SHORT, remembered: Remembered | None = None, **more: Any
+        store: Path = people_store,
+        *,
+        how: SamplingParams = SHORT,
+        conversation: PersistentConversation | None = None,
+        alpha: Alpha = 1.0,
+        **more: Any,
     ) -> tuple[Dialogue, Shown]:
         shown, opened = Shown(), Store(store)
-        setting = Setting(demo, opened, People(opened, demo), how, shown.note, remembered=remembered)
-        return Dialogue(engine, setting, shown, how=how, **more), shown
+        catalog = PersonaCatalog(Run(opened), demo)
+        state = ChatState(demo, opened, catalog, how, shown.note, alpha=alpha, conversation=conversation)
+        return Dialogue(engine, state, shown, how=how, **more), shown
 
     return begin
 
 
 @pytest.fixture
-def remember(engine: Engine, demo: ModelHandle) -> Callable[..., Remembered]:
+def remember(engine: Engine, demo: ModelHandle) -> Callable[..., PersistentConversation]:
     """Opens a conversation with the demo model."""
     from pasctl.chat.answering import run_in
 
-    def begin(store: Path, label: str = "talk", *, params: MemoryParams, system: str | None = None) -> Remembered:
-        return Remembered(
+    def begin(
+        store: Path, label: str = "talk", *, params: MemoryParams, system: str | None = None
+    ) -> PersistentConversation:
+        return PersistentConversation(
             Store(store),
             demo,
             label,

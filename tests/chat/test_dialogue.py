@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pasctl.chat.session import Voice
+from pasctl.chat.session import who_answers
 from pasctl.errors import InputError, MissingError
 from pasctl.generation.engine import Engine
 from pasctl.generation.loop import generate
@@ -21,9 +21,10 @@ from pasctl.models.load import LoadedModel
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
 from pasctl.stages.kept_memory import EpisodicMemory
 from pasctl.stages.memory import memory_run
-from pasctl.stages.steering import Steering, intervention
+from pasctl.stages.target import Steering, intervention
 from pasctl.stages.text import Text
 from pasctl.steering.hooks import steer
+from pasctl.store import Store
 from tests.chat.conftest import SHORT, Said, Talk
 
 FILLER = "A pass key is hidden in the long text below. Find it and remember it: you will be asked for it."
@@ -187,8 +188,8 @@ def test_a_memory_that_was_read_steered_is_asked_as_it_was_read(
     ] * 2
     dialogue.run(Said("/alpha 8", "/memory memory/demo/steered", "Who?", "/alpha 4", "/persona none", "/compare Who?"))
     assert len(shown.errors) == 5
-    assert dialogue.setting.voice == Voice("E+", 8.0)
-    assert [turn.voice for turn in dialogue.session.turns] == [Voice("E+", 8.0)]
+    assert dialogue.state.who == "E+ at alpha 8"
+    assert [turn.who for turn in dialogue.session.turns] == ["E+ at alpha 8"]
     dialogue.run(Said("/memory memory/demo/plain", "/alpha 4", "Who?"))  # what was read unsteered answers anybody
     assert dialogue.session.turns[-1].memory == "memory/demo/plain@v1"
     assert len(shown.errors) == 5
@@ -221,8 +222,24 @@ def test_without_an_alpha_a_persona_has_the_one_that_was_chosen_for_it(
     strengths = choose_alpha(model=apart, alphas="0,16", folds=2, neutral_text=neutral, store=store).artifact
     assert strengths is not None
     chosen = chosen_alphas(strengths, "persona", None)
-    dialogue, shown = talk(store)
-    dialogue.run(Said("/persona E+", "/persona N-"))
-    assert dialogue.setting.voice == Voice("N-", chosen[1])
-    told = [f"alpha {alpha:g} (chosen in {strengths.name}" for alpha in chosen]
-    assert [note.startswith(start) for note, start in zip(shown.notes, told, strict=True)] == [True, True]
+    dialogue, shown = talk(store, alpha="auto")
+    dialogue.run(Said("/persona E+", "/persona N-", "/alpha 3", "/alpha auto"))
+    assert dialogue.state.who == who_answers("N-", chosen[1])
+    told = [f"alpha {alpha:g} (chosen in {strengths.name}" for alpha in (*chosen, chosen[1])]
+    assert [note.startswith(start) for note, start in zip(shown.notes, told, strict=True)] == [True] * 3
+
+
+def test_where_none_was_chosen_an_alpha_is_chosen_when_a_persona_is_asked_for(
+    talk: Talk, people_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Path(shutil.copytree(people_store, tmp_path / "store"))
+    loads: list[object] = []
+    monkeypatch.setattr("pasctl.models.load.load_model", lambda *rest, **more: loads.append(rest))
+    dialogue, shown = talk(store, alpha="auto")
+    assert not list(Store(store).artifacts("strengths"))
+    dialogue.run(Said("/persona E+", "/persona none", "/persona E+"))
+    [strengths] = Store(store).artifacts("strengths")
+    chosen = chosen_alphas(strengths, "persona", None)
+    assert dialogue.state.who == who_answers("E+", chosen[0])
+    assert sum(f"alpha {chosen[0]:g} (chosen in {strengths.name}" in note for note in shown.notes) == 2
+    assert not loads

@@ -23,7 +23,10 @@ def test_in_a_terminal_it_streams_stops_completes_and_keeps_lines(
 ) -> None:
     env = clean_environment | {"XDG_STATE_HOME": str(tmp_path / "state")}
     with Typist(
-        [*CHAT, "--store", people_store, "--persona", "E+", "--max-new-tokens", 400], env, tmp_path, columns=100
+        [*CHAT, "--store", people_store, "--persona", "E+", "--alpha", 1, "--max-new-tokens", 400],
+        env,
+        tmp_path,
+        columns=100,
     ) as typist:
         typist.see("demo · E+ at alpha 1 · no memory · /help", "E+ 1 > ")
         typist.press("/persona no" + TAB + "\r")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pasctl.chat.session import Session, Turn, Voice, parse_alpha
+from pasctl.chat.session import Session, Turn, who_answers
 from pasctl.chat.transcript import Transcripts
+from pasctl.commands.target import parse_alpha
 from pasctl.errors import InputError
 
 FIRST = Turn("Who are you?", "<think>\nHm.\n</think>\n\nI am *me*. ☀", "tiny", "E+", 4.0, "directions/tiny/e", seed=3)
@@ -34,17 +35,17 @@ def test_a_turn_is_the_same_behind_json() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "four", "nan", "inf", "-inf", "1e999", "4 5"])
-def test_an_alpha_is_a_finite_number(text: str) -> None:
+def test_an_alpha_is_a_finite_number_or_auto(text: str) -> None:
     with pytest.raises(InputError, match="no finite number"):
         parse_alpha(text)
     assert parse_alpha("-2.5") == -2.5
     assert parse_alpha("1_0") == 10
+    assert parse_alpha("auto") == "auto"
 
 
-def test_a_voice_without_strength_is_nobodys() -> None:
-    assert Voice("E+", 2.0).steered
-    assert not Voice("E+", 0.0).steered
-    assert str(Voice("E+", 0.0)) == str(Voice()) == "no persona"
+def test_a_persona_without_strength_is_nobody() -> None:
+    assert who_answers("E+", 2.0) == "E+ at alpha 2"
+    assert who_answers("E+", 0.0) == who_answers(None, 2.0) == "no persona"
 
 
 def test_a_transcript_holds_all_that_was_said(tmp_path: Path) -> None:

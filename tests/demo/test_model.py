@@ -17,6 +17,8 @@ import pasctl
 from pasctl.errors import InputError
 from pasctl.models.identity import resolve_model
 from pasctl.stages.model import ModelHandle
+from pasctl.store import Store
+from pasctl.store.kinds import FRAMES
 from tests.demo.builder.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from tests.demo.builder.world import inventory
 
@@ -123,6 +125,20 @@ def test_the_card_tells_the_figures_that_are_measured(shown):
     assert figures["chosen"] == card["chosen"]
     for told, found in zip(card["conditions"], figures["conditions"], strict=True):
         assert found["composite"] == pytest.approx(told["composite"], abs=0.01), told["condition"]
+
+
+@pytest.mark.integration
+def test_the_store_gives_the_figures_as_tables(shown):
+    store = Store(shown[0] / "store")
+    for kind, name in (("results", "conditions"), ("results", "differences")):
+        rows, frame = shown[1]["figures"][name], getattr(store.resolve(f"{kind}/demo/demo"), name)()
+        assert frame["condition"].tolist() == [row["condition"] for row in rows]
+        composites = [row["composite"] if name == "conditions" else row["composite"][0] for row in rows]
+        assert frame["composite"].tolist() == composites
+    assert set(store.ls()["kind"]) <= set(FRAMES)
+    for artifact in store.artifacts():
+        assert len(artifact.frame()), artifact.name
+        assert artifact.name in artifact._repr_html_()
 
 
 @pytest.mark.integration

@@ -13,6 +13,7 @@ from pasctl.errors import InputError
 from pasctl.export.control_vector import added_behind_layers, control_vector
 from pasctl.models.load import LoadedModel
 from pasctl.stages.control_vector import export_control_vector
+from pasctl.stages.target import intervention
 from pasctl.steering import Intervention
 from tests.export.planted import ALPHA, plant
 from tests.steering.test_hooks import WIDTH, logits, random_intervention
@@ -59,12 +60,10 @@ def test_the_file_has_what_llama_cpp_asks_for(tmp_path: Path) -> None:
     [tensor] = reader.tensors
     assert (tensor.name, tensor.tensor_type.name) == ("direction.2", "F32")
     from pasctl.models.load import load_model
-    from pasctl.stages.steering import Steering
-    from pasctl.store import Store
 
     loaded = load_model(str(model), dtype="float32")
-    chosen = Steering(ALPHA, "directions", "ada").resolve(Store(store), loaded.source.identity, "tiny")
-    displacement = chosen.intervention(loaded.geometry).displacements[2][0]
+    moved = intervention(loaded, "ada", ALPHA, directions="directions", store=store)
+    displacement = moved.displacements[2][0]
     weight = loaded.outputs()[2].weight
     assert np.allclose(tensor.data, (weight @ displacement).numpy(), atol=1e-5)
     assert made.proof is not None

@@ -62,7 +62,9 @@ def naive_text(model: LoadedModel, prompt: list[int], intervention: Intervention
     for _ in range(NEW):
         where = "all" if positions == "all" else torch.arange(len(prompt) - 1, len(ids))
         with steer(model, intervention, positions=where), torch.inference_mode():
-            ids.append(int(model.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+            ids.append(
+                int(model.model(torch.tensor([ids], device=model.device), use_cache=False).logits[0, -1].argmax())
+            )
     return ids[len(prompt) :]
 
 
@@ -145,7 +147,7 @@ def test_no_prompts_make_no_texts_and_hooks_are_gone() -> None:
 
 def test_what_makes_no_sense_is_refused() -> None:
     model, prompts = tiny_loaded(), some_prompts(2)
-    with pytest.raises(InputError, match="max_new_tokens is 0"):
+    with pytest.raises(InputError, match="max new tokens: expected at least 1, found 0"):
         generate_texts(model, prompts, [None, None], max_new_tokens=0, batch_tokens=100)
     with pytest.raises(InputError, match="positions 'prompt' is unknown"):
         generate_texts(model, prompts, [None, None], max_new_tokens=3, batch_tokens=100, positions="prompt")

@@ -110,9 +110,8 @@ def test_plain_transformers_loads_it_without_pasctl(
     import torch
 
     from pasctl.models.load import load_model
-    from pasctl.stages.steering import Steering
+    from pasctl.stages.target import intervention
     from pasctl.steering import steer
-    from pasctl.store import Store
 
     assert export(warm, place, "-o", "out").returncode == 0
     environment = {name: value for name, value in clean_environment.items() if name != "PYTHONPATH"}
@@ -128,11 +127,11 @@ def test_plain_transformers_loads_it_without_pasctl(
     assert done.returncode == 0, done.stderr
     exported, base = (torch.tensor(each) for each in json.loads(done.stdout))
     model = load_model(str(master / "tiny-qwen3"), dtype="float32")
-    chosen = Steering(ALPHA, "directions", "ada").resolve(Store(place / "store"), model.source.identity, "tiny")
+    moved = intervention(model, "ada", ALPHA, directions="directions", store=place / "store")
     ids = model.tokenizer.apply_chat_template(
         [{"role": "user", "content": "I worry about things."}], add_generation_prompt=True, return_tensors="pt"
     )["input_ids"]
-    with torch.inference_mode(), steer(model, chosen.intervention(model.geometry)):
+    with torch.inference_mode(), steer(model, moved):
         steered = model.model(ids).logits[0].log_softmax(-1)[:, :50]
     torch.testing.assert_close(exported, steered, atol=1e-4, rtol=0)
     assert (exported - base).abs().mean() > 0.1

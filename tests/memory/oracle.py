@@ -35,7 +35,7 @@ def naive_hidden(
         seen: (layer, t) -> the far tokens that query t attends in this layer, and the start of its window.
     """
     frequencies = model.model.rotary_emb.inv_freq
-    hidden = model.model.embed_tokens(torch.tensor(ids))
+    hidden = model.model.embed_tokens(torch.tensor(ids, device=model.device))
     for number, layer in enumerate(model.model.layers):
         attention = layer.self_attn
         width = attention.head_dim

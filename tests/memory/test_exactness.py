@@ -36,12 +36,12 @@ def text_ids(length: int, seed: int = 0) -> list[int]:
 
 def full_logits(memory: EpisodicMemory, ids: list[int]) -> Tensor:
     with torch.inference_mode():
-        logits: Tensor = memory.model.model(torch.tensor([ids])).logits[0]
+        logits: Tensor = memory.model.model(torch.tensor([ids], device=memory.model.device)).logits[0].cpu()
     return logits
 
 
 def ask_ids(memory: EpisodicMemory, *questions: list[int]) -> Tensor:
-    return memory.logits(questions)
+    return memory.logits(questions).cpu()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -97,7 +97,7 @@ def test_eight_bits_round_keys_and_values_and_nothing_else(family: str, settings
     text, question = text_ids(100), text_ids(20, seed=1)
     memory = EpisodicMemory(tiny_loaded(family), **SMALL | settings, kv_dtype="int8")
     memory.read_ids(text)
-    found = memory.logits([question])[0]
+    found = memory.logits([question])[0].cpu()
     exact = full_logits(memory, text + question)
     with rounded_keys_and_values(memory.model.model):
         rounded = full_logits(memory, text + question)

@@ -15,12 +15,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
-from pasctl.cli.app import Root
 from pasctl.cli.app import app as pasctl_app
-from pasctl.cli.report import report as command
 from pasctl.errors import InputError, IntegrityError, MissingError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas
 from pasctl.report.png import png
@@ -34,17 +31,9 @@ from pasctl.stages.train_probes import train_probes
 from tests.report.conftest import KINDS, QUESTION, Page, put
 from tests.report.fonts import needs_font
 
-app = typer.Typer(cls=Root, rich_markup_mode=None)
-app.command("report")(command)
-
-
-@app.callback()
-def main() -> None:
-    """With a callback the command keeps its name."""
-
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["report", *map(str, arguments)])
+    return CliRunner().invoke(pasctl_app, ["report", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

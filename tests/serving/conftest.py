@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,16 @@ import pytest
 import uvicorn
 
 import pasctl
+from pasctl.commands.serve import Serve
+from pasctl.commands.shared import ModelLike
+from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.memory.params import MemoryParams
 from pasctl.serving.app import make_app
 from pasctl.serving.server import listening, open_service
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from tests.memory.test_exactness import SMALL
 
 PERSONAS = 4
@@ -69,7 +73,22 @@ class Running:
         return openai.OpenAI(**{"base_url": self.url, "api_key": "none", "max_retries": 0, "timeout": 60, **options})
 
 
-Serve = Callable[..., AbstractContextManager[Running]]
+Start = Callable[..., AbstractContextManager[Running]]
+
+
+def service_of(
+    model: ModelLike,
+    settings: Settings,
+    store: Path,
+    *directions: str,
+    memory: Sequence[str] = (),
+    alpha: Alpha = 1.0,
+) -> AbstractContextManager[Service]:
+    """What answers requests for a model, with a strength where they name none."""
+    served = Serve(
+        model=model, settings=settings, directions=directions, memory=memory, steering=SteeringTarget(alpha=alpha)
+    )
+    return open_service(served, Run(store))
 
 
 @contextmanager
@@ -89,14 +108,14 @@ def running(service: Service, settings: Settings) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def serve(handle: ModelHandle, served_store: Path) -> Serve:
+def serve(handle: ModelHandle, served_store: Path) -> Start:
     """Starts a server with settings of one's own."""
 
     @contextmanager
     def start(**given: Any) -> Iterator[Running]:
         settings = Settings(**{"port": 0, "max_new_tokens": 6000, **given})
         with (
-            open_service(handle, settings, directions=["latest"], store=served_store) as service,
+            service_of(handle, settings, served_store, "latest") as service,
             running(service, settings) as started,
         ):
             yield started
@@ -105,7 +124,7 @@ def serve(handle: ModelHandle, served_store: Path) -> Serve:
 
 
 @pytest.fixture(scope="module")
-def server(serve: Serve) -> Iterator[Running]:
+def server(serve: Start) -> Iterator[Running]:
     """A server with room for all."""
     with serve() as started:
         yield started

@@ -12,9 +12,11 @@ from typing import Any
 import openai
 import pytest
 
+from pasctl.commands.serve import Serve
 from pasctl.serving.server import serve
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from tests.conftest import PasctlRun
 
 
@@ -27,7 +29,8 @@ def test_a_signal_is_how_a_server_ends(handle: ModelHandle, served_store: Path, 
         told.append(what)
         signal.raise_signal(number)
 
-    serve(handle, Settings(port=0), memories=["memory/tiny-a/text-1"], store=served_store, ready=ready)
+    served = Serve(model=handle, settings=Settings(port=0), memory=["memory/tiny-a/text-1"])
+    serve(served, Run(served_store), ready=ready)
     assert told[0]["memories"] == ["memory/tiny-a/text-1@v1"]
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
 
@@ -37,6 +40,7 @@ def test_a_server_answers_until_it_is_told_to_stop(
     clean_environment: dict[str, str], tiny_folder: Path, served_store: Path, tmp_path: Path
 ) -> None:
     options = ["--dtype", "float32", "--directions", "latest", "--memory", "memory/tiny-a/text-0", "--port", "0"]
+    options += ["--alpha", "1"]
     ends = ["--grace", "0.5", "--max-new-tokens", "8000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pasctl", "serve", "--model", str(tiny_folder), *options, *ends, "--json"],
@@ -77,3 +81,14 @@ def test_an_open_door_is_refused(run_pasctl: PasctlRun) -> None:
         "error: host 0.0.0.0 can be reached by others, so requests must bring an API key",
         "hint: set PASCTL_API_KEY or --api-key, or listen on 127.0.0.1",
     ]
+
+
+def test_without_a_strength_the_command_that_chooses_one_is_named(
+    run_pasctl: PasctlRun, tiny_folder: Path, served_store: Path
+) -> None:
+    served = ("--model", str(tiny_folder), "--dtype", "float32", "--store", str(served_store))
+    done = run_pasctl("serve", *served, "--directions", "latest", "--port", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: no alpha was chosen for directions/tiny-a/builtin@v1")
+    assert "pasctl choose-alpha --directions directions/tiny-a/builtin@v1" in hint

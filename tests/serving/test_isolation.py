@@ -9,10 +9,9 @@ import pasctl
 from pasctl.demo.walk import MEMORY
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
-from pasctl.serving.server import open_service
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
-from tests.serving.conftest import running
+from tests.serving.conftest import running, service_of
 from tests.serving.test_server import streamed
 
 TOKENS = 1200  # the model's context is 512
@@ -31,7 +30,7 @@ def test_requests_never_see_each_others_memory(tmp_path: Path) -> None:
     question = [{"role": "user", "content": trials[0].question}]
     told = [{"role": "user", "content": f"{question[0]['content']} Other texts say {keys[0]} and {keys[1]}."}]
     with (
-        open_service(model, Settings(port=0), memories=names, store=tmp_path) as service,
+        service_of(model, Settings(port=0), tmp_path, memory=names) as service,
         running(service, Settings(port=0)) as server,
         server.client() as client,
         ThreadPoolExecutor(16) as threads,

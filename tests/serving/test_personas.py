@@ -10,53 +10,54 @@ from typing import Any
 import pytest
 
 import pasctl
+from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.serving import settings
+from pasctl.serving.api_error import APIError
 from pasctl.serving.memories import Memories
-from pasctl.serving.personas import Personas
-from pasctl.serving.refusal import Refusal
-from pasctl.serving.server import listening, open_service
+from pasctl.serving.server import listening
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
 from tests.memory.test_exactness import SMALL
-from tests.serving.conftest import TEXTS
+from tests.serving.conftest import TEXTS, service_of
 
 DIRECTIONS = "directions/tiny-a/builtin@v1"
 
 
-def personas(handle: ModelHandle, store: Path, *directions: str, alpha: float | None = None) -> Personas:
-    return Personas(open_store(store), handle, directions, alpha)
+def personas(handle: ModelHandle, store: Path, *directions: str, alpha: Alpha = "auto") -> PersonaCatalog:
+    return PersonaCatalog(Run(store), handle, SteeringTarget(alpha=alpha), directions=directions)
 
 
-def test_a_displacement_is_made_once(handle: ModelHandle, served_store: Path) -> None:
+def test_a_request_reaches_the_persona_that_python_steers_to(handle: ModelHandle, served_store: Path) -> None:
     known = personas(handle, served_store, "latest", alpha=3.0)
-    found = known.find("s02", None)
-    assert (found.name, found.alpha, found.positions) == (f"{DIRECTIONS}:case=s02", 3.0, "all")
-    assert known.find(f"{DIRECTIONS}:s02", 3) is found
+    target = known.find("s02")
+    assert (target.name, target.alpha, target.positions) == (f"{DIRECTIONS}:case=s02", 3.0, "all")
     other = known.find("s02", 1.5)
+    assert other.known is target.known  # read once
+    geometry = handle.geometry()
     expected = pasctl.intervention(handle.load(), "s02", 1.5, store=served_store)
-    assert other.intervention.displacements.keys() == expected.displacements.keys()
+    assert other.intervention(geometry).displacements.keys() == expected.displacements.keys()
     for layer, rows in expected.displacements.items():
-        assert rows.equal(other.intervention.displacements[layer])
-        assert not rows.equal(found.intervention.displacements[layer])
-    key = f"s1:{open_store(served_store).resolve(DIRECTIONS).short_key}"
-    assert known.find(f"{key}:case=s02", 3) is found
+        assert rows.equal(other.intervention(geometry).displacements[layer])
+        assert not rows.equal(target.intervention(geometry).displacements[layer])
 
 
 @pytest.mark.parametrize(
     ("persona", "told"),
     [
-        ("s99", "no persona of 4 is called 's99'; the first: s01, s02, s03, s04"),
+        ("s99", f"no persona of 4 is called 's99', in {DIRECTIONS}"),
         (f"{DIRECTIONS}:case=s99", "has no persona 's99'"),
-        (DIRECTIONS, "has 4 personas, name one"),
+        (DIRECTIONS, f"has 4 personas, expected one to be named as {DIRECTIONS}:case=ID"),
         ("memory/tiny-a/text-0@v1:case=s01", "expected directions, found memory"),
     ],
 )
 def test_who_is_not_there_is_refused(handle: ModelHandle, served_store: Path, persona: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        personas(handle, served_store, "latest").find(persona, None)
+        personas(handle, served_store, "latest").find(persona)
 
 
 def test_without_directions_served_a_reference_finds_them(handle: ModelHandle, served_store: Path) -> None:
@@ -70,10 +71,10 @@ def test_without_directions_served_a_reference_finds_them(handle: ModelHandle, s
 def test_what_another_model_made_is_refused(other_tiny_folder: Path, served_store: Path) -> None:
     other, store = ModelHandle(str(other_tiny_folder), pasctl.ModelOptions(dtype="float32")), open_store(served_store)
     with pytest.raises(InputError, match="made with another model"):
-        Personas(store, other, [], None).find(f"{DIRECTIONS}:case=s01", 1)
+        personas(other, served_store).find(f"{DIRECTIONS}:case=s01", 1)
     with pytest.raises(InputError, match="made with another model"):
         Memories(store, other, []).find("memory/tiny-a/text-0")
-    for kind in (Personas(store, other, [], None).find, lambda ref, _: Memories(store, other, [ref])):
+    for kind in (personas(other, served_store).find, lambda ref, _: Memories(store, other, [ref])):
         with pytest.raises(MissingError, match="holds no"):
             kind("latest", 1)
 
@@ -97,9 +98,9 @@ def test_the_strength_is_the_one_that_was_chosen(handle: ModelHandle, served_sto
     assert made is not None
     chosen = made.read_json("curves.json")["chosen"]["persona"]
     known = personas(handle, store, "latest")
-    assert [known.find(person, None).alpha for person in known.ids(4)] == chosen
+    assert [known.find(person).alpha for person in known.ids(4)] == chosen
     assert known.find("s01", 5).alpha == 5
-    assert personas(handle, store, "latest", alpha=2.0).find("s01", None).alpha == 2.0
+    assert personas(handle, store, "latest", alpha=2.0).find("s01").alpha == 2.0
 
 
 def test_a_memory_that_was_read_steered_answers_as_it_was_read(
@@ -110,12 +111,12 @@ def test_a_memory_that_was_read_steered_answers_as_it_was_read(
     pasctl.memory_run(handle, [pasctl.Text("steered", TEXTS[0])], params=params, steering=steering, store=store)
     body: dict[str, Any] = {"model": "tiny-a", "temperature": 0, "max_tokens": 9}
     body |= {"messages": [{"role": "user", "content": "Who?"}], "pasctl": {"memory": "latest"}}
-    with open_service(handle, Settings(), directions=["latest"], store=store) as service:
+    with service_of(handle, Settings(), store, "latest") as service:
         answering = service.chat(json.dumps(body).encode())
         found = answering.stream.text().strip()
         assert found == pasctl.open_memory("latest", handle, store=store).ask("Who?", max_new_tokens=9)
         assert (answering.reply.note["persona"], answering.reply.note["alpha"]) == ("s03", 3.0)
-        with pytest.raises(Refusal, match="was read steered") as refused:
+        with pytest.raises(APIError, match="was read steered") as refused:
             service.chat(json.dumps({**body, "model": "tiny-a+s01"}).encode())
     assert refused.value.status == 400
 

@@ -9,11 +9,10 @@ import pytest
 
 import pasctl
 from pasctl.memory.params import MemoryParams
-from pasctl.serving.server import open_service
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
 from tests.integration.test_real_model import smollm2
-from tests.serving.conftest import running
+from tests.serving.conftest import running, service_of
 from tests.serving.test_server import streamed
 
 SETTINGS = MemoryParams(n_init=16, n_local=128, n_mem=128, chunk=32, max_block=32)
@@ -51,7 +50,7 @@ def test_sixteen_streams_give_what_each_gives_alone(tmp_path: Path) -> None:
         for n in range(16)
     ]
     with (
-        open_service(model, Settings(port=0), directions=[directions.name], store=tmp_path) as service,
+        service_of(model, Settings(port=0), tmp_path, directions.name) as service,
         running(service, Settings(port=0)) as server,
         server.client() as client,
         ThreadPoolExecutor(16) as threads,

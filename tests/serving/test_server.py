@@ -19,7 +19,7 @@ import pasctl
 from pasctl.models.conversation import Conversation
 from pasctl.stages.model import ModelHandle
 from pasctl.steering import steer
-from tests.serving.conftest import Running, Serve
+from tests.serving.conftest import Running, Start
 
 MODEL = "tiny-a"
 PEOPLE = ["s01", "s02", "s03", "s04"]
@@ -154,7 +154,7 @@ def test_sampling_repeats_itself_with_a_seed_alone(server: Running) -> None:
     assert len(free) > 1
 
 
-def test_who_hangs_up_frees_the_place(serve: Serve) -> None:
+def test_who_hangs_up_frees_the_place(serve: Start) -> None:
     endless = chat(max_tokens=6000)
     with serve(max_batch=1, queue=0) as server, server.client() as client:
         counts = server.service.engine.counts
@@ -176,7 +176,7 @@ def test_who_hangs_up_frees_the_place(serve: Serve) -> None:
         assert client.chat.completions.create(**chat()).choices[0].message.content
 
 
-def test_a_flood_gets_429_and_what_was_taken_is_answered(serve: Serve) -> None:
+def test_a_flood_gets_429_and_what_was_taken_is_answered(serve: Start) -> None:
     with serve(max_batch=2, queue=3) as server, server.client() as client, ThreadPoolExecutor(24) as threads:
         expected = streamed(client, **chat(max_tokens=100))
 
@@ -191,7 +191,7 @@ def test_a_flood_gets_429_and_what_was_taken_is_answered(serve: Serve) -> None:
         assert found.count(expected) >= 5
 
 
-def test_a_request_that_takes_too_long_is_told_so(serve: Serve) -> None:
+def test_a_request_that_takes_too_long_is_told_so(serve: Start) -> None:
     endless = chat(max_tokens=6000)
     with serve(max_batch=1, timeout=0.6) as server, server.client() as client, ThreadPoolExecutor(2) as threads:
         first = threads.submit(streamed, client, **endless)
@@ -206,7 +206,7 @@ def test_a_request_that_takes_too_long_is_told_so(serve: Serve) -> None:
         assert (error.value.status_code, error.value.type, error.value.code) == (504, "timeout_error", "timeout")
 
 
-def test_a_key_is_asked_for(serve: Serve) -> None:
+def test_a_key_is_asked_for(serve: Start) -> None:
     with serve(api_key="a-key") as server:
         assert server.client(api_key="a-key").models.list().data
         for wrong in ("another", "a-ke"):
@@ -238,7 +238,7 @@ JSON = {"content-type": "application/json"}
     ],
 )
 def test_errors_have_openais_shape(
-    serve: Serve, path: str, body: bytes | None, headers: dict[str, str], status: int, code: str | None
+    serve: Start, path: str, body: bytes | None, headers: dict[str, str], status: int, code: str | None
 ) -> None:
     with serve(max_body=2000) as server:
         found, _, document = raw(server, path, body, **headers)
@@ -249,7 +249,7 @@ def test_errors_have_openais_shape(
     assert document["error"]["type"] == "invalid_request_error"
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+def test_a_body_that_does_not_come_is_not_waited_for(serve: Start) -> None:
     with serve(timeout=0.3) as server:
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
         connection.putrequest("POST", "/v1/completions")
@@ -260,7 +260,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
         assert (answer.status, json.loads(answer.read())["error"]["code"]) == (408, "timeout")
 
 
-def test_metrics_tell_what_was_done(serve: Serve) -> None:
+def test_metrics_tell_what_was_done(serve: Start) -> None:
     with serve() as server, server.client() as client:
         client.chat.completions.create(**chat())
         with pytest.raises(openai.BadRequestError):

@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas, simulate
 from pasctl.models.load import LoadedModel
-from pasctl.stages import kept_personas
+from pasctl.stages import stored_personas
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.kept_personas import KeptPersonas, read_rows, spans_of
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.persona_slice import PersonaSlice
 from pasctl.stages.report import report
+from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
-from pasctl.stages.steering import DirectionSet, Steering
+from pasctl.stages.steering import DirectionSet
+from pasctl.stages.stored_personas import StoredPersonas, read_rows, spans_of
 from pasctl.stages.train_probes import train_probes
 from tests.tiny import tiny_loaded
 
@@ -43,7 +47,7 @@ def extracted(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_personas, "SHARD_PERSONAS", SHARD)
+    monkeypatch.setattr(stored_personas, "SHARD_PERSONAS", SHARD)
 
 
 def fitted(store: Path, probes: dict[str, Any] | None = None, **options: Any) -> Artifact:
@@ -61,7 +65,7 @@ def whole(extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact
 @pytest.fixture(scope="module")
 def cut(extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kept_personas, "SHARD_PERSONAS", SHARD)
+        patch.setattr(stored_personas, "SHARD_PERSONAS", SHARD)
         return fitted(Path(shutil.copytree(extracted, tmp_path_factory.mktemp("cut") / "store")))
 
 
@@ -76,7 +80,7 @@ def assert_same(one: Artifact, other: Artifact) -> None:
 
 
 def test_every_person_is_in_one_shard_and_none_is_nearly_empty() -> None:
-    limit = kept_personas.SHARD_PERSONAS
+    limit = stored_personas.SHARD_PERSONAS
     for people in (1, 2, limit - 1, limit, limit + 1, 2 * limit + 1, 300_000):
         spans = spans_of(people)
         sizes = [stop - start for start, stop in spans]
@@ -101,12 +105,12 @@ def test_shards_are_the_whole(
 ) -> None:
     options = {"center": center, "method": method, "granularity": granularity, "top_k": 3}
     one = fitted(Path(shutil.copytree(extracted, tmp_path / "one")), **options)
-    monkeypatch.setattr(kept_personas, "SHARD_PERSONAS", SHARD)
+    monkeypatch.setattr(stored_personas, "SHARD_PERSONAS", SHARD)
     other = fitted(Path(shutil.copytree(extracted, tmp_path / "other")), **options)
     assert one.key != other.key  # their probes are not the same files
     assert "directions.safetensors" in one.files()
     assert [len(other.files(f"{what}/")) for what in ("directions", "shuffled", "personas")] == [3, 3, 3]
-    assert KeptPersonas.of(other).spans == SPANS
+    assert StoredPersonas.of(other).spans == SPANS
     assert_same(one, other)
     # probes in one piece, as earlier versions made them of any number of personas, still serve
     again = fit_directions(probes=one.inputs["probes"].key, store=tmp_path / "one", **{**options, "top_k": 2}).artifact
@@ -143,33 +147,31 @@ def test_some_personas_are_read_without_the_rest(whole: Artifact, cut: Artifact)
 
 
 @pytest.mark.integration
-def test_steering_to_one_of_many_reads_that_one(cut: Artifact, tmp_path: Path) -> None:
-    from pasctl.stages.runner import Store
-
-    store = Store(shutil.copytree(cut.path.parents[3], tmp_path / "store"))
-    copy = store.resolve(cut.key, "directions")
+def test_steering_to_one_of_many_reads_that_one(cut: Artifact, model: LoadedModel, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(cut.path.parents[3], tmp_path / "store"))
+    copy = run.store.resolve(cut.key, "directions")
     ids = load_personas(PERSONAS, builtin_inventory()).ids
-    identity = cut.document["model"]
     wanted = DirectionSet.read(copy).digest(3)
     for start, stop in (SPANS[0], SPANS[2]):
         for what in ("directions", "shuffled"):
             (copy.path / what / f"{start:07d}-{stop:07d}.safetensors").unlink()
-    copy = store.resolve(cut.key, "directions")
-    chosen = Steering(2.0, copy, ids[3]).resolve(store, identity, "tiny")
+    catalog = PersonaCatalog(run, ModelHandle.of(model), SteeringTarget(alpha=2.0, directions=cut.key))
+    chosen = catalog.find(ids[3])
     assert chosen.params == {"persona": ids[3], "alpha": 2.0, "directions": wanted}
-    with pytest.raises(InputError, match=f"7 personas, expected one to be named: {ids[0]}, {ids[1]}"):
-        Steering(2.0, copy).resolve(store, identity, "tiny")
-    with pytest.raises(InputError, match=f"no persona 'nobody', it has {ids[0]}"):
-        Steering(2.0, copy, "nobody").resolve(store, identity, "tiny")
+    with pytest.raises(InputError, match="7 personas, expected one to be named") as unnamed:
+        catalog.find(None)
+    assert f"it has {ids[0]}, {ids[1]}" in str(unnamed.value.hint)
+    with pytest.raises(InputError, match="no persona of 7 is called 'nobody'"):
+        catalog.find("nobody")
 
 
 @pytest.mark.integration
 def test_a_page_about_many_shows_some_and_says_so(
     cut: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_personas, "SAMPLE", 6)
+    monkeypatch.setattr(stored_personas, "SAMPLE", 6)
     store = cut.path.parents[3]
-    sample = KeptPersonas.of(cut).sample()
+    sample = StoredPersonas.of(cut).sample()
     assert sample is not None
     assert [sum(start <= row < stop for row in sample) for start, stop in SPANS] == [2, 2, 2]
     report([cut, cut.inputs["probes"].key], tmp_path / "page.html", store=store)
@@ -196,7 +198,7 @@ def test_who_cannot_be_trained_on_is_left_out_or_named(extracted: Path, tmp_path
     again = train_probes(personas=mixed.without(np.array([4, 6])), store=store)
     assert again.reused
     assert made is not None
-    assert list(KeptPersonas.of(made).ids()) == [name for name in everybody.ids if name not in ("s05", "s07")]
+    assert list(StoredPersonas.of(made).ids()) == [name for name in everybody.ids if name not in ("s05", "s07")]
 
 
 @pytest.mark.integration
@@ -204,7 +206,7 @@ def test_slices_of_an_evaluation_are_put_together_by_one_that_asks_nothing(
     model: LoadedModel, extracted: Path, tmp_path: Path, small_shards: None
 ) -> None:
     cut = fitted(Path(shutil.copytree(extracted, tmp_path / "store")), {"personas": "builtin:0-4"})
-    assert KeptPersonas.of(cut).spans == [(0, 2), (2, 4)]
+    assert StoredPersonas.of(cut).spans == [(0, 2), (2, 4)]
     options: dict[str, Any] = {"model": model, "directions": cut.key, "alpha": "2,auto", "alphas": "0,2", "folds": 2}
     options |= {"modes": "no-change,pas,random-direction,shuffled-answers"}
     stores = [Path(shutil.copytree(cut.path.parents[3], tmp_path / name)) for name in ("sliced", "once")]

@@ -37,7 +37,7 @@ def test_baked_equals_steered(family: str, tmp_path: Path) -> None:
     assert not report["unexpected_keys"]
     with torch.inference_mode():
         found = baked.eval()(ids, use_cache=False).logits
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-5)
     assert (found - plain).abs().max() > 0.1
     assert torch.equal(logits(model, ids), plain)
     assert model.model.config.attention_bias is False
@@ -86,7 +86,7 @@ def test_values_that_are_biased_equal_heads_that_are_steered(family: str, tmp_pa
     assert not report["unexpected_keys"]
     with torch.inference_mode():
         found = baked.eval()(ids, use_cache=False).logits
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-5)
     assert (found - plain).abs().max() > 0.1
     assert torch.equal(logits(model, ids), plain)
     own = model.model.state_dict()

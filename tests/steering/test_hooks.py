@@ -22,7 +22,7 @@ def random_intervention(seed: int, layers: tuple[int, ...] = (0, 2)) -> Interven
 
 def logits(model: LoadedModel, ids: Tensor) -> Tensor:
     with torch.inference_mode():
-        return model.model(ids, use_cache=False).logits
+        return model.model(ids.to(model.device), use_cache=False).logits.cpu()
 
 
 def displaced_head_outputs(model: LoadedModel, ids: Tensor, displacements: dict[int, Tensor], mask: Tensor) -> Tensor:
@@ -31,7 +31,8 @@ def displaced_head_outputs(model: LoadedModel, ids: Tensor, displacements: dict[
     for layer, displacement in displacements.items():
 
         def hook(module: object, args: tuple[Tensor, ...], displacement: Tensor = displacement) -> tuple[Tensor]:
-            return (args[0] + mask[None, :, None] * displacement[:, None, :],)
+            moved = mask[None, :, None] * displacement[:, None, :]
+            return (args[0] + moved.to(args[0].device),)
 
         handles.append(model.outputs()[layer].register_forward_pre_hook(hook))
     try:
@@ -122,7 +123,7 @@ def test_zero_displacement_and_no_intervention_change_nothing(ids: Tensor) -> No
 def test_a_bias_of_o_proj_is_not_added_twice(ids: Tensor) -> None:
     model = tiny_loaded("llama")
     for o_proj in model.outputs():
-        o_proj.bias = torch.nn.Parameter(torch.randn(o_proj.out_features), requires_grad=False)
+        o_proj.bias = torch.nn.Parameter(torch.randn(o_proj.out_features).to(model.device), requires_grad=False)
     intervention = random_intervention(5)
     expected = displaced_head_outputs(model, ids, dict(intervention.displacements), torch.ones(11))
     with steer(model, intervention):

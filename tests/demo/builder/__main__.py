@@ -20,6 +20,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCaus
 from pasctl.demo.walk import Scale, Walk
 from pasctl.models.chat import ChatRenderer
 from pasctl.stages.report import report
+from pasctl.stages.run import Run
 from tests.demo.builder.documents import Writer
 from tests.demo.builder.model import demo_config, empty_model, new_model
 from tests.demo.builder.tokenizer import train_tokenizer
@@ -61,11 +62,11 @@ def build(out: Path, *, seed: int = 0, short: bool = False, bfloat16: bool = Fal
 
 def measure(folder: Path, out: Path, *, short: bool = False) -> None:
     """Run `pasctl demo` on the model and put its figures and its picture beside the weights."""
-    walk = Walk(out / "artifacts", model=str(folder), scale=SHORT_SCALE if short else CARD_SCALE)
+    walk = Walk(Run(out / "artifacts"), model=str(folder), scale=SHORT_SCALE if short else CARD_SCALE)
     for step in walk.steps:
         step.run()
     (folder / "evaluation.json").write_text(json.dumps(walk.figures(), indent=1) + "\n", encoding="utf-8")
-    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.store)
+    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.run.store)
     [picture] = (path for path in page.figures if path.name.endswith("-results-composite.svg"))
     shutil.copyfile(picture, folder / "composite.svg")
 

@@ -10,8 +10,8 @@ import time
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.metrics import Metrics
-from pasctl.serving.refusal import Refusal, refusal_of
 from pasctl.serving.sending import refused
 
 PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/metrics")
@@ -21,11 +21,11 @@ _HUNG_UP = 499  # no status of HTTP: as web servers log it
 _log = logging.getLogger("pasctl.serving.access")
 
 
-class Guard:
+class AuthMiddleware:
     """Asks for the API key, counts and logs every request, and answers what fails unexpectedly."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None) -> None:
-        """Guard `app`."""
+        """Wrap `app`."""
         self._app, self._metrics = app, metrics
         self._key = None if api_key is None else api_key.encode()
 
@@ -47,7 +47,7 @@ class Guard:
             await self._app(scope, receive, noting)
         except Exception as error:  # what the application has answered already it raises once more
             if status == _HUNG_UP:
-                await refused(refusal_of(error))(scope, receive, noting)
+                await refused(api_error_of(error))(scope, receive, noting)
         finally:
             seconds = time.monotonic() - began
             path = _known(scope["path"])
@@ -60,7 +60,7 @@ class Guard:
         scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key):
             told = "the API key is missing or wrong, expected it as a bearer token"
-            raise Refusal(401, told, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+            raise APIError(401, told, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
 def _known(path: str) -> str:
@@ -74,19 +74,19 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     A browser asks before it sends JSON to another site, so a page elsewhere cannot use a server on its user's machine.
 
     Raises:
-        Refusal: 415, it is something else; 413, it has more than `most` bytes; 408, it took more than `seconds`; 400,
+        APIError: 415, it is something else; 413, it has more than `most` bytes; 408, it took more than `seconds`; 400,
             its sender hung up.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refusal(
+        raise APIError(
             415, f"the body is {kind or 'of no type'}, expected application/json", code="invalid_content_type"
         )
     try:
         async with asyncio.timeout(seconds):
             return await _read(request, most)
     except TimeoutError:
-        raise Refusal(408, f"the body was not there after {seconds:g} seconds", code="timeout") from None
+        raise APIError(408, f"the body was not there after {seconds:g} seconds", code="timeout") from None
 
 
 async def _read(request: Request, most: int) -> bytes:
@@ -95,7 +95,7 @@ async def _read(request: Request, most: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "the sender hung up")
+            raise APIError(400, "the sender hung up")
         chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size <= most:
@@ -103,5 +103,5 @@ async def _read(request: Request, most: int) -> bytes:
         elif size > _DRAINED * most:
             break
     if size > most:
-        raise Refusal(413, f"the body has more than {most} bytes", code="request_too_large")
+        raise APIError(413, f"the body has more than {most} bytes", code="request_too_large")
     return b"".join(chunks)

@@ -16,7 +16,7 @@ _DEBUG = "PASCTL_DEBUG"  # shows where errors come from
 _log = logging.getLogger(__name__)
 
 
-class Refusal(Exception):
+class APIError(Exception):
     """A request that is answered with an error.
 
     Attributes:
@@ -46,32 +46,32 @@ class Refusal(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-def refusal_of(error: BaseException, param: str | None = None) -> Refusal:
+def api_error_of(error: BaseException, param: str | None = None) -> APIError:
     """How a request is answered that failed with an error.
 
     Only errors about the request itself tell their message: others may name files, and are for the server's log.
     """
-    if isinstance(error, Refusal):
+    if isinstance(error, APIError):
         return error
     if isinstance(error, QueueFullError):
         return busy(error.message)
     if isinstance(error, OutOfTimeError):
-        return Refusal(504, error.message, code="timeout")
+        return APIError(504, error.message, code="timeout")
     if isinstance(error, EngineClosedError):
-        return Refusal(503, "the server is stopping", code="stopping")
+        return APIError(503, "the server is stopping", code="stopping")
     if isinstance(error, PromptTooLongError):
-        return Refusal(400, _told(error), param, "context_length_exceeded")
+        return APIError(400, _told(error), param, "context_length_exceeded")
     if isinstance(error, InputError | MissingError):
-        return Refusal(400, _told(error), param)
+        return APIError(400, _told(error), param)
     if isinstance(error, BusyError):
-        return Refusal(503, "the store is busy, try again", code="busy", headers={"Retry-After": "1"})
+        return APIError(503, "the store is busy, try again", code="busy", headers={"Retry-After": "1"})
     _log.error("%s: %s", type(error).__name__, first_line(error), exc_info=error if os.environ.get(_DEBUG) else None)
-    return Refusal(500, "the server failed; its log says why", code="internal")
+    return APIError(500, "the server failed; its log says why", code="internal")
 
 
-def busy(message: str) -> Refusal:
+def busy(message: str) -> APIError:
     """One request too many."""
-    return Refusal(429, message, code="queue_full", headers={"Retry-After": "1"})
+    return APIError(429, message, code="queue_full", headers={"Retry-After": "1"})
 
 
 def _told(error: PasctlError) -> str:

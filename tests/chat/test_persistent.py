@@ -12,7 +12,7 @@ import torch
 
 from pasctl.chat.conversations import TURNS, find_conversation, held, model_of_conversation
 from pasctl.chat.journal import Journal
-from pasctl.chat.remembered import Remembered, require_same
+from pasctl.chat.persistent import PersistentConversation, require_same
 from pasctl.chat.session import Session, Turn
 from pasctl.errors import BusyError, InputError, IntegrityError
 from pasctl.generation.sampling_params import SamplingParams
@@ -25,6 +25,7 @@ from pasctl.stages.memory import memory_run, open_memory
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_show import memory_show
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
 from pasctl.stages.text import Text
 from pasctl.store import Store
 from tests.chat.conftest import Said, Talk
@@ -36,22 +37,22 @@ FINDING = MemoryParams(
 )
 MESSAGES = ("I worry about things.", "The sea is grey. The moon is pale. Off we walk.", "Who are you?", "Why? " * 9)
 
-Remember = Callable[..., Remembered]
+Remember = Callable[..., PersistentConversation]
 
 
 def turn(number: int) -> Turn:
     return Turn(f"{number}: the sea is grey, and the hills are green.", f"The moon is pale, {number}.", "demo")
 
 
-def hold(remembered: Remembered, first: int, stop: int) -> Remembered:
+def hold(conversation: PersistentConversation, first: int, stop: int) -> PersistentConversation:
     """Say some turns, each after its prompt as in a chat."""
     for number in range(first, stop):
-        remembered.prompt(Session(), turn(number).user, "next")
-        remembered.add(turn(number))
-    return remembered
+        conversation.prompt(Session(), turn(number).user, "next")
+        conversation.add(turn(number))
+    return conversation
 
 
-def same(one: Remembered, other: Remembered) -> bool:
+def same(one: PersistentConversation, other: PersistentConversation) -> bool:
     """Whether two memories hold the same to the bit."""
     a, b = one.memory.reader, other.memory.reader
     questions = [one.memory.prompt.question("Why?")]
@@ -67,15 +68,15 @@ def test_while_it_is_short_it_is_the_conversation_without_a_memory(
     talk: Talk, remember: Remember, tmp_path: Path
 ) -> None:
     wide = MemoryParams(n_init=8, n_local=400, n_mem=64, chunk=16, min_block=8, max_block=32)
-    remembered = remember(tmp_path, params=wide, system="You are quiet.")
+    conversation = remember(tmp_path, params=wide, system="You are quiet.")
     found = []
-    for system, kept in (("You are quiet.", None), (None, remembered)):
-        dialogue, shown = talk(system=system, remembered=kept)
+    for system, kept in (("You are quiet.", None), (None, conversation)):
+        dialogue, shown = talk(system=system, conversation=kept)
         dialogue.run(Said(*MESSAGES[:3], "/again", "/undo", *MESSAGES[2:], "/persona E+", "/compare Who?"))
         found.append((shown.answers, shown.compared[1]))
     assert found[0] == found[1]
     assert dialogue.session.system == "You are quiet."
-    assert remembered.memory.reader.past.events.evicted == 0
+    assert conversation.memory.reader.past.events.evicted == 0
 
 
 def test_two_sessions_a_killed_one_and_a_single_one_come_to_the_same_bits(
@@ -131,25 +132,25 @@ def test_a_kill_between_the_store_and_the_journal_says_nothing_twice(remember: R
 def test_a_long_session_makes_versions_on_the_way(
     remember: Remember, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pasctl.chat.remembered.KEEP_TOKENS", 100)
+    monkeypatch.setattr("pasctl.chat.persistent.KEEP_TOKENS", 100)
     long = hold(remember(tmp_path / "a", params=SMALL), 0, 12)
     assert long.keep() is not None
     assert len(Store(tmp_path / "a").artifacts("memory")) > 2
     assert same(long, hold_all(remember(tmp_path / "b", params=SMALL)))
 
 
-def hold_all(remembered: Remembered) -> Remembered:
-    hold(remembered, 0, 12).keep()
-    return remembered
+def hold_all(conversation: PersistentConversation) -> PersistentConversation:
+    hold(conversation, 0, 12).keep()
+    return conversation
 
 
 def test_what_was_said_last_can_be_taken_back_and_answered_again(
     talk: Talk, remember: Remember, tmp_path: Path
 ) -> None:
-    dialogue, shown = talk(remembered=remember(tmp_path / "a", params=SMALL), interactive=True)
+    dialogue, shown = talk(conversation=remember(tmp_path / "a", params=SMALL), interactive=True)
     dialogue.run(Said(MESSAGES[0], MESSAGES[1], "/persona E+", "/compare Why?", "/persona none", "/undo"))
     dialogue.run(Said(MESSAGES[2], "/again"))
-    plain, answers = talk(remembered=remember(tmp_path / "b", params=SMALL))
+    plain, answers = talk(conversation=remember(tmp_path / "b", params=SMALL))
     plain.run(Said(MESSAGES[0], MESSAGES[2]))
     assert [each.answer for each in dialogue.session.turns] == answers.answers
     assert Journal(tmp_path / "a", "demo", "talk").read() is not None
@@ -170,12 +171,12 @@ def test_a_later_session_finds_what_was_said_in_a_long_message(
     for seed in range(2):
         first = remember(tmp_path, f"keys-{seed}", params=FINDING)
         trial = make(700, 0.5, seed, lambda text: len(prompt.encode(text)))
-        dialogue, shown = talk(remembered=first, interactive=True, how=SamplingParams(max_new_tokens=4))
+        dialogue, shown = talk(conversation=first, interactive=True, how=SamplingParams(max_new_tokens=4))
         dialogue.run(Said(trial.text, "/undo"))
         assert "too long to be taken back" in shown.errors[0].message
         first.keep()
         second = remember(tmp_path, f"keys-{seed}", params=FINDING)
-        dialogue, shown = talk(remembered=second, recalled=True)
+        dialogue, shown = talk(conversation=second, recalled=True)
         dialogue.run(Said(QUESTION))
         assert shown.turns[0][1]["recalled"]
         assert second.memory.reader.past.events.evicted > 0
@@ -193,33 +194,33 @@ def test_a_later_session_finds_what_was_said_in_a_long_message(
 def test_a_message_that_was_read_and_not_answered_is_a_turn_without_an_answer(
     talk: Talk, remember: Remember, tmp_path: Path
 ) -> None:
-    remembered = remember(tmp_path, params=SMALL)
-    dialogue, shown = talk(remembered=remembered, interactive=True)
-    original = remembered._run
+    conversation = remember(tmp_path, params=SMALL)
+    dialogue, shown = talk(conversation=conversation, interactive=True)
+    original = conversation._run
 
     def interrupted(function: Callable[[], None]) -> None:
         original(function)
         raise KeyboardInterrupt
 
-    remembered._run = interrupted
+    conversation._run = interrupted
     dialogue.run(Said("The sea is grey. " * 40))
-    remembered._run = original
+    conversation._run = original
     assert [(each.answer, each.stop) for each in dialogue.session.turns] == [("", "stopped")]
     dialogue.run(Said("Who are you?", "The moon is pale. " * 4))
-    remembered._run = interrupted
+    conversation._run = interrupted
     dialogue.run(Said("And now?"))  # while the turn before is read
-    remembered._run = original
+    conversation._run = original
     assert (len(dialogue.session.turns), shown.notes[-1]) == (3, "stopped")
     dialogue.run(Said("/undo", "/again"))
     assert [error.message for error in shown.errors] == ["the last turn is part of the memory 'talk' already"] * 2
     dialogue.run(Said("And now?"))
     assert len(dialogue.session.turns) == 4
-    remembered.keep()
+    conversation.keep()
     again = remember(tmp_path / "b", params=SMALL)
     for each in dialogue.session.turns:
         again.add(each)
     again.keep()
-    assert same(remembered, again)
+    assert same(conversation, again)
 
 
 def test_only_the_same_conversation_goes_on(
@@ -244,10 +245,10 @@ def test_only_the_same_conversation_goes_on(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"rope_theta": 5000.0, "rms_norm_eps": 1e-5}))
     with pytest.raises(InputError, match="was made with another model"):
-        model_of_conversation(store, ModelHandle(str(folder)), "talk")
-    assert model_of_conversation(store, ModelHandle("demo"), "talk").dtype == "float32"
+        model_of_conversation(Run(store), ModelHandle(str(folder)), "talk")
+    assert model_of_conversation(Run(store), ModelHandle("demo"), "talk").dtype == "float32"
     with pytest.raises(InputError, match="was read in float32"):
-        model_of_conversation(store, ModelHandle("demo", ModelOptions(dtype="bfloat16")), "talk")
+        model_of_conversation(Run(store), ModelHandle("demo", ModelOptions(dtype="bfloat16")), "talk")
 
 
 def test_one_process_at_a_time_holds_a_conversation(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ Run = Callable[[Callable[[], None]], None]
 """Runs a function where the model is: in the engine's thread."""
 
 
-class Remembered:
+class PersistentConversation:
     """A conversation under a name. One process at a time holds it.
 
     A turn is read when the next one is asked for, so that the last can still be taken back; until then, and until a
@@ -261,11 +261,11 @@ class Remembered:
             segments.replace_with_file(number, made.path / segment_name(number))
 
 
-def require_same(remembered: Remembered, given: dict[str, Any], system: str | None) -> None:
+def require_same(conversation: PersistentConversation, given: dict[str, Any], system: str | None) -> None:
     """Refuse to go on with a conversation in another way than it was begun.
 
     Args:
-        remembered: the conversation.
+        conversation: the conversation.
         given: parameters of a memory that the user gave.
         system: the system text that the user gave, if any.
 
@@ -273,15 +273,15 @@ def require_same(remembered: Remembered, given: dict[str, Any], system: str | No
         InputError: one of them is another.
     """
     for name, value in given.items():
-        known = getattr(remembered.memory.params, name)
+        known = getattr(conversation.memory.params, name)
         if value != known:
             raise InputError(
-                f"conversation {remembered.name!r} was begun with {name} {known}, it cannot go on with {value}",
+                f"conversation {conversation.name!r} was begun with {name} {known}, it cannot go on with {value}",
                 hint="leave the option out, or begin another conversation",
             )
-    if system is not None and system != (remembered.system or ""):
+    if system is not None and system != (conversation.system or ""):
         raise InputError(
-            f"conversation {remembered.name!r} was begun with another system text",
+            f"conversation {conversation.name!r} was begun with another system text",
             hint="leave --system out, or begin another conversation",
         )
 

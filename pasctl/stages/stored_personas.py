@@ -71,7 +71,7 @@ def told_personas(personas: Personas) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptPersonas:
+class StoredPersonas:
     """The personas of an artifact, read as they are wanted.
 
     Attributes:
@@ -83,7 +83,7 @@ class KeptPersonas:
     told: Mapping[str, Any]
 
     @classmethod
-    def of(cls, artifact: Artifact) -> KeptPersonas:
+    def of(cls, artifact: Artifact) -> StoredPersonas:
         """Those of an artifact.
 
         Raises:

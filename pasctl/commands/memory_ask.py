@@ -1,0 +1,57 @@
+"""`pasctl memory-ask`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pasctl.commands.shared import OfMemory, Ref
+from pasctl.declaration import StageDeclaration, group, option
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.models.options import ModelOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryAsk(
+    OfMemory,
+    StageDeclaration,
+    command="memory-ask",
+    function="memory_ask",
+    action="pasctl.stages.memory_ask:plan",
+    makes="answers",
+    version=1,
+    panel="Memory",
+    place=2,
+    positional=("memory", "questions", "how"),
+    takes=("store", "max_memory", "dry_run", "json"),
+    examples=(
+        'pasctl memory-ask latest "Who hid the letter?"',
+        'pasctl memory-ask memory/qwen3-0.6b/long "Where was it found?" "Who found it?" --json',
+    ),
+):
+    """Ask a text that was read earlier; it is not read again.
+
+    Answers are stored: a question that was asked before is not answered again. Each question is asked as if it were
+    the only one.
+    """
+
+    memory: Ref | None = option(
+        None,
+        help="kind/model/label[@vN], a tag, a key, or latest.",
+        metavar="REF",
+        argument=True,
+        required=True,
+        record="inputs",
+    )
+    questions: Sequence[str] = option(
+        (), help="One or several questions.", metavar="QUESTION", argument=True, required=True
+    )
+    how: SamplingParams = group(SamplingParams, panel="Answers")
+    seed: int = option(0, help="Seed of the sampling; enters the key.", env="PASCTL_SEED")
+    options: ModelOptions = group(ModelOptions, panel="Model")
+    on_piece: Callable[[str], None] | None = option(
+        None,
+        help="With one question, called with each piece of its answer as it is written; not for a stored answer.",
+        python_only=True,
+        record="nowhere",
+    )

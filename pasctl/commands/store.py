@@ -1,0 +1,119 @@
+"""`pasctl store`: its commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasctl.declaration import Declaration, option, same
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfArtifact:
+    """A command about one artifact."""
+
+    ref: str = option(
+        help="kind/model/label[@vN], a tag, a key or its first digits, or latest.", metavar="REF", argument=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreList(
+    Declaration,
+    command="store ls",
+    panel="Data and store",
+    place=11,
+    examples=("pasctl store ls", "pasctl store ls --kind results --model qwen3-0.6b --json"),
+):
+    """List artifacts, newest first."""
+
+    kind: str | None = option(
+        None,
+        help="activations, probes, directions, strengths, results, export, memory, answers or trials.",
+        metavar="KIND",
+    )
+    model: str | None = option(None, help="Of this model: its name in REFs.", short="-m", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreShow(
+    OfArtifact,
+    Declaration,
+    command="store show",
+    panel="Data and store",
+    place=12,
+    examples=("pasctl store show directions/demo/demo",),
+):
+    """Show what an artifact is, what it was made from, and its figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreExplain(
+    Declaration,
+    command="store explain",
+    panel="Data and store",
+    place=13,
+    examples=("pasctl store explain directions/demo/demo@v1 directions/demo/demo@v2",),
+):
+    """Show what differs between the keys of two artifacts."""
+
+    a: str = option(help="An artifact.", metavar="A", argument=True)
+    b: str = option(help="Another one.", metavar="B", argument=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreLineage(
+    OfArtifact,
+    Declaration,
+    command="store lineage",
+    panel="Data and store",
+    place=14,
+    examples=("pasctl store lineage results/demo/demo",),
+):
+    """Show what an artifact was made from, down to the first stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreTag(
+    Declaration,
+    command="store tag",
+    panel="Data and store",
+    place=15,
+    examples=("pasctl store tag directions/demo/demo@v1 best",),
+):
+    """Give an artifact a name of your own."""
+
+    ref: str = same(OfArtifact, "ref")  # here, so that it stands before the name
+    name: str = option(help="Lower-case letters, digits, dot, dash, underscore.", metavar="NAME", argument=True)
+    force: bool = option(False, help="Move a tag that names something else.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreVerify(
+    Declaration,
+    command="store verify",
+    panel="Data and store",
+    place=16,
+    examples=("pasctl store verify", "pasctl store verify --deep"),
+):
+    """Check that the store contains what its manifests and its index say."""
+
+    deep: bool = option(False, help="Read every file and compare its digest.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReindex(
+    Declaration, command="store reindex", panel="Data and store", place=17, examples=("pasctl store reindex",)
+):
+    """Rebuild the index from what is on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorePath(
+    OfArtifact,
+    Declaration,
+    command="store path",
+    panel="Data and store",
+    place=18,
+    examples=("pasctl store path latest",),
+):
+    """Print the folder of an artifact, for other programs."""

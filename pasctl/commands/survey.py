@@ -1,0 +1,44 @@
+"""`pasctl survey`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pasctl.commands.shared import OfPersonas
+from pasctl.declaration import Declaration, option
+from pasctl.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey(
+    OfPersonas,
+    Declaration,
+    command="survey",
+    panel="Data and store",
+    place=0,
+    takes=("json",),
+    examples=("pasctl survey --output answers.json", "pasctl survey --output answers.json --show"),
+):
+    """Answer an inventory, see your profile, and have a persona: train-probes --personas answers.json."""
+
+    inventory: str | None = option(
+        None,
+        help="builtin, papi:FOLDER, or papi (from the hub). Default: what the file answers, else builtin.",
+        metavar="SPEC",
+        env="PASCTL_INVENTORY",
+    )
+    output: str = option(
+        "answers.json", help="The file of answers; if it exists, it is continued.", short="-o", metavar="FILE"
+    )
+    name: str | None = option(None, help="Who answers. Default: the file's name.", metavar="NAME")
+    split: Literal["all", "fit", "report"] = option("all", help="Items to ask.")
+    shuffle: bool = option(False, help="Ask in random order.", flag="--shuffle/--no-shuffle")
+    seed: int = option(0, help="Seed of the random order.", env="PASCTL_SEED", minimum=0)
+    show: bool = option(False, help="Ask nothing, print the profile of the file.")
+    restart: bool = option(False, help="Ask all again; the first answer replaces the old ones.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.show and self.restart:
+            raise InputError("--show asks nothing and --restart asks all again: give one of them")

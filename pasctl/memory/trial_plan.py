@@ -1,0 +1,111 @@
+"""Which trials of memory tasks are run; importable without torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pasctl.declaration import check, option, same
+from pasctl.errors import InputError
+from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.results import SYSTEMS
+from pasctl.memory.tasks import TASKS
+
+NLL = "nll"
+COMPARED = SYSTEMS[1:]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One trial of one system, or one text whose surprise one system measures."""
+
+    system: str
+    task: str
+    length: int
+    depth: float
+    seed: int
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names from "passkey,needle", each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def parse_tokens(text: str) -> tuple[int, ...]:
+    """Numbers of tokens from "512,4k,1m"; k is 1024 and m is 1024 * 1024.
+
+    Raises:
+        InputError: a part is no such number.
+    """
+    numbers = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)([km]?)", part.strip().lower())
+        if not match or int(match[1]) == 0:
+            raise InputError(f"lengths {text!r}: {part.strip()!r} is no number of tokens, expected for example 4k,16k")
+        numbers.append(int(match[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[match[2]])
+    return tuple(numbers)
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """Which trials are run.
+
+    Attributes:
+        tasks: names in `pasctl.memory.tasks.TASKS`, or "nll": mean surprise of a text, by position.
+        lengths: tokens of the texts.
+        trials: per task and length, their evidence spread over the text from its start to its end.
+        compare: systems beside the memory: "window", first and local tokens alone; "full" attention.
+        seed: trial n of a task and length has the seed `seed` + n; on the command line the command's --seed.
+        max_new_tokens: of an answer.
+    """
+
+    tasks: tuple[str, ...] = option(
+        ("passkey", "needle", "keyvalue", "tracking"),
+        help="passkey, passkey-varied, needle, keyvalue, tracking; nll is the surprise of --text.",
+        metavar="NAME[,NAME...]",
+        parse=parse_names,
+    )
+    lengths: tuple[int, ...] = option(
+        (4096, 16384), help="Tokens of the texts, such as 4k,16k,64k.", metavar="N[,N...]", parse=parse_tokens
+    )
+    trials: int = option(
+        10, help="Trials per task and length, their evidence spread over the text.", minimum=1, metavar="N"
+    )
+    compare: tuple[str, ...] = option(
+        (),
+        help="Also run: full (attention), window (no memory), or both.",
+        metavar="NAME[,NAME]",
+        parse=parse_names,
+    )
+    seed: int = 0
+    max_new_tokens: int = same(SamplingParams, "max_new_tokens", 32)
+
+    def __post_init__(self) -> None:
+        check(self)
+        for task in self.tasks:
+            if task != NLL:
+                TASKS.check(task)
+        for system in self.compare:
+            if system not in COMPARED:
+                raise InputError(f"system {system!r} is unknown, expected one of {', '.join(COMPARED)}")
+        if not self.tasks or not self.lengths:
+            raise InputError("there is nothing to run, expected at least one task and one length")
+        if min(self.lengths) < 1:
+            raise InputError(f"length {min(self.lengths)} is too short, expected at least 1 token")
+
+    def units(self) -> list[Unit]:
+        """All trials, short texts first."""
+        systems = ("memory", *self.compare)
+        units = []
+        for length in sorted(self.lengths):
+            for task in self.tasks:
+                depths = [0.0] if task == NLL else spread_depths(self.trials)
+                seeds = [0] if task == NLL else [self.seed + number for number in range(self.trials)]
+                for depth, seed in zip(depths, seeds, strict=True):
+                    units += [Unit(system, task, length, depth, seed) for system in systems]
+        return units
+
+
+def spread_depths(count: int) -> list[float]:
+    """`count` depths spread evenly over a text, none at its very ends."""
+    return [round(0.02 + 0.96 * number / (count - 1), 4) for number in range(count)] if count > 1 else [0.5]

@@ -1,0 +1,247 @@
+"""The personas that a model can be steered to, by the names that a user or a request has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pasctl.commands.choose_alpha import ChooseAlpha
+from pasctl.commands.target import Alpha, SteeringTarget
+from pasctl.errors import InputError, PasctlError
+from pasctl.evaluation.alphas import AUTO
+from pasctl.stages.artifact_resolver import ArtifactResolver
+from pasctl.stages.choose_alpha import default_positions, latest_alphas
+from pasctl.stages.lru_cache import LRUCache
+from pasctl.stages.model import ModelHandle
+from pasctl.stages.run import Run
+from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.steering import CASE, DirectionSet, ResolvedTarget
+from pasctl.stages.stored_personas import StoredPersonas
+
+if TYPE_CHECKING:
+    from pasctl.commands.shared import Ref
+
+_DIRECTIONS, _PERSONAS = 16, 256  # how many are held
+_COMPARED = 10_000  # names that a wrong one is compared with: more would take seconds
+_SHOWN = 12  # names in a message
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """The personas of one artifact: the row of each, and where a text is steered to them."""
+
+    artifact: Artifact
+    rows: dict[str, int]
+    positions: str
+
+
+class PersonaCatalog:
+    """The personas that a model can be steered to, looked up when they are asked for, by one thread at a time.
+
+    A persona is named by its id, in the directions of the catalog, or as REF:ID or REF:case=ID in any.
+    Nothing is read before it is wanted.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: ModelHandle,
+        target: SteeringTarget | None = None,
+        *,
+        directions: Sequence[Ref] | None = None,
+    ) -> None:
+        """Remember where to look.
+
+        Args:
+            run: where directions are, and how a strength is chosen.
+            model: the model.
+            target: the directions, the strength and the positions where a caller names none.
+            directions: several in place of the target's.
+        """
+        self._run, self._model, self._target = run, model, target or SteeringTarget()
+        self._refs = (self._target.directions,) if directions is None else tuple(directions)
+        self._resolver = ArtifactResolver(run.store, model, "directions")
+        self._entries: LRUCache[_Entry] = LRUCache(_DIRECTIONS + len(self._refs))
+        self._alphas: dict[str, tuple[Artifact, Sequence[float]]] = {}
+        self._known: LRUCache[DirectionSet] = LRUCache(_PERSONAS)
+
+    @cached_property
+    def sources(self) -> tuple[Artifact, ...]:
+        """The directions whose personas can be named by their id alone.
+
+        Raises:
+            MissingError: there are none of this model.
+            InputError: those named are another model's.
+        """
+        return tuple(self._resolver.find(ref) for ref in self._refs)
+
+    @property
+    def total(self) -> int:
+        """How many personas can be named by their id alone."""
+        return len(set().union(*(self._entry(source).rows for source in self.sources)))
+
+    def ids(self, count: int | None = None) -> list[str]:
+        """The first of them, or all."""
+        return list(islice(self._ids(), count))
+
+    def known_ids(self) -> list[str]:
+        """All of them; none where there are no directions that can be used."""
+        try:
+            return self.ids()
+        except PasctlError:
+            return []
+
+    def listed(self, count: int = _SHOWN) -> str:
+        """The first of them in a line."""
+        rest = self.total - count
+        return ", ".join(self.ids(count)) + (f" and {rest:,} more" if rest > 0 else "")
+
+    def name(self, persona: str | None) -> str:
+        """The name REF:case=ID of the persona that a name means; see `find`."""
+        entry, row = self._place(persona)
+        return f"{entry.artifact.name}:{CASE}{next(islice(entry.rows, row, None))}"
+
+    def positions(self, persona: str | None) -> str:
+        """Where a text is steered to a persona: "all", or "answer"."""
+        return self._place(persona)[0].positions
+
+    def find(self, persona: str | None, alpha: Alpha | None = None) -> ResolvedTarget:
+        """The target that a persona's name means, or None where there is only one.
+
+        Args:
+            persona: id, REF:ID or REF:case=ID.
+            alpha: strength, or "auto"; None is the catalog's own.
+
+        Raises:
+            MissingError: there are no such directions.
+            InputError: no such persona, directions of another model, several personas and none named, or a strength
+                that was not chosen yet.
+        """
+        entry, row = self._place(persona)
+        strength, why = self._target.alpha if alpha is None else alpha, ""
+        if isinstance(strength, str):
+            strength, why = self._chosen(entry, row)
+        known = self._known.get(
+            (entry.artifact.key, row), lambda: DirectionSet.read(entry.artifact, np.array([row], dtype=np.int64))
+        )
+        return ResolvedTarget(strength, entry.positions, entry.artifact, known, why)
+
+    def choose(self, persona: str | None, alpha: Alpha | None = None) -> Outcome | None:
+        """Choose strengths where "auto" asks for one, and none was chosen yet with the persona's directions.
+
+        Returns:
+            What came of it; None if there was nothing to choose.
+        """
+        entry, _ = self._place(persona)
+        strength = self._target.alpha if alpha is None else alpha
+        if strength != AUTO or self._latest(entry) is not None:
+            return None
+        self._run.reporter.note(f"no alpha was chosen for {entry.artifact.name} yet: choosing one first (choose-alpha)")
+        outcome: Outcome = self._run.make(
+            ChooseAlpha(
+                directions=entry.artifact,
+                model=self._model,
+                positions=entry.positions,  # type: ignore[arg-type]
+            )
+        )
+        return outcome
+
+    def require_alphas(self) -> None:
+        """Refuse directions of the catalog whose strength is "auto" and was not chosen.
+
+        Raises:
+            InputError: there are some.
+        """
+        for source in self.sources:
+            if self._target.alpha == AUTO:
+                self._chosen(self._entry(source), 0)
+
+    def _ids(self) -> Iterator[str]:
+        yield from dict.fromkeys(each for source in self.sources for each in self._entry(source).rows)
+
+    def _place(self, persona: str | None) -> tuple[_Entry, int]:
+        """The personas among which one is, and its row."""
+        served = [self._entry(source) for source in self.sources]
+        if persona is None:
+            return served[0], self._only(served[0])
+        own = persona.removeprefix(CASE)
+        for entry in served:
+            if own in entry.rows:
+                return entry, entry.rows[own]
+        ref, named, wanted = _split(persona)
+        if not named and served and "/" not in persona:
+            raise InputError(
+                f"no persona of {self.total} is called {persona!r}, in {', '.join(each.name for each in self.sources)}",
+                hint=_near(persona, self.ids(_COMPARED)) or f"there are {self.listed()}",
+            )
+        entry = self._entry(self._resolver.find(ref))
+        if not named:
+            return entry, self._only(entry, ref)
+        if wanted not in entry.rows:
+            some = list(islice(entry.rows, _COMPARED))
+            raise InputError(
+                f"{entry.artifact.name} has no persona {wanted!r}",
+                hint=_near(wanted, some) or f"it has {', '.join(some[:_SHOWN])}",
+            )
+        return entry, entry.rows[wanted]
+
+    def _only(self, entry: _Entry, ref: str = "") -> int:
+        """The row of the persona that is the only one."""
+        if len(entry.rows) > 1:
+            how = f" as {ref}:{CASE}ID" if ref else ""
+            raise InputError(
+                f"{entry.artifact.name} has {len(entry.rows)} personas, expected one to be named{how}",
+                hint=f"it has {', '.join(islice(entry.rows, _SHOWN))}",
+            )
+        return 0
+
+    def _entry(self, artifact: Artifact) -> _Entry:
+        return self._entries.get(artifact.key, lambda: self._read(artifact))
+
+    def _read(self, artifact: Artifact) -> _Entry:
+        rows = {each: row for row, each in enumerate(StoredPersonas.of(artifact).ids())}
+        return _Entry(artifact, rows, self._target.positions or default_positions(artifact))
+
+    def _chosen(self, entry: _Entry, row: int) -> tuple[float, str]:
+        """The strength that was chosen for a persona, and what is said about it."""
+        latest = self._latest(entry)
+        if latest is None:
+            name, where = entry.artifact.name, entry.positions
+            places = "" if where == default_positions(entry.artifact) else f" --positions {where}"
+            raise InputError(
+                f"no alpha was chosen for {name} with positions {where}",
+                hint=f"choose it with `pasctl choose-alpha --directions {name}{places}`, or give --alpha",
+            )
+        strengths, alphas = latest
+        alpha = float(alphas[row])
+        why = f"chosen in {strengths.name}" + ("" if alpha else ": none was better than no steering")
+        return alpha, why
+
+    def _latest(self, entry: _Entry) -> tuple[Artifact, Sequence[float]] | None:
+        """The strengths that were chosen last with these directions and positions, and all of them."""
+        key = entry.artifact.key
+        if key not in self._alphas:
+            latest = latest_alphas(self._run.store, entry.artifact, entry.positions)
+            if latest is None:
+                return None  # and looked for again, as one may be chosen later
+            self._alphas[key] = latest[0], latest[1].tolist()
+        return self._alphas[key]
+
+
+def _split(persona: str) -> tuple[str, bool, str]:
+    """Reference, whether a persona is named after it, and the persona; a key begins with `s1:`."""
+    start = len("s1:") if persona.startswith("s1:") else 0
+    ref, colon, named = persona[start:].partition(":")
+    return persona[:start] + ref, bool(colon), named.removeprefix(CASE)
+
+
+def _near(name: str, names: Sequence[str]) -> str | None:
+    """A hint at names that are like a wrong one."""
+    near = get_close_matches(name, names, 3)
+    return f"did you mean {' or '.join(near)}?" if near else None
