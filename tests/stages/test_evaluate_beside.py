@@ -132,7 +132,7 @@ def test_the_script_of_the_docs_gives_the_reports_numbers(full: Artifact, master
     page = (Path(pasctl.__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
     [script] = [block.split("```")[0] for block in page.split("```python\n")[1:] if "groupby" in block]
     assert len(script.strip().splitlines()) <= 13
-    script = script.replace('"artifacts"', repr(str(master))).replace("results/qwen3-0.6b/e+-n-", full.name)
+    script = script.replace('"artifacts"', repr(str(master))).replace("results/qwen3-0.6b/builtin", full.name)
     names: dict[str, Any] = {}
     exec(compile(script, "docs/python.md", "exec"), names)  # noqa: S102 - our own page
     composites = names["mae"].sum(axis=1)
