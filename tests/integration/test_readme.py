@@ -183,7 +183,7 @@ def test_the_readme_has_its_parts() -> None:
         assert needed in text
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, "SECURITY.md"])
+@pytest.mark.parametrize("page", [*WRITTEN, "CONTRIBUTING.md", "SECURITY.md"])
 def test_lines_of_prose_are_short(page: str) -> None:
     long = [line for line in prose(page).splitlines() if len(line) > 120 and not line.startswith("|")]
     assert not long
@@ -205,7 +205,7 @@ _WORDS = {
 """What style.md replaces, and by what."""
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, "SECURITY.md"])
+@pytest.mark.parametrize("page", [*WRITTEN, "CONTRIBUTING.md", "SECURITY.md"])
 def test_words_are_those_of_the_field(page: str) -> None:
     for word, better in _WORDS.items():
         match = re.search(rf"^.*\b(?:{word})\b.*$", prose(page), re.MULTILINE | re.IGNORECASE)
