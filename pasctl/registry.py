@@ -118,10 +118,10 @@ class Registry:
         """The one spelling of a method and its parameters, for keys.
 
         Parameters that have their default are left out. Another package's method is followed by its distribution and
-        version, since its results depend on them.
+        version, since its results depend on them. A method without parameters is not imported.
         """
-        name, _ = self._split(spec)
-        known = _parameters_of(self.get(spec))
+        name, parameters = self._split(spec)
+        known = _parameters_of(self.get(spec)) if parameters else {}
         given = sorted((key, value) for key, value in self._parameters(spec).items() if known[key].default != value)
         origin = self._all()[name].origin
         words = ",".join(f"{key}={value}" for key, value in given)

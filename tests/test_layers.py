@@ -52,7 +52,6 @@ LONG_FUNCTIONS = {
     "directions/fit.py:fit_directions",
     "export/card.py:card",
     "probes/fit.py:fit_probes",
-    "stages/evaluate.py:plan",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pasctl.chat.past import Prompted
+from pasctl.chat.history import Prompted
 from pasctl.chat.session import NOBODY, Stop, Turn
 from pasctl.generation.engine import Engine
 from pasctl.generation.request import Request
@@ -20,7 +20,7 @@ MOST_RECALLED = 3
 
 
 @dataclass(eq=False)
-class Answer:
+class PendingAnswer:
     """An answer while it is written: iterate for its pieces.
 
     Attributes:
@@ -92,7 +92,7 @@ def submit(
     *,
     seed: int,
     recalled: bool = False,
-) -> Answer:
+) -> PendingAnswer:
     """Begin an answer.
 
     Args:
@@ -119,7 +119,7 @@ def submit(
         strip=True,
         keep_recalled=recalled,
     )
-    return Answer(engine.submit(request), how, target, prompted)
+    return PendingAnswer(engine.submit(request), how, target, prompted)
 
 
 def run_in(engine: Engine) -> Callable[[Callable[[], None]], None]:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pasctl.chat.answering import Answer, submit
+from pasctl.chat.answering import PendingAnswer, submit
 from pasctl.chat.commands import help_text, parse
-from pasctl.chat.past import Asked, Prompted
+from pasctl.chat.history import Asked, Prompted
 from pasctl.chat.session import Session, Turn
 from pasctl.chat.state import NONE, ChatState
 from pasctl.chat.terminal import Lines, whole_line
@@ -133,7 +133,7 @@ class Dialogue:
         prompted = self.state.past.prompt(session, user, asked)
         if prompted.memory is not None and prompted.memory.intervention is not None:
             raise InputError(f"{self.state.past.name} was read steered, so there is no answer without steering")
-        began, answers = time.monotonic(), list[Answer]()
+        began, answers = time.monotonic(), list[PendingAnswer]()
 
         def write() -> None:
             for target in (self.state.target, None):
@@ -189,7 +189,7 @@ class Dialogue:
 
     def _answer(self, user: str, session: Session, asked: Asked) -> None:
         """Answer a message behind the turns of a session, which then has one more."""
-        began, answers = time.monotonic(), list[Answer]()
+        began, answers = time.monotonic(), list[PendingAnswer]()
 
         def write() -> None:
             prompted = self.state.past.prompt(session, user, asked)
@@ -210,12 +210,12 @@ class Dialogue:
         self._keep(session.said(turn), again=asked == "again")
         self._tell(turn, answers[0])
 
-    def _submit(self, prompted: Prompted, target: ResolvedTarget | None, number: int) -> Answer:
+    def _submit(self, prompted: Prompted, target: ResolvedTarget | None, number: int) -> PendingAnswer:
         """Begin an answer, which is number `number` of the session."""
         seed = self._how.seed + number
         return submit(self._engine, prompted, target, self._how, seed=seed, recalled=self._recalled)
 
-    def _shown(self, answers: list[Answer], show: Callable[[], None]) -> bool:
+    def _shown(self, answers: list[PendingAnswer], show: Callable[[], None]) -> bool:
         """Show answers; tells whether the user stopped them."""
         try:
             show()
@@ -237,7 +237,7 @@ class Dialogue:
         if self._kept is not None:
             self._kept.add(session.turns[-1], again=again)
 
-    def _turn(self, answer: Answer, user: str, began: float, stopped: bool) -> Turn:
+    def _turn(self, answer: PendingAnswer, user: str, began: float, stopped: bool) -> Turn:
         return answer.turn(
             user,
             model=self.state.model,
@@ -246,7 +246,7 @@ class Dialogue:
             stopped=stopped,
         )
 
-    def _tell(self, turn: Turn, answer: Answer, *, compared: bool = False) -> None:
+    def _tell(self, turn: Turn, answer: PendingAnswer, *, compared: bool = False) -> None:
         told: dict[str, Any] = {"recalled": answer.recalled()} if answer.prompted.memory is not None else {}
         self._view.turn(turn, told | ({"compared": True} if compared else {}))
         who = f"{turn.who}: " if compared else ""

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from pasctl.chat.conversations import TURNS, find_conversation
+from pasctl.chat.history import Asked, Prompted
 from pasctl.chat.journal import Entry, Journal
-from pasctl.chat.past import Asked, Prompted
 from pasctl.chat.session import Session, Turn
 from pasctl.errors import InputError
 from pasctl.memory.checkpoint import checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pasctl.chat.past import Past, TextMemory, Turns, require_steering
+from pasctl.chat.history import History, TextMemory, Turns, require_steering
 from pasctl.chat.persistent import PersistentConversation
 from pasctl.chat.session import NOBODY
 from pasctl.commands.target import Alpha, parse_alpha
@@ -62,7 +62,7 @@ class ChatState:
         self._turns = Turns(handle.chat(), thinking=how.think, context=handle.context(), answer=how.max_new_tokens)
         self.model = handle.slug
         self.conversation = conversation
-        self.past: Past = conversation or self._turns
+        self.past: History = conversation or self._turns
         self.text: Artifact | None = None
         self._chosen: ResolvedTarget | None = None
         self._warned: set[str | None] = set()

@@ -31,7 +31,7 @@ class DeclaredCommand(TyperCommand):
     choosing: frozenset[str]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words; a value that is none of an option's choices is refused in one line, as from Python."""
+        """Read the words; a value that is not allowed is refused in one line, as from Python."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -90,7 +90,7 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
-    choosing = frozenset(each.name for each in own if each.choices)
+    choosing = frozenset(each.name for each in own if each.choices or each.option.minimum is not None)
     body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
     return type(declared.__name__, (DeclaredCommand,), body), command
 

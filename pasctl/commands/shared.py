@@ -158,13 +158,10 @@ class WithFigures:
     """A command that writes figures as files."""
 
     svg: str | None = option(None, help="Also write each figure as an SVG file into this folder.", metavar="DIR")
-    png: str | None = option(
-        None,
-        help="Also write each figure as a PNG file into this folder; needs pip install 'pasctl[png]'.",
-        metavar="DIR",
-    )
+    png: str | None = option(None, help="Also write each figure as a PNG file into this folder.", metavar="DIR")
+    pdf: str | None = option(None, help="Also write each figure as a PDF file into this folder.", metavar="DIR")
 
     @property
     def figures(self) -> dict[str, str | None]:
         """Format -> the folder that its files go into, None for none."""
-        return {"svg": self.svg, "png": self.png}
+        return {"svg": self.svg, "png": self.png, "pdf": self.pdf}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pasctl.errors import InputError
 from pasctl.generation.active import ActiveRequest
-from pasctl.generation.loop import Batch
+from pasctl.generation.loop import ActiveBatch
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
 from pasctl.generation.stream import Stream
 from pasctl.models.load import LoadedModel
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Counts:
+class EngineCounts:
     """What an engine does and has done.
 
     Attributes:
@@ -77,7 +77,7 @@ class Engine:
         self.model, self.max_batch, self.queue, self.timeout = model, max_batch, queue, timeout
         context = getattr(model.model.config, "max_position_embeddings", None)
         self.context: int | None = context if isinstance(context, int) else None
-        self._batch = Batch(model, context=self.context, step_tokens=step_tokens)
+        self._batch = ActiveBatch(model, context=self.context, step_tokens=step_tokens)
         if kind := self._batch.packed.length_dependent:
             raise InputError(
                 f"rotary positions of type {kind} depend on the longest text of a batch, so none is shared"
@@ -132,11 +132,11 @@ class Engine:
             self._changed.notify_all()
         return future
 
-    def counts(self) -> Counts:
+    def counts(self) -> EngineCounts:
         """What it does and has done."""
         with self._changed:
             packed = self._batch.packed
-            return Counts(
+            return EngineCounts(
                 len(self._waiting),
                 len(self._batch.rows),
                 packed.passes,

@@ -23,7 +23,7 @@ from pasctl.models.load import LoadedModel
 STEP_TOKENS = 4096
 
 
-class Batch:
+class ActiveBatch:
     """Requests join and leave between passes. A pass has a token of each text that is written, and parts of prompts.
 
     Attributes:
@@ -193,13 +193,13 @@ def _activate(model: LoadedModel, requests: Sequence[Request]) -> list[ActiveReq
 
 def _write(
     model: LoadedModel, active: Sequence[ActiveRequest], batch_tokens: int, max_batch: int | None
-) -> Iterator[Batch]:
+) -> Iterator[ActiveBatch]:
     """Write all, a pass at a time, until one fails."""
     if not active:
         return
     longest = max(row.request.longest + row.request.how.max_new_tokens for row in active)
     room = max_batch or text_rows(model.footprint, longest, batch_tokens)
-    batch, waiting = Batch(model, context=None, step_tokens=batch_tokens), deque(active)
+    batch, waiting = ActiveBatch(model, context=None, step_tokens=batch_tokens), deque(active)
     try:
         while waiting or batch.rows:
             while waiting and len(batch.rows) < room:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pasctl.errors import BusyError, InputError, PasctlError
 from pasctl.generation.sampling_params import SamplingParams
-from pasctl.generation.text_state import TextMemory
+from pasctl.generation.text_state import Askable
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import POSITIONS
 from pasctl.steering.intervention import Intervention
@@ -50,7 +50,7 @@ class Request:
     how: SamplingParams = field(default_factory=SamplingParams)
     intervention: Intervention | None = None
     positions: str = "all"
-    memory: TextMemory | None = None
+    memory: Askable | None = None
     stop: tuple[str, ...] = ()
     strip: bool = False
     keep_recalled: bool = False
@@ -114,7 +114,7 @@ class Request:
                 hint="shorten it, or read it into a memory and ask about it",
             )
 
-    def _check_memory(self, memory: TextMemory, model: LoadedModel) -> None:
+    def _check_memory(self, memory: Askable, model: LoadedModel) -> None:
         if memory.model is not model:
             raise InputError("the memory was opened with another model object than the engine's")
         if memory.intervention is not None and self.intervention is not None:

@@ -35,8 +35,8 @@ class TextState(Attender, Protocol):
         """What a row's memory has retrieved so far, if that is kept."""
 
 
-class TextMemory(Protocol):
-    """A text that was read before, and is asked about; asking does not change it, but where it says so."""
+class Askable(Protocol):
+    """A text that was read before and can be asked about."""
 
     @property
     def model(self) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pasctl.memory.recall import ForwardPass, Past, Recalled
+from pasctl.memory.recall import ForwardPass, MemoryState, Recalled
 from pasctl.memory.representatives import Places, representatives
 from pasctl.memory.window import Window
 
@@ -44,7 +44,7 @@ class ChunkedPass:
 
     def __init__(
         self,
-        past: Past,
+        past: MemoryState,
         windows: list[Window],
         queues: list[list[list[int]]],
         sliding: Sequence[int | None],

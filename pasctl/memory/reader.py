@@ -12,7 +12,7 @@ from pasctl.errors import InputError
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.recall import Past, Recalled
+from pasctl.memory.recall import MemoryState, Recalled
 from pasctl.memory.refinement import refine
 from pasctl.memory.rotary import Rotary
 from pasctl.memory.segmentation import (
@@ -58,7 +58,7 @@ class Reader:
         self.model, self.params = model, params
         shape = (geometry.kv_heads, geometry.head_dim, dtype)
         events = Events(params.n_init, geometry.layers, *shape, model.device)
-        self.past = Past(params, Rotary(model), events, Segments(geometry.layers, *shape))
+        self.past = MemoryState(params, Rotary(model), events, Segments(geometry.layers, *shape))
         self.windows = [Window.empty(*shape, model.device) for _ in range(geometry.layers)]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(geometry.layers)]
         self.ids: list[int] = []

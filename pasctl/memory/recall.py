@@ -28,7 +28,7 @@ class Recalled:
 
 
 @dataclass(eq=False)
-class Past:
+class MemoryState:
     """Everything that a pass reads and does not change: the text's events, keys and values.
 
     Attributes:
@@ -71,7 +71,7 @@ class ForwardPass:
 
     def __init__(
         self,
-        past: Past,
+        past: MemoryState,
         windows: list[Window],
         queues: list[list[list[int]]],
         positions: Tensor,

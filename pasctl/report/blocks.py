@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pasctl.report.svg import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDE = 820
+"""Pixels across a figure beside which a page has room."""
+NARROW = 340
+"""Pixels across the same figure on a telephone."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,20 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure in its place."""
+    """A figure in its place.
+
+    Attributes:
+        name: short, for files: lower-case letters, digits and dashes.
+        title: what it shows.
+        caption: how to read it.
+        draw: draws it at a width in pixels.
+    """
 
     block: ClassVar[str] = "figure"
-    figure: Figure
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[int], Figure]
 
 
 Block = Table | Exchange | Drawn
@@ -117,6 +134,12 @@ def number(value: float | None, digits: int = 3) -> str:
 def interval(bounds: list[float] | None, digits: int = 2) -> str:
     """The ends of an interval as text, nothing for none."""
     return "" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text on one line of at most so many letters, its end cut off if need be."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 1].rstrip()}…"
 
 
 def size(count: float) -> str:

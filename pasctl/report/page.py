@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pasctl.report.blocks import Detail, Drawn, Section
-from pasctl.report.svg import Figure
+from pasctl.report.blocks import NARROW, WIDE, Detail, Drawn, Section
+from pasctl.report.encode import svg
 from pasctl.report.theme import DARK, LIGHT, SANS, figure_css
 
 
@@ -27,17 +27,17 @@ class Page:
 
     title: str
     sections: tuple[Section, ...]
-    lineage: Figure | None
+    lineage: Drawn | None
     details: tuple[Detail, ...]
     version: str
 
-    def figures(self) -> list[tuple[str, Figure]]:
+    def figures(self) -> list[tuple[str, Drawn]]:
         """File name without an ending -> figure, in the order of the page."""
-        found = []
+        named = []
         for place, section in enumerate(self.sections, 1):
-            drawn = [block.figure for block in section.content.blocks if isinstance(block, Drawn)]
-            found += [(f"{place:02d}-{section.kind}-{figure.name}", figure) for figure in drawn]
-        return [*found, (self.lineage.name, self.lineage)] if self.lineage else found
+            drawn = [block for block in section.content.blocks if isinstance(block, Drawn)]
+            named += [(f"{place:02d}-{section.kind}-{figure.name}", figure) for figure in drawn]
+        return [*named, (self.lineage.name, self.lineage)] if self.lineage else named
 
 
 def render(page: Page) -> str:
@@ -49,8 +49,15 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    drawn: list[Drawn] = []
+
+    def inline(figure: Drawn, size: str) -> str:
+        drawn.append(figure)  # so that each has ids of its own
+        width = WIDE if size == "wide" else NARROW
+        return svg(figure.draw(width), figure.title, prefix=f"f{len(drawn)}-")
+
     template = environment.get_template("page.html.jinja")
-    return template.render(page=page, light=LIGHT, dark=DARK, sans=SANS, figure_css=figure_css()) + "\n"
+    return template.render(page=page, light=LIGHT, dark=DARK, sans=SANS, figure_css=figure_css(), svg=inline) + "\n"
 
 
 def anchors(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Colours and type, light and dark. Figures name classes only, so that a page and a file of its own look the same.
+"""Colours and type, light and dark. Figures are drawn in the light colours; rules of style change them for the dark.
 
 The palette is safe for colour-blind readers: blue against orange, everything else grey, and never colour alone: marks
 and dashes differ too. Heat maps run through one hue, or from orange over neutral to blue where values have a sign.
@@ -7,8 +7,9 @@ and dashes differ too. Heat maps run through one hue, or from orange over neutra
 from __future__ import annotations
 
 SANS = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
 STEPS = 10
-"""A heat map has the classes s0 .. s10, or d0 .. d10 with d5 at zero."""
+"""A heat map has the shades 0 .. 10; of those with two hues, 5 is zero."""
 
 LIGHT = {
     "paper": "#ffffff",
@@ -32,84 +33,61 @@ DARK = {
     "orange": "#f0a058",
     "grey": "#8a96a0",
 }
-_SEQUENTIAL = {
-    "light": ("#f0f4f8", "#c9dcec", "#8fbadb", "#4d93c6", "#2069a8", "#0c3f75"),
-    "dark": ("#1f262d", "#234259", "#2b6690", "#4a93c4", "#93c6ea", "#e2f2fd"),
+_ANCHORS = {
+    "s": (
+        ("#f0f4f8", "#c9dcec", "#8fbadb", "#4d93c6", "#2069a8", "#0c3f75"),
+        ("#1f262d", "#234259", "#2b6690", "#4a93c4", "#93c6ea", "#e2f2fd"),
+    ),
+    "d": (
+        ("#a04a06", "#dd8f4d", "#f4d7bb", "#f4f4f2", "#c3d9ec", "#639fd0", "#0f528f"),
+        ("#f5a963", "#b06a2c", "#5b3f28", "#252a30", "#2a455d", "#3f80b5", "#8cc7f2"),
+    ),
 }
-_DIVERGING = {
-    "light": ("#a04a06", "#dd8f4d", "#f4d7bb", "#f4f4f2", "#c3d9ec", "#639fd0", "#0f528f"),
-    "dark": ("#f5a963", "#b06a2c", "#5b3f28", "#252a30", "#2a455d", "#3f80b5", "#8cc7f2"),
-}
+
+
+def shades(scale: str, *, dark: bool = False) -> list[str]:
+    """The colours of a heat map, `STEPS` + 1: of scale "s", one hue, or "d", two hues from a middle."""
+    anchors = _ANCHORS[scale][dark]
+    return [_between(anchors, number / STEPS) for number in range(STEPS + 1)]
+
+
+def on_shades(scale: str, *, dark: bool = False) -> list[str]:
+    """The colours of numbers on those shades: black or white.
+
+    Black and white of the light theme differ by a trace from shade to shade, so that a rule of style can tell them
+    apart: what is black on a light shade may have to be white on the dark one.
+    """
+    found = []
+    for number, shade in enumerate(shades(scale, dark=dark)):
+        black = _black_is_readable(shade)
+        trace = f"{'sd'.index(scale):x}{number:x}" if black else f"{15 - 'sd'.index(scale):x}{15 - number:x}"
+        found.append(("#000000" if black else "#ffffff") if dark else (f"#0001{trace}" if black else f"#fffe{trace}"))
+    return found
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Each colour that a figure may have, and what stands for it in the dark."""
+    found = [(LIGHT[name], DARK[name]) for name in LIGHT]
+    for scale in _ANCHORS:
+        for colours in (shades, on_shades):
+            found += zip(colours(scale), colours(scale, dark=True), strict=True)
+    return found
 
 
 def figure_css() -> str:
-    """The rules for all figures: light, and dark for those who ask for it."""
-    return f"{_rules(LIGHT, 'light')}\n@media screen and (prefers-color-scheme: dark) {{\n{_rules(DARK, 'dark')}\n}}"
+    """The rules for all figures: what their colours are for those who ask for dark ones."""
+    # without an ancestor in the selector: marks are drawn by <use>, whose copies have none
+    rules = [
+        f'[style*="{what}: {light}"]{{{what}:{dark} !important}}'
+        for light, dark in pairs()
+        for what in ("fill", "stroke")
+    ]
+    return "@media screen and (prefers-color-scheme: dark) {\n" + "\n".join(rules) + "\n}"
 
 
 def step(share: float) -> int:
-    """The class number of a share of a heat map's range."""
+    """The number of the shade at a share of a heat map's range."""
     return round(min(max(share, 0.0), 1.0) * STEPS)
-
-
-def standalone(svg: str, *, dark: bool = True) -> str:
-    """An <svg> of a page as a file of its own, which brings its colours along; without `dark` it has the light ones."""
-    opened, rest = svg.split(">", 1)
-    paper = f".figure{{background:{LIGHT['paper']}}}"
-    night = f"@media screen and (prefers-color-scheme: dark){{.figure{{background:{DARK['paper']}}}}}"
-    rules = f"{figure_css()}{paper}{night}" if dark else f"{_rules(LIGHT, 'light')}{paper}"
-    style = f"<style>{rules}</style>".replace(" > ", " ")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{opened}>{style}{rest}\n'
-
-
-def _rules(colours: dict[str, str], mode: str) -> str:
-    ink, soft, blue, orange = (colours[name] for name in ("ink", "soft", "blue", "orange"))
-    rules = [
-        f".figure text{{font:12px {SANS};fill:{soft};font-variant-numeric:tabular-nums}}",
-        f".figure .label{{fill:{ink}}}",
-        f".figure .head{{fill:{ink};font-weight:600}}",
-        ".figure .small{font-size:11px}",
-        ".figure .tiny{font-size:10px}",
-        ".figure .mono{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:11px}",
-        ".figure path,.figure line{fill:none}",
-        f".figure .axis{{stroke:{colours['grey']};stroke-width:1}}",
-        f".figure .grid{{stroke:{colours['line']};stroke-width:1}}",
-        f".figure .guide{{stroke:{soft};stroke-width:1;stroke-dasharray:3 3}}",
-        f".figure .stripe{{fill:{colours['faint']}}}",
-        f".figure .frame{{fill:none;stroke:{colours['line']}}}",
-        f".figure .halo{{paint-order:stroke;stroke:{colours['page']};stroke-width:3px;stroke-linejoin:round}}",
-        f".figure .node{{fill:{colours['faint']};stroke:{colours['line']}}}",
-        f".figure .node.given{{fill:{colours['paper']};stroke:{blue};stroke-width:1.5}}",
-        f".figure .node.gone{{fill:none;stroke:{soft};stroke-dasharray:4 3}}",
-        f".figure .edge{{stroke:{colours['grey']};stroke-width:1.25}}",
-        f".figure .arrow{{fill:{colours['grey']}}}",
-        f".figure .chosen{{fill:none;stroke:{orange};stroke-width:2.5}}",
-        f".figure .intended{{fill:none;stroke:{ink};stroke-width:2}}",
-        f".figure .bar{{fill:{blue}}}",
-        f".figure .range{{fill:{blue};opacity:.28}}",
-        f".figure .mean{{stroke:{blue};stroke-width:1.25}}",
-        f".figure .flag{{fill:{orange}}}",
-        f".figure .flagline{{stroke:{orange};stroke-width:1}}",
-    ]
-    kinds = {"steered": blue, "oracle": blue, "told": ink, "control": orange, "baseline": colours["grey"]}
-    for kind, colour in kinds.items():
-        rules += [
-            f".figure .whisker.{kind}{{stroke:{colour};stroke-width:1.75}}",
-            f".figure .draw.{kind}{{stroke:{colour};stroke-width:1;opacity:.6}}",
-            f".figure .thick.{kind}{{stroke:{colour};stroke-width:4;opacity:.35}}",
-            f".figure .dot.{kind}{{fill:{colour};stroke:{colour};stroke-width:1.5}}",
-            f".figure .line.{kind}{{stroke:{colour};stroke-width:2}}",
-            f".figure .band.{kind}{{fill:{colour};opacity:.14}}",
-            f".figure .name.{kind}{{fill:{colour};font-weight:600}}",
-        ]
-    rules.append(f".figure .dot.control,.figure .dot.baseline,.figure .dot.oracle{{fill:{colours['paper']}}}")
-    rules.append(".figure .line.dashed{stroke-dasharray:6 4}.figure .line.dotted{stroke-dasharray:2 3}")
-    for prefix, anchors in (("s", _SEQUENTIAL[mode]), ("d", _DIVERGING[mode])):
-        for number in range(STEPS + 1):
-            colour = _between(anchors, number / STEPS)
-            rules.append(f".figure .{prefix}{number}{{fill:{colour}}}")
-            rules.append(f".figure .on-{prefix}{number}{{fill:{_readable(colour)}}}")
-    return "\n".join(rules)
 
 
 def _between(anchors: tuple[str, ...], share: float) -> str:
@@ -117,16 +95,16 @@ def _between(anchors: tuple[str, ...], share: float) -> str:
     place = share * (len(anchors) - 1)
     number = min(int(place), len(anchors) - 2)
     part = place - number
-    pairs = zip(_channels(anchors[number]), _channels(anchors[number + 1]), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in pairs)
+    ends = zip(_channels(anchors[number]), _channels(anchors[number + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in ends)
 
 
-def _readable(colour: str) -> str:
-    """Black or white, whichever has more contrast: by WCAG's luminance one of them always has 4.5 to 1."""
-    shares = [each / 255 for each in _channels(colour)]
-    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares]
+def _black_is_readable(colour: str) -> bool:
+    """Whether black has more contrast than white: by WCAG's luminance one of them always has 4.5 to 1."""
+    shares = [channel / 255 for channel in _channels(colour)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
+    return (luminance + 0.05) ** 2 > 1.05 * 0.05
 
 
 def _channels(colour: str) -> list[int]:

@@ -6,14 +6,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 
-from pasctl.generation.engine import Counts
+from pasctl.generation.engine import EngineCounts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class Metrics:
-    """Counts requests by path, status and duration; used by one thread."""
+    """EngineCounts requests by path, status and duration; used by one thread."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, int]] = Counter()
@@ -26,7 +26,7 @@ class Metrics:
         self._buckets[bisect_left(_BOUNDS, seconds)] += 1
         self._seconds += seconds
 
-    def render(self, counts: Counts) -> str:
+    def render(self, counts: EngineCounts) -> str:
         """All metrics, those of the engine among them."""
         requests = ((f'path="{path}",status="{status}"', n) for (path, status), n in sorted(self._requests.items()))
         outcomes = ((f'outcome="{name}"', n) for name, n in sorted(counts.outcomes.items()))

@@ -76,6 +76,7 @@ def compare(
     *,
     svg: Path | str | None = None,
     png: Path | str | None = None,
+    pdf: Path | str | None = None,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
 ) -> CompareOutcome:
@@ -85,19 +86,20 @@ def compare(
         refs: results, two or more; one that is named twice counts once.
         output: an HTML file for the table and a figure; None writes none.
         svg: a folder that also gets the figure as a file of its own; it is made if its parent is there.
-        png: the same for a PNG file in light colours; needs the extra `png`.
+        png: the same for a PNG file in light colours.
+        pdf: the same for a PDF file.
         store: the store or its folder.
         reporter: receives notes.
 
     Raises:
         InputError: fewer than two results, something else, results of other persons, items or inventories, or a page
             that cannot be written there.
-        MissingError: a reference matches nothing, or PNG files are asked for and cannot be made.
+        MissingError: a reference matches nothing.
         IntegrityError: a file of an artifact is damaged.
     """
     from pasctl.report.places import Places
 
-    places = Places.of(output, svg=svg, png=png)
+    places = Places.of(output, svg=svg, png=png, pdf=pdf)
     places.require()
     opened, reporter = open_store(store), reporter or Silent()
     artifacts = list(dict.fromkeys(_results(each, opened) for each in refs))

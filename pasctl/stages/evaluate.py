@@ -28,9 +28,9 @@ from pasctl.stages.choose_alpha import (
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
-from pasctl.stages.questionnaire import STAGE, EvalParams, Questionnaire, result_rows
+from pasctl.stages.questionnaire import EvalParams, Questionnaire, result_rows
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Store, Work, open_store
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.stored_personas import StoredPersonas
@@ -69,7 +69,7 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     task = Questionnaire(source, params, handle.identity, numerics, chosen, rows)
     evaluation = _evaluation(declared, run, task, handle, strengths)
     return Job(
-        stage=STAGE,
+        stage=Stage.of(Evaluate),
         model=source.model,
         label=source.label if part is None else part.label(source.label),
         params=declared.key(**_resolved(declared, evaluation, part)),

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pasctl.stages.kept_memory import EpisodicMemory
     from pasctl.steering.intervention import Intervention
 
-STAGE = Stage.of(MemoryRun)
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
 
 
@@ -97,7 +96,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         persona = target
     reading = _Reading(handle, texts, params, parent, persona)
     return Job(
-        stage=STAGE,
+        stage=Stage.of(MemoryRun),
         model=handle.slug,
         label=declared.label or (parent.label if parent else label_of(texts[0])),
         params=declared.key(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
 
-STAGE = Stage.of(MemoryAsk)
 # of recall.parquet, which has a row an event recalled
 _COLUMNS = {"question": "int32", "step": "int32", "layer": "int32", "event": "int32", "score": "float32"}
 
@@ -61,7 +60,7 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
         handle()
     asked = _Round(memory, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
     return Job(
-        stage=STAGE,
+        stage=Stage.of(MemoryAsk),
         model=memory.model,
         label=memory.label,
         params=declared.key(questions=list(questions), **asdict(how)),

@@ -21,9 +21,7 @@ from pasctl.stages.text import Text
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
 
-__all__ = ["STAGE", "TrialPlan", "memory_eval", "plan", "trial_figures"]
-
-STAGE = Stage.of(MemoryEval)
+__all__ = ["TrialPlan", "memory_eval", "plan", "trial_figures"]
 
 
 def plan(declared: MemoryEval, run: Run) -> Job:
@@ -40,7 +38,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
     params = settle_params(declared.params, handle, declared.seed)
     keys = {_part(unit, trials, handle, params, text): unit for unit in trials.units()}
     return Job(
-        stage=STAGE,
+        stage=Stage.of(MemoryEval),
         model=handle.slug,
         label="-".join(trials.tasks),
         params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None),
@@ -60,8 +58,8 @@ memory_eval = function_of(MemoryEval)
 def _part(unit: Unit, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
     return part_key(
         {
-            "stage": STAGE.name,
-            "stage_version": STAGE.version,
+            "stage": MemoryEval.command,
+            "stage_version": MemoryEval.version,
             "unit": asdict(unit),
             "max_new_tokens": None if unit.task == NLL else plan.max_new_tokens,
             "memory": None if unit.system == "full" else asdict(params),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _DIRECTIONS, _PERSONAS = 16, 256  # how many are held
 _COMPARED = 10_000  # names that a wrong one is compared with: more would take seconds
-_SHOWN = 12  # names in a message
+_SHOWN, _NAMED = 12, 5  # names in a hint, and in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,9 +176,10 @@ class PersonaCatalog:
                 return entry, entry.rows[own]
         ref, named, wanted = _split(persona)
         if not named and served and "/" not in persona:
+            where = ", ".join(source.name for source in self.sources)
             raise InputError(
-                f"no persona of {self.total} is called {persona!r}, in {', '.join(each.name for each in self.sources)}",
-                hint=_near(persona, self.ids(_COMPARED)) or f"there are {self.listed()}",
+                f"no persona of {self.total} is called {persona!r}, in {where}; expected one of {self.listed(_NAMED)}",
+                hint=_near(persona, self.ids(_COMPARED)),
             )
         entry = self._entry(self._resolver.find(ref))
         if not named:
@@ -186,8 +187,8 @@ class PersonaCatalog:
         if wanted not in entry.rows:
             some = list(islice(entry.rows, _COMPARED))
             raise InputError(
-                f"{entry.artifact.name} has no persona {wanted!r}",
-                hint=_near(wanted, some) or f"it has {', '.join(some[:_SHOWN])}",
+                f"{entry.artifact.name} has no persona {wanted!r}, expected one of {', '.join(some[:_NAMED])}",
+                hint=_near(wanted, some),
             )
         return entry, entry.rows[wanted]
 

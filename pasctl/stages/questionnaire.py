@@ -24,7 +24,7 @@ from pasctl.inventory import (
     question,
     wording_digest,
 )
-from pasctl.stages.runner import Artifact, Stage, Work, part_key
+from pasctl.stages.runner import Artifact, Work, part_key
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pasctl.steering.intervention import Intervention
 
 
-STAGE = Stage.of(Evaluate)
 ANSWERS_VERSION = 2
 """Of how a unit's answers come about. It is not the stage's, so that new metrics reuse the answers that older results
 hold: raise it when the same question to the same model would be answered differently."""
@@ -197,7 +196,7 @@ class Questionnaire:
     def _shared(self) -> dict[str, Any]:
         """What every unit's answers depend on."""
         return {
-            "stage": STAGE.name,
+            "stage": Evaluate.command,
             "stage_version": ANSWERS_VERSION,
             **self.run,
             "inventory": self.inventory.digest,

@@ -15,9 +15,8 @@ from pasctl.stages.stored_personas import StoredPersonas, read_rows
 from pasctl.version import __version__
 
 if TYPE_CHECKING:
-    from pasctl.report.blocks import Content, Detail
+    from pasctl.report.blocks import Content, Detail, Drawn
     from pasctl.report.page import Page
-    from pasctl.report.svg import Figure
 
 SEGMENTS = "segments/"
 CHECKED_BYTES = 1 << 30  # of a memory's segments; so much is hashed in a second or two
@@ -47,6 +46,7 @@ def report(
     *,
     svg: Path | str | None = None,
     png: Path | str | None = None,
+    pdf: Path | str | None = None,
     store: Store | Path | str = "artifacts",
     reporter: Reporter | None = None,
 ) -> ReportOutcome:
@@ -56,18 +56,19 @@ def report(
         refs: which, in the order of the page; one that is named twice is shown once.
         output: the HTML file.
         svg: a folder that also gets each figure as a file of its own; it is made if its parent is there.
-        png: the same for PNG files in light colours; needs the extra `png`.
+        png: the same for PNG files in light colours.
+        pdf: the same for PDF files.
         store: the store or its folder.
         reporter: receives notes.
 
     Raises:
         InputError: there is no reference, one is ambiguous, or the page cannot be written there.
-        MissingError: a reference matches nothing, or PNG files are asked for and cannot be made.
+        MissingError: a reference matches nothing.
         IntegrityError: a file of an artifact is damaged.
     """
     from pasctl.report.places import Places
 
-    places = Places.of(output, svg=svg, png=png)
+    places = Places.of(output, svg=svg, png=png, pdf=pdf)
     places.require()
     given = [refs] if isinstance(refs, str | Artifact) else list(refs)
     if not given:
@@ -214,10 +215,10 @@ def _activations(artifact: Artifact) -> Content:
     return activations(artifact.read_json("items.json"), artifact.size)
 
 
-def _lineage(artifacts: Sequence[Artifact], store: Store) -> tuple[Figure, list[Artifact]]:
+def _lineage(artifacts: Sequence[Artifact], store: Store) -> tuple[Drawn, list[Artifact]]:
     """The graph of the artifacts and all that they were made from; and of these what the store has, inputs first."""
+    from pasctl.report.blocks import Drawn
     from pasctl.report.figures.graph import Node, graph
-    from pasctl.report.svg import Figure
 
     asked = {artifact.key for artifact in artifacts}
     nodes: dict[str, Node] = {}
@@ -237,7 +238,7 @@ def _lineage(artifacts: Sequence[Artifact], store: Store) -> tuple[Figure, list[
 
     for artifact in artifacts:
         visit(store.lineage(artifact))
-    figure = Figure.of(
+    figure = Drawn(
         "lineage",
         "What was made from what",
         "An arrow goes from an input to what was made from it. Blue frames: the artifacts of this page. "

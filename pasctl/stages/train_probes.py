@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def plan(declared: TrainProbes, run: Run) -> Job:
     """Train one probe per persona, layer and head (PAS; design section 5)."""
-    PROBES.build(declared.method, c=float(declared.c))  # what is wrong with it is said before anything is read
+    method = PROBES.canonical(declared.method)
     personas = declared.personas
     source = run.input(
         "activations",
@@ -57,7 +57,7 @@ def plan(declared: TrainProbes, run: Run) -> Job:
         model=source.model,
         label=chosen.label if chosen.coding == "agreement" else f"{chosen.label}-{chosen.coding}",
         params=declared.key(
-            method=PROBES.canonical(declared.method),
+            method=method,
             c=float(declared.c),
             validation=float(declared.validation),
             personas=chosen.digest,

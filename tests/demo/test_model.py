@@ -45,7 +45,7 @@ def test_the_wheel_has_what_is_read_when_it_runs_and_no_more():
     left_out = {path.name for pattern in wheel["exclude"] for path in ROOT.glob(pattern)}
     names = {path.name for path in MODEL_FOLDER.iterdir()}
     assert wheel["packages"] == ["pasctl"]
-    assert left_out == {"README.md", "composite.svg", "evaluation.json"}
+    assert left_out == {"README.md", "evaluation.json"}
     assert names - left_out == {"config.json", "generation_config.json", *WEIGHTS_AND_TOKENIZER}
     assert {path.name for path in MODEL_FOLDER.parent.glob("*.py")} == {"__init__.py", "walk.py"}
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pasctl.errors import InputError
-from pasctl.generation.loop import generate
+from pasctl.errors import InputError, PasctlError
+from pasctl.generation.loop import generate, generate_deltas
 from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.stream import Stream
 from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
 from tests.steering.test_hooks import random_intervention
@@ -151,3 +152,46 @@ def test_what_makes_no_sense_is_refused() -> None:
         generate_texts(model, prompts, [None, None], max_new_tokens=0, batch_tokens=100)
     with pytest.raises(InputError, match="positions 'prompt' is unknown"):
         generate_texts(model, prompts, [None, None], max_new_tokens=3, batch_tokens=100, positions="prompt")
+
+
+def test_texts_whose_rotary_positions_depend_on_length_share_no_pass() -> None:
+    model, prompts = tiny_loaded("llama"), some_prompts(4)
+    expected = [naive_text(model, *row, "all") for row in zip(prompts, GIVEN, strict=False)]
+    end_at(model, set())
+    model.backbone.rotary_emb.rope_type = "dynamic"
+    model.backbone.rotary_emb.max_seq_len_cached = 4096  # so long that its frequencies stay
+    sizes: list[int] = []
+    model.backbone.register_forward_pre_hook(
+        lambda module, args, named: sizes.append(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    found = generate_texts(model, prompts, GIVEN[:4], batch_tokens=10_000)
+    assert [until(text, {model.tokenizer.eos_token_id}) for text in expected] == found
+    assert set(sizes) <= {1, *map(len, prompts)}
+
+
+def test_the_model_is_as_it_was_between_two_deltas() -> None:
+    model, streams = tiny_loaded(), list[Stream]()
+    request = Request(some_prompts(1)[0], SamplingParams(max_new_tokens=NEW), weak(1, (1,)))
+    written = ""
+    for number, delta in generate_deltas(model, request, streams):
+        assert number == 0
+        assert model.model.config._attn_implementation == "sdpa"
+        assert not any(module._forward_hooks for module in model.outputs())
+        written += delta
+    assert written == model.tokenizer.decode(streams[0].tokens, skip_special_tokens=True) != ""
+
+
+def test_a_failing_model_is_told_at_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_loaded()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model.backbone), "forward", lambda *given, **named: 1 / 0)
+        with pytest.raises(PasctlError, match="the model failed: ZeroDivisionError"):
+            generate_texts(model, some_prompts(), GIVEN, batch_tokens=60)
+    assert model.model.config._attn_implementation == "sdpa"
+    assert not any(module._forward_hooks for module in model.outputs())
+
+
+def test_several_prompts_without_a_memory_are_not_read_in_step() -> None:
+    one, other = some_prompts(2)
+    with pytest.raises(InputError, match="without a memory"):
+        generate(tiny_loaded(), [Request(one, beside=(other,))])

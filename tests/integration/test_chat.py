@@ -29,8 +29,8 @@ SIZES = (
         (("--alpha", "nan"), 2, "error: alpha 'nan' is no finite number"),
         (("--persona", "E+"), 3, "holds no directions of demo"),
         (("--memory", "My Talk"), 2, "error: conversation 'My Talk' cannot be part of an artifact's name"),
-        (("--memory", "talk", "--positions", "some"), 2, "error: positions 'some' is unknown"),
-        (("--max-new-tokens", 0), 2, "error: max_new_tokens is 0"),
+        (("--memory", "talk", "--positions", "some"), 2, "invalid value for '--positions': 'some' is not one of"),
+        (("--max-new-tokens", 0), 2, "error: invalid value for '--max-new-tokens'"),
     ],
 )
 def test_wrong_words_end_before_the_model_is_loaded(

@@ -72,7 +72,7 @@ def test_what_makes_no_sense_is_refused(warm: Warm, tmp_path: Path) -> None:
         return warm.run(*arguments, "--store", "store", folder=tmp_path)
 
     fit = ("fit-directions", "--granularity")
-    assert_refused(run(*fit, "layer"), 2, "'layer'", "head, kv-group")
+    assert_refused(run(*fit, "layer"), 2, "'layer'", "'head', 'kv-group'")
     assert_refused(run(*fit, "kv-group", "--select", "steering", "--top-k", 2), 2, "steering", "top-k")
     who = ("export", "latest", "--persona", "s01", "--alpha", 1)
     assert_refused(run(*who), 2, "-o DIR", "--control-vector FILE")

@@ -6,16 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pasctl
+from pasctl.commands import declaration
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, builtin_inventory
-from pasctl.stages.runner import Outcome, Stage
+from pasctl.stages.runner import Outcome
 from tests.integration.refusal import assert_refused
 from tests.integration.warm import Warm
 
@@ -116,19 +116,11 @@ def _run_stages(store: Path, seed: int = 0, **more: Any) -> dict[str, Outcome]:
     return {
         "train-probes": pasctl.train_probes(personas="builtin:0-4", store=store, seed=seed),
         "fit-directions": pasctl.fit_directions(store=store, seed=seed),
-        "eval": pasctl.evaluate(store=store, modes="no-change,pas", seed=seed, dry_run=True, **more),
+        "eval": pasctl.evaluate(store=store, alpha=4, modes="no-change,pas", seed=seed, dry_run=True, **more),
     }
 
 
-STAGE_MODULES = {
-    "extract": "pasctl.stages.extract",
-    "train-probes": "pasctl.stages.train_probes",
-    "fit-directions": "pasctl.stages.fit_directions",
-    "eval": "pasctl.stages.evaluate",
-}
-
-
-@pytest.mark.parametrize("stage", STAGE_MODULES)
+@pytest.mark.parametrize("stage", ["extract", "train-probes", "fit-directions", "eval"])
 def test_stage_version_enters_the_key(
     stage: str, tiny_folder: Path, finished_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,9 +131,8 @@ def test_stage_version_enters_the_key(
 
     before = key()
     assert before in {artifact.key for artifact in pasctl.Store(finished_store).artifacts()}
-    module = import_module(STAGE_MODULES[stage])
-    stood: Stage = module.STAGE
-    monkeypatch.setattr(module, "STAGE", Stage(stood.name, stood.kind, stood.version + 1))
+    declared: Any = declaration(stage)
+    monkeypatch.setattr(declared, "version", declared.version + 1)
     assert key() != before
 
 
@@ -182,11 +173,11 @@ def test_option_of_a_later_stage_enters_its_key(change: str, finished_master: Pa
 
 
 def test_batches_and_places_stay_out_of_the_key_of_eval(finished_master: Path, finished_store: Path) -> None:
-    base: dict[str, Any] = {"modes": "no-change,pas", "dry_run": True}
+    base: dict[str, Any] = {"modes": "no-change,pas", "alpha": 4.0, "dry_run": True}
     key = pasctl.evaluate(store=finished_master, **base).key
     assert pasctl.evaluate(store=finished_store, **base).key == key
     assert pasctl.evaluate(store=finished_store, batch_tokens=100, **base).key == key
-    assert pasctl.evaluate(store=finished_store, alpha="4.0", **base).key == key
+    assert pasctl.evaluate(store=finished_store, **(base | {"alpha": "4.0"})).key == key
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +188,7 @@ def two_models(
     path = Path(shutil.copytree(finished_master, tmp_path_factory.mktemp("two") / "artifacts"))
     pasctl.extract(str(other_tiny_folder), store=path, options=FP32)
     _run_stages(path)
-    pasctl.evaluate(store=path, modes="no-change,pas")
+    pasctl.evaluate(store=path, alpha=4, modes="no-change,pas")
     store = pasctl.Store(path)
     return path, {slug: [a.key for a in store.artifacts(model=slug)] for slug in ("tiny-a", "tiny-b")}
 

@@ -45,7 +45,7 @@ def test_stages_from_python_have_the_keys_and_contents_of_the_command_line(
         pasctl.extract(str(tiny_folder), store=store, options=options),
         pasctl.train_probes(personas="builtin:0-4", store=store),
         pasctl.fit_directions(store=store),
-        pasctl.evaluate(modes="no-change,pas", alpha=4, store=store),
+        pasctl.evaluate(modes="no-change,pas", store=store),
     ]
     by_command = {artifact.stage: artifact for artifact in pasctl.Store(finished_master).artifacts()}
     assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from typer.core import TyperGroup
@@ -233,8 +233,7 @@ def named_commands(page: str) -> Iterator[list[str]]:
             yield words
 
 
-COMMANDS = get_command(app)
-assert isinstance(COMMANDS, TyperGroup)
+COMMANDS = cast(TyperGroup, get_command(app))
 
 
 @pytest.mark.parametrize("page", WRITTEN)

@@ -169,3 +169,16 @@ def test_refinement_without_a_layer_to_look_at_is_refused(kind: str) -> None:
     with pytest.raises(InputError, match="refine"):
         # Mistral's layers all slide, so the default, all that take memory, are none
         EpisodicMemory(model, **refined, refine_layers=() if kind in MIXED else None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_full_attention_answers_as_the_model_does(kind: str, width: int) -> None:
+    model, text, question = sliding_model(kind, width), text_ids(150), text_ids(9, seed=1)
+    reading = FullAttention(model, chunk=16)
+    reading.read_ids(text)
+    ids = torch.tensor([text + question])
+    with torch.inference_mode():
+        made = model.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)
+    expected = model.tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip()
+    assert reading.answer(question, 8) == expected

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pasctl.inventory import PersonaSet, builtin_inventory
-from pasctl.report.blocks import Content, Drawn, Table
+from pasctl.report.blocks import NARROW, WIDE, Content, Table
 from pasctl.report.sections.directions import Fitted, directions
-from pasctl.report.svg import Figure
+from tests.report import drawings
+from tests.report.drawings import figures
 
 LAYERS, HEADS = 3, 4
 ALONE = {(1, 0): 1.15, (1, 1): 0.97, (1, 2): 1.05, (1, 3): 1.2, (2, 0): 1.1, (2, 1): 1.25, (2, 2): 1.0, (2, 3): 1.02}
@@ -55,10 +55,6 @@ def section(chosen: dict[str, Any] | None) -> Content:
     return directions(Fitted(np.stack([heads, heads]), theta, shape, LAYERS, HEADS, personas, inventory), {}, chosen)
 
 
-def figures(content: Content) -> dict[str, Figure]:
-    return {block.figure.name: block.figure for block in content.blocks if isinstance(block, Drawn)}
-
-
 def the_table(content: Content) -> Table:
     [table] = [block for block in content.blocks if isinstance(block, Table)]
     return table
@@ -66,23 +62,26 @@ def the_table(content: Content) -> Table:
 
 def test_the_layers_are_drawn_without_the_trials_of_heads() -> None:
     drawn = figures(section(SOME))["selection"]
-    for svg in (drawn.wide, drawn.narrow):
-        assert sorted(re.findall("<title>layers ([^<]*)", svg)) == ["1, α 2: 1.10", "1–2, α 2: 1.05", "1–2, α 4: 0.90"]
-        assert svg.count('class="chosen"') == 1
-        [frame] = re.findall(r'<rect ([^>]*) width="[^"]*" height="[^"]*" class="chosen"', svg)
-        assert f"<rect {frame} " in svg.split("<title>layers 1–2, α 4: 0.90")[0].split("</rect>")[-1]
+    for width in (WIDE, NARROW):
+        figure = drawn.draw(width)
+        tips = sorted(tip for _, tip in drawings.cells(figure))
+        assert tips == ["layers 1, α 2: 1.10", "layers 1–2, α 2: 1.05", "layers 1–2, α 4: 0.90"]
+        assert drawings.frames(figure) == [(1, 1)]
     assert "is the best; heads of its layers were tried next" in drawn.caption
 
 
 def test_each_head_alone_is_drawn_and_the_chosen_ones_are_framed() -> None:
     drawn = figures(section(SOME))["selection-heads"]
-    for svg in (drawn.wide, drawn.narrow):
-        told = re.findall(r"<title>layer (\d+), head (\d+): ([\d.]+)", svg)
-        assert {(int(layer), int(head)): float(mae) for layer, head, mae in told} == ALONE
-        assert svg.count('class="chosen"') == 2
+    for width in (WIDE, NARROW):
+        figure = drawn.draw(width)
+        cells = {tip.split(": ")[0]: (shade, float(tip.split(": ")[1])) for shade, tip in drawings.cells(figure)}
+        assert {name: mae for name, (_, mae) in cells.items()} == {
+            f"layer {layer}, head {head}": mae for (layer, head), mae in ALONE.items()
+        }
+        assert drawings.frames(figure) == [(0, 1), (1, 2)]
         # the lowest error has the strongest colour and the highest the weakest
-        assert 'class="s10"><title>layer 1, head 1:' in svg
-        assert 'class="s0"><title>layer 2, head 1:' in svg
+        assert cells["layer 1, head 1"][0] == 10
+        assert cells["layer 2, head 1"][0] == 0
     assert "α 4" in drawn.caption
 
 
@@ -115,7 +114,7 @@ def test_how_many_heads_of_how_many_is_told(heads: list[list[int]], alpha: float
     marks = [row[0].text for row in the_table(content).rows for cell in row if cell.mark]
     assert marks == [{1: "1 head", 2: "2 heads", 8: "all 8"}[len(heads)]]
     drawn = figures(content)["selection-heads"]
-    assert drawn.wide.count('class="chosen"') == (0 if len(heads) == 8 else len(heads))
+    assert len(drawings.frames(drawn.draw(WIDE))) == (0 if len(heads) == 8 else len(heads))
 
 
 def test_a_selection_of_layers_alone_is_told_as_before() -> None:

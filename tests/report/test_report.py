@@ -6,30 +6,25 @@ import json
 import re
 import shlex
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from pasctl.cli.app import app as pasctl_app
 from pasctl.errors import InputError, IntegrityError, MissingError
 from pasctl.inventory import PersonaSet, builtin_inventory, load_personas
-from pasctl.report.png import png
-from pasctl.report.svg import Drawing, Figure, box, words
-from pasctl.report.theme import LIGHT
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.report import report
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Store
 from pasctl.stages.train_probes import train_probes
 from tests.report.conftest import KINDS, QUESTION, Page, put
-from tests.report.fonts import needs_font
 
 
 def run(*arguments: object) -> Result:
@@ -53,7 +48,7 @@ def test_page_loads_nothing_and_is_well_formed(page: str) -> None:
     parsed = Page(page)
     assert parsed.open == []
     assert not parsed.names() & {"script", "link", "img", "iframe", "object", "base"}
-    assert not re.search(r"url\(|@import|javascript:", page)
+    assert not re.search(r"url\((?!#)|@import|javascript:", page)
     addresses = set(re.findall(r"https?://[^\"'<\s]+", page))
     assert addresses == {"http://www.w3.org/2000/svg"}
     linked = {str(attributes["href"]) for tag, attributes in parsed.tags if tag == "a"}
@@ -84,95 +79,28 @@ def test_figures_are_files_of_their_own(store: Store, tmp_path: Path) -> None:
         root = ElementTree.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 - just written here
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         numbers = [float(each) for each in root.attrib["viewBox"].split()]
-        assert numbers[2:] == [float(root.attrib["width"]), float(root.attrib["height"])]
+        assert numbers[2:] == [float(root.attrib[name].removesuffix("pt")) for name in ("width", "height")]
         written = [value for each in root.iter() for value in each.attrib.values()]
         assert not [value for value in written if re.search(r"\b(nan|inf)\b", value)]
 
 
-@needs_font
-def test_figures_are_pictures_twice_as_large(store: Store, tmp_path: Path) -> None:
-    outcome = report(["results", "answers"], tmp_path / "p.html", svg=tmp_path / "f", png=tmp_path / "f", store=store)
-    drawn = [path for path in outcome.figures if path.suffix == ".svg"]
-    pictures = [path for path in outcome.figures if path.suffix == ".png"]
-    assert [path.stem for path in pictures] == [path.stem for path in drawn]
+def test_figures_are_pictures_twice_as_large_and_documents(store: Store, tmp_path: Path) -> None:
+    folders = dict.fromkeys(("svg", "png", "pdf"), tmp_path / "f")
+    outcome = report(["results", "answers"], tmp_path / "p.html", **folders, store=store)
+    drawn, pictures, documents = (
+        [path for path in outcome.figures if path.suffix == f".{ending}"] for ending in ("svg", "png", "pdf")
+    )
+    assert [path.stem for path in pictures] == [path.stem for path in documents] == [path.stem for path in drawn]
     for path, source in zip(pictures, drawn, strict=True):
-        size = struct.unpack(">II", path.read_bytes()[16:24])  # of the first chunk, the header
+        pixels = imread(path)
         root = ElementTree.fromstring(source.read_text(encoding="utf-8"))  # noqa: S314 - just written here
-        assert size == (2 * int(root.attrib["width"]), round(2 * float(root.attrib["height"])))
-
-
-@needs_font
-def test_words_and_classes_are_in_a_picture() -> None:
-    """Without a face that resvg finds, words would be missing without an error; without classes, all would be black."""
-    figures = [
-        Figure.of("f", "t", "", lambda width, drawn=drawn: Drawing(width, 40, drawn))
-        for drawn in ([], [words(10, 20, "words")], [words(10, 20, "code", "mono")], [box(10, 5, 60, 20, "bar")])
-    ]
-    blank, sans, mono, bar = (read_png(png(figure.wide)) for figure in figures)
-    assert (blank == 255).all()
-    for told in (sans, mono):
-        ink = (told < 200).any(axis=2)
-        assert 30 < ink.sum() < 2000
-        assert ink[:, :20].sum() == ink[:, 120:].sum() == 0, "words stand where they were put"
-    assert [f"{channel:02x}" for channel in bar[20, 60, :3]] == [LIGHT["blue"][n : n + 2] for n in (1, 3, 5)]
-
-
-def test_pictures_without_the_package_or_a_font_are_refused_before_anything_is_read(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for package, families, told in ((False, ("a", "b"), "resvg-py"), (True, None, "font")):
-        monkeypatch.setattr("importlib.util.find_spec", lambda name, package=package: object() if package else None)
-        monkeypatch.setattr("pasctl.report.png._families", lambda families=families: families)
-        done = run("results", "-o", tmp_path / "p.html", "--png", tmp_path / "f", "--store", store.root)
-        assert done.exit_code == MissingError.exit_code
-        error, hint = done.stderr.splitlines()
-        assert told in error
-        assert hint.startswith("hint: ")
-        assert list(tmp_path.iterdir()) == []
-
-
-def read_png(data: bytes) -> np.ndarray:
-    """The pixels [height, width, channels] of a PNG of 8 bits a channel without interlace."""
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    place, packed = 8, b""
-    width = height = channels = 0
-    while place < len(data):
-        size, name = struct.unpack(">I4s", data[place : place + 8])
-        body = data[place + 8 : place + 8 + size]
-        if name == b"IHDR":
-            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
-            assert (depth, interlace) == (8, 0)
-            channels = {2: 3, 6: 4}[colour]
-        packed += body if name == b"IDAT" else b""
-        place += 12 + size
-    lines = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * channels).astype(int)
-    found = np.zeros((height, width, channels), int)
-    above = np.zeros((width, channels), int)
-    for row, (kind, line) in enumerate(zip(lines[:, 0], lines[:, 1:].reshape(height, width, channels), strict=True)):
-        above = found[row] = _unfiltered(int(kind), line, above)
-    return found
-
-
-def _unfiltered(kind: int, line: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """A line of pixels from its differences, by the PNG specification, section 9."""
-    if kind == 0:
-        return line
-    if kind == 1:
-        return line.cumsum(axis=0) % 256
-    if kind == 2:
-        return (line + above) % 256
-    found = np.zeros_like(line)
-    left = corner = np.zeros(line.shape[1], int)
-    for place, (value, up) in enumerate(zip(line, above, strict=True)):
-        if kind == 3:
-            guess = (left + up) // 2
-        else:
-            near = left + up - corner
-            a, b, c = abs(near - left), abs(near - up), abs(near - corner)
-            guess = np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))
-        left = found[place] = (value + guess) % 256
-        corner = up
-    return found
+        points = [float(root.attrib[name].removesuffix("pt")) for name in ("height", "width")]
+        assert pixels.shape[:2] == pytest.approx([size * 2 * 96 / 72 for size in points], abs=1)
+        assert (pixels[0, 0, :3] == 1).all(), "white"
+        assert 0.001 < (pixels[..., :3].max(axis=2) < 0.5).mean() < 0.5, "words and marks are there"
+    for path in documents:
+        assert path.read_bytes().startswith(b"%PDF-")
+        assert b"CreationDate" not in path.read_bytes()
 
 
 def test_texts_of_users_are_no_markup(store: Store, tmp_path: Path) -> None:
@@ -292,7 +220,7 @@ def test_command_is_quick_to_import_and_the_stage_loads_no_model(
 ) -> None:
     script = (
         "import sys, pasctl.cli.report\n"
-        "assert not {'jinja2', 'numpy', 'torch'} & set(sys.modules), 'loaded by the import'\n"
+        "assert not {'jinja2', 'matplotlib', 'numpy', 'torch'} & set(sys.modules), 'loaded by the import'\n"
         "from pasctl.stages.report import report\n"
         f"report({KINDS!r}, {str(tmp_path / 'p.html')!r}, store={str(store.root)!r})\n"
         "assert not {'torch', 'transformers'} & set(sys.modules), 'loaded by the stage'\n"

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pasctl.evaluation.intervals import interval as student
-from pasctl.report.blocks import Content, Drawn, Table, interval, number
+from pasctl.report.blocks import NARROW, WIDE, Content, Drawn, Table, interval, number
 from pasctl.report.sections.labels import UPPER_BOUND, given, kind, label
 from pasctl.report.sections.results import results
 from pasctl.report.sections.shifts import MOST_MAPS
 from pasctl.report.sections.strengths import strengths
-from pasctl.report.svg import Figure
 from pasctl.stages.runner import Store
-from tests.report import full
+from tests.report import drawings, full
+from tests.report.drawings import figures
 from tests.report.full import baseline, condition
-
-
-def figures(content: Content) -> dict[str, Figure]:
-    return {block.figure.name: block.figure for block in content.blocks if isinstance(block, Drawn)}
 
 
 def tables(content: Content) -> dict[str, Table]:
     return {block.title.split()[0]: block for block in content.blocks if isinstance(block, Table)}
+
+
+def bands(drawn: Drawn) -> int:
+    """How many areas a figure of lines has."""
+    return sum(len(axes.collections) for axes in drawn.draw(WIDE).axes)
 
 
 def metrics(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -78,9 +78,13 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
     assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in content.lead[1]
     assert "constant-3 with 3.80" in content.lead[1]
     drawn = figures(content)["composite"]
-    for of_kind, count in (("told", 1), ("steered", 1), ("control", 2), ("baseline", 1)):
-        assert drawn.wide.count(f'class="dot {of_kind}"') == count
-    assert drawn.wide.count('class="draw control"') == 3
+    figure = drawn.draw(WIDE)
+    assert drawings.kinds(figure) == {"told": 1, "steered": 1, "control": 2, "baseline": 1}
+    assert [x for x, _ in drawings.values(figure, "mean")] == [row["composite"] for row in rows]
+    assert [x for x, _ in drawings.values(figure, "interval")] == [
+        end for row in rows for end in row["composite_interval"]
+    ]
+    assert [x for x, _ in drawings.values(figure, "draws")] == [4.2, 4.0, 4.4]
     assert "single draws" in drawn.caption
     assert set(figures(content)) == {"composite"}
 
@@ -96,14 +100,20 @@ def test_an_oracle_is_an_upper_bound_wherever_it_is_shown_and_never_the_lowest_r
     assert UPPER_BOUND not in cells["auto"][0].note
     assert UPPER_BOUND in tables(content)["Differences,"].caption
     drawn = figures(content)
-    assert drawn["composite"].wide.count('class="dot oracle"') == 1
+    assert drawings.kinds(drawn["composite"].draw(WIDE))["oracle"] == 1
     assert f"blue rings: {UPPER_BOUND}" in drawn["composite"].caption
     assert UPPER_BOUND in drawn["items"].caption
     for name in ("composite", "items"):
-        assert UPPER_BOUND in drawn[name].wide, "a file of its own has no caption"
-        assert UPPER_BOUND in drawn[name].narrow
+        for width in (WIDE, NARROW):
+            note = "a figure may go where its caption does not"
+            assert UPPER_BOUND[:30] in "".join(drawings.words(drawn[name].draw(width))), note
     without = results(metrics(*rows[:2], BASELINE), full_rows(rows[:2]))
     assert "oracle" not in str(without)
+    assert not [each for name in ("composite", "items") for each in shown(without, name) if "oracle" in each]
+
+
+def shown(content: Content, name: str) -> list[str]:
+    return drawings.words(figures(content)[name].draw(WIDE))
 
 
 def full_rows(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -142,13 +152,15 @@ def test_strength_is_drawn_where_it_was_varied_from_numbers_alone() -> None:
     swept = [condition("pas", setting) for setting in ("4", "1", "2", "auto", "oracle")]
     bare = [{**row, "item_correlation_interval": None} for row in swept]
     drawn = figures(results(metrics(condition("no-change"), *bare, BASELINE), None))
-    assert drawn["alpha-composite"].wide.count('class="dot steered"') == 3
-    assert 'class="band steered"' in drawn["alpha-composite"].wide
-    assert "oracle" not in drawn["alpha-composite"].wide + drawn["alpha-composite"].narrow
-    assert 'class="band' not in drawn["alpha-correlation"].wide
+    [line] = drawings.lines(drawn["alpha-composite"].draw(WIDE), "series")
+    by_alpha = {row["alpha"]: row["composite"] for row in swept[:3]}
+    assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == by_alpha
+    assert drawings.kind(line) == "steered"
+    assert bands(drawn["alpha-composite"]) == 1
+    assert bands(drawn["alpha-correlation"]) == 0
     assert "No intervals were kept" in drawn["alpha-correlation"].caption
     banded = results(metrics(condition("no-change"), *swept, BASELINE), None)
-    assert 'class="band steered"' in figures(banded)["alpha-correlation"].wide
+    assert bands(figures(banded)["alpha-correlation"]) == 1
     for settings in (("4",), ("4", "auto"), ("auto", "oracle")):
         rows = [condition("pas", setting) for setting in settings]
         assert set(figures(results(metrics(*rows), None))) == {"composite"}
@@ -164,7 +176,7 @@ def test_results_of_earlier_versions_are_shown_by_their_alpha() -> None:
     assert [row[1].text for row in tables(content)["Conditions"].rows] == ["", "2", "4", ""]
     assert [cell.text for cell in tables(content)["Differences,"].rows[0][:2]] == ["pas, α 4", "random-direction, α 4"]
     assert set(figures(content)) == {"composite", "alpha-composite", "alpha-correlation", "items"}
-    assert figures(content)["items"].wide.count('class="frame"') == 3
+    assert len(figures(content)["items"].draw(WIDE).axes) == 3
 
 
 @pytest.mark.parametrize(
@@ -225,8 +237,9 @@ def test_side_effects_stand_beside_the_unsteered_model_and_rise_with_strength() 
     assert shown[3].note == interval(row["kl"][1:], 3)
     assert shown[5].note == "", "an end that is null is no interval"
     drawn = figures(content)["kl"]
-    assert drawn.wide.count('class="dot steered"') == 8, "two conditions at four strengths that were given"
-    assert drawn.wide.count('class="band') == 3
+    points = drawings.kinds(drawn.draw(WIDE), "series")
+    assert points["steered"] == 8, "two conditions at four strengths that were given"
+    assert bands(drawn) == 3
     one = {**found, "rows": [row for row in found["rows"] if row["setting"] in ("4", "auto")]}
     assert "kl" not in figures(results(metrics(condition("no-change"), side_effects=one), None))
     empty = {**found, "rows": [{**row, "kl": [None, None, None]} for row in found["rows"]]}
@@ -255,14 +268,14 @@ def test_trait_shifts_frame_what_was_meant_and_colour_by_sign() -> None:
     ]
     content = results(metrics(condition("no-change"), trait_shifts=shifts), None)
     drawn = figures(content)["trait-shifts"]
-    for svg in (drawn.wide, drawn.narrow):
-        assert svg.count('class="intended"') == 2
-        told = re.findall(r'class="(d\d+)"><title>steered towards (..), trait (.): ([^<]+)<', svg)
-        assert told == [
-            ("d10", "E+", "E", "+1.00"),
-            ("d2", "E+", "N", "−0.50"),
-            ("d5", "N-", "E", "0.00"),
-            ("d0", "N-", "N", "−1.00"),
+    for width in (WIDE, NARROW):
+        figure = drawn.draw(width)
+        assert drawings.frames(figure) == [(0, 0), (1, 1)]
+        assert drawings.cells(figure, "d") == [
+            (10, "steered towards E+, trait E: +1.00"),
+            (2, "steered towards E+, trait N: −0.50"),
+            (5, "steered towards N-, trait E: 0.00"),
+            (0, "steered towards N-, trait N: −1.00"),
         ]
     first, second = tables(content)["Shifts"].rows
     assert [cell.text for cell in first] == ["pas", "4", "E+", "● +1.00", "−0.50"]
@@ -278,9 +291,11 @@ def test_more_trait_shifts_than_maps_are_all_in_the_table_and_those_that_steer_a
     shifts = [{**row, "condition": name, "setting": setting} for name, setting in names]
     content = results(metrics(condition("no-change"), trait_shifts=shifts), None)
     drawn = figures(content)["trait-shifts"]
-    assert drawn.wide.count('class="intended"') == MOST_MAPS
+    figure = drawn.draw(WIDE)
+    assert len(drawings.frames(figure)) == MOST_MAPS
     assert f"The first {MOST_MAPS} of {MOST_MAPS + 2} conditions" in drawn.caption
-    assert drawn.wide.index(">pas, α 4<") < drawn.wide.index(">few-shot<") < drawn.wide.index(">random-direction, α 0<")
+    told = drawings.words(figure)
+    assert told.index("pas, α 4") < told.index("few-shot") < told.index("random-direction, α 0")
     assert len(tables(content)["Shifts"].rows) == MOST_MAPS + 2
 
 
@@ -292,9 +307,13 @@ def test_item_panels_hold_the_mean_where_it_is(store: Store) -> None:
     content = results(artifact.read_json("metrics.json"), rows)
     levels = len(np.unique(rows["agreement"][np.isfinite(rows["agreement"])]))
     groups = len({(*pair,) for pair in zip(rows["condition"], rows["setting"], strict=True)})
-    assert figures(content)["items"].wide.count('r="3.5"') + figures(content)["items"].wide.count("<polygon") == (
-        levels * groups
-    )
+    figure = figures(content)["items"].draw(WIDE)
+    assert sum(drawings.kinds(figure).values()) == levels * groups
+    here = (rows["condition"] == "no-change") & np.isfinite(rows["agreement"]) & np.isfinite(rows["expected"])
+    means = [rows["expected"][here & (rows["agreement"] == level)].mean() for level in range(1, 6)]
+    [line] = drawings.lines(figure.axes[0].get_figure(), "mean")[:1]
+    known = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    assert known == pytest.approx({float(n): mean for n, mean in enumerate(means, 1) if np.isfinite(mean)})
 
 
 def test_results_of_the_stage_have_every_block(store: Store) -> None:
@@ -324,13 +343,16 @@ def test_strengths_have_means_with_intervals_and_both_choices() -> None:
     drawn = figures(content)
     assert list(drawn) == ["error", "chosen", "kl"]
     for name in ("error", "kl"):
-        assert drawn[name].wide.count('class="dot steered"') == 6
-        assert 'class="band steered"' in drawn[name].wide
-        flag = float(re.findall(r'<line x1="([\d.]+)"[^>]*class="flagline"', drawn[name].wide)[0])
-        assert flag == float(re.findall(r'<circle cx="([\d.]+)"', drawn[name].wide)[3])
-    assert re.findall(r"<title>([\d.]+: \d+) personas", drawn["chosen"].wide) == [
-        f"{each[0].text}: {count}" for each, count in zip(table.rows, chosen, strict=True) if count
-    ]
+        figure = drawn[name].draw(WIDE)
+        assert drawings.kinds(figure, "series") == {"steered": 6}
+        assert bands(drawn[name]) == 1
+        assert {x for x, _ in drawings.values(figure, "flag")} == {2.0}
+    [error] = drawings.lines(drawn["error"].draw(WIDE), "series")
+    at_alpha = [np.mean(curves["mae"][curves["alphas"].index(alpha)]) for alpha in sorted(curves["alphas"])]
+    np.testing.assert_allclose(error.get_ydata(), at_alpha)
+    [plane] = drawn["chosen"].draw(WIDE).axes
+    assert [patch.get_height() for patch in plane.patches] == chosen
+    assert [label.get_text() for label in plane.get_xticklabels()] == [each[0].text for each in table.rows]
 
 
 def test_strengths_of_few_personas_have_no_band_and_what_is_missing_is_a_dash() -> None:
@@ -340,7 +362,7 @@ def test_strengths_of_few_personas_have_no_band_and_what_is_missing_is_a_dash() 
     content = strengths(curves)
     (table,) = tables(content).values()
     assert {row[table.head.index("item r")].text for row in table.rows} == {"–"}
-    assert 'class="band' not in figures(content)["error"].wide
+    assert bands(figures(content)["error"]) == 0
     assert "Band" not in figures(content)["error"].caption
 
 

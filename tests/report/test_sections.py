@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,19 +9,16 @@ import pytest
 
 from pasctl.inventory import PersonaSet, builtin_inventory
 from pasctl.memory.kept_text import KeptText
-from pasctl.report.blocks import Content, Drawn, Exchange, Table, interval, number, size
+from pasctl.report.blocks import NARROW, WIDE, Content, Exchange, Table, interval, number, size
 from pasctl.report.sections.answers import answers
 from pasctl.report.sections.directions import MOST_PERSONAS, Fitted, directions, layer_run, similarity, trait_groups
 from pasctl.report.sections.memory import CLOSE, memory
 from pasctl.report.sections.probes import probes
 from pasctl.report.sections.trials import short, trials, wilson
-from pasctl.report.svg import WIDE, Figure
 from pasctl.stages.memory_eval import trial_figures
 from pasctl.stages.runner import Store
-
-
-def figures(content: Content) -> dict[str, Figure]:
-    return {block.figure.name: block.figure for block in content.blocks if isinstance(block, Drawn)}
+from tests.report import drawings
+from tests.report.drawings import figures
 
 
 def tables(content: Content) -> list[Table]:
@@ -105,13 +101,10 @@ def test_selection_frames_the_chosen_cell_and_gives_it_the_strongest_colour() ->
     drawn = figures(content)["selection"]
     assert "layers 1–2, α 4, positions answer" in content.lead[0]
     assert "1.20" in drawn.caption
-    for svg in (drawn.wide, drawn.narrow):
-        assert svg.count('class="chosen"') == 1
-        place = svg.split('class="chosen"')[0].split("<rect")[-1].split('width="')[0].strip()
-        cell = next(each for each in svg.split("<rect") if each.strip().startswith(place) and "chosen" not in each)
-        assert 'class="s10"' in cell
-        assert 'class="s0"><title>layers 0–1, α 2: 1.10' in svg
-        assert "0.90" in cell
+    for width in (WIDE, NARROW):
+        figure = drawn.draw(width)
+        assert drawings.frames(figure) == [(1, 1)], "layers 1–2 at α 4"
+        assert drawings.cells(figure) == [(0, "layers 0–1, α 2: 1.10"), (10, "layers 1–2, α 4: 0.90")]
 
 
 def test_selection_without_trials_or_a_choice_is_only_told() -> None:
@@ -124,7 +117,10 @@ def test_probes_leave_out_what_has_no_accuracy() -> None:
     accuracy = np.full((2, 2, 3), 0.6)
     accuracy[:, 0, 1], accuracy[0, 1, 2], accuracy[1, 1, 2] = np.nan, np.nan, 0.9
     content = probes(accuracy, np.array([8, 9]), "logistic")
-    assert figures(content)["accuracy"].wide.count("<title>layer") == 5
+    cells = dict(reversed(each[1].split(": ")) for each in drawings.cells(figures(content)["accuracy"].draw(WIDE)))
+    assert sorted(cells) == ["0.60", "0.90"]
+    assert cells["0.90"] == "layer 1, head 2"
+    assert len(drawings.cells(figures(content)["accuracy"].draw(WIDE))) == 5
     assert [cell.text for cell in tables(content)[0].rows[0]][:3] == ["1", "2", "0.900"]
     assert ("held-out items a persona", "8 to 9") in content.facts
     assert figures(probes(np.full((1, 2, 2), np.nan), np.array([0]), "logistic")) == {}
@@ -161,9 +157,11 @@ def test_events_that_surprise_did_not_cut_are_not_said_to_be_at_peaks(segmenter:
 
 def test_long_and_short_events_are_both_seen() -> None:
     text = KeptText([7] * 120, [1.0] * 120, [0, 5, 60])
-    drawn = figures(memory({**DESCRIBED, "boundaries": []}, text, 9))["surprise"].wide
-    assert drawn.count('class="s4"') + drawn.count('class="s7"') == 3
-    assert drawn.count('class="bar"') == 3, "a strong bar where an event begins"
+    upper, lower = figures(memory({**DESCRIBED, "boundaries": []}, text, 9))["surprise"].draw(WIDE).axes
+    [events] = lower.collections
+    assert [path.vertices[0, 0] for path in events.get_paths()] == [0, 5, 60]
+    strong = next(bars for bars in upper.containers if bars.get_label() == "starts")
+    assert [patch.get_x() for patch in strong] == [0, 5, 60], "a strong bar where an event begins"
 
 
 def asked(question: str, recalled: list[dict[str, Any]]) -> dict[str, Any]:
@@ -178,16 +176,17 @@ def test_recall_map_has_a_box_an_event_and_layer() -> None:
     ]
     content = answers([asked("who?", recalled), asked("why?", [])], "memory/m/t@v1", 10)
     drawn = figures(content)["recall-1"]
-    assert drawn.wide.count("<title>layer") == 3
-    assert "layer 3, event 1: in 100% of steps, score 0.75 at best" in drawn.wide
-    assert "layer 3, event 4: in 50% of steps" in drawn.wide
+    figure = drawn.draw(WIDE)
+    assert {tip for _, tip in drawings.cells(figure)} == {
+        "layer 3, event 1: in 100% of steps, score 0.75 at best",
+        "layer 3, event 4: in 50% of steps, score 0.25 at best",
+        "layer 8, event 4: in 100% of steps, score 1.00 at best",
+    }
     assert "2 of 10 events" in drawn.caption
-    left, right = (
-        float(re.findall(rf'<rect x="([\d.]+)"[^>]*><title>layer 3, event {n}:', drawn.wide)[0]) for n in (1, 4)
-    )
-    start, end = float(re.findall(r'x1="([\d.]+)"', drawn.wide)[0]), WIDE - 8.0
-    assert left == pytest.approx(start + (end - start) * 0.1, abs=0.1)
-    assert right == pytest.approx(start + (end - start) * 0.4, abs=0.1)
+    [axes] = figure.axes
+    assert axes.get_xlim() == (0, 10)
+    corners = [tuple(path.vertices[0]) for path in axes.collections[1].get_paths()]
+    assert sorted(corners) == [(1, 0), (4, 0), (4, 1)]
     assert set(figures(content)) == {"recall-1"}
     assert [block.question for block in content.blocks if isinstance(block, Exchange)] == ["who?", "why?"]
 

@@ -16,6 +16,8 @@ from pasctl.cli.app import app
 from pasctl.cli.compare import comparison_table
 from pasctl.errors import InputError
 from pasctl.models.options import ModelOptions
+from pasctl.report.blocks import WIDE
+from pasctl.report.sections.comparison import comparison
 from pasctl.report.sections.labels import UPPER_BOUND
 from pasctl.stages.compare import compare
 from pasctl.stages.evaluate import evaluate
@@ -23,7 +25,7 @@ from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
 from pasctl.stages.train_probes import train_probes
-from tests.report.fonts import needs_font
+from tests.report.drawings import kinds
 from tests.report.full import baseline, condition
 
 ITEMS = tuple(f"{trait}{number:02d}" for trait in "OCEAN" for number in range(4))
@@ -161,13 +163,14 @@ def test_notes_are_told_once_if_all_say_them_else_with_the_model(put: Put, store
     assert found.notes == (both, f"one: {one}")
 
 
-@needs_font
 def test_the_page_has_one_table_and_one_figure_and_loads_nothing(put: Put, store: Store, tmp_path: Path) -> None:
     refs = [put(f"model-{place}") for place in range(3)]
-    found = compare(refs, tmp_path / "c.html", svg=tmp_path / "f", png=tmp_path / "f", store=store)
+    found = compare(refs, tmp_path / "c.html", svg=tmp_path / "f", png=tmp_path / "f", pdf=tmp_path / "f", store=store)
     page = (tmp_path / "c.html").read_text(encoding="utf-8")
     assert found.path == tmp_path / "c.html"
-    assert [path.name for path in found.figures] == ["01-comparison-composite.svg", "01-comparison-composite.png"]
+    assert [path.name for path in found.figures] == [
+        f"01-comparison-composite.{ending}" for ending in ("svg", "png", "pdf")
+    ]
     assert page.count("<figure>") == page.count("<table") == 1
     assert 'id="lineage"' not in page
     assert 'id="made"' not in page
@@ -175,8 +178,8 @@ def test_the_page_has_one_table_and_one_figure_and_loads_nothing(put: Put, store
     assert page.count(UPPER_BOUND) >= 3, "in the lead, the table and the caption"
     svg = found.figures[0].read_text(encoding="utf-8")
     assert UPPER_BOUND in svg
-    counts = {kind: svg.count(f'class="dot {kind}"') for kind in ("told", "steered", "oracle", "baseline")}
-    assert counts == {"told": 3, "steered": 6, "oracle": 3, "baseline": 1}
+    [drawn] = comparison(found.names, found.lines, (), ()).blocks[1:]
+    assert kinds(drawn.draw(WIDE)) == {"told": 3, "steered": 6, "oracle": 3, "baseline": 1}
 
 
 def test_without_composites_there_is_no_figure_and_the_page_says_why(put: Put, store: Store, tmp_path: Path) -> None:

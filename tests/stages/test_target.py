@@ -144,8 +144,9 @@ def test_names_reach_one_persona_whatever_their_form(model: LoadedModel, master:
 @pytest.mark.parametrize(
     ("persona", "reason", "hint"),
     [
-        ("s9", "no persona of 3 is called 's9'", "s0"),
-        ("directions/tiny/builtin:case=s99", "has no persona 's99'", "s0"),
+        ("s9", "no persona of 3 is called 's9', in .*; expected one of s01, s02, s03", ""),
+        ("s022", "no persona of 3 is called 's022'", "did you mean s02"),
+        ("directions/tiny/builtin:case=s99", "has no persona 's99', expected one of s01, s02, s03", ""),
         (None, "has 3 personas, expected one to be named", "s01, s02, s03"),
     ],
 )

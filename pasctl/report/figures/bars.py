@@ -5,57 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from pasctl.report.scale import Scale
-from pasctl.report.svg import Drawing, box, fit, line, text_width, words
+from pasctl.report.figures.style import BLUE, DASHES, INK, ORANGE, SMALL, WIDE, fit, sheet, styled, thinned
 
-_WIDEST = 54.0  # pixels across a bar
+_WIDEST = 76.0  # pixels from bar to bar
 
 
+@styled
 def histogram(
-    values: Sequence[int], *, unit: str, flags: Sequence[tuple[str, float]] = (), width: int, height: int = 150
-) -> Drawing:
+    values: Sequence[int], *, unit: str, flags: Sequence[tuple[str, float]] = (), width: int = WIDE, height: int = 150
+) -> Figure:
     """How often whole numbers, at least one of them, fall into bins of equal width.
 
     Args:
         values: the numbers.
         unit: what they count.
-        flags: values that a line marks, by name.
+        flags: values that a line marks, by name; three at most.
         width: pixels.
         height: pixels of the bars.
     """
-    most = max(values)
-    wide = max(1, -(-(most + 1) // 32))
-    edges = np.arange(0, most + wide + 1, wide)
+    wide = max(1, -(-(max(values) + 1) // 32))
+    edges = np.arange(0, max(values) + wide + 1, wide)
     counts, _ = np.histogram(values, bins=edges)
-    left, right, top = text_width(f"{counts.max():,}") + 12, width - 10.0, 52.0
-    across = Scale(0, float(edges[-1]), left, right)
-    up = Scale(0, float(counts.max()) * 1.05, top + height, top)
-    drawn = [words(0, 12, f"events in bins of {wide} {unit}" if wide > 1 else "events", "small")]
-    for value, told in up.ticks(3):
-        if value == int(value):
-            drawn += [line(left, up(value), right, up(value), "grid")]
-            drawn += [words(left - 6, up(value) + 4, told, anchor="end")]
-    for start, count in zip(edges, counts.tolist(), strict=False):
-        if count:
-            x, tip = across(float(start)), f"{start} to {start + wide - 1} {unit}: {count:,}"
-            tall = up.start - up(count)
-            drawn += [box(x + 0.5, up(count), max(across(float(start + wide)) - x - 1, 1), tall, "bar", tip=tip)]
-    for place, (name, value) in enumerate(flags):
-        x = across(value)
-        near = x + text_width(name, 11) + 4 > right
-        drawn += [line(x, top - 12, x, top + height, "flagline")]
-        drawn += [
-            words(x + (-4 if near else 4), top - 4 - 12 * (place % 2), name, "small", anchor="end" if near else None)
-        ]
-    drawn += [line(left, top + height, right, top + height, "axis")]
-    for value, told in across.ticks(5 if width < 500 else 8):
-        drawn += [words(across(value), top + height + 18, told, anchor="middle")]
-    drawn += [words((left + right) / 2, top + height + 36, unit, anchor="middle")]
-    return Drawing(width, top + height + 44, drawn)
+    figure = sheet(width, height + 106)
+    axes = figure.add_subplot()
+    axes.bar(edges[:-1], counts, width=wide * 0.94, align="edge", color=BLUE)
+    axes.set_xlim(0, max(float(edges[-1]), *(value for _, value in flags), 1.0))
+    axes.grid(axis="y", linewidth=0.8)
+    axes.locator_params(axis="y", nbins=4, integer=True)
+    axes.locator_params(axis="x", nbins=5 if width < WIDE else 9, integer=True)
+    axes.set_xlabel(unit)
+    axes.set_title(f"events in bins of {wide} {unit}" if wide > 1 else "events")
+    for (name, value), dashes in zip(flags, DASHES.values(), strict=False):
+        axes.axvline(value, color=ORANGE, linewidth=1.4, linestyle=dashes, label=f"{name} {value:.4g}", gid="flag")
+    if flags:
+        figure.legend(loc="outside upper left", ncols=len(flags), columnspacing=1.6)
+    return figure
 
 
-def bars(counted: Sequence[tuple[str, int]], *, unit: str, axis: str, width: int, height: int = 130) -> Drawing:
+@styled
+def bars(counted: Sequence[tuple[str, int]], *, unit: str, axis: str, width: int = WIDE, height: int = 130) -> Figure:
     """A bar for each of some things, by name, with its count over it.
 
     Args:
@@ -65,19 +55,19 @@ def bars(counted: Sequence[tuple[str, int]], *, unit: str, axis: str, width: int
         width: pixels.
         height: pixels of the highest bar.
     """
-    most = max(max(count for _, count in counted), 1)
-    across = min((width - 8) / len(counted), _WIDEST * 1.4)
-    wide, top = min(across - 4, _WIDEST), 40.0
-    right = 4 + across * len(counted)
-    drawn = [words(0, 12, unit, "small")]
-    for place, (name, count) in enumerate(counted):
-        middle = 4 + across * (place + 0.5)
-        tall = height * count / most
-        if count:
-            tip = f"{name}: {count:,} {unit}"
-            drawn += [box(middle - wide / 2, top + height - tall, wide, tall, "bar", tip=tip)]
-        drawn += [words(middle, top + height - tall - 5, f"{count:,}", "label small", anchor="middle")]
-        drawn += [words(middle, top + height + 17, fit(name, across - 2), anchor="middle")]
-    drawn += [line(0, top + height, right, top + height, "axis")]
-    drawn += [words(4, top + height + 35, fit(axis, width - 8))]
-    return Drawing(width, top + height + 43, drawn)
+    room = width - 24.0
+    across = min(room / len(counted), _WIDEST)
+    figure = sheet(width, height + 90)
+    axes = figure.add_subplot()
+    places = np.arange(len(counted))
+    drawn = axes.bar(places, [count for _, count in counted], width=0.7, color=BLUE)
+    numbers = thinned([(place, f"{count:,}") for place, (_, count) in enumerate(counted)], across, SMALL)
+    axes.bar_label(drawn, numbers, padding=2, fontsize=SMALL, color=INK)
+    axes.set_xlim(-0.5, room / across - 0.5)
+    axes.set_ylim(0, max(1, *(count for _, count in counted)) * 1.14)
+    names = [(float(place), fit(name, max(across - 4, 24))) for place, (name, _) in zip(places, counted, strict=True)]
+    axes.set_xticks(places, thinned(names, across))
+    axes.set_yticks([])
+    axes.set_xlabel(fit(axis, width - 20), loc="left")
+    axes.set_title(unit)
+    return figure

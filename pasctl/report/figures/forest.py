@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pasctl.report.scale import Scale, bounds
-from pasctl.report.svg import WIDE, Drawing, box, element, fit, line, text_width, words
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-_ROW, _STACKED = 25.0, 36.0  # pixels of a row
+from pasctl.report.figures.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    SMALL,
+    SOFT,
+    TEXT,
+    WIDE,
+    fit,
+    mark,
+    note_below,
+    sheet,
+    styled,
+    text_width,
+)
+
+_ROW, _STACKED = 25.0, 38.0  # pixels of a row
+_OVER = 17.0  # of the label over a row
 _HEAD = 28.0  # and of a heading
 _LONGEST = 250.0  # pixels of a label beside its row
-_TALL = 700.0  # pixels from which on a drawing has its scale at both ends
+_TALL = 700.0  # pixels from which on a figure has its scale at both ends
 
 
 @dataclass(frozen=True)
@@ -35,89 +53,119 @@ class Mark:
     group: str = ""
 
 
-def forest(marks: Sequence[Mark], *, axis: str, reference: tuple[str, float] | None, width: int) -> Drawing:
+@styled
+def forest(
+    marks: Sequence[Mark], *, axis: str, reference: tuple[str, float] | None = None, note: str = "", width: int = WIDE
+) -> Figure:
     """Rows in the order given; at less than full width the label stands over its row.
 
     Args:
         marks: the rows.
         axis: what the axis measures.
         reference: a value that a dashed line marks, and its name.
+        note: small words at the foot.
         width: pixels.
     """
     stacked = width < WIDE
     row = _STACKED if stacked else _ROW
-    left = 10.0 if stacked else min(max(text_width(each.label) for each in marks), _LONGEST) + 22
-    right = width - (12.0 if stacked else 126.0)
-    high_up = _HEAD + row * len(marks) > _TALL
-    top = 44.0 if high_up else 26.0  # where the axis below is far away, its numbers also stand above
-    places, headings, bottom = _places(marks, row, top)
-    known = [value for each in marks for value in (each.mean, *(each.interval or ()), *each.draws)]
-    low, high = bounds([*known, reference[1] if reference else None])
-    scale = Scale(low, high, left, right)
-    drawn = [box(0, y, width, row, "stripe") for number, y in enumerate(places) if number % 2 == 0]
-    for value, told in scale.ticks(4 if stacked else 7):
-        drawn += [line(scale(value), top, scale(value), bottom + 5, "grid")]
-        drawn += [words(scale(value), bottom + 19, told, anchor="middle")]
-        drawn += [words(scale(value), top - 8, told, anchor="middle")] if high_up else []
+    tops, headings, bottom = _places(marks, row)
+    centres = [top + (row - 11 if stacked else row / 2) for top in tops]
+    labels = 0.0 if stacked else max(text_width(fit(each.label, _LONGEST)) for each in marks)
+    figure = sheet(width, bottom + 76 + (18 if note else 0))
+    axes = figure.add_subplot()
+    for top in tops[::2]:
+        axes.axhspan(top, top + row, facecolor=FAINT, edgecolor="none", zorder=0)
+    axes.grid(axis="x", linewidth=0.8)
+    for each, y in zip(marks, centres, strict=True):
+        _draw(axes, each, y)
+    axes.set_ylim(bottom, 0)
+    axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=4 if stacked else 7)
+    axes.set_xlabel(fit(axis, width - labels - 30))
+    axes.tick_params(axis="x", length=0, labeltop=bottom > _TALL)
+    if stacked:
+        axes.set_yticks([])
+        _label_over(axes, marks, centres, width)
+    else:
+        axes.set_yticks(centres, [fit(each.label, _LONGEST) for each in marks], color=INK)
+        _numbers_beside(axes, marks, centres)
+    for name, y in headings:
+        shown = fit(name, width - labels - (30 if stacked else 60), bold=True)
+        axes.annotate(shown, (0, y + 15), (4, 0), **_AT_ROW, va="center", weight="bold", color=INK)
     if reference is not None:
-        name, value = reference
-        drawn += [line(scale(value), top - 6, scale(value), bottom, "guide")]
-        drawn += [words(*_inside(scale(value), 14, name, width), "small", anchor="middle")]
-    drawn += [words(4, y + 19, fit(name, width - 40), "head halo") for name, y in headings]
-    for mark, start in zip(marks, places, strict=True):
-        y = start + (row - 12 if stacked else row / 2)
-        if stacked:
-            drawn += [words(left, y - 11, fit(mark.label, width - 140), "label halo")]
-        else:
-            drawn += [words(left - 14, y + 4, fit(mark.label, _LONGEST), "label", anchor="end")]
-        drawn += _mark(mark, scale, y)
-        drawn += _figures(mark, width - 8.0, y - 11 if stacked else y + 4)
-    drawn += [line(left, bottom, right, bottom, "axis")]
-    drawn += [words((left + right) / 2, bottom + 38, fit(axis, width - 8), anchor="middle")]
-    return Drawing(width, bottom + 46, drawn)
+        # where labels stand over their rows, the line leaves them free
+        spans = [(top + _OVER, top + row) for top in tops] if stacked else [(0.0, bottom)]
+        _reference(axes, *reference, spans, above=20 if bottom > _TALL else 3)
+    note_below(figure, note)
+    return figure
 
 
-def _places(marks: Sequence[Mark], row: float, top: float) -> tuple[list[float], list[tuple[str, float]], float]:
+_AT_ROW: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"),
+    "textcoords": "offset points",
+    "annotation_clip": False,
+}
+
+
+def _places(marks: Sequence[Mark], row: float) -> tuple[list[float], list[tuple[str, float]], float]:
     """Where each row begins, the headings with where they begin, and where all ends."""
-    places, headings, y, before = [], [], top, ""
-    for mark in marks:
-        if mark.group and mark.group != before:
-            headings.append((mark.group, y))
+    tops, headings, y, before = [], [], 0.0, ""
+    for each in marks:
+        if each.group and each.group != before:
+            headings.append((each.group, y))
             y += _HEAD
-        before = mark.group
-        places.append(y)
+        before = each.group
+        tops.append(y)
         y += row
-    return places, headings, y
+    return tops, headings, y
 
 
-def point(x: float, y: float, kind: str, *, radius: float = 4.5) -> str:
-    """A mark: a disc, a ring for a control and for an upper bound, a diamond for a baseline."""
-    if kind == "baseline":
-        reach = radius * 1.25
-        corners = [(x, y - reach), (x + reach, y), (x, y + reach), (x - reach, y)]
-        return element("polygon", points=" ".join(f"{a:.2f},{b:.2f}" for a, b in corners), class_=f"dot {kind}")
-    return element("circle", cx=x, cy=y, r=radius, class_=f"dot {kind}")
+def _draw(axes: Axes, each: Mark, y: float) -> None:
+    colour = COLOURS[each.kind]
+    if each.draws:
+        axes.plot(each.draws, [y] * len(each.draws), "|", color=colour, alpha=0.6, markersize=10, gid="draws")
+    if each.interval is not None:
+        axes.plot(each.interval, [y, y], color=colour, linewidth=1.4, gid="interval")
+    if each.mean is not None:
+        axes.plot([each.mean], [y], linestyle="none", gid="mean", zorder=3, **mark(each.kind))
 
 
-def _mark(mark: Mark, scale: Scale, y: float) -> list[str]:
-    drawn = [line(scale(each), y - 7, scale(each), y + 7, f"draw {mark.kind}") for each in mark.draws]
-    if mark.interval is not None:
-        drawn += [line(scale(mark.interval[0]), y, scale(mark.interval[1]), y, f"whisker {mark.kind}")]
-    if mark.mean is not None:
-        drawn += [point(scale(mark.mean), y, mark.kind)]
-    return drawn
+def _numbers(each: Mark) -> tuple[str, str]:
+    if each.mean is None:
+        return "none", ""
+    bounds = "" if each.interval is None else f"{each.interval[0]:.2f} to {each.interval[1]:.2f}"
+    return f"{each.mean:.2f}", bounds
 
 
-def _figures(mark: Mark, right: float, y: float) -> list[str]:
-    if mark.mean is None:
-        return [words(right, y, "none", "small", anchor="end")]
-    drawn = [words(right - 76, y, f"{mark.mean:.2f}", "label", anchor="end")]
-    if mark.interval is not None:
-        drawn += [words(right, y, f"{mark.interval[0]:.2f} to {mark.interval[1]:.2f}", "small", anchor="end")]
-    return drawn
+def _numbers_beside(axes: Axes, marks: Sequence[Mark], centres: Sequence[float]) -> None:
+    for each, y in zip(marks, centres, strict=True):
+        mean, bounds = _numbers(each)
+        axes.annotate(mean, (1, y), (34, 0), **_AT_ROW, ha="right", va="center", color=INK)
+        if bounds:
+            axes.annotate(bounds, (1, y), (40, 0), **_AT_ROW, va="center", fontsize=SMALL, color=SOFT)
 
 
-def _inside(x: float, y: float, text: str, width: float) -> tuple[float, float, str]:
-    """A place for centred words that does not run over the sheet's edge."""
-    half = text_width(text, 11) / 2 + 2
-    return min(max(x, half), width - half), y, text
+def _label_over(axes: Axes, marks: Sequence[Mark], centres: Sequence[float], width: int) -> None:
+    for each, y in zip(marks, centres, strict=True):
+        mean, bounds = _numbers(each)
+        axes.annotate(fit(each.label, width - 150), (0, y - 18), (3, 0), **_AT_ROW, va="center", color=INK)
+        place: dict[str, Any] = {"ha": "right", "va": "center"}
+        axes.annotate(bounds, (1, y - 18), (-2, 0), **_AT_ROW, **place, fontsize=SMALL, color=SOFT)
+        axes.annotate(mean, (1, y - 18), (-72 if bounds else -2, 0), **_AT_ROW, **place, fontsize=TEXT, color=INK)
+
+
+def _reference(axes: Axes, name: str, value: float, spans: Sequence[tuple[float, float]], above: float) -> None:
+    for span in spans:
+        axes.plot([value, value], span, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)), gid="reference")
+    low, high = axes.get_xlim()
+    share = (value - low) / (high - low)
+    axes.annotate(
+        fit(name, 150, SMALL),
+        (value, 1),
+        (0, above),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="left" if share < 0.2 else "right" if share > 0.8 else "center",
+        fontsize=SMALL,
+        color=SOFT,
+    )

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pasctl.report.svg import Drawing, box, element, fit, words
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from pasctl.report.figures.style import BLUE, FAINT, GREY, INK, LINE, PAPER, SMALL, SOFT, WIDE, fit, sheet, styled
 
 _TALL, _BETWEEN = 62.0, 30.0  # pixels of a box, and to the next one
 _APART = 34.0  # between groups
 _LEAST, _WIDEST = 230.0, 330.0  # pixels across a group
 _LANE = 11.0  # between the lines beside the boxes
+_BOXES: dict[str, dict[str, Any]] = {
+    "": {"facecolor": FAINT, "edgecolor": LINE},
+    "given": {"facecolor": PAPER, "edgecolor": BLUE, "linewidth": 1.4},
+    "gone": {"facecolor": "none", "edgecolor": SOFT, "linestyle": (0, (4, 3))},
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,8 @@ class Node:
     kind: str = ""
 
 
-def graph(nodes: Sequence[Node], *, width: int) -> Drawing:
+@styled
+def graph(nodes: Sequence[Node], *, width: int = WIDE) -> Figure:
     """Groups of what hangs together side by side, as many as there is room for.
 
     Args:
@@ -43,46 +54,53 @@ def graph(nodes: Sequence[Node], *, width: int) -> Drawing:
     columns = max(1, min(len(groups), int((width + _APART) // (_LEAST + _APART))))
     wide = min(_WIDEST, (width - _APART * (columns - 1)) / columns)
     heights = [2.0] * columns
-    drawn: list[str] = []
+    placed = []
     for group in groups:
         column = heights.index(min(heights))
-        drawn += _group(group, (wide + _APART) * column + 1, heights[column], wide - 2)
+        placed.append((group, (wide + _APART) * column + 1, heights[column]))
         heights[column] += (_TALL + _BETWEEN) * len(group)
-    return Drawing(width, max(heights) - _BETWEEN + 4, drawn)
+    height = max(heights) - _BETWEEN + 4
+    figure = sheet(width, height, layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for group, x, y in placed:
+        _group(axes, group, x, y, wide - 2)
+    return figure
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
     """Nodes that hang together, in the order given."""
     groups: list[list[Node]] = []
     for node in nodes:
-        near = [group for group in groups if any(each.key in node.inputs for each in group)]
+        near = [group for group in groups if any(other.key in node.inputs for other in group)]
         groups = [group for group in groups if group not in near]
-        groups.append([each for group in near for each in group] + [node])
+        groups.append([other for group in near for other in group] + [node])
     return groups
 
 
-def _group(nodes: Sequence[Node], x: float, y: float, wide: float) -> list[str]:
+def _group(axes: Axes, nodes: Sequence[Node], x: float, y: float, wide: float) -> None:
     """A column of boxes: an arrow to the next one, lines beside the boxes to those further down."""
     place = {node.key: number for number, node in enumerate(nodes)}
     far = {
         node.key: [
-            place[each.key] for each in nodes if node.key in each.inputs and place[each.key] > place[node.key] + 1
+            place[other.key] for other in nodes if node.key in other.inputs and place[other.key] > place[node.key] + 1
         ]
         for node in nodes
     }
     lanes = _lanes({place[key]: max(targets) for key, targets in far.items() if targets})
     across = wide - (14 + _LANE * max(lanes.values(), default=0) if lanes else 0)
-    drawn: list[str] = []
     for node in nodes:
         number = place[node.key]
         top = y + (_TALL + _BETWEEN) * number
-        if any(number + 1 == place[each.key] and node.key in each.inputs for each in nodes):
-            drawn += _arrow(x + across / 2, top + _TALL, top + _TALL + _BETWEEN)
-        if far[node.key]:
-            ends = [y + (_TALL + _BETWEEN) * target + _TALL * 0.4 for target in far[node.key]]
-            drawn += _beside(x + across, top + _TALL * 0.65, ends, x + across + 14 + _LANE * lanes[number])
-        drawn += _box(node, x, top, across)
-    return drawn
+        if any(number + 1 == place[other.key] and node.key in other.inputs for other in nodes):
+            _arrow(axes, (x + across / 2, top + _TALL), (x + across / 2, top + _TALL + _BETWEEN))
+        lane = x + across + 14 + _LANE * lanes.get(number, 0)
+        for target in far[node.key]:
+            end = y + (_TALL + _BETWEEN) * target + _TALL * 0.4
+            axes.plot([x + across, lane, lane], [top + _TALL * 0.65] * 2 + [end], color=GREY, linewidth=1)
+            _arrow(axes, (lane, end), (x + across, end))
+        _box(axes, node, x, top, across)
 
 
 def _lanes(spans: dict[int, int]) -> dict[int, int]:
@@ -94,25 +112,24 @@ def _lanes(spans: dict[int, int]) -> dict[int, int]:
     return lanes
 
 
-def _box(node: Node, x: float, y: float, wide: float) -> list[str]:
+def _box(axes: Axes, node: Node, x: float, y: float, wide: float) -> None:
+    frame: dict[str, Any] = {"linewidth": 0.8, **_BOXES[node.kind]}
+    axes.add_patch(FancyBboxPatch((x, y), wide, _TALL, boxstyle="round,pad=0,rounding_size=6", **frame))
     kind, _, rest = node.name.partition("/")
-    return [
-        box(x, y, wide, _TALL, f"node {node.kind}".rstrip(), radius=6, tip=f"{node.name} {node.key}"),
-        words(x + 12, y + 20, fit(kind, wide - 20), "head"),
-        words(x + 12, y + 36, fit(rest, wide - 20), "label small"),
-        words(x + 12, y + 52, fit(node.told, wide - 20, 11.5), "mono"),
-    ]
+    room = wide - 22
+    axes.text(x + 12, y + 20, fit(kind, room, bold=True), color=INK, weight="bold")
+    axes.text(x + 12, y + 36, fit(rest, room), color=INK)
+    # a letter of the monospaced face is wider than most of the other
+    axes.text(x + 12, y + 52, fit(node.told, room / 1.12, SMALL), fontsize=SMALL, family="monospace")
 
 
-def _arrow(x: float, start: float, stop: float) -> list[str]:
-    line = element("path", d=f"M{x:.1f} {start:.1f} V{stop - 6:.1f}", class_="edge")
-    return [line, element("path", d=f"M{x:.1f} {stop:.1f} l-4 -7 h8 Z", class_="arrow")]
-
-
-def _beside(x: float, start: float, ends: Sequence[float], lane: float) -> list[str]:
-    """A line from a box's right side down a lane, with an arrow into each box further down."""
-    drawn = [element("path", d=f"M{x:.1f} {start:.1f} H{lane - 8:.1f} q8 0 8 8 V{max(ends) - 8:.1f}", class_="edge")]
-    for end in ends:
-        drawn += [element("path", d=f"M{lane:.1f} {end - 8:.1f} q0 8 -8 8 H{x + 6:.1f}", class_="edge")]
-        drawn += [element("path", d=f"M{x:.1f} {end:.1f} l7 -4 v8 Z", class_="arrow")]
-    return drawn
+def _arrow(axes: Axes, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    look: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 8,
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "color": GREY,
+        "linewidth": 1,
+    }
+    axes.add_patch(FancyArrowPatch(start, stop, gid="arrow", **look))

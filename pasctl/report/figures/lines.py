@@ -1,14 +1,34 @@
-"""Series against one quantity, with bands or whiskers, named where they end."""
+"""Series against one quantity, with bands or whiskers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from pasctl.report.figures.forest import point
-from pasctl.report.scale import Scale, apart, bounds
-from pasctl.report.svg import WIDE, Drawing, fit, line, path, text_width, words
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Affine2DBase, ScaledTranslation
+
+from pasctl.report.figures.style import (
+    COLOURS,
+    DASHES,
+    DPI,
+    ORANGE,
+    SMALL,
+    SOFT,
+    WIDE,
+    fit,
+    mark,
+    sheet,
+    styled,
+    text_width,
+    thinned,
+)
+
+_LEVEL: dict[str, Any] = {"color": SOFT, "linewidth": 0.8}
+_LEVEL_DASHES = ((3, 3), (6, 2), (1, 2), (6, 2, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -33,98 +53,110 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Axes:
-    """What the axes measure.
+class Chart:
+    """Lines and what their axes measure.
 
     Attributes:
+        series: the lines.
         x: name of the horizontal axis.
         y: name of the vertical axis, written over it.
         ticks: (x, how it is written).
         level: values that dashed lines mark, by name.
         span: least range of the vertical axis; the data may widen it.
         flags: x that upright lines mark, by name.
+        whiskers: whether intervals are whiskers, where points are few and apart, and not a band.
     """
 
+    series: Sequence[Series]
     x: str
     y: str
     ticks: tuple[tuple[float, str], ...]
     level: tuple[tuple[str, float], ...] = ()
     span: tuple[float, float] | None = None
     flags: tuple[tuple[str, float], ...] = ()
+    whiskers: bool = False
 
 
-def lines(series: Sequence[Series], axes: Axes, *, width: int, height: int = 250, whiskers: bool = False) -> Drawing:
-    """Lines with bands of their intervals, or with whiskers if the points are few and apart.
-
-    At less than full width names stand over the drawing, since beside it there is no room.
-    """
+@styled
+def lines(*charts: Chart, width: int = WIDE, height: int = 210) -> Figure:
+    """Charts side by side, or under each other where there is little room, each with its lines' names over it."""
     beside = width >= WIDE
-    names = [(each.label, each.kind) for each in series] + [(name, "baseline") for name, _ in axes.level]
-    keys, top = _keys(series, axes, width) if not beside else ([], 0.0)
-    top += 30.0
-    longest = max(text_width(name) for name, _ in names) + 24 if beside else 14.0
-    known = [y for each in series for _, y in each.points]
-    known += [edge for each in series for interval in each.intervals if interval for edge in interval]
-    low, high = bounds([*known, *(value for _, value in axes.level), *(axes.span or ())])
-    up = Scale(low, high, top + height, top)
-    marks = up.ticks(4)
-    left = max(text_width(told) for _, told in marks) + 10
-    right = width - longest
-    first, last = (min(x for x, _ in axes.ticks), max(x for x, _ in axes.ticks))
-    beyond = 8 + max(abs(each.aside) for each in series)
-    room = 0.0 if last > first else 1.0  # a single place stands in the middle
-    across = Scale(first - room, last + room, left + beyond, right - beyond)
-    drawn = [*keys, words(0, top - 12, fit(axes.y, width), "small")]
-    for value, told in marks:
-        drawn += [line(left, up(value), right, up(value), "grid"), words(left - 6, up(value) + 4, told, anchor="end")]
-    for _, value in axes.level:
-        drawn += [line(left, up(value), right, up(value), "guide")]
-    for name, x in axes.flags:
-        far = across(x) + text_width(name, 11) + 6 > right
-        at = (across(x) + (-5 if far else 5), top + 8)
-        drawn += [line(across(x), top, across(x), top + height, "flagline")]
-        drawn += [words(*at, name, "small", anchor="end" if far else None)]
-    for each in series:
-        drawn += _drawn(each, across, up, whiskers=whiskers)
-    drawn += [line(left, top + height, right, top + height, "axis")]
-    free = -math.inf
-    for value, told in axes.ticks:
-        drawn += [line(across(value), top + height, across(value), top + height + 4, "axis")]
-        if across(value) - text_width(told) / 2 >= free:  # names of ticks that are too near are left out
-            drawn += [words(across(value), top + height + 18, told, anchor="middle")]
-            free = across(value) + text_width(told) / 2 + 4
-    drawn += [words((left + right) / 2, top + height + 36, fit(axes.x, width), anchor="middle")]
-    if beside:
-        ends = [up(each.points[-1][1]) for each in series] + [up(value) for _, value in axes.level]
-        for (name, kind), y in zip(names, apart(ends, 15, top + 4, top + height), strict=True):
-            drawn += [words(right + 8, y + 4, name, f"name {kind}" if kind != "baseline" else "small")]
-    return Drawing(width, top + height + 44, drawn)
+    across = width / len(charts) if beside else width
+    rows = [_key_columns(chart, across) for chart in charts]
+    tall = [height + 78 + 19 * -(-len(_keys(chart)) // columns) for chart, columns in zip(charts, rows, strict=True)]
+    figure = sheet(width, max(tall) if beside else sum(tall))
+    if len(charts) == 1:
+        _chart(figure, charts[0], across, rows[0])
+        return figure
+    shape = {"ncols": len(charts)} if beside else {"nrows": len(charts)}
+    parts: Any = figure.subfigures(**shape, squeeze=False, height_ratios=None if beside else tall)
+    for part, chart, columns in zip(parts.flat, charts, rows, strict=True):
+        part.set_facecolor("none")
+        _chart(part, chart, across, columns)
+    return figure
 
 
-def _drawn(series: Series, scale: Scale, up: Scale, *, whiskers: bool) -> list[str]:
-    across = replace(scale, start=scale.start + series.aside, stop=scale.stop + series.aside)
-    drawn = []
-    held = [(x, each) for (x, _), each in zip(series.points, series.intervals, strict=False) if each is not None]
-    if whiskers:
-        drawn += [line(across(x), up(low), across(x), up(high), f"whisker {series.kind}") for x, (low, high) in held]
-    elif len(held) > 1:
-        edge = [(across(x), up(low)) for x, (low, _) in held]
-        back = [(across(x), up(high)) for x, (_, high) in reversed(held)]
-        drawn += [path(edge + back, f"band {series.kind}", closed=True)]
-    drawn += [path([(across(x), up(y)) for x, y in series.points], f"line {series.kind} {series.dash}".rstrip())]
-    return drawn + [point(across(x), up(y), series.kind, radius=3.5) for x, y in series.points]
+def _chart(on: Figure | SubFigure, chart: Chart, width: float, columns: int) -> None:
+    axes = on.add_subplot()
+    axes.grid(axis="y", linewidth=0.8)
+    for each in chart.series:
+        _series(axes, each, on.dpi_scale_trans, whiskers=chart.whiskers)
+    for (_, value), dashes in zip(chart.level, _LEVEL_DASHES * len(chart.level), strict=False):
+        axes.axhline(value, linestyle=(0, dashes), gid="level", **_LEVEL)
+    for _, x in chart.flags:
+        axes.axvline(x, color=ORANGE, linewidth=1, gid="flag")
+    axes.margins(x=0.03, y=0.08)
+    if chart.span is not None:
+        low, high = axes.get_ylim()
+        room = (chart.span[1] - chart.span[0]) * 0.04
+        axes.set_ylim(min(low, chart.span[0] - room), max(high, chart.span[1] + room))
+    first, last = chart.ticks[0][0], chart.ticks[-1][0]
+    if first == last:  # a single place stands in the middle
+        axes.set_xlim(first - 1, last + 1)
+    beyond = max((abs(each.aside) for each in chart.series), default=0.0)
+    per_unit = (width - 90 - 2 * beyond) / ((last - first) or 1.0)
+    axes.set_xticks([x for x, _ in chart.ticks], thinned(chart.ticks, per_unit))
+    axes.locator_params(axis="y", nbins=5)
+    axes.set_xlabel(fit(chart.x, width - 70))
+    axes.set_title(fit(chart.y, width - 70, SMALL))
+    on.legend(handles=_keys(chart), loc="outside upper left", ncols=columns, handlelength=3.6, columnspacing=1.6)
 
 
-def _keys(series: Sequence[Series], axes: Axes, width: int) -> tuple[list[str], float]:
-    """The lines' names in rows, each behind a piece of its line, and the height that they take."""
-    drawn, x, y = [], 0.0, 12.0
-    entries = [(each.label, f"line {each.kind} {each.dash}".rstrip(), f"name {each.kind}") for each in series]
-    entries += [(name, "guide", "small") for name, _ in axes.level]
-    for name, stroke, kind in entries:
-        told = fit(name, width - 40)
-        wanted = 28 + text_width(told) * 1.12 + 16  # names are bold
-        if x and x + wanted > width:
-            x, y = 0.0, y + 18
-        drawn += [line(x, y - 4, x + 22, y - 4, stroke), words(x + 28, y, told, kind)]
-        x += wanted
-    return drawn, y + 6
+def _series(axes: Axes, each: Series, inches: Affine2DBase, *, whiskers: bool) -> None:
+    colour = COLOURS[each.kind]
+    x, y = [point[0] for point in each.points], [point[1] for point in each.points]
+    moved = axes.transData + ScaledTranslation(each.aside / DPI, 0, inches)
+    known = [(x, ends) for (x, _), ends in zip(each.points, each.intervals, strict=False) if ends is not None]
+    at, low, high = [x for x, _ in known], [ends[0] for _, ends in known], [ends[1] for _, ends in known]
+    if whiskers and known:
+        axes.vlines(at, low, high, color=colour, linewidth=1.4, transform=moved)
+        axes.update_datalim([*zip(at, low, strict=True), *zip(at, high, strict=True)])
+    elif len(known) > 1:
+        axes.fill_between(at, low, high, facecolor=colour, edgecolor="none", alpha=0.14)
+    axes.plot(x, y, gid="series", label=each.label, transform=moved, **_look(each))
+    axes.update_datalim(list(each.points))
+    axes.autoscale_view()
+
+
+def _look(each: Series) -> dict[str, Any]:
+    return {"color": COLOURS[each.kind], "linewidth": 1.6, "linestyle": DASHES[each.dash], **mark(each.kind, 5)}
+
+
+def _keys(chart: Chart) -> list[Line2D]:
+    keys = [Line2D([], [], label=_name(each.label), **_look(each)) for each in chart.series]
+    keys += [
+        Line2D([], [], label=_name(name), linestyle=(0, dashes), **_LEVEL)
+        for (name, _), dashes in zip(chart.level, _LEVEL_DASHES * len(chart.level), strict=False)
+    ]
+    return keys + [Line2D([], [], label=_name(name), color=ORANGE, linewidth=1) for name, _ in chart.flags]
+
+
+def _name(name: str) -> str:
+    # matplotlib leaves lines out whose name begins with an underscore
+    return fit(name.lstrip("_"), 230)
+
+
+def _key_columns(chart: Chart, width: float) -> int:
+    keys = _keys(chart)
+    widest = max((text_width(str(key.get_label())) for key in keys), default=0.0) + 76
+    return max(1, min(int((width - 20) // widest), len(keys)))

@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pasctl.report.figures.forest import point
-from pasctl.report.scale import Scale
-from pasctl.report.svg import Drawing, box, fit, line, path, words
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pasctl.report.figures.style import (
+    COLOURS,
+    INK,
+    LINE,
+    SMALL,
+    SOFT,
+    TINY,
+    WIDE,
+    fit,
+    mark,
+    note_below,
+    sheet,
+    styled,
+)
 
 _LEVELS = (1, 2, 3, 4, 5)
 _LEAST = 150  # pixels that a panel needs
@@ -40,35 +54,33 @@ class Panel:
     spreads: tuple[Spread, ...]
 
 
-def panels(shown: Sequence[Panel], *, width: int) -> Drawing:
+@styled
+def panels(shown: Sequence[Panel], *, note: str = "", width: int = WIDE) -> Figure:
     """Panels in rows, as many beside each other as there is room for."""
     columns = max(min(width // _LEAST, len(shown)), 2)
+    rows = -(-len(shown) // columns)
     across = width / columns
-    second = 14.0 if any(each.strength for each in shown) else 0.0  # pixels of a second line over the panels
-    side, left, top = min(across - 34, 170.0), 22.0, 24.0 + second
-    tall = side + 54 + second
-    drawn: list[str] = []
-    for place, panel in enumerate(shown):
-        x, y = across * (place % columns) + left, tall * (place // columns) + top
-        drawn += [words(x, y - 9 - (second if panel.strength else 0.0), fit(panel.label, across - 26), "head small")]
-        drawn += [words(x, y - 9, panel.strength, "label small")] if panel.strength else []
-        drawn += _panel(panel, x, y, side, named=place == 0)
-    return Drawing(width, tall * -(-len(shown) // columns), drawn)
+    side = min(across - 34, 170.0)
+    figure = sheet(width, rows * (side + 62) + 40 + (18 if note else 0))
+    for place, panel in enumerate(shown, 1):
+        axes = figure.add_subplot(rows, columns, place)
+        title = f"{fit(panel.label, across - 22, SMALL)}\n{fit(panel.strength, side, SMALL)}".rstrip()
+        axes.set_title(title, fontsize=SMALL, color=INK)
+        _panel(axes, panel)
+    figure.suptitle("across: the person's agreement · up: the model's answer", x=0.01, ha="left", fontsize=SMALL)
+    note_below(figure, note)
+    return figure
 
 
-def _panel(panel: Panel, x: float, y: float, side: float, *, named: bool) -> list[str]:
-    across, up = Scale(0.5, 5.5, x, x + side), Scale(0.5, 5.5, y + side, y)
-    drawn = [box(x, y, side, side, "frame"), line(across(0.5), up(0.5), across(5.5), up(5.5), "guide")]
-    for level in _LEVELS:
-        drawn += [words(across(level), y + side + 14, str(level), "tiny", anchor="middle")]
-        drawn += [words(x - 6, up(level) + 3.5, str(level), "tiny", anchor="end")]
-    for each in panel.spreads:
-        at = across(each.level)
-        drawn += [line(at, up(each.most[0]), at, up(each.most[1]), f"whisker {panel.kind}")]
-        drawn += [line(at, up(each.middle[0]), at, up(each.middle[1]), f"thick {panel.kind}")]
-    drawn += [path([(across(each.level), up(each.mean)) for each in panel.spreads], f"line {panel.kind} dotted")]
-    drawn += [point(across(each.level), up(each.mean), panel.kind, radius=3.5) for each in panel.spreads]
-    if named:
-        drawn += [words(across(3), y + side + 27, "person's agreement", "tiny", anchor="middle")]
-        drawn += [words(across(0.7), up(5.1), "model's answer", "tiny")]
-    return drawn
+def _panel(axes: Axes, panel: Panel) -> None:
+    colour = COLOURS[panel.kind]
+    axes.set(xlim=(0.5, 5.5), ylim=(0.5, 5.5), xticks=_LEVELS, yticks=_LEVELS, box_aspect=1)
+    axes.tick_params(length=0, labelsize=TINY)
+    axes.spines[:].set(visible=True, color=LINE)
+    axes.plot([0.5, 5.5], [0.5, 5.5], color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
+    level = [each.level for each in panel.spreads]
+    for ends, width, alpha in (("most", 1.4, 1.0), ("middle", 4.0, 0.35)):
+        low, high = zip(*(getattr(each, ends) for each in panel.spreads), strict=True)
+        axes.vlines(level, low, high, color=colour, linewidth=width, alpha=alpha, gid=ends)
+    mean = [each.mean for each in panel.spreads]
+    axes.plot(level, mean, color=colour, linewidth=1.2, linestyle=(0, (1.5, 2)), gid="mean", **mark(panel.kind, 5))

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pasctl.report.blocks import Block, Content, Drawn, Exchange
+from pasctl.report.blocks import Block, Content, Drawn, Exchange, shortened
 from pasctl.report.figures.recall import Fetched, recall_map
-from pasctl.report.svg import Figure, fit
 
 MOST_MAPS = 12
 
@@ -26,7 +25,7 @@ def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None)
         ended = "cut off at the most tokens allowed" if each["stop"] == "length" else "ended by itself"
         blocks.append(Exchange(each["question"], each["answer"], f"{each['tokens']:,} tokens, {ended}"))
         if number <= MOST_MAPS and each["recalled"]:
-            blocks.append(Drawn(_map(number, each, events)))
+            blocks.append(_map(number, each, events))
     lead = [f"{len(asked):,} question{'s' if len(asked) > 1 else ''} asked of {memory}."]
     if events is None:
         lead.append("That memory is no longer in this store, so the maps end at the last event that was fetched.")
@@ -37,7 +36,7 @@ def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None)
     return Content(tuple(lead), (), tuple(blocks))
 
 
-def _map(number: int, asked: Mapping[str, Any], events: int | None) -> Figure:
+def _map(number: int, asked: Mapping[str, Any], events: int | None) -> Drawn:
     recalled: Sequence[Mapping[str, Any]] = asked["recalled"]
     layers = sorted({each["layer"] for each in recalled})
     steps = {layer: len({each["step"] for each in recalled if each["layer"] == layer}) for layer in layers}
@@ -59,9 +58,9 @@ def _map(number: int, asked: Mapping[str, Any], events: int | None) -> Figure:
             "A row a layer, the text from left to right. A box is an event that the layer fetched while the answer was "
             f"written, stronger if it did so in more of the steps. {caption} Their words: pasctl memory-show."
         )
-    return Figure.of(
+    return Drawn(
         f"recall-{number}",
-        f"Events fetched for “{fit(asked['question'], 460)}”",
+        f"Events fetched for “{shortened(asked['question'], 64)}”",
         caption,
         lambda width: recall_map(fetched, layers=layers, events=total, width=width),
     )

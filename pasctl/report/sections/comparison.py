@@ -9,17 +9,17 @@ from pasctl.report.blocks import Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.sections.curves import pair
 from pasctl.report.sections.labels import (
+    COMPOSITE,
     ORACLE,
     UPPER_BOUND,
     Row,
-    bounded,
+    bound_note,
     kind,
     label,
     marks_told,
     name_cells,
     setting,
 )
-from pasctl.report.svg import Drawing, Figure
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def comparison(
         lead.append(f"Rows named oracle: {UPPER_BOUND}, for comparison only.")
     blocks = [_table(names, lines)]
     known = any(row is not None and row["composite"] is not None for line in lines for row in line.results)
-    drawn = [Drawn(_composites(names, lines))] if known else []
+    drawn = [_composites(names, lines)] if known else []
     if not known:
         lead.append("No composite: at least one of the five traits has no answers.")
     return Content((*lead, *notes), facts, (*blocks, *drawn))
@@ -97,7 +97,7 @@ def _cell(row: Row | None) -> Cell:
     return Cell(number(row["composite"], 2), "\n".join(filter(None, notes)))
 
 
-def _composites(names: Sequence[str], lines: Sequence[Line]) -> Figure:
+def _composites(names: Sequence[str], lines: Sequence[Line]) -> Drawn:
     marks, baselines = [], []
     for line in lines:
         if kind(line.first) == "baseline":
@@ -113,20 +113,13 @@ def _composites(names: Sequence[str], lines: Sequence[Line]) -> Figure:
     shown = [*marks, *baselines]
     told = " Dashed: the lowest baseline, which needs no model." if best else ""
 
-    def draw(width: int) -> Drawing:
-        drawn = forest(
-            shown,
-            axis="composite error, lower is better",
-            reference=(best.label, best.mean) if best and best.mean is not None else None,
-            width=width,
-        )
-        return bounded(drawn, [line.first for line in lines])
-
-    return Figure.of(
+    reference = (best.label, best.mean) if best and best.mean is not None else None
+    note = bound_note(line.first for line in lines)
+    return Drawn(
         "composite",
         "Composite error of every condition and model",
         f"Marks are means, lines 95% intervals over personas. {marks_told({mark.kind for mark in shown})}{told}",
-        draw,
+        lambda width: forest(shown, axis=COMPOSITE, reference=reference, note=note, width=width),
     )
 
 

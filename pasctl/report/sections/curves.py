@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
-from pasctl.report.figures.lines import Axes, Series, lines
+from matplotlib.figure import Figure
+
+from pasctl.report.blocks import Drawn
+from pasctl.report.figures.lines import Chart, Series, lines
 from pasctl.report.sections.labels import Row, given, kind, setting
-from pasctl.report.svg import Drawing, Figure
 
 ALPHA = "α, strength of steering"
 _DASHES = ("", "dashed", "dotted")
 
 
-def strength_figures(conditions: Sequence[Row]) -> list[Figure]:
+def strength_figures(conditions: Sequence[Row]) -> list[Drawn]:
     """Composite and item correlation against alpha, if some condition was run at several."""
     swept = by_condition(conditions)
     told = [
@@ -34,13 +36,13 @@ def strength_figures(conditions: Sequence[Row]) -> list[Figure]:
         if not drawn:
             continue
         banded = any(any(each.intervals) for each in drawn)
-        figure = Figure.of(
+        figure = Drawn(
             name,
             title,
             ("Bands: 95% intervals over personas. " if banded else "No intervals were kept for this measure. ")
             + "Dashed level lines: conditions without strength. Only strengths that were given are drawn. Choosing the "
             "best α from this figure and reporting it as a result would be choosing on the items that are reported.",
-            drawing(drawn, alpha_axes(drawn, axis, _levels(conditions, measure))),
+            partial(draw, alpha_chart(drawn, axis, _levels(conditions, measure))),
         )
         found.append(figure)
     return found
@@ -69,24 +71,20 @@ def series(points: Mapping[str, Sequence[tuple[float, float, Sequence[float] | N
     return found
 
 
-def alpha_axes(
+def alpha_chart(
     drawn: Sequence[Series],
     axis: str,
     level: tuple[tuple[str, float], ...] = (),
     flags: tuple[tuple[str, float], ...] = (),
-) -> Axes:
-    """Axes whose ticks are the strengths of the lines."""
+) -> Chart:
+    """A chart whose ticks are the strengths of the lines."""
     found = sorted({x for each in drawn for x, _ in each.points})
-    return Axes(ALPHA, axis, tuple((alpha, f"{alpha:g}") for alpha in found), level, flags=flags)
+    return Chart(drawn, ALPHA, axis, tuple((alpha, f"{alpha:g}") for alpha in found), level, flags=flags)
 
 
-def drawing(drawn: Sequence[Series], axes: Axes) -> Any:
-    """What draws the lines at a width."""
-
-    def draw(width: int) -> Drawing:
-        return lines(drawn, axes, width=width, height=210)
-
-    return draw
+def draw(chart: Chart, width: int) -> Figure:
+    """The figure of a chart at a width."""
+    return lines(chart, width=width)
 
 
 def pair(bounds: Sequence[float | None] | None) -> tuple[float, float] | None:

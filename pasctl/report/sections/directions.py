@@ -15,7 +15,6 @@ from pasctl.report.blocks import Block, Content, Drawn, number
 from pasctl.report.figures.heatmap import Heat, heatmap
 from pasctl.report.sections.head_trials import Tried, each_head, error_map, head_sets, how_many
 from pasctl.report.sections.labels import stand_for
-from pasctl.report.svg import Figure
 
 MOST_PERSONAS = 60
 _TRAITS = "OCEAN"
@@ -69,16 +68,16 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
         lead.append(_chosen(selection, fitted.n_heads))
         tried = Tried.of(selection)
         if tried is not None:
-            blocks.append(Drawn(_selection(selection, tried)))
+            blocks.append(_selection(selection, tried))
             if tried.alone:
                 facts.append(("heads chosen", _share(selection, tried, fitted.n_heads)))
-                blocks.append(Drawn(each_head(selection, tried, fitted.n_heads)))
+                blocks.append(each_head(selection, tried, fitted.n_heads))
                 blocks.append(head_sets(selection, tried, fitted.n_heads, _layers(tried.best["layers"])))
-    blocks.append(Drawn(_map(fitted)))
+    blocks.append(head_map(fitted.heads, fitted.layers, fitted.n_heads))
     if personas > MOST_PERSONAS:
-        blocks.append(Drawn(_by_trait(fitted)))
+        blocks.append(_by_trait(fitted))
     elif personas > 1:
-        blocks.append(Drawn(_by_persona(fitted)))
+        blocks.append(_by_persona(fitted))
     else:
         lead.append("One persona: there is nothing to compare its direction with.")
     return Content(tuple(lead), tuple(facts), tuple(blocks))
@@ -132,13 +131,15 @@ def _mean_direction(fitted: Fitted, group: NDArray[np.integer]) -> Floats:
     return total.ravel() / len(group)
 
 
-def _map(fitted: Fitted) -> Figure:
-    counts = np.bincount(fitted.flat.ravel(), minlength=fitted.layers * fitted.n_heads).astype(np.float64)
-    personas = len(fitted.heads)
+def head_map(heads: NDArray[np.integer], layers: int, n_heads: int) -> Drawn:
+    """How many personas have which of the model's heads; heads is int [P, K, 2], layer and head."""
+    flat = np.asarray(heads[..., 0], np.int64) * n_heads + heads[..., 1]
+    counts = np.bincount(flat.ravel(), minlength=layers * n_heads).astype(np.float64)
+    personas = len(heads)
     heat = Heat(
-        counts.reshape(fitted.layers, fitted.n_heads),
-        _numbers(fitted.layers),
-        _numbers(fitted.n_heads),
+        counts.reshape(layers, n_heads),
+        _numbers(layers),
+        _numbers(n_heads),
         "layer",
         "head",
         0.0,
@@ -148,7 +149,7 @@ def _map(fitted: Fitted) -> Figure:
         unwritten=0.0,
     )
     used = int((counts > 0).sum())
-    return Figure.of(
+    return Drawn(
         "heads",
         "Heads that are shifted",
         f"How many of the {personas:,} personas have each head among theirs. {used:,} of {len(counts):,} heads are "
@@ -157,7 +158,7 @@ def _map(fitted: Fitted) -> Figure:
     )
 
 
-def _by_persona(fitted: Fitted) -> Figure:
+def _by_persona(fitted: Fitted) -> Drawn:
     cosines = similarity(fitted)
     names = list(fitted.personas.ids)
     heat = _cosines(cosines, names, "persona")
@@ -165,7 +166,7 @@ def _by_persona(fitted: Fitted) -> Figure:
     known = pairs[np.isfinite(pairs)]
     middle = f" The median over pairs is {number(float(np.median(known)), 2)}." if len(known) else ""
     blank = " A pair without a common head is blank." if len(known) < len(pairs) else ""
-    return Figure.of(
+    return Drawn(
         "similarity",
         "How alike personas' directions are",
         "Cosine between two personas' directions over the heads that both have: blue points the same way, orange the "
@@ -175,10 +176,10 @@ def _by_persona(fitted: Fitted) -> Figure:
     )
 
 
-def _by_trait(fitted: Fitted) -> Figure:
+def _by_trait(fitted: Fitted) -> Drawn:
     names, cosines = trait_groups(fitted)
     heat = _cosines(cosines, names, "group")
-    return Figure.of(
+    return Drawn(
         "similarity",
         "How alike the directions of opposite thirds are",
         f"With more than {MOST_PERSONAS} personas, groups stand for them: E+ is the mean direction of the third of "
@@ -193,7 +194,7 @@ def _cosines(values: Floats, names: Sequence[str], what: str) -> Heat:
     return Heat(values, names, names, what, what, -1.0, 1.0, "cosine", told, colours="d")
 
 
-def _selection(selection: Mapping[str, Any], tried: Tried) -> Figure:
+def _selection(selection: Mapping[str, Any], tried: Tried) -> Drawn:
     runs = sorted({tuple(each["layers"]) for each in tried.whole}, key=lambda run: (len(run), run))
     alphas = sorted({float(each["alpha"]) for each in tried.whole})
     values = np.full((len(runs), len(alphas)), np.nan)
@@ -206,7 +207,7 @@ def _selection(selection: Mapping[str, Any], tried: Tried) -> Figure:
     plain = f" Without steering it is {number(before, 2)}." if before is not None else ""
     held = len(selection.get("validation", ()))
     after = "is the best; heads of its layers were tried next" if tried.alone else "was chosen"
-    return Figure.of(
+    return Drawn(
         "selection",
         "Validation error of the layers and strengths tried",
         f"Mean absolute error on {held:,} items held out of the fit items; results are not reported on them.{plain} "

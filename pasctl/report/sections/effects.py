@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
-from pasctl.report.sections.curves import alpha_axes, by_condition, drawing, pair, series
+from pasctl.report.sections.curves import alpha_chart, by_condition, draw, pair, series
 from pasctl.report.sections.labels import Row, name_cells
-from pasctl.report.svg import Figure
 
 KL = "KL from the unsteered model, nats a token"
 
@@ -22,14 +22,14 @@ def side_effects(found: Mapping[str, Any]) -> list[Block]:
     }
     drawn = series(points)
     if drawn:
-        figure = Figure.of(
+        figure = Drawn(
             "kl",
             "How far the model's text is moved, against strength",
             "KL(unsteered ‖ steered) on neutral text, mean over personas; bands: 95% intervals over personas. 0 is the "
             "model as it was. What steering moves here has nothing to do with the questionnaire.",
-            drawing(drawn, alpha_axes(drawn, KL)),
+            partial(draw, alpha_chart(drawn, KL)),
         )
-        blocks.append(Drawn(figure))
+        blocks.append(figure)
     return blocks
 
 

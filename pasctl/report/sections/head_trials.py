@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.report.blocks import Cell, Table, number
+from pasctl.report.blocks import Cell, Drawn, Table, number
 from pasctl.report.figures.heatmap import Heat, heatmap
-from pasctl.report.svg import Figure
 
 _NAMED = 4  # heads of a set that are named one by one
 
@@ -48,7 +47,7 @@ class Tried:
         return cls(whole, best, alone, sets)
 
 
-def each_head(selection: Mapping[str, Any], tried: Tried, n_heads: int) -> Figure:
+def each_head(selection: Mapping[str, Any], tried: Tried, n_heads: int) -> Drawn:
     """Errors of each head of the best layers alone; the chosen ones have a frame."""
     layers = list(tried.best["layers"])
     values = np.full((len(layers), n_heads), np.nan)
@@ -61,7 +60,7 @@ def each_head(selection: Mapping[str, Any], tried: Tried, n_heads: int) -> Figur
     heat = error_map(
         values, [str(layer) for layer in layers], [str(head) for head in range(n_heads)], "layer", "head", framed
     )
-    return Figure.of(
+    return Drawn(
         "selection-heads",
         "Validation error of each head alone",
         f"The same error with a single head steered, α {tried.best['alpha']:g}. "

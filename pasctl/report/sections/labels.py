@@ -7,9 +7,9 @@ from typing import Any
 
 from pasctl.evaluation.conditions import CONTROLS, is_steered
 from pasctl.report.blocks import Cell
-from pasctl.report.svg import Drawing
 
 ORACLE = "oracle"
+COMPOSITE = "composite error, lower is better"
 UPPER_BOUND = "α chosen on the reported items: upper bound"
 KINDS = {
     "told": "dark discs: the model, not steered",
@@ -82,9 +82,9 @@ def alphas(row: Row) -> str:
     return ", ".join(f"{alpha}\N{NO-BREAK SPACE}×{found[alpha]}" for alpha in sorted(found, key=float))
 
 
-def bounded(drawing: Drawing, rows: Iterable[Row]) -> Drawing:
-    """The drawing, with a line under it that says what an oracle is if one of its rows is of that setting."""
-    return drawing.noted(f"oracle: {UPPER_BOUND}") if any(setting(row) == ORACLE for row in rows) else drawing
+def bound_note(rows: Iterable[Row]) -> str:
+    """The line under a figure that says what an oracle is, if one of its rows is of that setting; else nothing."""
+    return f"oracle: {UPPER_BOUND}" if any(setting(row) == ORACLE for row in rows) else ""
 
 
 def marks_told(kinds: set[str]) -> str:

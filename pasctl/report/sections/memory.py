@@ -11,7 +11,6 @@ from pasctl.memory.kept_text import KeptText
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, number, size
 from pasctl.report.figures.bars import histogram
 from pasctl.report.figures.timeline import timeline
-from pasctl.report.svg import Figure
 
 CLOSE = 240
 """Tokens of the closer look."""
@@ -39,18 +38,18 @@ def memory(described: Mapping[str, Any], text: KeptText, payload_bytes: int) -> 
     surprise = np.asarray(text.surprise, np.float64)
     flagged = [each for each in described.get("boundaries", []) if 0 <= each["token"] < tokens]
     flags = [int(each["token"]) for each in flagged]
-    blocks: list[Block] = [Drawn(_whole(text, surprise, flags))]
+    blocks: list[Block] = [_whole(text, surprise, flags)]
     if tokens > 2 * CLOSE:
-        blocks.append(Drawn(_close(text, surprise, flags, described["params"]["segmenter"])))
+        blocks.append(_close(text, surprise, flags, described["params"]["segmenter"]))
     if flagged:
         blocks.append(_boundaries(flagged))
     if text.starts:
-        blocks.append(Drawn(_lengths(text, described["params"])))
+        blocks.append(_lengths(text, described["params"]))
     return Content((), facts, tuple(blocks))
 
 
-def _whole(text: KeptText, surprise: np.ndarray, flags: list[int]) -> Figure:
-    return Figure.of(
+def _whole(text: KeptText, surprise: np.ndarray, flags: list[int]) -> Drawn:
+    return Drawn(
         "surprise",
         "Surprise along the text, and its events",
         "Up: how unexpected each token was to the model, in nats; in a long text the band is the range and the line "
@@ -61,7 +60,7 @@ def _whole(text: KeptText, surprise: np.ndarray, flags: list[int]) -> Figure:
     )
 
 
-def _close(text: KeptText, surprise: np.ndarray, flags: list[int], segmenter: str) -> Figure:
+def _close(text: KeptText, surprise: np.ndarray, flags: list[int], segmenter: str) -> Drawn:
     where = (
         "Events begin at peaks that stand out from the text before them, as far as the least and the most tokens of an "
         "event allow."
@@ -71,7 +70,7 @@ def _close(text: KeptText, surprise: np.ndarray, flags: list[int], segmenter: st
     about = flags[0] if flags else len(surprise) // 2
     first = max(0, min(about - CLOSE // 2, len(surprise) - CLOSE))
     stretch = surprise[first : first + CLOSE]
-    return Figure.of(
+    return Drawn(
         "surprise-close",
         f"A closer look: tokens {first:,} to {first + len(stretch):,}",
         f"The same, a bar a token, the strong ones where an event begins. {where}",
@@ -87,17 +86,15 @@ def _boundaries(flagged: list[dict[str, Any]]) -> Table:
     return Table("Most surprising beginnings", ("text", "mark", "token", "surprise"), tuple(rows))
 
 
-def _lengths(text: KeptText, params: Mapping[str, Any]) -> Figure:
+def _lengths(text: KeptText, params: Mapping[str, Any]) -> Drawn:
     lengths = np.diff([*text.starts, len(text.ids)]).tolist()
     mean = sum(lengths) / len(lengths)
     flags = [("mean", mean), ("least", params["min_block"]), ("most", params["max_block"])]
-    return Figure.of(
+    return Drawn(
         "event-lengths",
         "Lengths of events",
         f"Mean {mean:.1f} tokens, shortest {min(lengths):,}, longest {max(lengths):,}; an event has at least "
         f"{params['min_block']:,} and at most {params['max_block']:,} tokens by the parameters. "
         "The last one ends where the text ends.",
-        lambda width: histogram(
-            lengths, unit="tokens", flags=[each for each in flags if each[1] <= max(lengths)], width=width
-        ),
+        lambda width: histogram(lengths, unit="tokens", flags=flags, width=width),
     )

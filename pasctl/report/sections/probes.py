@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pasctl.report.blocks import Cell, Content, Drawn, Table, number
 from pasctl.report.figures.heatmap import Heat, heatmap
 from pasctl.report.sections.labels import stand_for
-from pasctl.report.svg import Figure
 
 BEST = 5
 
@@ -52,7 +51,7 @@ def probes(
         "accuracy",
         lambda value: f"{value:.2f}",
     )
-    figure = Figure.of(
+    figure = Drawn(
         "accuracy",
         "Accuracy of the probe on each head",
         "Mean over personas, on items that the probe was not trained on. A coin has 0.5; the scale begins there or at "
@@ -64,7 +63,7 @@ def probes(
         f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
         f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
     )
-    return Content(lead, facts, (Drawn(figure), _best(accuracy, mean)))
+    return Content(lead, facts, (figure, _best(accuracy, mean)))
 
 
 def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64]) -> Table:

@@ -13,10 +13,11 @@ from pasctl.report.figures.panels import Panel, Spread, panels
 from pasctl.report.sections.curves import pair, strength_figures
 from pasctl.report.sections.effects import audit, side_effects
 from pasctl.report.sections.labels import (
+    COMPOSITE,
     ORACLE,
     UPPER_BOUND,
     Row,
-    bounded,
+    bound_note,
     kind,
     label,
     marks_told,
@@ -26,7 +27,6 @@ from pasctl.report.sections.labels import (
 )
 from pasctl.report.sections.shifts import trait_shifts
 from pasctl.report.sections.trait_differences import trait_differences
-from pasctl.report.svg import Drawing, Figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +45,14 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     conditions: list[Row] = metrics["conditions"]
     blocks: list[Block] = [_table(conditions)]
     if any(row["composite"] is not None for row in conditions):
-        blocks.append(Drawn(_composites(conditions)))
+        blocks.append(composites(conditions))
     if metrics.get("differences"):
         blocks.append(_differences(metrics["differences"]))
         of_traits = trait_differences(metrics["differences"])
         blocks += [of_traits] if of_traits else []
-    blocks += [Drawn(figure) for figure in strength_figures(conditions)]
+    blocks += strength_figures(conditions)
     if rows is not None and len(rows["expected"]):
-        blocks.append(Drawn(_items(conditions, rows)))
+        blocks.append(_items(conditions, rows))
     if metrics.get("trait_shifts"):
         blocks += trait_shifts(metrics["trait_shifts"])
     if metrics.get("side_effects"):
@@ -148,30 +148,24 @@ def _table(conditions: Sequence[Row]) -> Table:
     )
 
 
-def _composites(conditions: Sequence[Row]) -> Figure:
+def composites(conditions: Sequence[Row]) -> Drawn:
+    """The composite error of every condition and baseline with its interval."""
     marks = [
         Mark(label(row), row["composite"], pair(row.get("composite_interval")), kind(row), _draws(row))
         for row in conditions
     ]
     plain = next((row for row in conditions if row["condition"] == "no-change" and row["composite"] is not None), None)
 
-    def draw(width: int) -> Drawing:
-        drawn = forest(
-            marks,
-            axis="composite error, lower is better",
-            reference=("no change", plain["composite"]) if plain else None,
-            width=width,
-        )
-        return bounded(drawn, conditions)
-
+    reference = ("no change", float(plain["composite"])) if plain else None
+    note = bound_note(conditions)
     ticks = " Ticks: the single draws of a control." if any(mark.draws for mark in marks) else ""
-    return Figure.of(
+    return Drawn(
         "composite",
         "Composite error of every condition",
         f"Marks are means, lines 95% intervals over personas. {marks_told({mark.kind for mark in marks})}{ticks} "
         "A condition left of the dashed line is nearer to the persons than the unchanged model; one right of a diamond "
         "is worse than a guess that needs no model.",
-        draw,
+        lambda width: forest(marks, axis=COMPOSITE, reference=reference, note=note, width=width),
     )
 
 
@@ -213,7 +207,7 @@ def _difference(found: Sequence[float] | None) -> Cell:
     return Cell(f"{'● ' if excludes else ''}{sign}{number(mean)}", interval([low, high], 3), mark=excludes)
 
 
-def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Figure:
+def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Drawn:
     shown = [
         Panel(row["condition"], strength(row), kind(row), spreads)
         for row in conditions
@@ -222,14 +216,14 @@ def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Figure:
     left_out = len(shown) - MOST_PANELS
     more = f" The first {MOST_PANELS} of {len(shown)} conditions are drawn." if left_out > 0 else ""
     bound = f" α oracle: {UPPER_BOUND}." if any(setting(row) == ORACLE for row in conditions) else ""
-    return Figure.of(
+    return Drawn(
         "items",
         "What the model answers where a person answers 1 to 5",
         "Across: the person's own agreement with an item. Up: the answer that the model expects to give; the mark is "
         "the mean over persons and items, the thick line the middle half, the thin line nine tenths. On the "
         "dashed diagonal the model answers as the person did; a flat row of marks means that it does not tell items "
         f"apart.{bound}{more}",
-        lambda width: bounded(panels(shown[:MOST_PANELS], width=width), conditions),
+        lambda width: panels(shown[:MOST_PANELS], note=bound_note(conditions), width=width),
     )
 
 

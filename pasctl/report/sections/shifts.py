@@ -8,8 +8,7 @@ import numpy as np
 
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
 from pasctl.report.figures.heatmap import Heat, heatmaps
-from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bounded, kind, label, name_cells, setting
-from pasctl.report.svg import Figure
+from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bound_note, kind, label, name_cells, setting
 
 MOST_MAPS = 9
 _ORDER = ("steered", "told", "oracle", "control")
@@ -23,19 +22,20 @@ def trait_shifts(found: Sequence[Row]) -> list[Block]:
     ordered = sorted(groups.values(), key=lambda rows: _ORDER.index(kind(rows[0])))
     traits = [trait for trait in "OCEAN" if any(row["trait"] == trait for row in found)]
     most = max(abs(float(row["shift"])) for row in found)
-    return [Drawn(_maps(ordered, traits, most)), _table(ordered, traits)]
+    return [_maps(ordered, traits, most), _table(ordered, traits)]
 
 
-def _maps(groups: Sequence[Sequence[Row]], traits: Sequence[str], most: float) -> Figure:
+def _maps(groups: Sequence[Sequence[Row]], traits: Sequence[str], most: float) -> Drawn:
     shown = [(label(rows[0]), _heat(rows, traits, most)) for rows in groups[:MOST_MAPS]]
     more = f" The first {MOST_MAPS} of {len(groups)} conditions are drawn." if len(groups) > MOST_MAPS else ""
     bound = f" α oracle: {UPPER_BOUND}." if any(setting(rows[0]) == ORACLE for rows in groups[:MOST_MAPS]) else ""
-    return Figure.of(
+    note = bound_note(rows[0] for rows in groups[:MOST_MAPS])
+    return Drawn(
         "trait-shifts",
         "What steering towards one pole of a trait does to all traits",
         "A trait's mean keyed score (scale 1 to 5) minus that of the unchanged model: blue is up, orange down. Framed: "
         f"the trait that was meant. Colour beside the frames is what else was moved.{bound}{more}",
-        lambda width: bounded(heatmaps(shown, width=width), [rows[0] for rows in groups[:MOST_MAPS]]),
+        lambda width: heatmaps(shown, note=note, width=width),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from pasctl.evaluation.intervals import interval as student
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.bars import bars
-from pasctl.report.figures.lines import Series
-from pasctl.report.sections.curves import ALPHA, alpha_axes, drawing, pair
+from pasctl.report.figures.lines import Chart, Series
+from pasctl.report.sections.curves import ALPHA, alpha_chart, draw, pair
 from pasctl.report.sections.effects import KL
-from pasctl.report.svg import Figure
 
+ERROR = "mean absolute error, lower is better"
 _MEASURES = ("mae", "item_correlation", "kl", "perplexity")
 
 Floats = NDArray[np.float64]
@@ -50,12 +51,12 @@ def strengths(curves: Mapping[str, Any]) -> Content:
         "error",
         "Error on held-out items against strength",
         "Mean absolute error between the answer that the model expects to give and the person's own (scale 1 to 5)",
-        "mean absolute error, lower is better",
+        ERROR,
         alphas,
         means["mae"],
         best,
     )
-    blocks.append(Drawn(_choices(alphas, times)))
+    blocks.append(_choices(alphas, times))
     if "kl" in means:
         blocks += _curve(
             "kl",
@@ -98,23 +99,43 @@ def _table(alphas: Sequence[float], means: Mapping[str, Sequence[Mean]], times: 
     )
 
 
+def charts(curves: Mapping[str, Any]) -> list[Chart]:
+    """Error, and KL if it was measured, against strength."""
+    alphas = sorted(float(alpha) for alpha in curves["alphas"])
+    order = [curves["alphas"].index(alpha) for alpha in alphas]
+    best = float(curves["chosen"]["population"])
+    axes = {"mae": ERROR, "kl": KL}
+    drawn = [
+        _chart(axes[name], alphas, [_mean(curves[name][place]) for place in order], best)
+        for name in axes
+        if name in curves
+    ]
+    return [chart for chart in drawn if chart is not None]
+
+
+def _chart(axis: str, alphas: Sequence[float], means: Sequence[Mean], best: float) -> Chart | None:
+    known = [(alpha, mean, bounds) for alpha, (mean, bounds) in zip(alphas, means, strict=True) if mean is not None]
+    if not known:
+        return None
+    points = tuple((alpha, mean) for alpha, mean, _ in known)
+    drawn = [Series("steered", "steered", points, tuple(pair(bounds) for _, _, bounds in known))]
+    return alpha_chart(drawn, axis, flags=((f"chosen for all: {best:g}", best),))
+
+
 def _curve(
     name: str, title: str, what: str, axis: str, alphas: Sequence[float], means: Sequence[Mean], best: float
 ) -> list[Block]:
-    held = [(alpha, mean, bounds) for alpha, (mean, bounds) in zip(alphas, means, strict=True) if mean is not None]
-    if not held:
+    chart = _chart(axis, alphas, means, best)
+    if chart is None:
         return []
-    points = tuple((alpha, mean) for alpha, mean, _ in held)
-    drawn = [Series("steered", "steered", points, tuple(pair(bounds) for _, _, bounds in held))]
-    axes = alpha_axes(drawn, axis, flags=((f"chosen for all: {best:g}", best),))
-    banded = " Band: 95% interval over personas." if any(drawn[0].intervals) else ""
-    told = f"{what}, mean over personas.{banded} Orange: the strength that was chosen for all."
-    return [Drawn(Figure.of(name, title, told, drawing(drawn, axes)))]
+    banded = " Band: 95% interval over personas." if any(chart.series[0].intervals) else ""
+    caption = f"{what}, mean over personas.{banded} Orange: the strength that was chosen for all."
+    return [Drawn(name, title, caption, partial(draw, chart))]
 
 
-def _choices(alphas: Sequence[float], times: Counter[float]) -> Figure:
+def _choices(alphas: Sequence[float], times: Counter[float]) -> Drawn:
     counted = [(f"{alpha:g}", times[alpha]) for alpha in alphas]
-    return Figure.of(
+    return Drawn(
         "chosen",
         "How many personas chose which strength",
         "Each persona's own strength, chosen by the same rule from its own curve. α 0 means that no strength was "

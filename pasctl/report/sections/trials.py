@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, number
-from pasctl.report.figures.lines import Axes, Series, lines
-from pasctl.report.svg import Drawing, Figure
+from pasctl.report.figures.lines import Chart, Series, lines
 
 _LOOKS = {"memory": ("steered", ""), "window": ("control", ""), "full": ("told", "dashed")}
 _NAMES = {"memory": "memory", "window": "window alone", "full": "full attention"}
@@ -27,9 +26,9 @@ def trials(figures: Mapping[str, Sequence[Row]], *, costs_known: bool) -> Conten
     blocks: list[Block] = []
     if tasks:
         blocks.append(_table(tasks, costs_known=costs_known))
-        blocks += [Drawn(_task(name, [row for row in tasks if row["task"] == name])) for name in _distinct(tasks)]
+        blocks += [_task(name, [row for row in tasks if row["task"] == name]) for name in _distinct(tasks)]
     if nll:
-        blocks += [_nll_table(nll), Drawn(_nll_figure(nll))]
+        blocks += [_nll_table(nll), _nll_figure(nll)]
     lead = [] if costs_known else ["What the trials cost was not kept."]
     if not blocks:
         lead.append("There is no trial.")
@@ -77,7 +76,7 @@ def _table(tasks: Sequence[Row], *, costs_known: bool) -> Table:
     )
 
 
-def _task(name: str, rows: Sequence[Row]) -> Figure:
+def _task(name: str, rows: Sequence[Row]) -> Drawn:
     lengths = sorted({row["length"] for row in rows})
     systems = _distinct(rows, "system")
     series = []
@@ -92,18 +91,15 @@ def _task(name: str, rows: Sequence[Row]) -> Figure:
             )
         )
     ticks = tuple((float(place), short(length)) for place, length in enumerate(lengths))
-    axes = Axes("tokens of the text", "share of trials right", ticks, span=(0.0, 1.0))
-
-    def draw(width: int) -> Drawing:
-        return lines(series, axes, width=width, height=180, whiskers=True)
+    chart = Chart(series, "tokens of the text", "share of trials right", ticks, span=(0.0, 1.0), whiskers=True)
 
     most = max(row["trials"] for row in rows)
-    return Figure.of(
+    return Drawn(
         f"right-{name}",
         f"{name}: share right by length",
         f"{most:,} trials a mark; lines are 95% intervals, wide because trials are few. Lengths stand at equal steps, "
         "systems a little beside each other so that none hides another.",
-        draw,
+        lambda width: lines(chart, width=width, height=180),
     )
 
 
@@ -129,7 +125,7 @@ def _nll_table(nll: Sequence[Row]) -> Table:
     )
 
 
-def _nll_figure(nll: Sequence[Row]) -> Figure:
+def _nll_figure(nll: Sequence[Row]) -> Drawn:
     longest = max(row["tokens"] for row in nll)
     parts = [row for row in nll if row["tokens"] == longest and (row["start"], row["stop"]) != (0, longest)]
     rows = parts or [row for row in nll if row["tokens"] == longest]
@@ -144,15 +140,18 @@ def _nll_figure(nll: Sequence[Row]) -> Figure:
         )
         series.append(Series(_NAMES[system], kind, tuple(sorted(points)), (), dash))
     ticks = tuple((float(place), f"{short(start)}–{short(stop)}") for place, (start, stop) in enumerate(starts))
-    axes = Axes(
-        "tokens of the text, each stretch about as long as all before it", "nats a token, lower is better", ticks
+    chart = Chart(
+        series,
+        "tokens of the text, each stretch about as long as all before it",
+        "nats a token, lower is better",
+        ticks,
     )
-    return Figure.of(
+    return Drawn(
         "surprise-by-position",
         f"Surprise by position in {longest:,} tokens",
         "Mean over the tokens of each stretch. Where a line falls towards the end, the system makes use of the text "
         "that is far behind; where two lines part, what is far behind matters.",
-        lambda width: lines(series, axes, width=width, height=180),
+        lambda width: lines(chart, width=width, height=180),
     )
 
 

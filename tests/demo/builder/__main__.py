@@ -1,14 +1,14 @@
 """Build the demo model from a seed: `python -m tests.demo.builder --out DIR`.
 
-DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it, with its figures and a
-picture of them. A run that was killed goes on from its last checkpoint when the same command is given again.
+DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it, with its figures;
+`python docs/images/draw.py` draws their picture. A run that was killed goes on from its last checkpoint when the same
+command is given again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,14 +61,12 @@ def build(out: Path, *, seed: int = 0, short: bool = False, bfloat16: bool = Fal
 
 
 def measure(folder: Path, out: Path, *, short: bool = False) -> None:
-    """Run `pasctl demo` on the model and put its figures and its picture beside the weights."""
+    """Run `pasctl demo` on the model and put its figures beside the weights."""
     walk = Walk(Run(out / "artifacts"), model=str(folder), scale=SHORT_SCALE if short else CARD_SCALE)
     for step in walk.steps:
         step.run()
     (folder / "evaluation.json").write_text(json.dumps(walk.figures(), indent=1) + "\n", encoding="utf-8")
-    page = report(walk.artifacts, out / "report.html", svg=out / "figures", store=walk.run.store)
-    [picture] = (path for path in page.figures if path.name.endswith("-results-composite.svg"))
-    shutil.copyfile(picture, folder / "composite.svg")
+    report(walk.artifacts, out / "report.html", store=walk.run.store)
 
 
 def package(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:

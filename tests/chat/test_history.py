@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pasctl.chat.past import Turns
+from pasctl.chat.history import Turns
 from pasctl.chat.session import Session, Turn
 from pasctl.errors import InputError
 from pasctl.models.chat import ChatRenderer

@@ -39,7 +39,7 @@ class Prompted:
     left_out: int = 0
 
 
-class Past(Protocol):
+class History(Protocol):
     """What the next answer follows."""
 
     @property

@@ -1,0 +1,68 @@
+"""One figure of an artifact of each kind, from its files alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pasctl.errors import InputError
+from pasctl.report.plot import plot
+from pasctl.stages.runner import Store
+from tests.report import drawings
+from tests.report.conftest import KINDS, put
+
+DRAWN = [kind for kind in KINDS if kind != "activations"]
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_each_kind_has_a_figure_whose_texts_do_not_touch(store: Store, kind: str, tmp_path: Path) -> None:
+    figure = plot(store.resolve(kind))
+    assert isinstance(figure, Figure)
+    assert drawings.faults(figure) == []
+    for ending in ("pdf", "png", "svg"):
+        figure.savefig(tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").stat().st_size > 1000
+
+
+def test_results_and_strengths_are_drawn_as_they_are_stored(store: Store) -> None:
+    results = store.resolve("results")
+    known = [row for row in results.read_json("metrics.json")["conditions"] if row["composite"] is not None]
+    assert [x for x, _ in drawings.values(plot(results), "mean")] == [row["composite"] for row in known]
+    strengths = store.resolve("strengths")
+    curves = strengths.read_json("curves.json")
+    for line, name in zip(drawings.lines(plot(strengths), "series"), ("mae", "kl"), strict=True):
+        expected = dict(zip(curves["alphas"], np.mean(curves[name], axis=1), strict=True))
+        assert dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) == pytest.approx(expected)
+
+
+def test_directions_and_probes_have_a_cell_per_head(store: Store) -> None:
+    directions = store.resolve("directions")
+    heads = directions.read_arrays("directions.safetensors")["heads"]
+    told = {tip for _, tip in drawings.cells(plot(directions))}
+    for layer, head in np.unique(heads.reshape(-1, 2), axis=0):
+        count = int((heads == [layer, head]).all(axis=2).sum())
+        assert f"layer {layer}, head {head}: {count}" in told
+    accuracy = store.resolve("probes").read_arrays("scores.safetensors")["accuracy"]
+    assert len(drawings.cells(plot(store.resolve("probes")))) == np.isfinite(accuracy).any(axis=0).sum()
+
+
+def test_what_cannot_be_drawn_is_said_in_one_line(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no figure of activations, expected one of answers, directions"):
+        plot(store.resolve("activations"))
+    other = Store(tmp_path / "store")
+    empty = put(other, "trials", {"trials.json": {}})
+    with pytest.raises(InputError, match="trials/tiny/made@v1 has nothing to draw"):
+        plot(empty)
+
+
+def test_the_module_is_light_until_something_is_drawn(clean_environment: dict[str, str]) -> None:
+    script = "import sys, pasctl.report.plot\nassert not {'matplotlib', 'numpy', 'pandas', 'torch'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=clean_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
