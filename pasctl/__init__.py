@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from pasctl.stages.memory_ask import memory_ask
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
     from pasctl.stages.pipeline import run
+    from pasctl.stages.run import Run
     from pasctl.stages.target import Steering, intervention
     from pasctl.stages.text import Text
     from pasctl.stages.train_probes import train_probes
     from pasctl.steering import Intervention, bake, steer
     from pasctl.store import Store
 
-_HOMES = {
+_HOMES = {  # beside the functions of commands, whose declarations name them
     "Decoding": "pasctl.generation.sampling_params",
     "Engine": "pasctl.generation.engine",
     "EpisodicMemory": "pasctl.stages.kept_memory",
@@ -49,6 +50,7 @@ _HOMES = {
     "PersonaSet": "pasctl.inventory",
     "PipelineParams": "pasctl.commands.run",
     "Request": "pasctl.generation.request",
+    "Run": "pasctl.stages.run",
     "SamplingParams": "pasctl.generation.sampling_params",
     "Steering": "pasctl.stages.target",
     "SteeringTarget": "pasctl.commands.target",
@@ -56,26 +58,16 @@ _HOMES = {
     "Text": "pasctl.stages.text",
     "TrialPlan": "pasctl.stages.memory_eval",
     "bake": "pasctl.steering",
-    "check_export": "pasctl.stages.export",
-    "choose_alpha": "pasctl.stages.choose_alpha",
-    "evaluate": "pasctl.stages.evaluate",
-    "export_model": "pasctl.stages.export",
-    "extract": "pasctl.stages.extract",
-    "fit_directions": "pasctl.stages.fit_directions",
     "intervention": "pasctl.stages.target",
     "load_inventory": "pasctl.inventory",
     "load_model": "pasctl.models.load",
     "load_personas": "pasctl.inventory",
-    "memory_ask": "pasctl.stages.memory_ask",
-    "memory_eval": "pasctl.stages.memory_eval",
-    "memory_run": "pasctl.stages.memory",
     "open_memory": "pasctl.stages.memory",
     "run": "pasctl.stages.pipeline",
     "steer": "pasctl.steering",
-    "train_probes": "pasctl.stages.train_probes",
 }
 
-__all__ = [  # in the order of _HOMES, then the rest
+__all__ = [  # those of _HOMES, and the functions of commands
     "Decoding",
     "Engine",
     "EpisodicMemory",
@@ -88,6 +80,7 @@ __all__ = [  # in the order of _HOMES, then the rest
     "PersonaSet",
     "PipelineParams",
     "Request",
+    "Run",
     "SamplingParams",
     "Steering",
     "SteeringTarget",

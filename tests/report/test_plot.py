@@ -66,3 +66,10 @@ def test_the_module_is_light_until_something_is_drawn(clean_environment: dict[st
         [sys.executable, "-c", script], env=clean_environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_notebook_shows_a_figure_without_a_backend() -> None:
+    from pasctl.report.figures.style import sheet
+
+    picture = sheet(200, 100)._repr_png_()  # type: ignore[attr-defined]
+    assert picture.startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
+from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -89,9 +90,19 @@ def styled(draw: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     return drawn
 
 
+class Sheet(Figure):
+    """A figure that notebooks show, with no plotting backend of theirs."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        with style():
+            self.savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
+
+
 def sheet(width: float, height: float, layout: Any = "constrained") -> Figure:
     """An empty figure of so many pixels of a page."""
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout=layout)
+    return Sheet(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout=layout)
 
 
 def note_below(figure: Figure, text: str) -> None:
