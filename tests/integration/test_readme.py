@@ -189,6 +189,24 @@ def test_lines_of_prose_are_short(page: str) -> None:
     assert not long
 
 
+@pytest.mark.parametrize(
+    ("page", "numbers"),
+    [
+        ("README.md", "pasctl/demo/model/evaluation.json"),
+        ("docs/getting-started.md", "pasctl/demo/model/evaluation.json"),
+        ("docs/real-model.md", "docs/images/smollm2-papi.json"),
+    ],
+)
+def test_tables_have_the_numbers_that_are_kept(page: str, numbers: str) -> None:
+    conditions = {row["condition"]: row for row in json.loads(text_of(numbers))["conditions"]}
+    row = re.compile(r"^    ([a-z0-9+-]+) .*?(\d+\.\d{3})  (\d+\.\d\d)\.\.(\d+\.\d\d) ", re.MULTILINE)
+    shown = {name: [float(value) for value in values] for name, *values in row.findall(text_of(page))}
+    assert len(shown) >= 8
+    for name, values in shown.items():
+        kept = [conditions[name]["composite"], *conditions[name]["composite_interval"]]
+        assert values == pytest.approx(kept, abs=6e-3), f"{page}: {name}"
+
+
 _WORDS = {
     r"told": "prompted",
     r"(?:nats|tokens|bytes|KB) an? (?:token|head|layer|persona)": "per token, nats/token",
