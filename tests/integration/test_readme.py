@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from typer.core import TyperGroup
@@ -183,7 +183,7 @@ def test_the_readme_has_its_parts() -> None:
         assert needed in text
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, "SECURITY.md"])
+@pytest.mark.parametrize("page", [*WRITTEN, "CONTRIBUTING.md", "SECURITY.md"])
 def test_lines_of_prose_are_short(page: str) -> None:
     long = [line for line in prose(page).splitlines() if len(line) > 120 and not line.startswith("|")]
     assert not long
@@ -205,7 +205,7 @@ _WORDS = {
 """What style.md replaces, and by what."""
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, "SECURITY.md"])
+@pytest.mark.parametrize("page", [*WRITTEN, "CONTRIBUTING.md", "SECURITY.md"])
 def test_words_are_those_of_the_field(page: str) -> None:
     for word, better in _WORDS.items():
         match = re.search(rf"^.*\b(?:{word})\b.*$", prose(page), re.MULTILINE | re.IGNORECASE)
@@ -233,8 +233,7 @@ def named_commands(page: str) -> Iterator[list[str]]:
             yield words
 
 
-COMMANDS = get_command(app)
-assert isinstance(COMMANDS, TyperGroup)
+COMMANDS = cast(TyperGroup, get_command(app))
 
 
 @pytest.mark.parametrize("page", WRITTEN)

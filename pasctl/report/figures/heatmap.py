@@ -135,10 +135,11 @@ def _map(axes: Axes, heat: Heat, width: float, height: float) -> None:
         f"{heat.row_axis} {heat.rows[row]}, {heat.column_axis} {heat.columns[column]}: {heat.told(value)}"
         for (row, column), value in zip(known, values, strict=True)
     ]
-    cells(axes, boxes, [shades(heat.colours)[heat.shade(value)] for value in values], tips)
+    colours, inks = shades(heat.colours), on_shades(heat.colours)
+    cells(axes, boxes, [colours[heat.shade(value)] for value in values], tips)
     for (row, column), value in zip(known, values, strict=True):
         if value != heat.unwritten and down >= 14 and text_width(heat.told(value), SMALL) <= across - 3:
-            colour = on_shades(heat.colours)[heat.shade(value)]
+            colour = inks[heat.shade(value)]
             middle = (column + (1 - gap) / 2, row + (1 - low) / 2)
             look: dict[str, Any] = {"fontsize": SMALL, "color": colour, "ha": "center", "va": "center_baseline"}
             axes.text(*middle, heat.told(value), in_layout=False, **look)

@@ -39,11 +39,12 @@ def recall_map(fetched: Sequence[Fetched], *, layers: Sequence[int], events: int
     wide = max(1 - 0.5 * last / (width - 50), 2.5 * last / (width - 50))  # an event is never less than 2.5 pixels
     cells(axes, [(0, row, last, 0.88) for row in range(len(layers))], [FAINT] * len(layers))
     rows = {layer: row for row, layer in enumerate(layers)}
+    colours = shades("s")
     ordered = sorted(fetched, key=lambda each: each.share)
     cells(
         axes,
         [(min(each.event, last - wide), rows[each.layer], wide, 0.88) for each in ordered],
-        [shades("s")[3 + round(7 * each.share)] for each in ordered],
+        [colours[3 + round(7 * each.share)] for each in ordered],
         [
             f"layer {each.layer}, event {each.event:,}: in {each.share:.0%} of steps, score {each.score:.2f} at best"
             for each in ordered
