@@ -125,7 +125,7 @@ def generate(
             memory limit allow.
 
     Returns:
-        The ended stream of each prompt, in the order of the requests, with its tokens and its text still to be taken.
+        The ended stream of each prompt, in the order of the requests, with its tokens and its text.
 
     Raises:
         InputError: the model cannot write a request (see `Request.check`), or its memory limit is too low.

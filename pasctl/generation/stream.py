@@ -20,6 +20,7 @@ class Stream:
     Attributes:
         prompt_tokens: tokens of the prompt.
         tokens: ids written so far, without the one that ended the text.
+        written: the text so far.
         finish_reason: "stop", the model or a stop string ended the text; "length", it was cut off; "cancelled"; None
             while it is written, or if it failed.
         error: why it failed, if it did.
@@ -31,6 +32,7 @@ class Stream:
     def __init__(self, prompt_tokens: int, cancel: Callable[[Stream], None] | None = None) -> None:
         self.prompt_tokens = prompt_tokens
         self.tokens: list[int] = []
+        self.written = ""
         self.finish_reason: Finish | None = None
         self.error: BaseException | None = None
         self.recalled: tuple[Any, ...] = ()
@@ -98,6 +100,7 @@ class Stream:
     def put(self, delta: str) -> None:
         """Add a delta (called by the engine)."""
         with self._changed:
+            self.written += delta
             self._deltas.append(delta)
             self._notify()
 

@@ -136,15 +136,11 @@ class EpisodicMemory:
         Raises:
             InputError: a question is longer than the local window, or the model cannot be asked to think.
         """
-        writing = self._answers(questions, how or SamplingParams())
-        while True:
-            try:
-                row, delta = next(writing)
-            except StopIteration as end:
-                answers: list[Answer] = end.value
-                return answers
+        prompts, streams = self._prompts(questions, how), list[Stream]()
+        for row, delta in generate_deltas(self.model, self._request(prompts, how), streams):
             if on_piece is not None:
                 on_piece(row, delta)
+        return self._answers(questions, prompts, streams)
 
     def stream(self, question: str, how: SamplingParams | None = None) -> Generator[str, None, Answer]:
         """Answer one question delta by delta: yields what the answer's text grows by, and returns the answer.
@@ -152,43 +148,40 @@ class EpisodicMemory:
         Raises:
             InputError: the question is longer than the local window, or the model cannot be asked to think.
         """
-        writing = self._answers([question], how or SamplingParams())
-        while True:
-            try:
-                _, delta = next(writing)
-            except StopIteration as end:
-                [answer] = end.value
-                return answer  # type: ignore[no-any-return]
+        prompts, streams = self._prompts([question], how), list[Stream]()
+        for _, delta in generate_deltas(self.model, self._request(prompts, how), streams):
             yield delta
+        return self._answers([question], prompts, streams)[0]
 
-    def _answers(self, questions: Sequence[str], how: SamplingParams) -> Generator[tuple[int, str], None, list[Answer]]:
-        """Yields the number of a question and what its answer grows by, and returns the answers."""
-        prompts = [self.prompt.question(question, how.think) for question in questions]
-        texts, streams = [""] * len(prompts), list[Stream]()
-        for row, delta in generate_deltas(self.model, self._request(prompts, how), streams):
-            texts[row] += delta
-            yield row, delta
+    def _prompts(self, questions: Sequence[str], how: SamplingParams | None) -> list[list[int]]:
+        return [self.prompt.question(question, how is not None and how.think) for question in questions]
+
+    def _answers(
+        self, questions: Sequence[str], prompts: Sequence[Sequence[int]], streams: Sequence[Stream]
+    ) -> list[Answer]:
         return [
             Answer(
                 question,
-                text,
+                stream.written,
                 tuple(stream.tokens),
                 stream.recalled,
                 "length" if stream.finish_reason == "length" else "end",
                 first_step=(len(prompt) - 1) // self.params.chunk,
             )
-            for question, prompt, text, stream in zip(questions, prompts, texts, streams, strict=True)
+            for question, prompt, stream in zip(questions, prompts, streams, strict=True)
         ]
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""
-        return next_logits(self.model, self._request(questions, SamplingParams()))
+        return next_logits(self.model, self._request(questions))
 
-    def _request(self, prompts: Sequence[Sequence[int]], how: SamplingParams) -> Request:
+    def _request(self, prompts: Sequence[Sequence[int]], how: SamplingParams | None = None) -> Request:
         for prompt in prompts:
             self.params.require_question(len(prompt))
         first, *others = prompts
-        return Request(first, how, memory=self, strip=True, keep_recalled=True, beside=tuple(others))
+        return Request(
+            first, how or SamplingParams(), memory=self, strip=True, keep_recalled=True, beside=tuple(others)
+        )
 
     @property
     def longest_question(self) -> int:

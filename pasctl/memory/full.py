@@ -52,7 +52,7 @@ class FullAttention:
         """The most likely answer."""
         how = SamplingParams(max_new_tokens=max_new_tokens)
         [stream] = generate(self.model, [Request(question, how, memory=self, strip=True)])
-        return stream.take()
+        return stream.written
 
     @property
     def intervention(self) -> None:

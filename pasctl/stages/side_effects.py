@@ -160,7 +160,7 @@ class SideEffects:
                     "kl": float(read.kl[place]),
                     "perplexity": float(read.perplexity[place]),
                     "repetition": float(np.mean(shares)) if shares else None,
-                    "texts": [stream.take() for stream in texts],
+                    "texts": [stream.written for stream in texts],
                 }
             )
         return found

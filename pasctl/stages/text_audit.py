@@ -98,7 +98,7 @@ class TextAudit:
             )
             for unit, _, place in cells
         ]
-        return [stream.take() for stream in generate(model, requests, batch_tokens=self.batch_tokens)]
+        return [stream.written for stream in generate(model, requests, batch_tokens=self.batch_tokens)]
 
     @cached_property
     def _report(self) -> NDArray[Any]:
