@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import pytest
 
-from pasctl.declaration import Declaration, StageDeclaration, group, option, parameters, split, union
+from pasctl.commands.union import split, union
+from pasctl.declaration import Declaration, StageDeclaration
 from pasctl.errors import InputError
+from pasctl.option import group, option, parameters
 from pasctl.stages.run import function_of
 
 

@@ -21,7 +21,7 @@ from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, segment_name, se
 from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, run_job
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, run_job
 
 STAGE = Stage("chat", "memory", 1)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
@@ -238,7 +238,7 @@ class PersistentConversation:
         self._note()
         return made
 
-    def _payload(self, work: Work) -> Payload:
+    def _payload(self, work: StageContext) -> Payload:
         """The segments of the version before, and the new ones behind them.
 
         The first of these has what stands for all events that have left the window since.

@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperCommand
 
 from pasctl.commands.running import RunOptions
-from pasctl.declaration import MISSING, Declaration, Parameter, StageDeclaration, parameters
+from pasctl.declaration import Declaration, StageDeclaration
 from pasctl.errors import InputError
+from pasctl.option import MISSING, Parameter, parameters
 
 if TYPE_CHECKING:
     from pasctl.stages.run import Run

@@ -7,7 +7,8 @@ from textwrap import dedent
 
 from pasctl.commands import PANELS, declarations
 from pasctl.commands.running import RunOptions
-from pasctl.declaration import MISSING, Declaration, Parameter, StageDeclaration, parameters
+from pasctl.declaration import Declaration, StageDeclaration
+from pasctl.option import MISSING, Parameter, parameters
 
 _HEAD = """# Reference
 

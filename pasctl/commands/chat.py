@@ -8,9 +8,10 @@ from typing import Any
 
 from pasctl.commands.shared import OfModel, Seeded
 from pasctl.commands.target import SteeringTarget
-from pasctl.declaration import Declaration, group, option
+from pasctl.declaration import Declaration
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
+from pasctl.option import group, option
 
 
 @dataclass(frozen=True, kw_only=True)

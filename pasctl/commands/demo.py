@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.declaration import Declaration, option
+from pasctl.declaration import Declaration
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

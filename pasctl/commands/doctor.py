@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.declaration import Declaration, group, option
+from pasctl.declaration import Declaration
 from pasctl.models.options import ModelOptions
+from pasctl.option import group, option
 
 
 @dataclass(frozen=True, kw_only=True)

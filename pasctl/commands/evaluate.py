@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pasctl.commands.shared import AlphasLike, CrossValidated, OfDirections, Positioned, Ref, Seeded
-from pasctl.declaration import StageDeclaration, option
+from pasctl.declaration import StageDeclaration
 from pasctl.evaluation.defaults import CONTROL_DRAWS
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

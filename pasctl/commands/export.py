@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pasctl.commands.shared import ModelOfDirections, Ref
 from pasctl.commands.target import SteeringTarget
-from pasctl.declaration import Declaration, group, option, same
+from pasctl.declaration import Declaration
+from pasctl.option import group, option, same
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pasctl.commands.shared import OfInventory, OfModel, Seeded
-from pasctl.declaration import StageDeclaration, option
+from pasctl.declaration import StageDeclaration
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pasctl.commands.shared import OfInputs, Positioned, Ref, Seeded, Tried
-from pasctl.declaration import StageDeclaration, group, option
+from pasctl.declaration import StageDeclaration
 from pasctl.models.options import ModelOptions
+from pasctl.option import group, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pasctl.commands.shared import OfMemory, Ref
-from pasctl.declaration import StageDeclaration, group, option
+from pasctl.declaration import StageDeclaration
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.options import ModelOptions
+from pasctl.option import group, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 from pasctl.commands.memory_run import TextLike
 from pasctl.commands.shared import OfModel, Seeded
-from pasctl.declaration import StageDeclaration, group, option
+from pasctl.declaration import StageDeclaration
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.trial_plan import TrialPlan
+from pasctl.option import group, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.shared import ModelLike, Ref, Seeded
 from pasctl.commands.target import SteeringTarget
-from pasctl.declaration import StageDeclaration, group, option
+from pasctl.declaration import StageDeclaration
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
+from pasctl.option import group, option
 
 if TYPE_CHECKING:
     from pasctl.stages.text import Text

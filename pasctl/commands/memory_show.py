@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasctl.commands.shared import OfMemory, Ref
-from pasctl.declaration import Declaration, check, group, option
+from pasctl.declaration import Declaration
 from pasctl.errors import InputError
 from pasctl.models.options import ModelOptions
+from pasctl.option import check, group, option
 
 
 @dataclass(frozen=True)

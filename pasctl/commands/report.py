@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasctl.commands.shared import WithFigures
-from pasctl.declaration import Declaration, option
+from pasctl.declaration import Declaration
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

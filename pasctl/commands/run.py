@@ -9,7 +9,9 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.commands.extract import Extract
 from pasctl.commands.fit_directions import FitDirections
 from pasctl.commands.train_probes import TrainProbes
-from pasctl.declaration import Declaration, Option, StageDeclaration, union
+from pasctl.commands.union import union
+from pasctl.declaration import Declaration, StageDeclaration
+from pasctl.option import Option
 
 STAGES = (Extract, TrainProbes, FitDirections, Evaluate)
 _INPUTS = ("model", "activations", "probes", "directions", "strengths", "export_log", "report")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pasctl.declaration import option
+from pasctl.option import option
 
 if TYPE_CHECKING:
     from pathlib import Path

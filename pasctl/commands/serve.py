@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pasctl.commands.shared import OfModel
 from pasctl.commands.target import SteeringTarget
-from pasctl.declaration import Declaration, group, option
+from pasctl.declaration import Declaration
+from pasctl.option import group, option
 from pasctl.serving.settings import Settings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pasctl.declaration import group, option
 from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
 from pasctl.models.options import ModelOptions
+from pasctl.option import group, option
 
 if TYPE_CHECKING:
     from pasctl.evaluation.alphas import Alphas

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pasctl.commands.shared import OfPersonas
-from pasctl.declaration import Declaration, option
+from pasctl.declaration import Declaration
 from pasctl.errors import InputError
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

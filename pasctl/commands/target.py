@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from pasctl.commands.shared import Directed, Positioned
-from pasctl.declaration import check, option
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
+from pasctl.option import check, option
 
 Alpha = float | str
 """A strength, or "auto"."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pasctl.commands.shared import OfInputs, OfPersonas, PersonasLike, Ref, Seeded
-from pasctl.declaration import StageDeclaration, option
+from pasctl.declaration import StageDeclaration
+from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,9 +66,9 @@ def fit_directions(
             personas share: most people agree more often than not.
         n_layers: L, needed when `x` is a function.
         ids: names of the personas, for error messages.
-        lacking: where a persona may have no direction: in "none" of its heads, in "some" or in "any". It is not shifted
-            there (theta and sigma are 0). It happens: as many items are answered with yes as with no, and a head that
-            hears the letter alone has the same difference on all of them.
+        lacking: where a persona may have no direction, which leaves it unshifted there (theta and sigma are 0): in
+            "none" of its heads, in "some" or in "any". A head that hears the letter alone has the same difference on
+            all items, and none where as many are answered with yes as with no.
         population: of whom the personas are a part: centring takes its mean, and its size tells signal from rounding;
             None stands for the personas themselves.
         noun: what one of H is called in error messages.
@@ -82,38 +82,70 @@ def fit_directions(
     depth = layer_count(x, n_layers)
     _check(signs, heads, center, depth, ids, alone=population is None)
     by_layer = [int(layer) for layer in np.unique(heads[:, :, 0])]
-    theta: NDArray[np.float32] | None = None
+    theta = np.zeros(0, dtype=np.float32)  # until the first layer says how wide a head is
     sigma = np.zeros(heads.shape[:2], dtype=np.float32)
     for done, layer in enumerate(by_layer, start=1):
         persona, slot = np.nonzero(heads[:, :, 0] == layer)
-        wanted, position = np.unique(heads[persona, slot, 1], return_inverse=True)
-        layer_x = layer_at(x, layer)
-        if len(layer_x) != signs.shape[1]:
-            raise InputError(f"layer {layer}: expected head outputs of {signs.shape[1]} items, found {len(layer_x)}")
-        if wanted[0] < 0 or wanted[-1] >= layer_x.shape[2]:
-            raise InputError(f"layer {layer}: expected heads 0..{layer_x.shape[2] - 1}, found {wanted.tolist()}")
-        picked = layer_x[:, :, torch.from_numpy(wanted)]
-        raw = method.raw(picked, pairs, signs)
-        mean, size = _moments(raw) if population is None else _moments_of(population, layer, wanted)
-        unit = _unit_directions(raw, mean, size, center)[persona, position]  # NaN where there is none
-        spread = _spread(picked, pairs, signs, unit, persona, position)
-        bad = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
-        if bad.any() and lacking == "none":
-            first = int(np.flatnonzero(bad)[0])
-            _refuse(persona_name(int(persona[first]), ids), layer, f"{noun} {wanted[position[first]]}", center)
-        unit[bad], spread[bad] = 0.0, 0.0
-        if theta is None:
+        places = heads[persona, slot, 1]
+        unit, spread = _of_layer(x, layer, pairs, signs, persona, places, method, center, population)
+        bad = _without_direction(unit, spread)
+        if lacking == "none" and (first := next(iter(np.flatnonzero(bad)), None)) is not None:
+            _refuse(persona_name(int(persona[first]), ids), layer, f"{noun} {places[first]}", center)
+        if not theta.size:
             theta = np.zeros((*heads.shape[:2], unit.shape[1]), dtype=np.float32)
-        theta[persona, slot], sigma[persona, slot] = unit.float().numpy(), spread.float().numpy()
+        theta[persona, slot] = np.where(bad[:, None], 0, unit.float().numpy())
+        sigma[persona, slot] = np.where(bad, 0, spread.float().numpy())
         if progress is not None:
             progress(done, len(by_layer))
-    lost = np.flatnonzero((sigma == 0).all(axis=1))
-    if len(lost) and lacking == "some":
-        row = int(lost[0])
-        _refuse(persona_name(row, ids), int(heads[row, 0, 0]), f"{noun} {heads[row, 0, 1]} and others", center)
-    if theta is None:
-        raise InputError("directions: expected at least one persona and head, found none")
+    if lacking == "some":
+        _require_some(sigma, heads, ids, noun, center)
     return Directions(heads=np.asarray(heads, dtype=np.int64), theta=theta, sigma=sigma)
+
+
+def _of_layer(
+    x: LayerSource,
+    layer: int,
+    pairs: Pairs,
+    signs: NDArray[np.int8],
+    persona: NDArray[np.int64],
+    places: NDArray[np.int64],
+    method: DirectionMethod,
+    center: str,
+    population: Population | None,
+) -> tuple[Tensor, Tensor]:
+    """Unit directions [n, D], NaN where there is none, and their spreads [n], of n personas each in a head of a layer."""
+    wanted, position = np.unique(places, return_inverse=True)
+    picked = _heads_of_layer(x, layer, wanted, items=signs.shape[1])
+    raw = method.raw(picked, pairs, signs)
+    mean, size = _moments(raw) if population is None else _moments_of(population, layer, wanted)
+    unit = _unit_directions(raw, mean, size, center)[persona, position]
+    return unit, _spread(picked, pairs, signs, unit, persona, position)
+
+
+def _heads_of_layer(x: LayerSource, layer: int, wanted: NDArray[np.int64], *, items: int) -> Tensor:
+    """Some heads of a layer [I, A, H, D], after their shape has been checked."""
+    layer_x = layer_at(x, layer)
+    if len(layer_x) != items:
+        raise InputError(f"layer {layer}: expected head outputs of {items} items, found {len(layer_x)}")
+    if wanted[0] < 0 or wanted[-1] >= layer_x.shape[2]:
+        raise InputError(f"layer {layer}: expected heads 0..{layer_x.shape[2] - 1}, found {wanted.tolist()}")
+    return layer_x[:, :, torch.from_numpy(wanted)]
+
+
+def _without_direction(unit: Tensor, spread: Tensor) -> NDArray[np.bool_]:
+    """Which directions [n, D] are none, or have no spread [n]."""
+    bad: NDArray[np.bool_] = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
+    return bad
+
+
+def _require_some(
+    sigma: NDArray[np.float32], heads: NDArray[np.int64], ids: Sequence[str] | None, noun: str, center: str
+) -> None:
+    """Refuse a persona that has no direction in any of its heads."""
+    without = np.flatnonzero((sigma == 0).all(axis=1))
+    if len(without):
+        row = int(without[0])
+        _refuse(persona_name(row, ids), int(heads[row, 0, 0]), f"{noun} {heads[row, 0, 1]} and others", center)
 
 
 def _moments(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,7 +210,9 @@ def _check(
             f"centring on the population: expected at least 2 personas, found {len(signs)}",
             hint="give more personas or --center none",
         )
-    if heads.size and (heads[:, :, 0].min() < 0 or heads[:, :, 0].max() >= depth):
+    if not heads.size:
+        raise InputError("directions: expected at least one persona and head, found none")
+    if heads[:, :, 0].min() < 0 or heads[:, :, 0].max() >= depth:
         raise InputError(f"heads: expected layers 0..{depth - 1}, found {np.unique(heads[:, :, 0]).tolist()}")
     empty = np.flatnonzero(~(signs != 0).any(axis=1))
     if len(empty):

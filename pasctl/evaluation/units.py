@@ -20,7 +20,7 @@ Strengths = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Unit:
+class EvalCase:
     """One run over the report items; the grain at which an evaluation resumes.
 
     Attributes:
@@ -53,7 +53,7 @@ def plan_units(
     *,
     draws: int = 1,
     prose: Mapping[str, str] | None = None,
-) -> Iterator[Unit]:
+) -> Iterator[EvalCase]:
     """Every (persona, condition, setting, draw), persona by persona; conditions that do not steer have one unit each.
 
     Args:
@@ -72,14 +72,14 @@ def plan_units(
             if condition.prose:
                 system = (prose or {})[name]
             if not condition.steered:
-                yield Unit(persona, condition.name, "", 0.0, 0, system)
+                yield EvalCase(persona, condition.name, "", 0.0, 0, system)
                 continue
             for setting, alphas in strengths.items():
                 for draw in range(draws if condition.towards == "random" else 1):
-                    yield Unit(persona, condition.name, setting, float(alphas[persona]), draw, system)
+                    yield EvalCase(persona, condition.name, setting, float(alphas[persona]), draw, system)
 
 
-def unit_table(units: Sequence[Unit], ids: Sequence[str]) -> pd.DataFrame:
+def unit_table(units: Sequence[EvalCase], ids: Sequence[str]) -> pd.DataFrame:
     """Units as a table: persona (its name, of `ids`), condition, setting, alpha, draw."""
     import pandas as pd
 

@@ -107,15 +107,7 @@ class Export:
         ]
         return "\n".join(
             [
-                "---",
-                f"base_model: {_yaml(self.base)}",
-                f"license: {_yaml(self.license)}",
-                f"library_name: {engine.library}",
-                "pipeline_tag: text-generation",
-                "tags:",
-                *(f"- {tag}" for tag in ("pasctl", "activation-steering", "personality")),
-                "---",
-                "",
+                *self._front_matter(engine),
                 f"# {_plain(self.base)}, steered to persona {_plain(self.persona)}",
                 "",
                 "The base model with one change: a constant displacement of attention heads, along directions that",
@@ -140,15 +132,34 @@ class Export:
                     [(name, f"{mean:.2g}", f"{largest:.2g}") for name, mean, largest in figures],
                 ),
                 "",
-                "## What it is not",
-                "",
-                "- No fine-tuned model: no weight of the base model is changed, biases are added.",
-                "- No person. It answers a questionnaire a little more as one did; how much more is in the results of",
-                "  `pasctl eval`, and not proven by this card.",
-                "- No other licence than the base model's.",
-                "",
+                *_WHAT_IT_IS_NOT,
             ]
         )
+
+    def _front_matter(self, engine: Engine) -> tuple[str, ...]:
+        """The YAML before the card."""
+        return (
+            "---",
+            f"base_model: {_yaml(self.base)}",
+            f"license: {_yaml(self.license)}",
+            f"library_name: {engine.library}",
+            "pipeline_tag: text-generation",
+            "tags:",
+            *(f"- {tag}" for tag in ("pasctl", "activation-steering", "personality")),
+            "---",
+            "",
+        )
+
+
+_WHAT_IT_IS_NOT = (
+    "## What it is not",
+    "",
+    "- No fine-tuned model: no weight of the base model is changed, biases are added.",
+    "- No person. It answers a questionnaire a little more as one did; how much more is in the results of",
+    "  `pasctl eval`, and not proven by this card.",
+    "- No other licence than the base model's.",
+    "",
+)
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pasctl.declaration import check, option
 from pasctl.errors import InputError
+from pasctl.option import check, option
 
 
 @dataclass(frozen=True)

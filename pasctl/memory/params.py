@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from pasctl.declaration import check, option
 from pasctl.errors import InputError
+from pasctl.option import check, option
 
 Positions = Literal["compact", "paper", "true"]
 Segmenter = Literal["surprise", "fixed", "sentence", "random"]

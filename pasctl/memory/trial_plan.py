@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pasctl.declaration import check, option, same
 from pasctl.errors import InputError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.results import SYSTEMS
 from pasctl.memory.tasks import TASKS
+from pasctl.option import check, option, same
 
 NLL = "nll"
 COMPARED = SYSTEMS[1:]
 
 
 @dataclass(frozen=True)
-class Unit:
+class TrialSpec:
     """One trial of one system, or one text whose surprise one system measures."""
 
     system: str
@@ -93,7 +93,7 @@ class TrialPlan:
         if min(self.lengths) < 1:
             raise InputError(f"length {min(self.lengths)} is too short, expected at least 1 token")
 
-    def units(self) -> list[Unit]:
+    def units(self) -> list[TrialSpec]:
         """All trials, short texts first."""
         systems = ("memory", *self.compare)
         units = []
@@ -102,7 +102,7 @@ class TrialPlan:
                 depths = [0.0] if task == NLL else spread_depths(self.trials)
                 seeds = [0] if task == NLL else [self.seed + number for number in range(self.trials)]
                 for depth, seed in zip(depths, seeds, strict=True):
-                    units += [Unit(system, task, length, depth, seed) for system in systems]
+                    units += [TrialSpec(system, task, length, depth, seed) for system in systems]
         return units
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.declaration import option
+from pasctl.option import option
 
 
 @dataclass(frozen=True)

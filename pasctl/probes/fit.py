@@ -83,10 +83,7 @@ def fit_probes(
     held_out = torch.from_numpy(np.repeat(validation, 2 * len(pairs)))
     accuracy, log_loss, weights, biases = [], [], [], []
     for layer in range(depth):
-        layer_x = layer_at(x, layer)
-        if len(layer_x) != len(validation):
-            raise InputError(f"layer {layer}: expected head outputs of {len(validation)} items, found {len(layer_x)}")
-        rows = pair_rows(layer_x, pairs)
+        rows = _rows_of_layer(x, layer, pairs, items=len(validation))
         weight, bias = probe.fit(rows[:, ~held_out], labels[:, ~held_out], usable[:, ~held_out])
         logits = torch.einsum("phd,hrd->phr", weight, rows[:, held_out]) + bias[..., None]
         right, loss = score_rows(logits, labels[:, None, held_out], usable[:, None, held_out])
@@ -105,6 +102,14 @@ def fit_probes(
         n_train=n_train,
         n_validation=n_validation,
     )
+
+
+def _rows_of_layer(x: LayerSource, layer: int, pairs: Pairs, *, items: int) -> Tensor:
+    """Rows [H, R, D] of a layer, of as many items as the split has."""
+    layer_x = layer_at(x, layer)
+    if len(layer_x) != items:
+        raise InputError(f"layer {layer}: expected head outputs of {items} items, found {len(layer_x)}")
+    return pair_rows(layer_x, pairs)
 
 
 def score_rows(logits: Tensor, labels: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:

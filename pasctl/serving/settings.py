@@ -8,9 +8,9 @@ import math
 import re
 from dataclasses import dataclass
 
-from pasctl.declaration import check, option, same
 from pasctl.errors import InputError, MissingError
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.option import check, option, same
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
 _KEY = re.compile(r"[!-~]+")

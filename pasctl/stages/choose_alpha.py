@@ -18,7 +18,7 @@ from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
 from pasctl.stages.fit_directions import read_selection
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store
 
 _CURVES = "curves.json"
 
@@ -139,7 +139,7 @@ def _within(kl: NDArray[np.float64], scope: str, budget: float | None) -> NDArra
     return allowed
 
 
-def _compute(work: Work, *, task: CrossValidation) -> Payload:
+def _compute(work: StageContext, *, task: CrossValidation) -> Payload:
     import pandas as pd
 
     from pasctl.evaluation.metrics import persona_correlations, row_means

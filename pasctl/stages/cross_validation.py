@@ -20,7 +20,7 @@ from pasctl.stages.fit_items import FitItems, read_fit_items
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
-from pasctl.stages.runner import Artifact, Work
+from pasctl.stages.runner import Artifact, StageContext
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class CrossValidation:
         )
         return top_groups(scores.accuracy, scores.log_loss, top_k, size)
 
-    def answers(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
+    def answers(self, work: StageContext, counts: dict[str, int]) -> NDArray[np.float64]:
         """Expected agreement with every fit item at every alpha, steered without its fold [A, P, I]."""
         people, alphas = len(self.personas.ids), self.params.alphas
         found = np.full((len(alphas), people, len(self.items.columns)), np.nan)
@@ -160,7 +160,7 @@ class CrossValidation:
                     advance(1)
         return found
 
-    def _unsteered(self, work: Work, counts: dict[str, int]) -> NDArray[np.float64]:
+    def _unsteered(self, work: StageContext, counts: dict[str, int]) -> NDArray[np.float64]:
         """Expected agreement with every fit item of the model left alone."""
         name = "parts/unsteered.safetensors"
         if not work.has(name):
@@ -171,7 +171,7 @@ class CrossValidation:
 
     def _answer(
         self,
-        work: Work,
+        work: StageContext,
         places: NDArray[np.int64],
         interventions: Sequence[Intervention | None],
         counts: dict[str, int],
@@ -187,10 +187,10 @@ class CrossValidation:
             counts=counts,
         )
 
-    def _model(self, work: Work) -> LoadedModel:
+    def _model(self, work: StageContext) -> LoadedModel:
         return self.handle.load(work.reporter)
 
-    def side_effects(self, work: Work) -> tuple[list[list[float]], list[list[float]]]:
+    def side_effects(self, work: StageContext) -> tuple[list[list[float]], list[list[float]]]:
         """KL(unsteered || steered) and perplexity of the neutral text at every alpha, [A][P] each."""
         from pasctl.evaluation.side_effects import measure
 

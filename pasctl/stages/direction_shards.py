@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import PersonaSet, Span, signs
 from pasctl.stages.fit_items import FitItems
-from pasctl.stages.runner import Artifact, Work
+from pasctl.stages.runner import Artifact, StageContext
 from pasctl.stages.selector import same_heads
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED, SHUFFLED_ANSWERS
 from pasctl.stages.stored_personas import StoredPersonas, personas_name, shard_name, tiles_of
@@ -100,7 +100,7 @@ class Fitting:
         ]
 
 
-def fit_shards(work: Work, probes: Artifact, fitting: Fitting) -> dict[str, int]:
+def fit_shards(work: StageContext, probes: Artifact, fitting: Fitting) -> dict[str, int]:
     """Fit and keep the directions of every shard that an earlier run has not left.
 
     Where personas are centred on a population that is more than a tile, its mean is summed up first.
@@ -133,7 +133,7 @@ def fit_shards(work: Work, probes: Artifact, fitting: Fitting) -> dict[str, int]
 
 
 def _populations(
-    work: Work, kept: StoredPersonas, fitting: Fitting, advance: Callable[[int], None]
+    work: StageContext, kept: StoredPersonas, fitting: Fitting, advance: Callable[[int], None]
 ) -> tuple[Population, Population]:
     """What all personas' raw directions have in common, and those of their shuffled answers; kept as shards end."""
     from pasctl.directions.population import Sums
@@ -156,7 +156,7 @@ def _populations(
     return found[0].population(), found[1].population()
 
 
-def _tell_lacking(work: Work, tiles: Sequence[Directions]) -> None:
+def _tell_lacking(work: StageContext, tiles: Sequence[Directions]) -> None:
     sigma = np.concatenate([tile.sigma for tile in tiles])
     heads, personas = int((sigma == 0).sum()), int((sigma == 0).any(axis=1).sum())
     if heads:

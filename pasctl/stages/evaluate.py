@@ -28,9 +28,9 @@ from pasctl.stages.choose_alpha import (
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
-from pasctl.stages.questionnaire import EvalParams, Questionnaire, result_rows
+from pasctl.stages.questionnaire import EvalParams, EvaluationTask, result_rows
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, open_store
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.stored_personas import StoredPersonas
@@ -66,7 +66,7 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
         strengths = made
     numerics = handle.numerics(declared.seed)
     chosen = _chosen(declared, strengths, rows)
-    task = Questionnaire(source, params, handle.identity, numerics, chosen, rows)
+    task = EvaluationTask(source, params, handle.identity, numerics, chosen, rows)
     evaluation = _evaluation(declared, run, task, handle, strengths)
     return Job(
         stage=Stage.of(Evaluate),
@@ -119,7 +119,7 @@ def _chosen(
 
 
 def _evaluation(
-    declared: Evaluate, run: Run, task: Questionnaire, handle: ModelHandle, strengths: Artifact | None
+    declared: Evaluate, run: Run, task: EvaluationTask, handle: ModelHandle, strengths: Artifact | None
 ) -> Evaluation:
     """The questionnaire, with what else is measured."""
     neutral = None if declared.neutral_text == NO_TEXT else Neutral.read(declared.neutral_text)
@@ -186,7 +186,7 @@ def _strengths(
     return chosen_by
 
 
-def _compute(work: Work, *, evaluation: Evaluation) -> Payload:
+def _compute(work: StageContext, *, evaluation: Evaluation) -> Payload:
     from pasctl.evaluation.differences import differences_table
     from pasctl.evaluation.metrics import metrics_table
     from pasctl.evaluation.rows import to_arrow, to_table

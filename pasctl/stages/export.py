@@ -16,7 +16,7 @@ from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, run_job
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, run_job
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 
@@ -225,7 +225,7 @@ def _directions_of(record: dict[str, Any], folder: Path, store: Store) -> Artifa
     return source
 
 
-def _compute(work: Work, making: Making, proofs: list[Proof]) -> Payload:
+def _compute(work: StageContext, making: Making, proofs: list[Proof]) -> Payload:
     from pasctl.export.files import digests
 
     proof = make(making, work.reporter)

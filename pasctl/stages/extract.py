@@ -13,7 +13,7 @@ from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,7 +131,7 @@ class PromptSet:
         ]
 
 
-def _compute(work: Work, *, handle: ModelHandle, inventory: Inventory, declared: Extract, run: Run) -> Payload:
+def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, declared: Extract, run: Run) -> Payload:
     import numpy as np
 
     from pasctl.activations.extract import extract_head_outputs

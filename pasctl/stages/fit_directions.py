@@ -16,7 +16,7 @@ from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
 from pasctl.stages.model import of_model
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 from pasctl.stages.selector import Selector, held_out
 from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, StoredPersonas
 from pasctl.stages.tiles import direction_memory
@@ -126,7 +126,7 @@ class Fit:
         trials = self.selector.count_trials(geometry["layers"], geometry["heads"])
         return {"questions_at_most": trials * personas * len(validation), "memory_bytes": max(fitting, asking)}
 
-    def compute(self, work: Work) -> Payload:
+    def compute(self, work: StageContext) -> Payload:
         """Select heads if that is asked for, and fit their directions persona by persona."""
         items, how = read_fit_items(self.activations), self.declared
         described: dict[str, Any] = self.activations.read_json("items.json")

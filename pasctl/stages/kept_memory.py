@@ -18,7 +18,7 @@ from pasctl.memory import episodic
 from pasctl.memory.checkpoint import checkpoint
 from pasctl.stages.arrays import to_store
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, open_store, run_job
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, open_store, run_job
 from pasctl.steering.intervention import Intervention
 
 SAVE = Stage("memory-save", "memory", 1)
@@ -62,7 +62,7 @@ class EpisodicMemory(episodic.EpisodicMemory):
             raise RuntimeError("a job without dry run gives an artifact")
         return made
 
-    def _payload(self, described: dict[str, object], work: Work) -> Payload:
+    def _payload(self, described: dict[str, object], work: StageContext) -> Payload:
         """Segment by segment; the last one has the state, the first one what stands for the events."""
         write, evicted = segment_writer(work), self.reader.past.events.evicted
         for number, (start, stop) in enumerate(self.reader.past.segments.spans):
@@ -83,7 +83,7 @@ def segment_name(number: int) -> str:
     return f"{SEGMENTS}{number:06d}.safetensors"
 
 
-def segment_writer(work: Work) -> episodic.Writer:
+def segment_writer(work: StageContext) -> episodic.Writer:
     """Writes segments into the unfinished artifact of a stage."""
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
@@ -99,7 +99,7 @@ def steering_tensors(intervention: Intervention) -> dict[str, np.ndarray[Any, An
     return {str(layer): rows.float().cpu().numpy() for layer, rows in sorted(intervention.displacements.items())}
 
 
-def write_steering(work: Work, intervention: Intervention) -> None:
+def write_steering(work: StageContext, intervention: Intervention) -> None:
     """Keep the displacement that a memory is read with, so that it is asked with the same one."""
     work.write(STEERING, steering_tensors(intervention))
 

@@ -19,7 +19,7 @@ from pasctl.stages.memory_checks import check_questions, plain_attention, settle
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, Store, Work, open_store
+from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, open_store
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve
 from pasctl.stages.text import Text, join_texts, label_of
@@ -212,7 +212,7 @@ def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], ste
     return stored
 
 
-def _compute(work: Work, *, reading: _Reading) -> Payload:
+def _compute(work: StageContext, *, reading: _Reading) -> Payload:
     from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
 
     _require_room(reading)

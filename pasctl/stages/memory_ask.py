@@ -14,7 +14,7 @@ from pasctl.stages.memory_checks import check_questions, plain_attention, requir
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,7 +99,7 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
     return rows
 
 
-def _compute(work: Work, *, asked: _Round) -> Payload:
+def _compute(work: StageContext, *, asked: _Round) -> Payload:
     handle = asked.handle()
     check_questions(handle, params_of(asked.memory), asked.questions, asked.how)
     memory = open_memory(asked.memory, handle, reporter=work.reporter)

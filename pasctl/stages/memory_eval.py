@@ -11,11 +11,11 @@ from pasctl.commands.memory_eval import MemoryEval
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
-from pasctl.memory.trial_plan import NLL, TrialPlan, Unit
+from pasctl.memory.trial_plan import NLL, TrialPlan, TrialSpec
 from pasctl.stages.memory_checks import plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Job, Payload, Stage, Work, part_key
+from pasctl.stages.runner import Job, Payload, Stage, StageContext, part_key
 from pasctl.stages.text import Text
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
 memory_eval = function_of(MemoryEval)
 
 
-def _part(unit: Unit, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
+def _part(unit: TrialSpec, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
     return part_key(
         {
             "stage": MemoryEval.command,
@@ -71,9 +71,9 @@ def _part(unit: Unit, plan: TrialPlan, handle: ModelHandle, params: MemoryParams
 
 
 def _compute(
-    work: Work,
+    work: StageContext,
     *,
-    keys: Mapping[str, Unit],
+    keys: Mapping[str, TrialSpec],
     plan: TrialPlan,
     handle: ModelHandle,
     params: MemoryParams,
@@ -99,7 +99,7 @@ def _compute(
     return {"trials.json": {key: results[key]["result"] for key in keys}}
 
 
-def _run(unit: Unit, plan: TrialPlan, params: MemoryParams, ids: list[int], model: LoadedModel) -> dict[str, Any]:
+def _run(unit: TrialSpec, plan: TrialPlan, params: MemoryParams, ids: list[int], model: LoadedModel) -> dict[str, Any]:
     from pasctl.memory.trials import make_trial, mean_surprise, run_trial
 
     if unit.task == NLL:
@@ -125,12 +125,12 @@ def _text_ids(plan: TrialPlan, handle: ModelHandle, text: Text | None) -> list[i
     return ids
 
 
-def _estimate(keys: Mapping[str, Unit], plan: TrialPlan, handle: ModelHandle, text: Text | None) -> dict[str, Any]:
+def _estimate(keys: Mapping[str, TrialSpec], plan: TrialPlan, handle: ModelHandle, text: Text | None) -> dict[str, Any]:
     _text_ids(plan, handle, text)
     return {"trials": len(keys), "tokens": sum(unit.length for unit in keys.values())}
 
 
-def _earlier(work: Work, keys: Mapping[str, Unit]) -> dict[str, dict[str, Any]]:
+def _earlier(work: StageContext, keys: Mapping[str, TrialSpec]) -> dict[str, dict[str, Any]]:
     """Trials that other artifacts hold already."""
     results = {}
     for key, artifact in work.find_parts(list(keys)).items():

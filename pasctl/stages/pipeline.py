@@ -12,7 +12,7 @@ from pasctl.commands.extract import Extract
 from pasctl.commands.fit_directions import FitDirections
 from pasctl.commands.run import PipelineParams
 from pasctl.commands.train_probes import TrainProbes
-from pasctl.declaration import split
+from pasctl.commands.union import split
 from pasctl.errors import InputError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter

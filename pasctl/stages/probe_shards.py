@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.inventory import Personas, PersonaSet, Span, listing, persona_table, require_usable, signs
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Work
+from pasctl.stages.runner import StageContext
 from pasctl.stages.stored_personas import personas_name, shard_name, spans_of, tiles_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def usable_personas(
     return personas.without(np.array(places))
 
 
-def train_shards(work: Work, personas: Personas, training: Training) -> None:
+def train_shards(work: StageContext, personas: Personas, training: Training) -> None:
     """Train and keep the probes of every shard that an earlier run has not left."""
     spans = spans_of(len(personas))
     cut = len(spans) > 1
@@ -114,6 +114,6 @@ def train_shards(work: Work, personas: Personas, training: Training) -> None:
             work.write(shard_name("scores", span, cut=cut), joined)
 
 
-def _is_kept(work: Work, span: Span, *, cut: bool) -> bool:
+def _is_kept(work: StageContext, span: Span, *, cut: bool) -> bool:
     """Whether an earlier run has left a shard."""
     return work.has(shard_name("scores", span, cut=cut)) and (not cut or work.has(personas_name(span)))

@@ -15,7 +15,7 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, ORACLE, WORDS, alpha_text
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.units import Strengths, Unit, plan_units, unit_table
+from pasctl.evaluation.units import EvalCase, Strengths, plan_units, unit_table
 from pasctl.inventory import (
     LETTERS,
     Inventory,
@@ -24,7 +24,7 @@ from pasctl.inventory import (
     question,
     wording_digest,
 )
-from pasctl.stages.runner import Artifact, Work, part_key
+from pasctl.stages.runner import Artifact, StageContext, part_key
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class EvalParams:
 
 
 @dataclass(frozen=True, eq=False)
-class Questionnaire:
+class EvaluationTask:
     """The units of an evaluation, with the keys that say which of them feed the model the same thing.
 
     Attributes:
@@ -114,7 +114,7 @@ class Questionnaire:
     def _shuffled(self) -> DirectionSet:
         return DirectionSet.shuffled(self.directions, self.rows)
 
-    def steered_by(self, unit: Unit) -> DirectionSet | None:
+    def steered_by(self, unit: EvalCase) -> DirectionSet | None:
         """The directions that displace a unit's run: the persona's own or a control's; None leaves the model alone."""
         if not unit.steered:
             return None
@@ -123,7 +123,7 @@ class Questionnaire:
             return self._astray[unit.draw]
         return self._shuffled if towards == "shuffled" else self.steering
 
-    def intervention(self, unit: Unit, geometry: Geometry) -> Intervention | None:
+    def intervention(self, unit: EvalCase, geometry: Geometry) -> Intervention | None:
         """The displacement of a unit's run; None leaves the model alone."""
         directions = self.steered_by(unit)
         return None if directions is None else directions.intervention(geometry, unit.persona, unit.alpha)
@@ -147,7 +147,7 @@ class Questionnaire:
         ]
 
     @cached_property
-    def units(self) -> list[tuple[Unit, str]]:
+    def units(self) -> list[tuple[EvalCase, str]]:
         """Units with their part keys; units that feed the model the same thing have the same key."""
         params = self.params
         planned = plan_units(
@@ -161,14 +161,14 @@ class Questionnaire:
         return [(unit, self._part(unit)) for unit in planned]
 
     @cached_property
-    def distinct(self) -> dict[str, Unit]:
+    def distinct(self) -> dict[str, EvalCase]:
         """The first unit of each part key, in order."""
-        first: dict[str, Unit] = {}
+        first: dict[str, EvalCase] = {}
         for unit, key in self.units:
             first.setdefault(key, unit)
         return first
 
-    def _part(self, unit: Unit) -> str:
+    def _part(self, unit: EvalCase) -> str:
         steering = None
         directions = self.steered_by(unit)
         if directions is not None:
@@ -176,7 +176,7 @@ class Questionnaire:
         told = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
         return part_key({**self._shared, "system": told, "steering": steering})
 
-    def displacement(self, unit: Unit, directions: DirectionSet) -> dict[str, Any]:
+    def displacement(self, unit: EvalCase, directions: DirectionSet) -> dict[str, Any]:
         """What says how a unit's run is displaced, for keys."""
         return {
             "directions": directions.digest(unit.persona),
@@ -209,13 +209,13 @@ class Questionnaire:
 class Scorer:
     """Answers the report items as one unit asks."""
 
-    def __init__(self, model: LoadedModel, task: Questionnaire, batch_tokens: int) -> None:
+    def __init__(self, model: LoadedModel, task: EvaluationTask, batch_tokens: int) -> None:
         self._model = model
         self._task = task
         self._batch_tokens = batch_tokens
         self._letters = model.chat.letter_ids(LETTERS)
 
-    def answer(self, units: Sequence[Unit], counts: dict[str, int]) -> NDArray[np.float32]:
+    def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
         """Log-probability of the letter for agreement 1..5, float32 [units, orders, items, 5].
 
         The units are told the same. Adds to the token counts.
@@ -240,7 +240,7 @@ class Scorer:
         )
 
 
-def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32]]:
+def earlier_answers(work: StageContext, keys: list[str]) -> dict[str, NDArray[np.float32]]:
     """Answers that other results hold already: the same question put to the same model in the same way."""
     answers: dict[str, NDArray[np.float32]] = {}
     holders: dict[Artifact, list[str]] = {}
@@ -253,7 +253,7 @@ def earlier_answers(work: Work, keys: list[str]) -> dict[str, NDArray[np.float32
     return answers
 
 
-def result_rows(task: Questionnaire, answers: dict[str, NDArray[np.float32]]) -> Rows:
+def result_rows(task: EvaluationTask, answers: dict[str, NDArray[np.float32]]) -> Rows:
     """Rows of every unit, of the oracle if it is asked for, and of the baselines that need no model."""
     import pandas as pd
 

@@ -9,8 +9,9 @@ from pathlib import PurePath
 from typing import Any
 
 from pasctl.commands import declarations
-from pasctl.declaration import Parameter, StageDeclaration, parameters
+from pasctl.declaration import StageDeclaration
 from pasctl.models.identity import DEMO
+from pasctl.option import Parameter, parameters
 from pasctl.stages.runner import Artifact
 
 PLACE = "PATH/TO"

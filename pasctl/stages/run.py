@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.running import DEFAULT_BATCH_TOKENS, RunOptions
-from pasctl.declaration import MISSING, Declaration, Group, Parameter, parameters
+from pasctl.declaration import Declaration
 from pasctl.errors import InputError
 from pasctl.models.footprint import parse_size
 from pasctl.models.identity import ModelSource
 from pasctl.models.options import ModelOptions
+from pasctl.option import MISSING, Group, Parameter, parameters
 from pasctl.stages.model import ModelHandle, options_of_artifact
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.runner import Artifact, Job, Store, find_input, open_store, run_job

@@ -27,8 +27,8 @@ __all__ = [
     "Outcome",
     "Payload",
     "Stage",
+    "StageContext",
     "Store",
-    "Work",
     "check_word",
     "find_input",
     "open_store",
@@ -56,7 +56,7 @@ class Stage:
         return cls(declared.command, declared.makes, declared.version)
 
 
-class Work:
+class StageContext:
     """What a stage sees of the store while it computes: its own unfinished files, and parts made earlier.
 
     Attributes:
@@ -149,7 +149,7 @@ class Job:
     inputs: dict[str, Artifact]
     identity: dict[str, Any] | None
     numerics: dict[str, Any]
-    compute: Callable[[Work], Payload]
+    compute: Callable[[StageContext], Payload]
     provenance: dict[str, Any] = field(default_factory=dict)
     parts: Callable[[], tuple[str, ...]] = tuple
     estimate: Callable[[], dict[str, Any]] = dict
@@ -267,7 +267,7 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
 
 def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) -> Artifact:
     staging = store.stage(key)
-    work = Work(store, staging, reporter, began)
+    work = StageContext(store, staging, reporter, began)
     for name, content in job.compute(work).items():
         work.write(name, content)
     return staging.commit(

@@ -17,7 +17,7 @@ from pasctl.inventory import Inventory, PersonaSet
 from pasctl.stages.fit_items import FitItems
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Work
+from pasctl.stages.runner import StageContext
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Selector:
 
     def select(
         self,
-        work: Work,
+        work: StageContext,
         items: FitItems,
         personas: PersonaSet,
         held: NDArray[np.bool_],
@@ -120,7 +120,7 @@ class _Validation:
     """Answers to the validation items under any steering; each trial is kept as it ends."""
 
     selector: Selector
-    work: Work
+    work: StageContext
     items: FitItems
     personas: PersonaSet
     held: NDArray[np.bool_]

@@ -11,11 +11,11 @@ import numpy as np
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.intervals import interval
-from pasctl.evaluation.units import Unit, unit_table
+from pasctl.evaluation.units import EvalCase, unit_table
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
-from pasctl.stages.questionnaire import Questionnaire
-from pasctl.stages.runner import Work, part_key
+from pasctl.stages.questionnaire import EvaluationTask
+from pasctl.stages.runner import StageContext, part_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class SideEffects:
         batch_tokens: bound on the tokens of one forward pass.
     """
 
-    task: Questionnaire
+    task: EvaluationTask
     neutral: Neutral
     handle: ModelHandle
     batch_tokens: int
@@ -58,7 +58,7 @@ class SideEffects:
         return {"text": self.neutral.digest, "tokens": self.neutral.tokens, "free_tokens": FREE_TOKENS}
 
     @cached_property
-    def units(self) -> list[tuple[Unit, str]]:
+    def units(self) -> list[tuple[EvalCase, str]]:
         """Steered units without a system text, of the first random direction alone, and the keys of their runs."""
         return [
             (unit, self._key(unit))
@@ -72,14 +72,14 @@ class SideEffects:
         return self._key(None)
 
     @cached_property
-    def runs(self) -> dict[str, Unit | None]:
+    def runs(self) -> dict[str, EvalCase | None]:
         """The first unit of each run's key, the model left alone before them; empty where nothing is steered."""
-        first: dict[str, Unit | None] = {self.alone: None} if self.units else {}
+        first: dict[str, EvalCase | None] = {self.alone: None} if self.units else {}
         for unit, key in self.units:
             first.setdefault(key, unit)
         return first
 
-    def measure(self, work: Work, counts: dict[str, int]) -> dict[str, dict[str, Any]]:
+    def measure(self, work: StageContext, counts: dict[str, int]) -> dict[str, dict[str, Any]]:
         """Run key -> tokens, kl, perplexity, repetition, texts: from results that hold it already, else measured.
 
         Args:
@@ -125,14 +125,14 @@ class SideEffects:
         alone = {name: found[self.alone][name] for name in _MEASURES if name != "kl"}
         return {"text": self.neutral.name, "tokens": found[self.alone]["tokens"], "rows": table, "unsteered": alone}
 
-    def _key(self, unit: Unit | None) -> str:
+    def _key(self, unit: EvalCase | None) -> str:
         directions = None if unit is None else self.task.steered_by(unit)
         steering = None if unit is None or directions is None else self.task.displacement(unit, directions)
         told = {"measure": "side effects", "version": VERSION, **self.task.run, **self.params}
         return part_key({**told, "steering": steering})
 
     def _run(
-        self, model: LoadedModel, text: Unsteered, units: Sequence[Unit | None], counts: dict[str, int]
+        self, model: LoadedModel, text: Unsteered, units: Sequence[EvalCase | None], counts: dict[str, int]
     ) -> list[dict[str, Any]]:
         from pasctl.evaluation.side_effects import FREE_PROMPTS, measure, repetition
         from pasctl.generation.loop import generate

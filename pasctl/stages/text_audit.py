@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.evaluation.units import Unit, unit_table
+from pasctl.evaluation.units import EvalCase, unit_table
 from pasctl.inventory import question
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.questionnaire import Questionnaire
-from pasctl.stages.runner import Work
+from pasctl.stages.questionnaire import EvaluationTask
+from pasctl.stages.runner import StageContext
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,18 +34,18 @@ class TextAudit:
         batch_tokens: bound on the tokens of one forward pass.
     """
 
-    task: Questionnaire
+    task: EvaluationTask
     count: int
     handle: ModelHandle
     seed: int
     batch_tokens: int
 
     @cached_property
-    def cells(self) -> list[tuple[Unit, str, int]]:
-        """Unit, its part key, and the place of the item among the report items."""
+    def cells(self) -> list[tuple[EvalCase, str, int]]:
+        """EvalCase, its part key, and the place of the item among the report items."""
         from pasctl.evaluation.audit import choose_cells
 
-        groups: dict[tuple[str, str], list[tuple[Unit, str]]] = {}
+        groups: dict[tuple[str, str], list[tuple[EvalCase, str]]] = {}
         for unit, key in self.task.units:
             if unit.draw == 0:
                 groups.setdefault((unit.condition, unit.setting), []).append((unit, key))
@@ -53,7 +53,7 @@ class TextAudit:
         chosen = choose_cells([len(group) * items for group in members], self.count, self.seed)
         return [(*members[group][cell // items], cell % items) for group, cell in chosen]
 
-    def rows(self, work: Work, answers: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
+    def rows(self, work: StageContext, answers: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
         """What was generated, and what it is worth.
 
         Args:
@@ -83,7 +83,7 @@ class TextAudit:
             argmax=[int(answers[key][0, place].argmax()) + 1 for _, key, place in self.cells],
         )
 
-    def _generate(self, work: Work, cells: list[tuple[Unit, str, int]]) -> list[str]:
+    def _generate(self, work: StageContext, cells: list[tuple[EvalCase, str, int]]) -> list[str]:
         from pasctl.generation.loop import generate
         from pasctl.generation.request import Request
         from pasctl.generation.sampling_params import SamplingParams

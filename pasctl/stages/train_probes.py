@@ -20,7 +20,7 @@ from pasctl.stages.fit_items import fit_columns, read_fit_items
 from pasctl.stages.model import of_model
 from pasctl.stages.probe_shards import Training, train_shards, usable_personas
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, told_personas
 from pasctl.stages.tiles import probe_memory
 
@@ -79,7 +79,9 @@ def plan(declared: TrainProbes, run: Run) -> Job:
 train_probes = function_of(TrainProbes)
 
 
-def _compute(work: Work, *, activations: Artifact, personas: Personas, declared: TrainProbes, tile: int) -> Payload:
+def _compute(
+    work: StageContext, *, activations: Artifact, personas: Personas, declared: TrainProbes, tile: int
+) -> Payload:
     items = read_fit_items(activations)
     held_out = split_items(items.traits, float(declared.validation), declared.seed)
     ids = [items.inventory.items[column].id for column in items.columns]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS, TokenPlan
-from pasctl.evaluation.units import Unit
+from pasctl.evaluation.units import EvalCase
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.questionnaire import Questionnaire, Scorer, earlier_answers
-from pasctl.stages.runner import Store, Work
+from pasctl.stages.questionnaire import EvaluationTask, Scorer, earlier_answers
+from pasctl.stages.runner import StageContext, Store
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.text_audit import TextAudit
 
@@ -32,7 +32,7 @@ class Evaluation:
         texts: answers to be generated; None for none.
     """
 
-    task: Questionnaire
+    task: EvaluationTask
     handle: ModelHandle
     batch_tokens: int
     choice: dict[str, Any] | None
@@ -78,7 +78,7 @@ def estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
     return planned
 
 
-def ask(work: Work, evaluation: Evaluation, counts: dict[str, int]) -> dict[str, NDArray[np.float32]]:
+def ask(work: StageContext, evaluation: Evaluation, counts: dict[str, int]) -> dict[str, NDArray[np.float32]]:
     """Part key -> log-probabilities for agreement 1..5 [orders, items, 5], asked where no result holds them."""
     task = evaluation.task
     distinct = task.distinct
@@ -108,7 +108,7 @@ def _part(key: str) -> str:
     return f"parts/{key}.safetensors"
 
 
-def _together(units: dict[str, Unit], positions: str) -> Iterator[list[str]]:
+def _together(units: dict[str, EvalCase], positions: str) -> Iterator[list[str]]:
     """Part keys of units that are answered in one pass: told the same and, at the answer alone, steered differently."""
     by_told: dict[str | None, list[str]] = {}
     for key, unit in units.items():

@@ -18,8 +18,9 @@ import pasctl
 from pasctl.cli.app import app
 from pasctl.commands import declarations
 from pasctl.commands.running import RunOptions
-from pasctl.declaration import Declaration, Option, parameters
+from pasctl.declaration import Declaration
 from pasctl.models.options import ModelOptions
+from pasctl.option import Option, parameters
 
 COMMANDS = {each.command: each for each in declarations()}
 SEVERAL_MEANINGS = {

@@ -10,7 +10,7 @@ from pasctl.directions.groups import members
 from pasctl.inventory import PersonaSet
 from pasctl.models.options import ModelOptions
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Work, open_store, run_job
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, open_store, run_job
 from tests.tiny import HEAD_DIM, HEADS, LAYERS, save_tiny
 
 PERSONAS = ("ada", "E+")
@@ -44,7 +44,7 @@ def plant_directions(
     theta = np.repeat(theta / np.linalg.norm(theta, axis=-1, keepdims=True), size, axis=1)
     sigmas = np.full((len(PERSONAS), len(heads)), sigma, np.float32)
 
-    def compute(work: Work) -> Payload:
+    def compute(work: StageContext) -> Payload:
         return {
             "directions.safetensors": {"heads": np.stack([heads] * len(PERSONAS)), "theta": theta, "sigma": sigmas},
             "personas.json": PersonaSet("made", PERSONAS, np.full((len(PERSONAS), 4), 4.0)).to_json(),

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import pasctl.models.load
 from pasctl.commands.running import RunOptions
-from pasctl.declaration import parameters
 from pasctl.models.options import ModelOptions
+from pasctl.option import parameters
 
 pytestmark = pytest.mark.integration
 

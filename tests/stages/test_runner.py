@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from pasctl.errors import MissingError
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, Store, Work, find_input, run_job
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, find_input, run_job
 
 STAGE = Stage("count", "activations", version=1)
 
 
-def job(compute: Callable[[Work], Payload], *, seed: int = 0, inputs: dict[str, Artifact] | None = None) -> Job:
+def job(compute: Callable[[StageContext], Payload], *, seed: int = 0, inputs: dict[str, Artifact] | None = None) -> Job:
     return Job(
         stage=STAGE,
         model="tiny",
@@ -30,12 +30,12 @@ def job(compute: Callable[[Work], Payload], *, seed: int = 0, inputs: dict[str, 
     )
 
 
-def numbers(work: Work) -> Payload:
+def numbers(work: StageContext) -> Payload:
     work.provenance["counts"] = {"numbers": 3}
     return {"numbers.safetensors": {"numbers": np.arange(3)}, "words.json": {"one": 1}}
 
 
-def never(work: Work) -> Payload:
+def never(work: StageContext) -> Payload:
     raise AssertionError("computed again")
 
 
@@ -76,7 +76,7 @@ def test_a_failed_run_leaves_its_finished_files_to_the_next(tmp_path: Path) -> N
     store = Store(tmp_path)
     tried = []
 
-    def compute(work: Work) -> Payload:
+    def compute(work: StageContext) -> Payload:
         for part in range(3):
             name = f"parts/{part}.safetensors"
             if not work.has(name):
