@@ -76,19 +76,17 @@ def fit_directions(
 
     Raises:
         InputError: unknown centring, too few personas for it, a persona without usable items, shapes that do not fit.
-        PasctlError: a direction that is zero or not finite, e.g. where both answers have the same head output, unless
-            it may be lacking.
+        PasctlError: a direction that is zero or not finite, where it may not be lacking.
     """
     depth = layer_count(x, n_layers)
     _check(signs, heads, center, depth, ids, alone=population is None)
-    by_layer = [int(layer) for layer in np.unique(heads[:, :, 0])]
+    by_layer: list[int] = np.unique(heads[:, :, 0]).tolist()
     theta = np.zeros(0, dtype=np.float32)  # until the first layer says how wide a head is
     sigma = np.zeros(heads.shape[:2], dtype=np.float32)
     for done, layer in enumerate(by_layer, start=1):
         persona, slot = np.nonzero(heads[:, :, 0] == layer)
         places = heads[persona, slot, 1]
-        unit, spread = _of_layer(x, layer, pairs, signs, persona, places, method, center, population)
-        bad = _without_direction(unit, spread)
+        unit, spread, bad = _of_layer(x, layer, pairs, signs, persona, places, method, center, population)
         if lacking == "none" and (first := next(iter(np.flatnonzero(bad)), None)) is not None:
             _refuse(persona_name(int(persona[first]), ids), layer, f"{noun} {places[first]}", center)
         if not theta.size:
@@ -112,14 +110,16 @@ def _of_layer(
     method: DirectionMethod,
     center: str,
     population: Population | None,
-) -> tuple[Tensor, Tensor]:
-    """Unit directions [n, D], NaN where there is none, and their spreads [n], of n personas each in a head of a layer."""
+) -> tuple[Tensor, Tensor, NDArray[np.bool_]]:
+    """Unit directions [n, D], their spreads [n] and which are none [n], of n personas, each in one head of a layer."""
     wanted, position = np.unique(places, return_inverse=True)
     picked = _heads_of_layer(x, layer, wanted, items=signs.shape[1])
     raw = method.raw(picked, pairs, signs)
     mean, size = _moments(raw) if population is None else _moments_of(population, layer, wanted)
-    unit = _unit_directions(raw, mean, size, center)[persona, position]
-    return unit, _spread(picked, pairs, signs, unit, persona, position)
+    unit = _unit_directions(raw, mean, size, center)[persona, position]  # NaN where there is none
+    spread = _spread(picked, pairs, signs, unit, persona, position)
+    none: NDArray[np.bool_] = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
+    return unit, spread, none
 
 
 def _heads_of_layer(x: LayerSource, layer: int, wanted: NDArray[np.int64], *, items: int) -> Tensor:
@@ -130,12 +130,6 @@ def _heads_of_layer(x: LayerSource, layer: int, wanted: NDArray[np.int64], *, it
     if wanted[0] < 0 or wanted[-1] >= layer_x.shape[2]:
         raise InputError(f"layer {layer}: expected heads 0..{layer_x.shape[2] - 1}, found {wanted.tolist()}")
     return layer_x[:, :, torch.from_numpy(wanted)]
-
-
-def _without_direction(unit: Tensor, spread: Tensor) -> NDArray[np.bool_]:
-    """Which directions [n, D] are none, or have no spread [n]."""
-    bad: NDArray[np.bool_] = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
-    return bad
 
 
 def _require_some(
