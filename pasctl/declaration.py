@@ -98,6 +98,7 @@ class StageDeclaration(Declaration):
 
     Attributes:
         makes: kind of the artifact.
+        then: the command that usually comes next; a terminal is told it.
         version: raised by hand when the stage's results change for the same parameters; enters keys.
         derived: roles of inputs that the stage finds by itself, through another input.
         implied: parameters of the key that follow from an input.
@@ -107,6 +108,7 @@ class StageDeclaration(Declaration):
     """
 
     makes: ClassVar[str] = ""
+    then: ClassVar[str] = ""
     version: ClassVar[int] = 0
     derived: ClassVar[frozenset[str]] = frozenset()
     implied: ClassVar[frozenset[str]] = frozenset()

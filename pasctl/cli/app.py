@@ -63,7 +63,7 @@ def _ending() -> Iterator[None]:
         _tell(error)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        print("interrupted: what was computed is kept, the same command goes on from there", file=sys.stderr)
+        print("interrupted: partial results are saved; run the same command to resume", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED) from error
     except BrokenPipeError as error:
         # the reader has gone: what is still buffered must not raise again at exit

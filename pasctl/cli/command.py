@@ -91,16 +91,19 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
-    choosing = frozenset(each.name for each in own if each.choices or each.option.minimum is not None)
+    choosing = frozenset(each.name for each in (*own, *running) if each.choices or each.option.minimum is not None)
     body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 
 def present(options: StageDeclaration, run: Run, *, json: bool) -> None:
     """Run a stage and print its outcome: what most commands do."""
-    from pasctl.cli.output import print_outcome
+    from pasctl.cli.output import print_next, print_outcome
 
-    print_outcome(run.make(options), as_json=json)
+    outcome = run.make(options)
+    print_outcome(outcome, as_json=json)
+    if outcome.artifact is not None and not json:
+        print_next(options.then)
 
 
 def _panel(parameter: Parameter) -> str:

@@ -75,7 +75,7 @@ def _print_control_vector(made: ControlVector, path: str) -> None:
         ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],
     ]
     print(f"{path}  written  ({layers})")
-    print("an approximation: added behind a layer, not behind its attention")
+    print("an approximation: added after a layer, not after its attention")
     print(f"{align(rows)}\n{proof.tokens} tokens in {proof.engine}; {proof.share:.1%} of the steering's effect")
 
 

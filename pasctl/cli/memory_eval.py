@@ -59,7 +59,7 @@ def _accuracy(rows: list[dict[str, Any]]) -> str:
     ]
     return align([header, *body], left=2) + (
         "\nattended: share of the text that an answer's first token attends; "
-        "recall: share of layers that recall the evidence"
+        "recall: share of layers that retrieve the evidence"
     )
 
 
@@ -82,7 +82,7 @@ def _surprise(rows: list[dict[str, Any]]) -> str:
         [f"{tokens:,}", f"{start:,}-{stop:,}", *(f"{values[system]:.3f}" for system in systems)]
         for (tokens, start, stop), values in stretches.items()
     ]
-    return align([["text", "nats a token at", *systems], *body], left=0)
+    return align([["text", "nats/token at", *systems], *body], left=0)
 
 
 def _share(value: float | None) -> str:

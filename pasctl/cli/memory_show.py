@@ -60,7 +60,7 @@ def _question(question: dict[str, Any], width: int) -> str:
         f"{question['answer']}  ({question['tokens']} tokens{ended})",
     ]
     if not question["recalled"]:
-        return "\n".join([*lines, "  nothing was recalled"])
+        return "\n".join([*lines, "  nothing was retrieved"])
     rows = [[f"{each['share']:.0%}", f"{each['event']:,}", f"{each['token']:,}"] for each in question["recalled"]]
     head, *body = align([["  layers", "event", "token"], *rows], left=0).splitlines()
     rows_and_events = zip(body, question["recalled"], strict=True)

@@ -85,6 +85,12 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         print(results_table(outcome.artifact.read_json("metrics.json")))
 
 
+def print_next(command: str) -> None:
+    """Name the command that comes next, to whoever reads it in a terminal."""
+    if command and sys.stderr.isatty():
+        print(f"next: {command}", file=sys.stderr)
+
+
 def _work_done(provenance: dict[str, Any]) -> list[str]:
     """What a run that asked a model has to say of itself."""
     from rich.filesize import decimal
@@ -92,10 +98,10 @@ def _work_done(provenance: dict[str, Any]) -> list[str]:
     counts = provenance.get("counts", {})
     if not counts.get("tokens_asked"):
         return []
-    told = [f"{counts['tokens_run']:,} tokens run for {counts['tokens_asked']:,} asked"]
+    words = [f"{counts['tokens_run']:,} tokens computed ({counts['tokens_asked']:,} requested)"]
     if "seconds_to_first_token" in provenance:
-        told.append(f"the first after {provenance['seconds_to_first_token']:.1f} s")
-    return [*told, f"{decimal(provenance['peak_bytes'])} of memory at the most"]
+        words.append(f"the first after {provenance['seconds_to_first_token']:.1f} s")
+    return [*words, f"peak memory {decimal(provenance['peak_bytes'])}"]
 
 
 def _told(name: str, value: int) -> str:

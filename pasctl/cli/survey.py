@@ -54,7 +54,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
         session = _asked(session, asked, kept, run.reporter)
         if session.open:
             settled = len(order) - session.open
-            run.reporter.note(f"{settled} of {len(order)} items settled in {path}: the same command goes on from there")
+            run.reporter.note(f"{settled} of {len(order)} items settled in {path}: run the same command to resume")
             return
         run.reporter.note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
     elif not show:

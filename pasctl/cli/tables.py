@@ -52,7 +52,7 @@ def _told(metrics: dict[str, Any]) -> list[str]:
     if choice:
         who = "for each persona" if choice["scope"] == "persona" else "for the population"
         tried = ",".join(f"{alpha:g}" for alpha in choice["alphas"])
-        budget = "" if choice["budget_kl"] is None else f", within {choice['budget_kl']:g} nats a token of KL"
+        budget = "" if choice["budget_kl"] is None else f", within {choice['budget_kl']:g} nats/token of KL"
         lines.append(f"auto: alpha of {tried} chosen {who} on held-out fit items, {choice['folds']} folds{budget}:")
         lines += [f"  {_spread_of(row)}" for row in conditions if row["condition"] == "pas" and setting(row) == "auto"]
     if "oracle" in settings:
@@ -85,7 +85,7 @@ def side_effects_table(found: dict[str, Any]) -> str:
     ]
     header = ["side effects", "KL", "95%", "perplexity", "95%", "repetition"]
     told = (
-        f"KL(unsteered || steered) in nats a token and perplexity of {found['tokens']} tokens of neutral text "
+        f"KL(unsteered || steered) in nats/token and perplexity of {found['tokens']} tokens of neutral text "
         f"({found['text']});\nrepetition: share of 4-grams of free text that stood in it before."
     )
     return f"{align([header, *body], left=1)}\n\n{told}"

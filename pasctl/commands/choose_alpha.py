@@ -19,6 +19,7 @@ class ChooseAlpha(
     function="choose_alpha",
     action="pasctl.stages.choose_alpha:plan",
     makes="strengths",
+    then="pasctl eval",
     version=1,
     panel="Steering",
     place=4,

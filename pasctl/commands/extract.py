@@ -20,6 +20,7 @@ class Extract(
     function="extract",
     action="pasctl.stages.extract:plan",
     makes="activations",
+    then="pasctl train-probes",
     version=1,
     panel="Steering",
     place=1,

@@ -22,6 +22,7 @@ class FitDirections(
     function="fit_directions",
     action="pasctl.stages.fit_directions:plan",
     makes="directions",
+    then="pasctl eval",
     version=2,
     panel="Steering",
     place=3,

@@ -19,6 +19,7 @@ class TrainProbes(
     function="train_probes",
     action="pasctl.stages.train_probes:plan",
     makes="probes",
+    then="pasctl fit-directions",
     version=1,
     panel="Steering",
     place=2,

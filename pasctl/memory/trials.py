@@ -66,7 +66,7 @@ def run_trial(
 def mean_surprise(
     model: LoadedModel, ids: list[int], system: str, params: MemoryParams
 ) -> tuple[list[dict[str, Any]], Cost]:
-    """Mean surprise in nats a token of each stretch of a text between `NLL_EDGES`, and of all of it."""
+    """Mean surprise in nats/token of each stretch of a text between `NLL_EDGES`, and of all of it."""
     reading, cost = _read(model, ids, system, params)
     found = reading.surprise if isinstance(reading, FullAttention) else reading.reader.surprise
     edges = [edge for edge in NLL_EDGES if edge < len(ids)] + [len(ids)]

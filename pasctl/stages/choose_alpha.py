@@ -126,7 +126,7 @@ def require_scope(scope: str, budget_kl: float | None) -> None:
     if scope not in SCOPES:
         raise InputError(f"alpha scope {scope!r} is unknown, expected {' or '.join(SCOPES)}")
     if budget_kl is not None and not budget_kl >= 0:
-        raise InputError(f"KL budget: expected nats a token of at least 0, found {budget_kl}")
+        raise InputError(f"KL budget: expected nats/token of at least 0, found {budget_kl}")
 
 
 def _within(kl: NDArray[np.float64], scope: str, budget: float | None) -> NDArray[np.bool_] | None:

@@ -101,8 +101,8 @@ def _write(path: Path, target: ResolvedTarget, handle: ModelHandle, reporter: Re
     reporter.note("reading prompts with steering, without, and with the control vector")
     proof = measure(loaded, moved, vectors)
     about = (
-        f"PAS directions {target.directions.name} at alpha {target.alpha:g}, added behind layers instead of behind "
-        f"their attention: an approximation, {proof.mean:.2g} nats a token from the steered model, which is "
+        f"PAS directions {target.directions.name} at alpha {target.alpha:g}, added after layers instead of after "
+        f"their attention: an approximation, {proof.mean:.2g} nats/token from the steered model, which is "
         f"{proof.effect_mean:.2g} from the base"
     )
     temporary = temporary_path(path.parent)

@@ -22,6 +22,7 @@ from pasctl.stages.choose_alpha import (
     chosen_alphas,
     default_positions,
     find_directions,
+    latest_alphas,
     require_fitting,
     require_scope,
 )
@@ -167,6 +168,8 @@ def _strengths(
     require_scope(declared.alpha_scope, declared.budget_kl)
     strengths = declared.strengths
     if strengths is None:
+        if latest_alphas(run.store, source, positions) is None:
+            run.reporter.note(f"no alpha was chosen for {source.name} yet: choosing one first (choose-alpha)")
         outcome = run.make(
             ChooseAlpha(
                 directions=source,

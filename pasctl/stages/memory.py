@@ -235,7 +235,7 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
     ids, events = reading.ids(), memory.reader.past.events
     resumed = len(memory.reader.ids) - before
     if resumed:
-        work.reporter.note(f"going on behind token {resumed:,} of {len(ids):,}")
+        work.reporter.note(f"resuming after token {resumed:,} of {len(ids):,}")
     with work.reporter.progress("read", len(ids), "tokens") as advance:
         advance(resumed)
         memory.read_ids(ids[resumed:], on_pass=lambda steps: advance(steps, f"{len(events.starts):,} events"))

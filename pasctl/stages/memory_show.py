@@ -121,7 +121,7 @@ class _Kept:
         """First token of an event, and the one behind its last."""
         starts = self.text.starts
         if number >= len(starts):
-            raise IntegrityError(f"{self.memory.name} has {len(starts):,} events, event {number} was recalled")
+            raise IntegrityError(f"{self.memory.name} has {len(starts):,} events, event {number} was retrieved")
         return starts[number], starts[number + 1] if number + 1 < len(starts) else len(self.text.ids)
 
 

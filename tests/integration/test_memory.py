@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_memory(
     assert process.wait().returncode == -signal.SIGKILL
     resumed = warm.run(*command, store)
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on behind token" in resumed.stderr
+    assert "resuming after token" in resumed.stderr
     made = resumed.document
     assert made["counts"]["tokens_resumed"] > 0
 

@@ -146,7 +146,7 @@ def test_an_interrupt_while_reading_ends_in_one_line_and_keeps_the_segments(
 
     resumed = warm.run(*reading, store)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"going on behind token {kept * SEGMENT:,} of" in resumed.stderr
+    assert f"resuming after token {kept * SEGMENT:,} of" in resumed.stderr
     assert resumed.document["counts"]["tokens_resumed"] == kept * SEGMENT
     assert resumed.document["content_digest"] == digest
 
@@ -179,7 +179,7 @@ def test_a_full_disk_loses_nothing_that_was_read(
     code, out, err = (disk.with_name(f"disk.{name}").read_text() for name in ("code", "out", "err"))
     assert_refused(subprocess.CompletedProcess([], int(code), out, err), 1, "disk full", "segments/")
     assert second.returncode == 0, second.stderr
-    assert "going on behind token" in second.stderr
+    assert "resuming after token" in second.stderr
     made = json.loads(second.stdout)
     resumed, more = divmod(made["counts"]["tokens_resumed"], SEGMENT)
     assert more == 0

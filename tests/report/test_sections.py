@@ -122,7 +122,7 @@ def test_probes_leave_out_what_has_no_accuracy() -> None:
     assert cells["0.90"] == "layer 1, head 2"
     assert len(drawings.cells(figures(content)["accuracy"].draw(WIDE))) == 5
     assert [cell.text for cell in tables(content)[0].rows[0]][:3] == ["1", "2", "0.900"]
-    assert ("held-out items a persona", "8 to 9") in content.facts
+    assert ("held-out items per persona", "8 to 9") in content.facts
     assert figures(probes(np.full((1, 2, 2), np.nan), np.array([0]), "logistic")) == {}
 
 
@@ -192,7 +192,7 @@ def test_recall_map_has_a_box_an_event_and_layer() -> None:
 
 
 def test_answers_that_recalled_nothing_say_so() -> None:
-    assert "Nothing was recalled" in " ".join(answers([asked("who?", [])], "memory/m/t@v1", 3).lead)
+    assert "Nothing was retrieved" in " ".join(answers([asked("who?", [])], "memory/m/t@v1", 3).lead)
 
 
 def test_trials_without_costs_are_shown_without_them(store: Store) -> None:

@@ -78,7 +78,7 @@ def test_every_answer_is_on_disk_when_the_next_item_shows_and_ctrl_c_loses_none(
         typist.press("1q")
         assert typist.end() == 0
         assert typist.modes_now() == typist.modes
-        typist.see("4 of 60 items settled in answers.json: the same command goes on from there")
+        typist.see("4 of 60 items settled in answers.json: run the same command to resume")
     assert kept() == {"O01": 2, "O02": None, "O03": 5, "O04": 1}
 
 

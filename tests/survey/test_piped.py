@@ -41,7 +41,7 @@ def test_answers_in_lines_are_kept_and_the_same_command_goes_on() -> None:
     assert first.exit_code == 0, first.output
     assert first.stdout == ""
     assert kept() == {"O01": 4, "O02": 5, "O05": 2}
-    assert "3 of 30 items settled in answers.json: the same command goes on from there" in first.stderr
+    assert "3 of 30 items settled in answers.json: run the same command to resume" in first.stderr
     second = survey("s" + "1" * 26, "--split", "fit")
     assert second.exit_code == 0, second.output
     assert second.stdout.startswith("answers: 29 of 30 items answered, 1 skipped (inventory builtin)")

@@ -30,7 +30,7 @@ def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None)
     if events is None:
         lead.append("That memory is no longer in this store, so the maps end at the last event that was fetched.")
     if not any(each["recalled"] for each in asked):
-        lead.append("Nothing was recalled: the window held the whole text, or the memory may recall no tokens.")
+        lead.append("Nothing was retrieved: the window held the whole text, or the memory may retrieve no tokens.")
     if len(asked) > MOST_MAPS:
         lead.append(f"Maps are drawn for the first {MOST_MAPS} questions.")
     return Content(tuple(lead), (), tuple(blocks))

@@ -55,7 +55,7 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
     personas, top_k = fitted.heads.shape[:2]
     facts = [
         ("personas", f"{fitted.of or personas:,}"),
-        ("heads a persona", f"{top_k:,} of {fitted.layers * fitted.n_heads:,}"),
+        ("heads per persona", f"{top_k:,} of {fitted.layers * fitted.n_heads:,}"),
         ("dimensions of a head", f"{fitted.theta.shape[2]:,}"),
         ("method", str(params.get("method", "not told"))),
         ("centred on", str(params.get("center", "not told"))),

@@ -10,7 +10,7 @@ from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
 from pasctl.report.sections.curves import alpha_chart, by_condition, draw, pair, series
 from pasctl.report.sections.labels import Row, name_cells
 
-KL = "KL from the unsteered model, nats a token"
+KL = "KL from the unsteered model, nats/token"
 
 
 def side_effects(found: Mapping[str, Any]) -> list[Block]:
@@ -78,7 +78,7 @@ def _table(found: Mapping[str, Any]) -> Table:
         left=2,
         caption=(
             f"On {found['tokens']:,} tokens of {text}; small: 95% interval over personas. KL(unsteered ‖ steered) in "
-            "nats a token; perplexity of that text; repetition: share of 4-grams that repeat an earlier one in text "
+            "nats/token; perplexity of that text; repetition: share of 4-grams that repeat an earlier one in text "
             "that the model writes freely."
         ),
     )

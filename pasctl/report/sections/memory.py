@@ -29,7 +29,7 @@ def memory(described: Mapping[str, Any], text: KeptText, payload_bytes: int) -> 
         ("tokens", f"{tokens:,}"),
         ("events", f"{len(text.starts):,}"),
         ("of them outside the window", f"{described['events_outside_window']:,}"),
-        ("mean surprise", f"{number(described['mean_surprise'], 2)} nats a token"),
+        ("mean surprise", f"{number(described['mean_surprise'], 2)} nats/token"),
         ("in the store", size(payload_bytes)),
         ("a token", size(payload_bytes / tokens) if tokens else "–"),
     )

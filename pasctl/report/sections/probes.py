@@ -33,7 +33,7 @@ def probes(
         ("personas", f"{of or personas:,}"),
         ("layers × heads", f"{layers} × {heads}"),
         ("probes", f"{(of or personas) * layers * heads:,}"),
-        ("held-out items a persona", _range(validation)),
+        ("held-out items per persona", _range(validation)),
         ("method", method),
     )
     part = () if of is None else (stand_for(personas, of),)

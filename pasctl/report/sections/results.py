@@ -106,7 +106,7 @@ def _choice(found: Mapping[str, Any]) -> str:
     told = f"α auto is {whom}, chosen among {', '.join(f'{alpha:g}' for alpha in found['alphas'])}"
     told += f" by cross-validation in {found['folds']} folds of the items that directions are fitted on"
     if found.get("budget_kl") is not None:
-        told += f", within a KL of {found['budget_kl']:g} nats a token from the unsteered model on neutral text"
+        told += f", within a KL of {found['budget_kl']:g} nats/token from the unsteered model on neutral text"
     return f"{told} ({found['source']}); no reported item had a part in it."
 
 

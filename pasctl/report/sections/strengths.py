@@ -94,7 +94,7 @@ def _table(alphas: Sequence[float], means: Mapping[str, Sequence[Mean]], times: 
         tuple(rows),
         caption=(
             "Means over personas; small: 95% interval, Student's t over personas. item r: correlation over items "
-            "within a person. KL, in nats a token, and perplexity: on neutral text. chosen by: how many personas."
+            "within a person. KL, in nats/token, and perplexity: on neutral text. chosen by: how many personas."
         ),
     )
 

@@ -117,7 +117,7 @@ def _nll_table(nll: Sequence[Row]) -> Table:
         for (tokens, start, stop), values in found.items()
     ]
     return Table(
-        "Mean surprise of a text, nats a token",
+        "Mean surprise of a text, nats/token",
         ("tokens", "at", *(_NAMES[system] for system in systems)),
         tuple(rows),
         left=0,
@@ -143,7 +143,7 @@ def _nll_figure(nll: Sequence[Row]) -> Drawn:
     chart = Chart(
         series,
         "tokens of the text, each stretch about as long as all before it",
-        "nats a token, lower is better",
+        "nats/token, lower is better",
         ticks,
     )
     return Drawn(
