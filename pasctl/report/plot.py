@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def plot(artifact: Any) -> Figure:
     """Draw an artifact of any kind; what it is made of is read from its files.
 
-    Results show the composite error of every condition with its interval, strengths the error and KL by alpha,
-    directions which heads are shifted, probes their accuracy, a memory its surprise and events, answers the events
-    that were retrieved for the first question, trials how often the first task was answered right.
+    Results show the composite error of every condition with its interval, or what trait poles do to every trait;
+    strengths the error and KL by alpha, directions which heads are shifted, probes their accuracy, a memory its
+    surprise and events, answers the events that were retrieved for the first question, trials how often the first task
+    was answered right.
 
     Args:
         artifact: of a store.
@@ -50,7 +51,8 @@ def _named(content: Content, *names: str) -> Figure | None:
 def _results(artifact: Any) -> Figure | None:
     from pasctl.report.sections.results import results
 
-    return _named(results(artifact.read_json("metrics.json"), None), "composite")
+    content = results(artifact.read_json("metrics.json"), None)
+    return _named(content, "composite") or _named(content, "trait-shifts")
 
 
 def _strengths(artifact: Any) -> Figure | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pasctl.errors import InputError
 from pasctl.report.plot import plot
@@ -49,6 +50,19 @@ def test_directions_and_probes_have_a_cell_per_head(store: Store) -> None:
         assert f"layer {layer}, head {head}: {count}" in told
     accuracy = store.resolve("probes").read_arrays("scores.safetensors")["accuracy"]
     assert len(drawings.cells(plot(store.resolve("probes")))) == np.isfinite(accuracy).any(axis=0).sum()
+
+
+def test_results_of_trait_poles_show_every_trait(store: Store, tmp_path: Path) -> None:
+    """Nobody answered for a pole, so that there is no error to draw."""
+    metrics = store.resolve("results").read_json("metrics.json")
+    conditions = [{**row, "composite": None, "composite_interval": None} for row in metrics["conditions"]]
+    pole = {"persona": "E+", "target": "E", "condition": "pas", "setting": "4", "alpha": 4.0, "interval": None}
+    shifts = [{**pole, "trait": trait, "shift": 0.1, "meant": trait == "E"} for trait in "OCEAN"]
+    document = {**metrics, "conditions": conditions, "differences": [], "trait_shifts": shifts}
+    poles = put(Store(tmp_path / "store"), "results", {"metrics.json": document})
+    written = [text.get_text() for text in plot(poles).findobj(Text)]
+    assert sum("0.10" in each for each in written) >= len(shifts)
+    assert {"O", "C", "E", "A", "N"} <= set(written)
 
 
 def test_what_cannot_be_drawn_is_said_in_one_line(store: Store, tmp_path: Path) -> None:
