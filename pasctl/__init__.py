@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from pasctl.stages.export import check_export, export_model
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
-    from pasctl.stages.kept_memory import EpisodicMemory
     from pasctl.stages.memory import memory_run, open_memory
     from pasctl.stages.memory_ask import memory_ask
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
     from pasctl.stages.pipeline import run
     from pasctl.stages.run import Run
+    from pasctl.stages.stored_memory import EpisodicMemory
     from pasctl.stages.target import Steering, intervention
     from pasctl.stages.text import Text
     from pasctl.stages.train_probes import train_probes
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {  # beside the functions of commands, whose declarations name them
     "Decoding": "pasctl.generation.sampling_params",
     "Engine": "pasctl.generation.engine",
-    "EpisodicMemory": "pasctl.stages.kept_memory",
+    "EpisodicMemory": "pasctl.stages.stored_memory",
     "Intervention": "pasctl.steering",
     "Inventory": "pasctl.inventory",
     "LoadedModel": "pasctl.models.load",

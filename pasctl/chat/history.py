@@ -11,8 +11,8 @@ import torch
 from pasctl.chat.session import Session, Turn
 from pasctl.errors import InputError
 from pasctl.models.conversation import Conversation
-from pasctl.stages.kept_memory import read_steering
 from pasctl.stages.runner import Artifact
+from pasctl.stages.stored_memory import read_steering
 
 if TYPE_CHECKING:
     from pasctl.memory.episodic import EpisodicMemory

@@ -17,11 +17,11 @@ from pasctl.errors import InputError
 from pasctl.memory.checkpoint import checkpoint
 from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
-from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer
 from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, run_job
+from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer
 
 STAGE = Stage("chat", "memory", 1)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again

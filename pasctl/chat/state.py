@@ -11,12 +11,12 @@ from pasctl.commands.target import Alpha, parse_alpha
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
 from pasctl.generation.sampling_params import SamplingParams
-from pasctl.stages.kept_memory import read_steering
 from pasctl.stages.memory import open_memory
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.stored_memory import read_steering
 
 _LISTED = 60
 NONE = "none"

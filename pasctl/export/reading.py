@@ -17,8 +17,8 @@ from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import torch_dtype
-from pasctl.models.foreign import one_line_errors, quiet_transformers
 from pasctl.models.load import LoadedModel
+from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import read_tokenizer, read_weights
 from pasctl.steering import Intervention, steer
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pasctl.models.foreign import first_line
+from pasctl.models.transformers_compat import first_line
 
 _CACHE_BYTES = 1 << 28  # for keys and values: 500 tokens of the largest Qwen3 in float32, and passages have fewer
 _REASON = "Value error, "  # pydantic's word before what was wrong with a config

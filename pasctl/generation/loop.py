@@ -17,8 +17,8 @@ from pasctl.generation.packed import PackedModel, PackedSegment
 from pasctl.generation.request import Request
 from pasctl.generation.stream import Stream
 from pasctl.models.footprint import text_rows
-from pasctl.models.foreign import first_line
 from pasctl.models.load import LoadedModel
+from pasctl.models.transformers_compat import first_line
 
 STEP_TOKENS = 4096
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import PasctlError
-from pasctl.memory.kept_text import in_order
 from pasctl.memory.reader import Reader
 from pasctl.memory.rotary import rotate
 from pasctl.memory.segments import segment_tensors
+from pasctl.memory.stored_text import in_order
 from pasctl.memory.window import Window
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError
-from pasctl.models.foreign import first_line
 from pasctl.models.layout import VOCABULARIES, first_gap, matching
+from pasctl.models.transformers_compat import first_line
 
 TIMEOUT_SECONDS = 5.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -13,12 +13,12 @@ from pasctl.models.adapters import adapter_for
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Sizes, read_sizes
-from pasctl.models.foreign import one_line_errors, quiet_transformers
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
 from pasctl.models.selfcheck import self_check
+from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
     read_tokenizer,
@@ -28,7 +28,7 @@ from pasctl.models.weights import (
     takes_masks,
 )
 
-__all__ = ["LoadedModel", "Outline", "load_chat", "load_model", "load_outline"]
+__all__ = ["LoadedModel", "MetaModel", "load_chat", "load_meta_model", "load_model"]
 
 
 def load_model(
@@ -96,7 +96,7 @@ def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> 
 
 
 @dataclass(frozen=True)
-class Outline:
+class MetaModel:
     """What is known of a model without its weights.
 
     Attributes:
@@ -110,7 +110,7 @@ class Outline:
     sizes: Sizes
 
 
-def load_outline(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> Outline:
+def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> MetaModel:
     """A model without its weights: its modules are laid out on torch's meta device and read as ever.
 
     Raises:
@@ -125,7 +125,7 @@ def load_outline(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_
         model = empty_model(path, trust_remote_code=trust_remote_code)
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
         stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
-        return Outline(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored))
+        return MetaModel(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored))
 
 
 def _local_path(source: ModelSource, *, weights: bool) -> Path:

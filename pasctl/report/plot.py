@@ -86,7 +86,7 @@ def _probes(artifact: Any) -> Figure | None:
 
 
 def _memory(artifact: Any) -> Figure | None:
-    from pasctl.memory.kept_text import read_text
+    from pasctl.memory.stored_text import read_text
     from pasctl.report.sections.memory import memory
 
     text = read_text([artifact.open_path(name) for name in artifact.files("segments/")])

@@ -9,7 +9,7 @@ from typing import Any
 
 from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, PromptTooLongError, QueueFullError
-from pasctl.models.foreign import first_line
+from pasctl.models.transformers_compat import first_line
 
 _TYPES = {401: "authentication_error", 429: "rate_limit_error", 504: "timeout_error"}
 _DEBUG = "PASCTL_DEBUG"  # shows where errors come from

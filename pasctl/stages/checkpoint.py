@@ -70,7 +70,7 @@ def make(making: Making, reporter: Reporter) -> Proof:
 def _write(making: Making, reporter: Reporter) -> Reference:
     """Write the weights; the model is let go when this ends, and the reloaded one takes its room."""
     from pasctl.export.reading import make_reference
-    from pasctl.models.foreign import first_line, quiet_transformers
+    from pasctl.models.transformers_compat import first_line, quiet_transformers
 
     loaded = load_apart(making.handle, reporter)
     displacement = making.target.intervention(loaded.geometry)

@@ -26,7 +26,7 @@ from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:
     from pasctl.commands.shared import ModelLike
-    from pasctl.stages.kept_memory import EpisodicMemory
+    from pasctl.stages.stored_memory import EpisodicMemory
     from pasctl.steering.intervention import Intervention
 
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
@@ -56,7 +56,7 @@ class _Reading:
 
     def intervention(self) -> Intervention | None:
         """The displacement that is in force while reading."""
-        from pasctl.stages.kept_memory import read_steering
+        from pasctl.stages.stored_memory import read_steering
 
         if self.persona is not None:
             return self.persona.intervention(self.handle.geometry())
@@ -141,7 +141,7 @@ def open_memory(
         InputError: it was made with another model.
         IntegrityError: a segment is damaged.
     """
-    from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, read_steering
+    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, read_steering
 
     artifact = find_memory(open_store(store), memory)
     handle = model_of(artifact, model, options)
@@ -213,7 +213,7 @@ def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], ste
 
 
 def _compute(work: StageContext, *, reading: _Reading) -> Payload:
-    from pasctl.stages.kept_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
+    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
 
     _require_room(reading)
     parent, before = reading.parent, 0

@@ -18,11 +18,11 @@ from pasctl.stages.runner import Artifact, Store
 
 if TYPE_CHECKING:
     from pasctl.memory.event_text import EventTexts
-    from pasctl.memory.kept_text import KeptText
+    from pasctl.memory.stored_text import KeptText
 
 CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
 MOST_RECALLED = 3
-_SEGMENTS = "segments/"  # kept_memory.SEGMENTS, whose module brings torch with it
+_SEGMENTS = "segments/"  # stored_memory.SEGMENTS, whose module brings torch with it
 
 
 def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class _Kept:
     @cached_property
     def text(self) -> KeptText:
         """Token ids, surprise and events."""
-        from pasctl.memory.kept_text import read_text
+        from pasctl.memory.stored_text import read_text
 
         files = _segments(self.memory, self._reporter)
         text, expected = read_text(files), self.memory.read_json("memory.json")["tokens"]

@@ -19,7 +19,7 @@ from pasctl.stages.progress import Reporter, Silent
 if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
     from pasctl.models.geometry import Geometry
-    from pasctl.models.load import LoadedModel, Outline
+    from pasctl.models.load import LoadedModel, MetaModel
     from pasctl.stages.runner import Artifact
 
     ModelLike: TypeAlias = "str | ModelSource | LoadedModel | ModelHandle"
@@ -136,24 +136,24 @@ class ModelHandle:
 
     def geometry(self) -> Geometry:
         """Layers, heads and widths; the weights stay where they are."""
-        return self._loaded.geometry if self._loaded is not None else self._outline.geometry
+        return self._loaded.geometry if self._loaded is not None else self._meta_model.geometry
 
     def footprint(self) -> Footprint:
         """How much memory it takes while it runs; the weights stay where they are."""
         if self._loaded is not None:
             return self._loaded.footprint
-        size, outline = torch_dtype(self.dtype).itemsize, self._outline
-        return Footprint(outline.geometry, outline.sizes, size, self.device == "cpu", self.max_memory)
+        size, meta = torch_dtype(self.dtype).itemsize, self._meta_model
+        return Footprint(meta.geometry, meta.sizes, size, self.device == "cpu", self.max_memory)
 
     def takes_masks(self) -> bool:
         """Whether a forward pass takes a mask of our own; the weights stay where they are."""
-        return self._loaded.takes_masks if self._loaded is not None else self._outline.takes_masks
+        return self._loaded.takes_masks if self._loaded is not None else self._meta_model.takes_masks
 
     @cached_property
-    def _outline(self) -> Outline:
-        from pasctl.models.load import load_outline
+    def _meta_model(self) -> MetaModel:
+        from pasctl.models.load import load_meta_model
 
-        return load_outline(self.source, attn=self.attn, trust_remote_code=self.options.trust_remote_code)
+        return load_meta_model(self.source, attn=self.attn, trust_remote_code=self.options.trust_remote_code)
 
     def context(self) -> int | None:
         """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""

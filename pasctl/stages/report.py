@@ -178,7 +178,7 @@ def _probes(artifact: Artifact) -> Content:
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:
-    from pasctl.memory.kept_text import read_text
+    from pasctl.memory.stored_text import read_text
     from pasctl.report.sections.memory import memory
 
     names = artifact.files(SEGMENTS)

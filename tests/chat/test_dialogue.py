@@ -19,8 +19,8 @@ from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
 from pasctl.models.load import LoadedModel
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
-from pasctl.stages.kept_memory import EpisodicMemory
 from pasctl.stages.memory import memory_run
+from pasctl.stages.stored_memory import EpisodicMemory
 from pasctl.stages.target import Steering, intervention
 from pasctl.stages.text import Text
 from pasctl.steering.hooks import steer

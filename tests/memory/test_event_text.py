@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from pasctl.errors import IntegrityError
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.event_text import FIRST_TOKENS, EventTexts
-from pasctl.memory.kept_text import read_text
+from pasctl.memory.stored_text import read_text
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.tiny import tiny_loaded, tiny_tokenizer
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.models.identity import ModelSource
-from pasctl.models.load import load_chat, load_model, load_outline
+from pasctl.models.load import load_chat, load_meta_model, load_model
 from tests.tiny import FAMILIES, HIDDEN, TOKENIZER_KINDS, save_tiny, tiny_model
 
 
@@ -95,7 +95,7 @@ def test_geometry_is_known_without_weights(tmp_path, family):
     folder = save_tiny(tmp_path / "m", family)
     whole = load_model(str(folder)).geometry
     (folder / "model.safetensors").write_bytes(b"unread")
-    assert load_outline(str(folder)).geometry == whole
+    assert load_meta_model(str(folder)).geometry == whole
 
 
 @pytest.mark.parametrize("template", TOKENIZER_KINDS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pasctl.inventory import PersonaSet, builtin_inventory
-from pasctl.memory.kept_text import KeptText
+from pasctl.memory.stored_text import KeptText
 from pasctl.report.blocks import NARROW, WIDE, Content, Exchange, Table, interval, number, size
 from pasctl.report.sections.answers import answers
 from pasctl.report.sections.directions import MOST_PERSONAS, Fitted, directions, layer_run, similarity, trait_groups

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pasctl.memory.kept_text import KeptText
+from pasctl.memory.stored_text import KeptText
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, number, size
 from pasctl.report.figures.bars import histogram
 from pasctl.report.figures.timeline import timeline
