@@ -11,17 +11,17 @@ import pytest
 import torch
 
 import pasctl
+from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.rows import from_table
 from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
 from pasctl.models.load import LoadedModel
 from pasctl.models.options import ModelOptions
-from pasctl.stages import evaluate as stage_module
 from pasctl.stages import questionnaire, unit_answers
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.runner import Artifact, Stage
+from pasctl.stages.runner import Artifact
 from pasctl.stages.train_probes import train_probes
 from pasctl.steering import steer
 from tests.tiny import save_tiny, tiny_loaded
@@ -233,9 +233,7 @@ def test_answers_outlive_a_new_version_of_what_is_made_of_them(
     model: LoadedModel, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = results(model, store)
-    newer = Stage(questionnaire.STAGE.name, questionnaire.STAGE.kind, questionnaire.STAGE.version + 1)
-    monkeypatch.setattr(questionnaire, "STAGE", newer)
-    monkeypatch.setattr(stage_module, "STAGE", newer)
+    monkeypatch.setattr(Evaluate, "version", Evaluate.version + 1)
     second = results(model, store)
     assert second.key != first.key
     assert counts(second)["units_reused"] == len(second.read_json("units.json")["parts"]) > 1
