@@ -127,7 +127,7 @@ JUDGES: dict[str, Wordings] = {
         ),
     ),
     "N": (
-        ("insecure, fearful and emotionally unstable", "secure, fearless and emotionally stable"),
+        ("insecure, fearful and quickly thrown off balance", "secure, fearless and never thrown off balance"),
         (
             "who panics under stress, broods for days and feels overwhelmed",
             "who keeps cool under stress, recovers in minutes and feels at ease",
