@@ -107,7 +107,7 @@ def test_forms_that_other_tools_write(tmp_path: Path) -> None:
 
 def test_system_texts_by_questions(tmp_path: Path) -> None:
     """The form of persona_vectors."""
-    document = {
+    document: dict[str, Any] = {
         "instruction": [{"pos": "Be rude.", "neg": "Be polite."}, {"pos": "Insult.", "neg": "Praise."}],
         "questions": ["How are you?", "What is new?", "Why?"],
         "eval_prompt": "not looked at",
@@ -117,7 +117,6 @@ def test_system_texts_by_questions(tmp_path: Path) -> None:
         (Example(entry["pos"], question), Example(entry["neg"], question))
         for entry in document["instruction"]
         for question in document["questions"]
-        if isinstance(entry, dict)
     ]
     assert all(pair.group == pair.plus.user for pair in pairs)
 
