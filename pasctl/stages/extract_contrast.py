@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.contrasts import Contrast, Example, Pair, load_contrast
+from pasctl.inventory import load_inventory
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
@@ -31,7 +32,7 @@ Tokens = tuple[list[int], list[int]]
 
 def plan_contrast(declared: Extract, run: Run) -> Job:
     """Extract head outputs [pairs, 2, L, H, D] of the plus and the minus side of each pair (design section 5)."""
-    contrast = load_contrast(str(declared.contrast))
+    contrast = _load(declared)
     handle = run.model(declared.model, declared.options)
     return Job(
         stage=Stage.of(Extract),
@@ -49,6 +50,16 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         },
         estimate=lambda: _estimate(handle, contrast, run.batch_tokens),
     )
+
+
+def _load(declared: Extract) -> Contrast:
+    """The contrast that is named; that of a questionnaire's statements is of the inventory."""
+    from pasctl.contrasts.questionnaire import ITEMS, items_contrast
+
+    if declared.contrast != ITEMS:
+        return load_contrast(str(declared.contrast))
+    asked = declared.inventory
+    return items_contrast(load_inventory(asked) if isinstance(asked, str) else asked)
 
 
 def is_contrast(activations: Artifact) -> bool:
