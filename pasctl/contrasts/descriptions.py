@@ -1,12 +1,10 @@
-"""Descriptions of the poles of the five traits, written for pasctl, and the system text made from a description.
+"""Descriptions of the poles of the five traits, written for pasctl.
 
 Both sides of a pair have the same form and about the same length, so that the two differ in little but the trait.
 Several wordings per trait, so that no direction is one of a single wording.
 """
 
 from __future__ import annotations
-
-import re
 
 Wordings = tuple[tuple[str, str], ...]
 """(+ pole, - pole), wording by wording."""
@@ -129,7 +127,7 @@ JUDGES: dict[str, Wordings] = {
         ),
     ),
     "N": (
-        ("insecure, fearful and emotionally unstable", "secure, fearless and emotionally stable"),
+        ("insecure, fearful and quickly thrown off balance", "secure, fearless and never thrown off balance"),
         (
             "who panics under stress, broods for days and feels overwhelmed",
             "who keeps cool under stress, recovers in minutes and feels at ease",
@@ -151,56 +149,3 @@ POLE_WORDS = {
     "N-": ("calm", "stable"),
 }
 """Persona id of a pole -> plain words that name it, the first of which is the one to show."""
-
-_SUBJECTS = frozenset("you you're you've you'd you'll your i i'm i've my we it this".split())
-_RELATIVES = frozenset("who whose that with without".split())
-_NOUNS = frozenset("a an the someone somebody one like".split())
-_ADVERBS = frozenset("always never often sometimes seldom also only just still very too".split())
-_ADJECTIVES = frozenset(  # in -ly; other words in -ly are adverbs
-    "cowardly costly disorderly elderly fatherly friendly likely lively lonely lovely motherly orderly saintly scholarly "
-    "sickly silly ugly unfriendly worldly".split()
-)
-_AUXILIARIES = frozenset(
-    "can can't cannot could couldn't doesn't hasn't isn't may must should will won't would wouldn't".split()
-)
-_BASE_VERBS = frozenset(
-    "act answer are argue avoid be behave believe care do don't enjoy fear feel get give hate have hope keep know laugh "
-    "live love make need prefer reply respond say see seek sound speak take talk think trust use want work worry "
-    "write".split()
-)
-_NO_VERB = re.compile(r"(?:ous|ss|us|[^a-z'-].*)$")  # "curious", "careless": an adjective, though it ends in s
-_STOP = ".!?…。！？"
-
-
-def describe(description: str) -> str:
-    """The system text of a description, in the second person: "You are a person who is very outgoing ...".
-
-    Takes adjectives ("very shy and quiet"), a clause ("who loves parties"), a verb phrase ("speaks like a lawyer", or
-    "speak like a lawyer"), a noun ("a cautious lawyer"), and a whole sentence: one that begins with "you", or that
-    begins with a capital and ends with a full stop, stays as it is.
-    """
-    text = " ".join(description.split())
-    if text[-1:] in _STOP and not text[:1].islower():
-        return text
-    text = text.rstrip(_STOP) if not text.endswith("...") else text
-    first = text.split(maxsplit=1)[0].rstrip(",;:").lower().replace("’", "'") if text else ""
-    if first in _SUBJECTS:
-        return f"{text[:1].upper()}{text[1:]}."
-    if not re.match(r"[A-Z]{2}", text):  # an abbreviation keeps its capitals
-        text = text[:1].lower() + text[1:]
-    if first in _NOUNS:
-        return f"You are {text}."
-    if first in _BASE_VERBS:
-        return f"You {'are' + text[2:] if first == 'be' else text}."
-    if first in _RELATIVES:
-        return f"You are a person {text}."
-    return f"You are a person who {text}." if _is_verb_phrase(text) else f"You are a person who is {text}."
-
-
-def _is_verb_phrase(text: str) -> bool:
-    """Whether the first word that is no adverb is a verb in the third person: "always speaks softly"."""
-    for word in re.findall(r"[^\s,;:]+", text.lower().replace("’", "'")):
-        if word in _ADVERBS or (word.endswith("ly") and word not in _ADJECTIVES):
-            continue
-        return word in _AUXILIARIES or (word.endswith("s") and not _NO_VERB.search(word))
-    return False

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 TRAITS = "traits"
+AXES = "axes.json"
+"""What a directions artifact says about the contrast it is of."""
+READING_POSITIONS = {"statements": "all", "letters": "answer"}
+"""Where directions are steered by default, by the reading that suits them."""
 _AXIS_METHOD = "mass-mean"
 _SHUFFLED_PAIRS = 3  # of the random streams that a seed has
 _OF_ANSWERS = ("top_k", "center", "alphas", "positions", "granularity")
@@ -38,7 +42,7 @@ def contrast_activations(declared: FitDirections, run: Run) -> Artifact | None:
 
     Those named, or the latest of the model, unless probes are named.
     """
-    if declared.probes is not None:
+    if declared.probes is not None or declared.recipe == "paper":
         return None
     if declared.activations is None and next(iter(run.store.candidates("activations")), None) is None:
         return None
@@ -139,7 +143,11 @@ class ContrastFit:
         work.provenance["counts"] = {"personas": len(self.people.personas), "heads": len(heads)}
         return {
             PERSONAS: told_personas(self.people.personas),
-            "axes.json": {**self._described(axes), "rms": _rms(x, heads)},
+            AXES: {
+                **self._described(axes),
+                "rms": _rms(x, heads),
+                "reading": described.get("reading", "statements"),
+            },
             "items.json": {
                 "inventory": self.people.inventory.to_json(),
                 **{key: described[key] for key in ("geometry", "template")},
@@ -190,6 +198,11 @@ class ContrastFit:
         }
 
 
+def reading_of(directions: Artifact) -> str:
+    """The reading that suits directions of a contrast: "letters" where it was read where answer letters follow."""
+    return str(directions.read_json(AXES)["reading"])
+
+
 def _rms(x: Tensor, heads: NDArray[np.int64]) -> float:
     """RMS over the examples of the norm of the head outputs that are steered, all of them together."""
     total = 0.0
@@ -200,5 +213,5 @@ def _rms(x: Tensor, heads: NDArray[np.int64]) -> float:
 
 
 def middle_layers(layers: int) -> tuple[int, int]:
-    """The first layer that is steered, and the one after the last: the middle two thirds."""
+    """The first layer that is steered, and the one after the last."""
     return round(layers / 6), max(round(layers / 6) + 1, round(layers * 5 / 6))
