@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 _BOUNDS = ("_lo", "_hi")
 _FIRST = (
     *(
-        "reading",
         "condition",
         "setting",
         "alpha",
+        "reading",
         "against",
         "against_setting",
         "personas",
