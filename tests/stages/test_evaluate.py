@@ -186,7 +186,14 @@ def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path
     list(pasctl.run([folder], pasctl.PipelineParams(personas="E+", options=ModelOptions(dtype="float32")), store=store))
     for model in (None, folder):
         keys = [
-            evaluate(model=model, modes="no-change", reading="letters", store=store, dry_run=True, options=ModelOptions(dtype=dtype)).key
+            evaluate(
+                model=model,
+                modes="no-change",
+                reading="letters",
+                store=store,
+                dry_run=True,
+                options=ModelOptions(dtype=dtype),
+            ).key
             for dtype in ("auto", "float32", "bfloat16")
         ]
         assert keys[0] == keys[1] != keys[2]

@@ -100,9 +100,12 @@ def test_dlp_is_what_steering_does_to_a_statement(model: LoadedModel, store: Pat
         assert steered["logprob"] == pytest.approx(np.mean(after), abs=1e-3)
         assert plain["logprob"] == pytest.approx(np.mean(before), abs=1e-3)
         assert plain["dlp"] == plain["dlp_spread"] == 0
-        assert steered["agreement"] == load_personas(f"builtin:0-{PEOPLE}", inventory).agreements[
-            int(persona[1:]) - 1, inventory.indices("report")[column]
-        ]
+        assert (
+            steered["agreement"]
+            == load_personas(f"builtin:0-{PEOPLE}", inventory).agreements[
+                int(persona[1:]) - 1, inventory.indices("report")[column]
+            ]
+        )
         assert np.isnan([steered["option_mass"], steered["logprob_1"], steered["order_spread"]]).all()
 
 
@@ -141,9 +144,16 @@ def test_prompts_and_controls_are_measured_on_a_sample_and_differences_on_the_pe
     assert any("3 of the 5 personas" in note for note in full.read_json("metrics.json")["notes"])
     differences = full.read_json("metrics.json")["differences"]
     [found] = [d for d in differences if (d["condition"], d["against"]) == ("pas", "random-direction")]
-    errors = (rows["expected"] - rows["agreement"]).abs().groupby(
-        [rows["condition"], rows["draw"], rows["persona"], rows["trait"]]
-    ).mean().groupby(["condition", "draw", "persona"]).sum().groupby(["condition", "persona"]).mean()
+    errors = (
+        (rows["expected"] - rows["agreement"])
+        .abs()
+        .groupby([rows["condition"], rows["draw"], rows["persona"], rows["trait"]])
+        .mean()
+        .groupby(["condition", "draw", "persona"])
+        .sum()
+        .groupby(["condition", "persona"])
+        .mean()
+    )
     expected = (errors["pas"] - errors["random-direction"]).dropna()
     assert len(expected) == 3
     assert found["composite"][0] == pytest.approx(expected.mean())
