@@ -93,6 +93,8 @@ def side_effects_table(found: dict[str, Any]) -> str:
 
 def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
     """How far each trait's score moves when the model is steered to a pole: rows are poles, columns are traits."""
+    from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT
+
     lines = []
     for condition, setting in dict.fromkeys((row["condition"], row["setting"]) for row in shifts):
         mine = [row for row in shifts if (row["condition"], row["setting"]) == (condition, setting)]
@@ -102,10 +104,11 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{_named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = (
-        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant."
-    )
-    return "\n".join([*lines, told])
+    told = [
+        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant.",
+        f"* p < {SIGNIFICANT:g} by Holm's correction over the cells; none below {FEWEST_ITEMS} items to a trait.",
+    ]
+    return "\n".join([*lines, *told])
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -224,12 +227,14 @@ def _named(condition: str, setting: str) -> str:
 
 
 def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
+    from pasctl.evaluation.trait_shifts import is_significant
+
     if found is None:
         return "- "
     if found["low"] is None:
         told = f"{found['shift']:+.2f}"
         return f"[{told}]" if pole[0] == trait else f"{told} "
-    star = "*" if found["low"] > 0 or found["high"] < 0 else " "
+    star = "*" if is_significant(found) else " "
     told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
     return f"[{told}]" if pole[0] == trait else f"{told} "
 
