@@ -1,4 +1,4 @@
-"""How well heads tell answers apart that were shuffled over the items: the level that an accuracy has to be read beside.
+"""How well heads tell apart answers that were shuffled over the items: the level to read an accuracy beside.
 
 The best of many heads tells any answers apart better than a coin does, since it is the best of many. What it reaches on
 shuffled answers is what it reaches by chance (M. Ojala and G. C. Garriga, "Permutation tests for studying classifier
@@ -84,7 +84,7 @@ def permuted_accuracy(
     depth, people = layer_count(x, n_layers), len(signs)
     if signs.shape[1:] != fold.shape or len(np.unique(fold)) < 2 or not (signs != 0).any(axis=1).all():
         raise InputError(
-            f"permutations: expected answers [personas, items], a fold of each item in two parts or more, and an answer "
+            "permutations: expected answers [personas, items], a fold of each item in two parts or more, and an answer "
             f"of each persona, found shapes {list(signs.shape)} and {list(fold.shape)}"
         )
     rng = np.random.default_rng(seed)

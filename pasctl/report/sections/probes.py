@@ -101,8 +101,8 @@ def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64], level: Mapp
 def _level_told(level: Mapping[str, Any]) -> str:
     return (
         f"Cross-validated: accuracy of a ridge probe over all fit items in {level['folds']} folds, mean over "
-        f"{level['personas']:,} personas. Shuffled answers: the same with the answers in {level['permutations']:,} other "
-        f"orders, the level of chance of that head; the highest of all {level['heads']:,} heads then has "
+        f"{level['personas']:,} personas. Shuffled answers: the same with the answers in {level['permutations']:,} "
+        f"other orders, the level of chance of that head; the highest of all {level['heads']:,} heads then has "
         f"{number(level['highest_level'])}."
     )
 
