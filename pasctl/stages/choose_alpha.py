@@ -15,6 +15,7 @@ from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.choice import RULE, SCOPES, choose_alphas
 from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
+from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.fit_directions import read_selection
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run, function_of
@@ -24,12 +25,18 @@ _CURVES = "curves.json"
 
 
 def plan(declared: ChooseAlpha, run: Run) -> Job:
-    """Cross-validate the strength of steering on the fit items; the report items are not read.
+    """Choose the strength of steering on the fit items; the report items are not read.
+
+    For directions of a contrast by statements, see `choose_dose`; for directions of answers by cross-validation.
 
     Heads that were selected by steering stay as they are. Along with the errors it stores what each alpha does to
     neutral text, with the directions of all fit items.
     """
     source = find_directions(run, declared)
+    if "probes" not in source.inputs:
+        from pasctl.stages.choose_dose import plan_dose
+
+        return plan_dose(declared, run, source)
     params = ChoiceParams(
         parse_alphas(declared.alphas), declared.folds, declared.positions or default_positions(source)
     )
@@ -78,7 +85,9 @@ def find_directions(run: Run, declared: OfDirections) -> Artifact:
 
 
 def default_positions(directions: Artifact) -> str:
-    """Where directions that were selected by steering were steered; "all" for others."""
+    """Where directions that were selected by steering were steered, or those of a contrast are; "all" for others."""
+    if directions.files(AXES):
+        return READING_POSITIONS[reading_of(directions)]
     selection = read_selection(directions)
     return "all" if selection is None else str(selection["positions"])
 
@@ -99,6 +108,10 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
 
     require_scope(scope, budget_kl)
     curves = strengths.read_json(_CURVES)
+    if "reading" in curves:
+        from pasctl.stages.choose_dose import dose_alphas
+
+        return dose_alphas(strengths, budget_kl)
     alphas, ids = curves["alphas"], curves["personas"]
     rows = from_table(strengths.read_table("rows.parquet"))
     # rows stand in the order in which they were written: alpha by alpha, persona by persona
@@ -193,7 +206,7 @@ def choice_record(strengths: Artifact, scope: str, budget_kl: float | None) -> d
     return {
         "scope": scope,
         "alphas": curves["alphas"],
-        "folds": curves["folds"],
+        "folds": curves.get("folds"),
         "budget_kl": budget_kl,
         "rule": curves["rule"],
         "source": strengths.short_key,
