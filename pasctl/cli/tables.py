@@ -27,8 +27,8 @@ def results_table(metrics: dict[str, Any]) -> str:
         ("trait_shifts", shifts_table),
         ("audit", audit_table),
     ):
-        if metrics.get(name):
-            lines += ["", table(metrics[name])]
+        if metrics.get(name) and (text := table(metrics[name])):
+            lines += ["", text]
     return "\n".join([*lines, *_coding(metrics)])
 
 
@@ -196,7 +196,7 @@ def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def differences_table(differences: Sequence[dict[str, Any]]) -> str:
-    """Differences between conditions with their intervals; a star marks those that exclude 0."""
+    """Differences between conditions with their intervals, a star at those that exclude 0; "" where none is known."""
     from pasctl.report.sections.labels import setting
 
     body = [
@@ -205,7 +205,10 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
             *(cell for name in ("composite", "item_correlation") for cell in _difference(row[name])),
         ]
         for row in differences
+        if row["composite"] is not None or row["item_correlation"] is not None
     ]
+    if not body:
+        return ""
     header = ["paired difference", "composite", "95%", "item r", "95%"]
     return f"{align([header, *body], left=1)}\n\n* the interval excludes 0"
 

@@ -23,7 +23,7 @@ class Effect:
 
     Attributes:
         setting: of alpha.
-        p: corrected over the strengths; None where there is too little to test.
+        p: corrected over the strengths, 1 where the effect has the other sign; None where there is too little to test.
         meant: whether the effect has the meant sign, and is above the control.
         measure: what was tested, with its interval; or why nothing could be.
         control: what another person's directions, or random ones, did; None where that is not known.
@@ -81,8 +81,8 @@ def _distinctive(setting: str, row: Row) -> Effect:
         place = f"own person's place {row['own_place']:.1f}, chance {row['own_place_chance']:.1f}"
         told = place if told is None else f"{told}, {place}"
     meant = mean > 0 and (wrong is None or ends[0] > wrong)
-    measure = f"distinctive item r {bracketed(mean, ends)}"
-    return Effect(setting, _p_of_interval(mean, ends, row["personas"]), meant, measure, told)
+    p = _p_of_interval(mean, ends, row["personas"]) if mean > 0 else 1.0
+    return Effect(setting, p, meant, f"distinctive item r {bracketed(mean, ends)}", told)
 
 
 def _composite(setting: str, row: Row, differences: Sequence[Row]) -> Effect:
@@ -98,8 +98,9 @@ def _composite(setting: str, row: Row, differences: Sequence[Row]) -> Effect:
     controls = [name for name in against if name in CONTROLS]
     if not controls:
         return Effect(setting, None, False, "no control was run alongside, use --mode all")
-    p = max(_p_of_interval(mean, [low, high], row["personas"]) for mean, low, high in against.values())
     meant = all(mean < 0 for mean, _, _ in against.values())
+    p = max(_p_of_interval(mean, [low, high], row["personas"]) for mean, low, high in against.values())
+    p = p if meant else 1.0
     return Effect(setting, p, meant, f"composite {'below' if meant else 'not below'} {_listed(list(against))}")
 
 
@@ -135,7 +136,8 @@ def _poles(setting: str, of_setting: Mapping[tuple[str, str], Mapping[str, Row]]
     words = f"{right} of {len(moved)} poles move their trait as meant, by {short(sum(moved) / len(moved))} points"
     words += " on average" if len(moved) > 1 else ""
     if estimate is not None:
-        return Effect(setting, estimate.p, estimate.mean > 0, words, control)
+        meant = estimate.mean > 0
+        return Effect(setting, estimate.p if meant else 1.0, meant, words, control)
     refuted = min(moved) <= 0 or min(less.values()) <= 0
     few = "" if refuted else f", but {len(traits)} of the five traits are too few for a test, which needs {FEWEST}"
     return Effect(setting, None, False, f"{words}{few}", control, refuted)

@@ -13,7 +13,7 @@ Whether there is an effect is decided by one test that is fixed beforehand, for 
   test over traits, whose two poles count once, since they move in opposite directions. With fewer than three traits
   nothing is decided, unless one of them does not move as meant at all.
 
-Tests are at 5%, two-sided, and an effect has to have the meant sign, so that without one fewer than 5% of evaluations
+Tests are two-sided at 5%, and an effect has to have the meant sign, so that without one fewer than 5% of evaluations
 say "effect" (tests/evaluation/test_verdicts.py simulates that with 24 persons). Baselines, prompts and costs are told
 beside the test and have no part in it.
 """
@@ -26,12 +26,11 @@ from typing import Any
 
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.conditions import CONDITIONS, CONTROLS, is_steered
+from pasctl.evaluation.defaults import BUDGET_KL
 from pasctl.evaluation.effects import Effect, Outcome, effect_on_persons, effect_on_poles, settings_of
 from pasctl.evaluation.intervals import SIGNIFICANT, p_text
 from pasctl.evaluation.words import bracketed, short
 
-BUDGET_KL = 0.5
-"""Nats per token of KL on neutral text that steering may cost without a warning, where no budget was set."""
 LEAST_MASS = 0.5
 """Probability that the letters have to hold together for their proportions to mean something."""
 
@@ -151,7 +150,9 @@ def _cost(metrics: Mapping[str, Any], rows: Sequence[Row], effect: Effect | None
             continue
         kl, ratio = row["kl"][0], row["perplexity"][0] / found["unsteered"]["perplexity"]  # type: ignore[index]
         if row["setting"] == setting:
-            parts.append(f"It costs {short(kl)} nats/token of KL and {ratio:.2g}x the perplexity on neutral text")
+            parts.append(
+                f"It costs {short(kl)} nats/token of KL and {_times(ratio)} times the perplexity on neutral text"
+            )
         if kl > budget:
             warnings.append(
                 f"alpha {row['setting']} costs {short(kl)} nats/token of KL, above the budget of {budget:g}"
@@ -177,6 +178,10 @@ def _best(rows: Sequence[Row], steered: Row) -> str:
     return f"Nothing that is not steered beats it: {told}"
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
 def probes_finding(level: Mapping[str, Any]) -> str:
     """How the best heads compare with what they reach on shuffled answers.
 
@@ -185,8 +190,9 @@ def probes_finding(level: Mapping[str, Any]) -> str:
     """
     top = level["top"]
     said = "above chance" if top["p"] < SIGNIFICANT else "not above chance"
-    heads = "best head" if level["top_k"] == 1 else "best heads"
-    told = f"{level['top_k']} {heads}: {short(top['accuracy'])}, {short(top['level'])} with shuffled answers"
+    count = level["top_k"]
+    which = f"all {count} heads" if count == level["heads"] else f"{count} best heads"
+    told = f"{which}: {short(top['accuracy'])}, {short(top['level'])} with shuffled answers"
     return f"{told}: {said}, {p_text(top['p'])} over {level['permutations']} orders"
 
 

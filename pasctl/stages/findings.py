@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.runner import Artifact
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
@@ -33,8 +34,17 @@ def warnings(artifact: Artifact) -> tuple[str, ...]:
     return ()
 
 
+def next_command(usual: str, artifact: Artifact) -> str:
+    """The command that comes after an artifact; `usual` is what its stage's declaration says."""
+    return "pasctl fit-directions" if artifact.kind == "activations" and is_contrast(artifact) else usual
+
+
 def _activations(artifact: Artifact) -> str:
     described = artifact.read_json("items.json")
+    if is_contrast(artifact):
+        contrast = read_contrast(artifact)
+        read = f"{len(contrast.pairs)} pairs of texts read on {len(contrast.axes)} axes"
+        return f"{read}, {described['geometry']['layers']} layers of {described['geometry']['heads']} heads"
     geometry, rows = described.get("geometry"), described.get("rows")
     if geometry is None or rows is None:
         return ""
@@ -66,6 +76,8 @@ def _directions(artifact: Artifact) -> str:
 
 def _strengths(artifact: Artifact) -> str:
     curves = artifact.read_json("curves.json")
+    if "doses" in curves:
+        return _dose(curves)
     alphas, chosen = curves["alphas"], curves["chosen"]
     errors = np.nanmean(np.array(curves["mae"], dtype=np.float64), axis=1)
     best = float(chosen["population"])
@@ -75,6 +87,17 @@ def _strengths(artifact: Artifact) -> str:
     against = f", {errors[alphas.index(0.0)]:.2f} unsteered" if 0.0 in alphas else ""
     cost = f", KL {np.mean(curves['kl'][place]):.2f} nats/token" if curves.get("kl") else ""
     return f"alpha {best:g} for all: mean error {errors[place]:.2f}{against}{cost}; for each persona: {told}"
+
+
+def _dose(curves: Mapping[str, Any]) -> str:
+    """Of a strength that was chosen as a relative dose."""
+    chosen = float(curves["chosen"])
+    place = min(range(len(curves["alphas"])), key=lambda each: abs(curves["alphas"][each] - chosen))
+    cost = f"KL {np.mean(curves['kl'][place]):.2f} nats/token of {curves['budget_kl']:g} allowed"
+    if chosen == 0:
+        return "alpha 0: no strength within the KL budget moves the fit items as meant"
+    effect = np.nanmean(np.array(curves["effect"][place], dtype=np.float64))
+    return f"alpha {chosen:.3g} for all, relative dose {curves['doses'][place]:.2g}: effect {effect:.2f}, {cost}"
 
 
 def _results(artifact: Artifact) -> str:

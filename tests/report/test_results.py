@@ -75,8 +75,8 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
         "shuffled-answers": "control",
         "constant-3": "baseline",
     }
-    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in content.lead[1]
-    assert "constant-3 with 3.80" in content.lead[1]
+    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in " ".join(content.lead)
+    assert "constant-3 with 3.80" in " ".join(content.lead)
     drawn = figures(content)["composite"]
     figure = drawn.draw(WIDE)
     assert drawings.kinds(figure) == {"told": 1, "steered": 1, "control": 2, "baseline": 1}
@@ -93,7 +93,7 @@ def test_an_oracle_is_an_upper_bound_wherever_it_is_shown_and_never_the_lowest_r
     rows = [condition("no-change"), condition("pas", "auto", 3.5), condition("pas", "oracle", 2.0), BASELINE]
     differences = [{**condition("pas", "oracle"), "against": "no-change", "against_setting": "", "composite": None}]
     content = results(metrics(*rows, differences=[{**differences[0], "item_correlation": None}]), full_rows(rows))
-    assert "pas, α auto with 3.50" in content.lead[1]
+    assert "pas, α auto with 3.50" in " ".join(content.lead)
     assert any(UPPER_BOUND in sentence for sentence in content.lead)
     cells = {row[1].text: row for row in tables(content)["Conditions"].rows}
     assert UPPER_BOUND in cells["oracle"][0].note

@@ -47,8 +47,11 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     blocks: list[Block] = [_table(conditions)]
     if any(row["composite"] is not None for row in conditions):
         blocks.append(composites(conditions))
+    if known := [
+        row for row in metrics.get("differences") or () if row.get("composite") or row.get("item_correlation")
+    ]:
+        blocks.append(_differences(known))
     if metrics.get("differences"):
-        blocks.append(_differences(metrics["differences"]))
         of_traits = trait_differences(metrics["differences"])
         blocks += [of_traits] if of_traits else []
     blocks += strength_figures(conditions)
