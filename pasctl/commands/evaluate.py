@@ -22,6 +22,7 @@ class Evaluate(
     function="evaluate",
     action="pasctl.stages.evaluate:plan",
     makes="results",
+    then="pasctl report latest --output page.html",
     version=6,
     panel="Steering",
     place=5,

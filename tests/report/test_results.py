@@ -75,8 +75,8 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
         "shuffled-answers": "control",
         "constant-3": "baseline",
     }
-    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in content.lead[1]
-    assert "constant-3 with 3.80" in content.lead[1]
+    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in " ".join(content.lead)
+    assert "constant-3 with 3.80" in " ".join(content.lead)
     drawn = figures(content)["composite"]
     figure = drawn.draw(WIDE)
     assert drawings.kinds(figure) == {"told": 1, "steered": 1, "control": 2, "baseline": 1}
@@ -93,7 +93,7 @@ def test_an_oracle_is_an_upper_bound_wherever_it_is_shown_and_never_the_lowest_r
     rows = [condition("no-change"), condition("pas", "auto", 3.5), condition("pas", "oracle", 2.0), BASELINE]
     differences = [{**condition("pas", "oracle"), "against": "no-change", "against_setting": "", "composite": None}]
     content = results(metrics(*rows, differences=[{**differences[0], "item_correlation": None}]), full_rows(rows))
-    assert "pas, α auto with 3.50" in content.lead[1]
+    assert "pas, α auto with 3.50" in " ".join(content.lead)
     assert any(UPPER_BOUND in sentence for sentence in content.lead)
     cells = {row[1].text: row for row in tables(content)["Conditions"].rows}
     assert UPPER_BOUND in cells["oracle"][0].note
@@ -260,10 +260,10 @@ def test_trait_shifts_frame_what_was_meant_and_colour_by_sign() -> None:
     shifts = [
         {"persona": pole, "condition": "pas", "setting": "4", "alpha": 4.0, "trait": trait, **values}
         for pole, trait, values in (
-            ("E+", "E", {"shift": 1.0, "low": 0.5, "high": 1.5}),
-            ("E+", "N", {"shift": -0.5, "low": -0.9, "high": 0.1}),
-            ("N-", "E", {"shift": 0.0, "low": None, "high": None}),
-            ("N-", "N", {"shift": -1.0, "low": -1.5, "high": -0.5}),
+            ("E+", "E", {"shift": 1.0, "low": 0.5, "high": 1.5, "p_holm": 0.0004}),
+            ("E+", "N", {"shift": -0.5, "low": -0.9, "high": -0.1, "p_holm": 0.06}),
+            ("N-", "E", {"shift": 0.0, "low": None, "high": None, "p_holm": None}),
+            ("N-", "N", {"shift": -1.0, "low": -1.5, "high": -0.5, "p_holm": 0.04}),
         )
     ]
     content = results(metrics(condition("no-change"), trait_shifts=shifts), None)
@@ -282,7 +282,8 @@ def test_trait_shifts_frame_what_was_meant_and_colour_by_sign() -> None:
     assert [cell.text for cell in second] == ["", "", "N-", "0.00", "● −1.00"]
     assert [cell.mark for cell in first[3:]] == [True, False]
     assert [cell.mark for cell in second[3:]] == [False, True]
-    assert first[3].note == "0.50 to 1.50"
+    assert first[3].note == "0.50 to 1.50\np < 0.001"
+    assert first[4].note.endswith("p = 0.060")
 
 
 def test_more_trait_shifts_than_maps_are_all_in_the_table_and_those_that_steer_are_drawn_first() -> None:
@@ -392,8 +393,9 @@ def test_differences_on_each_trait_have_their_interval_and_holms_p() -> None:
     assert [cell.mark for cell in row[2:]] == [True, False, False, False, True]
     minus = "\N{MINUS SIGN}"
     assert row[2].text == f"● {minus}0.25"
-    assert row[2].note == f"{minus}0.50 to 0.12\np 0.040"
+    assert row[2].note == f"{minus}0.50 to 0.12\np = 0.040"
     assert row[4].text == "–"
+    assert row[6].note.endswith("p < 0.001")  # never 0
     bare = [{**each, "traits": None} for each in given]
     shown = results(metrics(condition("pas", "auto"), BASELINE, differences=bare), None).blocks
     assert not [block for block in shown if isinstance(block, Table) and block.title == "Differences on each trait"]
