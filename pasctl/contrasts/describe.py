@@ -12,7 +12,7 @@ def _words(text: str) -> frozenset[str]:
 _SUBJECTS = _words("you you're you've you'd you'll your i i'm i've my we it this")
 _RELATIVES = _words("who whose that with without")
 _NOUNS = _words("a an the someone somebody one like")
-_ADVERBS = _words("always never often sometimes seldom also only just still very too")
+_ADVERBS = _words("always never ever often sometimes seldom also only just still very too quite rather not")
 _ADJECTIVES = _words(  # in -ly; other words in -ly are adverbs
     "cowardly costly disorderly elderly fatherly friendly likely lively lonely lovely motherly orderly saintly "
     "scholarly sickly silly ugly unfriendly worldly"

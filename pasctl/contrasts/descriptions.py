@@ -62,8 +62,8 @@ WORDINGS: dict[str, Wordings] = {
             "who is harsh with everyone, takes without asking and looks for the fault in others",
         ),
         (
-            "puts the needs of others first, is quick to say sorry and ends every quarrel",
-            "puts personal gain first, is slow to say sorry and wins every quarrel",
+            "puts friends before business, is quick to say sorry and ends every quarrel",
+            "puts business before friends, is slow to say sorry and wins every quarrel",
         ),
         (
             "generous, patient and modest, with a soft word for friend and stranger",
@@ -96,7 +96,7 @@ JUDGES: dict[str, Wordings] = {
         ),
         (
             "who explores, experiments and asks what else could be true",
-            "who follows custom, repeats routines and asks what has worked before",
+            "who follows custom, repeats routines and asks what has worked so far",
         ),
     ),
     "C": (
@@ -116,7 +116,7 @@ JUDGES: dict[str, Wordings] = {
         ),
         (
             "who seeks excitement, attention and a big circle of acquaintances",
-            "who seeks peace, distance and a small room without visitors",
+            "who seeks peace, distance and a tiny room without visitors",
         ),
     ),
     "A": (
