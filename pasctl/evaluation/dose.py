@@ -111,6 +111,26 @@ def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: f
     return limited
 
 
+def kl_at(strength: float, strengths: Floats, kl: Floats) -> float:
+    """The KL to be expected of a strength, from those measured at others.
+
+    Between two of them it lies on the line over the squared strength, and beyond the largest on the line through 0 and
+    that one: there it is a lower bound as a rule.
+
+    Args:
+        strength: at least 0, in alpha or dose.
+        strengths: where KL was measured, [A], at least 0.
+        kl: what it was, [A].
+    """
+    order = np.argsort(strengths)
+    squares, values = np.square(strengths[order]), kl[order]
+    if squares[0] > 0:  # the model left alone has none
+        squares, values = np.insert(squares, 0, 0.0), np.insert(values, 0, 0.0)
+    if strength**2 > squares[-1] > 0:
+        return float(values[-1] * strength**2 / squares[-1])
+    return float(np.interp(strength**2, squares, values))
+
+
 def _centred(values: Floats, answered: NDArray[np.bool_], several: NDArray[np.bool_]) -> Floats:
     """Less each item's mean over the personas who answered it; left as it is where there is one of them."""
     total = np.where(answered, values, 0.0).sum(axis=0)
