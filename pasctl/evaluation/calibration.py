@@ -49,4 +49,5 @@ def calibrated(fit: Floats, answers: Floats, wanted: Floats) -> Floats:
         products, targets, counts = (values.sum(axis=0) - values for values in (products, targets, counts))
     weights = np.einsum("pkl,pl->pk", np.linalg.pinv(products, rcond=_LEAST, hermitian=True), targets)
     weights[counts == 0] = [_MIDDLE, *[0.0] * (len(FEATURES) - 1)]
-    return np.clip(np.einsum("pnk,pk->pn", wanted, weights), 1.0, 5.0)
+    agreements: Floats = np.clip(np.einsum("pnk,pk->pn", wanted, weights), 1.0, 5.0)
+    return agreements

@@ -88,7 +88,7 @@ def likeness(model: Floats, person: Floats) -> Likeness:
     )
 
 
-def personal_metrics(numbered: Rows) -> dict[int, dict[str, Any]]:
+def personal_metrics(numbered: Rows) -> dict[Any, dict[str, Any]]:
     """The personal metrics of each group, see `NAMES`; None where a group has fewer persons than an interval needs.
 
     distinctive_r: mean over persons of `Likeness.own`; wrong_person_r: of `Likeness.wrong`; own_place: of
@@ -100,7 +100,7 @@ def personal_metrics(numbered: Rows) -> dict[int, dict[str, Any]]:
         numbered: rows as from `metrics.number_groups`. Of the reading "statements" the model's score is dlp, of others
             the expected agreement.
     """
-    return {int(group): _of_group(rows) for group, rows in numbered.groupby("group", sort=False)}
+    return {group: _of_group(rows) for group, rows in numbered.groupby("group", sort=False)}
 
 
 def model_score(rows: Rows) -> Any:
@@ -108,6 +108,14 @@ def model_score(rows: Rows) -> Any:
     if "dlp" not in rows or "reading" not in rows:
         return rows["expected"]
     return rows["dlp"].where(rows["reading"] == "statements", rows["expected"])
+
+
+def statement_sizes(group: Rows) -> dict[str, float | None]:
+    """How far statements' log-probabilities are moved in a group, and how much self-report prompts differ in it."""
+    if "dlp" not in group:
+        return {}
+    values = {"dlp_size": np.sqrt(np.square(group["dlp"]).mean()), "dlp_spread": group["dlp_spread"].mean()}
+    return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _of_group(rows: Rows) -> dict[str, Any]:
