@@ -29,10 +29,8 @@ from pasctl.evaluation.conditions import CONDITIONS, CONTROLS, is_steered
 from pasctl.evaluation.defaults import BUDGET_KL
 from pasctl.evaluation.effects import Effect, Outcome, effect_on_persons, effect_on_poles, settings_of
 from pasctl.evaluation.intervals import SIGNIFICANT, p_text
+from pasctl.evaluation.readings import LEAST_MASS, LETTERS, MOST_DISAGREEMENT, STATEMENTS
 from pasctl.evaluation.words import bracketed, short
-
-LEAST_MASS = 0.5
-"""Probability that the letters have to hold together for their proportions to mean something."""
 
 Row = Mapping[str, Any]
 
@@ -82,41 +80,50 @@ def _verdict(metrics: Mapping[str, Any], reading: str) -> Verdict:
     effect = _effect(metrics, rows, reading)
     outcome: Outcome = "unknown" if effect is None else effect.outcome
     cost, dear = _cost(metrics, rows, effect)
-    return Verdict(reading, outcome, answers, _effect_told(metrics, effect), cost, (*warnings, *dear))
+    return Verdict(
+        reading, outcome, answers, _effect_told(effect, _differences(metrics, reading)), cost, (*warnings, *dear)
+    )
 
 
 def _effect(metrics: Mapping[str, Any], rows: Sequence[Row], reading: str) -> Effect | None:
     """The test's result; None where nothing was steered."""
-    shifts = [row for row in metrics.get("trait_shifts") or () if row.get("reading", "letters") == reading]
+    shifts = [row for row in metrics.get("trait_shifts") or () if _reading(row) == reading]
     steered = [row for row in rows if row["condition"] == "pas"]
     if shifts and steered and steered[0]["personas"] == len({row["persona"] for row in shifts}):
         return effect_on_poles(shifts, [setting for setting, _ in settings_of(steered)])
-    mine = [row for row in metrics.get("differences") or () if row.get("reading", reading) == reading]
-    return effect_on_persons(steered, mine)
+    return effect_on_persons(steered, _differences(metrics, reading))
+
+
+def _differences(metrics: Mapping[str, Any], reading: str) -> list[Row]:
+    return [row for row in metrics.get("differences") or () if _reading(row) == reading]
 
 
 def _answers(rows: Sequence[Row], reading: str) -> tuple[str, list[str]]:
     """Whether the model answers in the form that is read, judged without steering where that was asked."""
     of_model = [row for row in rows if _of_model(row)]
     row = next((row for row in of_model if row["condition"] == "no-change"), of_model[0])
-    if reading == "statements":
+    if reading == STATEMENTS:
         spread = row.get("dlp_spread")
         for steered in of_model:
             spread = steered.get("dlp_spread") if spread is None else spread
         told = "" if spread is None else f"; over self-report prompts they differ by {short(spread)} nats"
         return f"Read as log-probabilities of statements, which need no form of answer{told}.", []
     mass = row.get("option_mass")
-    if reading != "letters" or mass is None:
+    if reading != LETTERS or mass is None:
         return "", []
     spread = row.get("order_spread")
     told = "" if spread is None else f"; the order of the options moves an answer by {short(spread)} of 4 points"
-    if mass >= LEAST_MASS:
-        return f"The model answers in letters: they hold {short(mass)} of the probability{told}.", []
-    warning = f"letters hold {short(mass)} of the probability, below {short(LEAST_MASS)}: their proportions say little"
-    return f"The model does not answer in letters: they hold {short(mass)} of the probability{told}.", [warning]
+    warnings = []
+    if mass < LEAST_MASS:
+        below = f"below {short(LEAST_MASS)}: their proportions say little"
+        warnings.append(f"letters hold {short(mass)} of the probability, {below}")
+    if spread is not None and spread >= MOST_DISAGREEMENT:
+        warnings.append(f"the order of the options moves an answer by {short(spread)} of 4 points")
+    does = "answers" if mass >= LEAST_MASS else "does not answer"
+    return f"The model {does} in letters: they hold {short(mass)} of the probability{told}.", warnings
 
 
-def _effect_told(metrics: Mapping[str, Any], effect: Effect | None) -> str:
+def _effect_told(effect: Effect | None, differences: Sequence[Row]) -> str:
     if effect is None:
         return "Nothing was steered."
     if effect.outcome == "unknown":
@@ -124,8 +131,7 @@ def _effect_told(metrics: Mapping[str, Any], effect: Effect | None) -> str:
     said = "Steering has an effect" if effect.outcome == "effect" else "Steering has no effect"
     tested = "" if effect.p is None else f", {p_text(effect.p)}"
     against = "" if effect.control is None else f" ({effect.control})"
-    beaten = _controls(metrics.get("differences") or (), effect)
-    return f"{said}: {effect.measure} at alpha {effect.setting}{tested}{against}{beaten}."
+    return f"{said}: {effect.measure} at alpha {effect.setting}{tested}{against}{_controls(differences, effect)}."
 
 
 def _controls(differences: Sequence[Row], effect: Effect) -> str:
@@ -206,7 +212,8 @@ def _of_model(row: Row) -> bool:
 
 
 def _reading(row: Row) -> str:
-    return str(row.get("reading") or "letters")
+    """Of a row of the model; those of earlier versions are of letters."""
+    return str(row.get("reading") or LETTERS)
 
 
 def _setting(row: Row) -> str:

@@ -208,6 +208,14 @@ def test_a_long_work_shows_a_bar_in_a_terminal_and_nothing_in_a_pipe() -> None:
     assert shown(terminal=False) == ""
 
 
+def test_differences_that_nothing_is_known_of_are_not_printed() -> None:
+    nothing = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    nothing |= {"composite": None, "item_correlation": None}
+    table = results_table({"coding": "agreement", "conditions": [ROW], "differences": [nothing]})
+    assert "paired difference" not in table
+    assert table == results_table({"coding": "agreement", "conditions": [ROW], "differences": []})
+
+
 PERSONAL = {
     "distinctive_r": 0.124,
     "distinctive_r_interval": [0.09, 0.16],

@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from pasctl.evaluation.differences import differences_table
-from pasctl.evaluation.metrics import TRAITS, metrics_table, number_groups
-from pasctl.evaluation.personal import personal_metrics
+from pasctl.evaluation.metrics import TRAITS, metrics_table
 from pasctl.evaluation.trait_shifts import trait_shifts
 from pasctl.evaluation.verdicts import at_chance, probes_finding, verdicts
 from tests.evaluation.tables import item_frame, predicted
@@ -63,9 +62,7 @@ def simulated(
             given = predicted(ITEMS, expected, agreements, option_mass=0.9, condition=condition, setting=setting)
             frames.append(given.assign(alpha=float(setting)))
     rows = pd.concat(frames, ignore_index=True)
-    personal = personal_metrics(number_groups(rows))
-    conditions = [{**row, **personal[place]} for place, row in enumerate(metrics_table(rows))]
-    return {"coding": "agreement", "conditions": conditions, "differences": differences_table(rows)}
+    return {"coding": "agreement", "conditions": metrics_table(rows), "differences": differences_table(rows)}
 
 
 def earlier(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +180,10 @@ def test_letters_that_the_model_does_not_give_are_warned_of() -> None:
         "The model does not answer in letters: they hold .12 of the probability; the order of the options moves an "
         "answer by 1.50 of 4 points."
     )
-    assert verdict.warnings == ("letters hold .12 of the probability, below .50: their proportions say little",)
+    assert verdict.warnings == (
+        "letters hold .12 of the probability, below .50: their proportions say little",
+        "the order of the options moves an answer by 1.50 of 4 points",
+    )
 
 
 def test_each_reading_has_its_own_verdict() -> None:

@@ -92,7 +92,8 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
 def test_an_oracle_is_an_upper_bound_wherever_it_is_shown_and_never_the_lowest_row() -> None:
     rows = [condition("no-change"), condition("pas", "auto", 3.5), condition("pas", "oracle", 2.0), BASELINE]
     differences = [{**condition("pas", "oracle"), "against": "no-change", "against_setting": "", "composite": None}]
-    content = results(metrics(*rows, differences=[{**differences[0], "item_correlation": None}]), full_rows(rows))
+    known = {**differences[0], "item_correlation": [0.5, 0.4, 0.6]}
+    content = results(metrics(*rows, differences=[known]), full_rows(rows))
     assert "pas, α auto with 3.50" in " ".join(content.lead)
     assert any(UPPER_BOUND in sentence for sentence in content.lead)
     cells = {row[1].text: row for row in tables(content)["Conditions"].rows}
@@ -181,9 +182,9 @@ def test_results_of_earlier_versions_are_shown_by_their_alpha() -> None:
 
 @pytest.mark.parametrize(
     ("found", "marked"),
-    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True), (None, False)],
+    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True)],
 )
-def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float] | None, marked: bool) -> None:
+def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float], marked: bool) -> None:
     pas = {"condition": "pas", "setting": "auto", "alpha": None, "item_correlation": None, "composite": found}
     differences = [
         {**pas, "against": "no-change", "against_setting": "", "against_alpha": 0.0},
@@ -195,6 +196,23 @@ def test_differences_are_marked_when_the_interval_excludes_zero(found: list[floa
     assert first[2].mark is marked
     assert ("●" in first[2].text) is marked
     assert first[3].text == "–"
+
+
+def test_differences_that_nothing_is_known_of_have_no_row_and_no_table() -> None:
+    nothing = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    nothing |= {"composite": None, "item_correlation": None}
+    known = {**nothing, "against": "constant-3", "composite": [0.5, 0.1, 0.9]}
+    shown = tables(results(metrics(condition("no-change"), differences=[nothing, known]), None))
+    assert [row[1].text for row in shown["Differences,"].rows] == ["constant-3"]
+    assert "Differences," not in tables(results(metrics(condition("no-change"), differences=[nothing]), None))
+
+
+def test_the_section_begins_with_the_verdict_and_its_warnings() -> None:
+    weak = [{**condition(name, alpha), "option_mass": 0.1} for name, alpha in (("no-change", ""), ("pas", "4"))]
+    first, second, *_ = results(metrics(*weak), None).lead
+    assert first.startswith("The model does not answer in letters: they hold .10 of the probability")
+    assert "Whether steering has an effect is unknown: no control was run alongside" in first
+    assert second == "Warning: letters hold .10 of the probability, below .50: their proportions say little."
 
 
 def test_results_say_what_they_do_not_have() -> None:
