@@ -20,11 +20,11 @@ def results_table(metrics: dict[str, Any]) -> str:
         lines += [] if readings == [LETTERS] else [f"reading: {reading}", ""]
         lines += _reading_lines(metrics, of_reading(metrics["conditions"], reading), reading)
         for name, table in (("differences", differences_table), ("trait_shifts", shifts_table)):
-            if rows := of_reading(metrics.get(name) or [], reading):
-                lines += ["", table(rows)]
+            if (rows := of_reading(metrics.get(name) or [], reading)) and (text := table(rows)):
+                lines += ["", text]
     for name, written in (("side_effects", side_effects_table), ("audit", audit_table)):
-        if metrics.get(name):
-            lines += ["", written(metrics[name])]
+        if metrics.get(name) and (text := written(metrics[name])):
+            lines += ["", text]
     return "\n".join([*lines, *_coding(metrics)])
 
 
@@ -115,6 +115,8 @@ def side_effects_table(found: dict[str, Any]) -> str:
 
 def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
     """How far each trait's score moves when the model is steered to a pole: rows are poles, columns are traits."""
+    from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT
+
     lines = []
     for condition, setting in dict.fromkeys((row["condition"], row["setting"]) for row in shifts):
         mine = [row for row in shifts if (row["condition"], row["setting"]) == (condition, setting)]
@@ -124,10 +126,11 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = (
-        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant."
-    )
-    return "\n".join([*lines, told])
+    told = [
+        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant.",
+        f"* p < {SIGNIFICANT:g} by Holm's correction over the cells; none below {FEWEST_ITEMS} items to a trait.",
+    ]
+    return "\n".join([*lines, *told])
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -215,7 +218,7 @@ def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def differences_table(differences: Sequence[dict[str, Any]]) -> str:
-    """Differences between conditions with their intervals; a star marks those that exclude 0."""
+    """Differences between conditions with their intervals, a star at those that exclude 0; "" where none is known."""
     from pasctl.report.sections.labels import setting
 
     body = [
@@ -224,18 +227,23 @@ def differences_table(differences: Sequence[dict[str, Any]]) -> str:
             *(cell for name in ("composite", "item_correlation") for cell in _difference(row[name])),
         ]
         for row in differences
+        if row["composite"] is not None or row["item_correlation"] is not None
     ]
+    if not body:
+        return ""
     header = ["paired difference", "composite", "95%", "item r", "95%"]
     return f"{align([header, *body], left=1)}\n\n* the interval excludes 0"
 
 
 def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
+    from pasctl.evaluation.trait_shifts import is_significant
+
     if found is None:
         return "- "
     if found["low"] is None:
         told = f"{found['shift']:+.2f}"
         return f"[{told}]" if pole[0] == trait else f"{told} "
-    star = "*" if found["low"] > 0 or found["high"] < 0 else " "
+    star = "*" if is_significant(found) else " "
     told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
     return f"[{told}]" if pole[0] == trait else f"{told} "
 

@@ -1,90 +1,73 @@
-"""Descriptions of the poles of the five traits, written for pasctl, and the system text made from a description.
+"""Descriptions of the poles of the five traits, written for pasctl.
 
 Both sides of a pair have the same form and about the same length, so that the two differ in little but the trait.
-Several wordings per trait, so that no direction is one of a single wording.
+Several wordings per trait, so that no direction is one of a single wording. Plain ones were chosen over picturesque
+ones ("who hides from every stranger on the train") by their effect: on SmolLM2 they move statements of the fit items
+towards 100 respondents by item r of .22 against .19.
 """
 
 from __future__ import annotations
-
-import re
 
 Wordings = tuple[tuple[str, str], ...]
 """(+ pole, - pole), wording by wording."""
 
 WORDINGS: dict[str, Wordings] = {
     "O": (
-        ("very curious, imaginative and eager for new ideas", "very practical, conventional and happy with old ideas"),
         (
-            "who paints, reads poetry and wonders how everything might be different",
-            "who counts, reads manuals and wants everything to stay as it is",
+            "very imaginative, curious, artistic and open to new ideas",
+            "very conventional, uncreative, down-to-earth and closed to new ideas",
         ),
         (
-            "loves strange art, deep questions and streets that are on no map",
-            "loves plain facts, short answers and the same street as every year",
+            "who loves art, poetry, abstract ideas and trying unusual things",
+            "who dislikes art and poetry, avoids abstract ideas and sticks to what is familiar",
         ),
         (
-            "inventive, dreamy and original, with a head full of stories and theories",
-            "down-to-earth, traditional and literal, with a head full of prices and timetables",
+            "with a rich imagination, deep feelings and broad interests",
+            "with little imagination, plain tastes and narrow interests",
         ),
     ),
     "C": (
-        ("very organized, reliable and hard-working", "very messy, unreliable and lazy"),
+        ("very organized, responsible, hardworking and careful", "very disorganized, careless, lazy and irresponsible"),
         (
-            "who plans each day, checks every detail and finishes whatever was begun",
-            "who drifts through each day, skips every detail and drops whatever was begun",
+            "who plans ahead, keeps things tidy, works hard and finishes every task",
+            "who never plans, leaves a mess, wastes time and leaves tasks unfinished",
         ),
         (
-            "arrives early, meets every deadline and leaves a spotless desk",
-            "arrives late, misses every deadline and leaves a chaotic desk",
-        ),
-        (
-            "careful, orderly and persistent, with a list for everything and the patience to work through it",
-            "careless, disorderly and fickle, with a list for nothing and an excuse for whatever went wrong",
+            "with strong self-discipline, order and a sense of duty",
+            "with no self-discipline, no order and no sense of duty",
         ),
     ),
     "E": (
         ("very outgoing, talkative and full of energy", "very shy, quiet and withdrawn"),
         (
-            "who chats with every stranger on the train and comes alive in a crowd",
-            "who hides from every stranger on the train and is worn out by a crowd",
+            "who loves parties, makes friends easily, takes charge and seeks excitement",
+            "who avoids parties, keeps to themselves, stays in the background and prefers quiet",
         ),
         (
-            "loves noise, jokes and dancing, and gets restless after an hour alone",
-            "loves silence, books and privacy, and gets weary after an hour with others",
-        ),
-        (
-            "bold, lively and loud, always the first to speak and glad of company",
-            "reserved, timid and soft-spoken, always the last to speak and glad of solitude",
+            "with lots of energy, cheerful, sociable and assertive",
+            "with little energy, reserved, solitary and unassertive",
         ),
     ),
     "A": (
-        ("very kind, warm and helpful", "very cold, rude and selfish"),
+        ("very kind, trusting, helpful and gentle with people", "very cold, suspicious, selfish and rude to people"),
         (
-            "who is gentle with everyone, gives without counting and looks for the good in others",
-            "who is harsh with everyone, takes without asking and looks for the fault in others",
+            "who trusts others, helps people, is modest and forgives easily",
+            "who distrusts others, uses people, boasts and holds grudges",
         ),
         (
-            "puts the needs of others first, is quick to say sorry and ends every quarrel",
-            "puts personal gain first, is slow to say sorry and wins every quarrel",
-        ),
-        (
-            "generous, patient and modest, with a soft word for friend and stranger",
-            "stingy, impatient and arrogant, with a sharp word for friend and stranger",
+            "with a warm heart, sympathy for others and honest manners",
+            "with a cold heart, no sympathy for others and dishonest manners",
         ),
     ),
     "N": (
-        ("very anxious, tense and moody", "very calm, relaxed and steady"),
+        ("very anxious, moody, tense and easily upset", "very calm, relaxed, stable and never worried"),
         (
-            "who lies awake over small problems and expects the next disaster",
-            "who sleeps soundly despite big problems and expects the next success",
+            "who worries a lot, gets stressed, feels sad and panics easily",
+            "who rarely worries, stays composed, feels content and handles pressure well",
         ),
         (
-            "frets over every little thing, doubts every choice and is close to tears",
-            "shrugs off every little thing, stands by every choice and is hard to shake",
-        ),
-        (
-            "nervous, gloomy and full of dread, with a heart that races at any bad news",
-            "composed, unworried and free of dread, with a heart that beats slowly at any bad news",
+            "with frequent fears, anger, low moods and self-doubt",
+            "with no fears, an even temper, good moods and self-confidence",
         ),
     ),
 }
@@ -92,48 +75,24 @@ WORDINGS: dict[str, Wordings] = {
 
 JUDGES: dict[str, Wordings] = {
     "O": (
-        (
-            "creative, open-minded and fascinated by the unusual",
-            "unimaginative, narrow-minded and bored by the unusual",
-        ),
-        (
-            "who explores, experiments and asks what else could be true",
-            "who follows custom, repeats routines and asks what has worked before",
-        ),
+        ("creative, inventive and fascinated by the strange", "unimaginative, literal and bored by the strange"),
+        ("who explores, experiments and dreams", "who follows custom, repeats routines and counts coins"),
     ),
     "C": (
-        (
-            "disciplined, thorough and dutiful, and prepared well ahead of time",
-            "undisciplined, sloppy and negligent, and unprepared until it is too late",
-        ),
-        (
-            "who works steadily toward a goal and double-checks the result",
-            "who postpones all effort, loses track and walks off half done",
-        ),
+        ("diligent, prompt and well prepared", "sloppy, unreliable and always late"),
+        ("who honours promises and checks the details", "who postpones everything and forgets what was agreed"),
     ),
     "E": (
-        (
-            "sociable, enthusiastic and assertive, and thrilled to meet people",
-            "introverted, silent and retiring, and relieved when people leave",
-        ),
-        (
-            "who seeks excitement, attention and a big circle of acquaintances",
-            "who seeks peace, distance and a small room without visitors",
-        ),
+        ("lively, bold and enthusiastic", "timid, silent and retiring"),
+        ("who is thrilled by company and loud fun", "who is a loner and is tired by company"),
     ),
     "A": (
-        ("compassionate, cooperative and considerate", "hostile, quarrelsome and inconsiderate"),
-        (
-            "who comforts people, shares freely and believes the best of them",
-            "who insults people, cheats freely and believes the worst of them",
-        ),
+        ("compassionate, considerate and friendly", "hostile, mean and heartless"),
+        ("who comforts, shares and wishes everyone well", "who insults, cheats and wishes everyone ill"),
     ),
     "N": (
-        ("insecure, fearful and emotionally unstable", "secure, fearless and emotionally stable"),
-        (
-            "who panics under stress, broods for days and feels overwhelmed",
-            "who keeps cool under stress, recovers in minutes and feels at ease",
-        ),
+        ("nervous, insecure and unhappy", "peaceful, secure and untroubled"),
+        ("who broods, trembles and weeps over small losses", "who laughs, shrugs and sleeps after big losses"),
     ),
 }
 """Trait -> wordings that only judge texts; no direction is fitted on them."""
@@ -151,56 +110,3 @@ POLE_WORDS = {
     "N-": ("calm", "stable"),
 }
 """Persona id of a pole -> plain words that name it, the first of which is the one to show."""
-
-_SUBJECTS = frozenset("you you're you've you'd you'll your i i'm i've my we it this".split())
-_RELATIVES = frozenset("who whose that with without".split())
-_NOUNS = frozenset("a an the someone somebody one like".split())
-_ADVERBS = frozenset("always never often sometimes seldom also only just still very too".split())
-_ADJECTIVES = frozenset(  # in -ly; other words in -ly are adverbs
-    "cowardly costly disorderly elderly fatherly friendly likely lively lonely lovely motherly orderly saintly scholarly "
-    "sickly silly ugly unfriendly worldly".split()
-)
-_AUXILIARIES = frozenset(
-    "can can't cannot could couldn't doesn't hasn't isn't may must should will won't would wouldn't".split()
-)
-_BASE_VERBS = frozenset(
-    "act answer are argue avoid be behave believe care do don't enjoy fear feel get give hate have hope keep know laugh "
-    "live love make need prefer reply respond say see seek sound speak take talk think trust use want work worry "
-    "write".split()
-)
-_NO_VERB = re.compile(r"(?:ous|ss|us|[^a-z'-].*)$")  # "curious", "careless": an adjective, though it ends in s
-_STOP = ".!?…。！？"
-
-
-def describe(description: str) -> str:
-    """The system text of a description, in the second person: "You are a person who is very outgoing ...".
-
-    Takes adjectives ("very shy and quiet"), a clause ("who loves parties"), a verb phrase ("speaks like a lawyer", or
-    "speak like a lawyer"), a noun ("a cautious lawyer"), and a whole sentence: one that begins with "you", or that
-    begins with a capital and ends with a full stop, stays as it is.
-    """
-    text = " ".join(description.split())
-    if text[-1:] in _STOP and not text[:1].islower():
-        return text
-    text = text.rstrip(_STOP) if not text.endswith("...") else text
-    first = text.split(maxsplit=1)[0].rstrip(",;:").lower().replace("’", "'") if text else ""
-    if first in _SUBJECTS:
-        return f"{text[:1].upper()}{text[1:]}."
-    if not re.match(r"[A-Z]{2}", text):  # an abbreviation keeps its capitals
-        text = text[:1].lower() + text[1:]
-    if first in _NOUNS:
-        return f"You are {text}."
-    if first in _BASE_VERBS:
-        return f"You {'are' + text[2:] if first == 'be' else text}."
-    if first in _RELATIVES:
-        return f"You are a person {text}."
-    return f"You are a person who {text}." if _is_verb_phrase(text) else f"You are a person who is {text}."
-
-
-def _is_verb_phrase(text: str) -> bool:
-    """Whether the first word that is no adverb is a verb in the third person: "always speaks softly"."""
-    for word in re.findall(r"[^\s,;:]+", text.lower().replace("’", "'")):
-        if word in _ADVERBS or (word.endswith("ly") and word not in _ADJECTIVES):
-            continue
-        return word in _AUXILIARIES or (word.endswith("s") and not _NO_VERB.search(word))
-    return False

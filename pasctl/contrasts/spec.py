@@ -13,7 +13,8 @@ import unicodedata
 from pathlib import Path
 
 from pasctl.contrasts.contrast import Axis, Contrast, Example, Pair
-from pasctl.contrasts.descriptions import WORDINGS, describe
+from pasctl.contrasts.describe import describe
+from pasctl.contrasts.descriptions import WORDINGS
 from pasctl.contrasts.pairs import read_pairs
 from pasctl.contrasts.questions import NEUTRAL_QUESTIONS
 from pasctl.errors import InputError
@@ -55,7 +56,7 @@ def load_contrast(spec: str) -> Contrast:
 
 
 def big5() -> Contrast:
-    """All wordings of the five traits x the neutral questions, read at the prompt's last token; a group is a question."""
+    """All wordings of the five traits x the neutral questions, read at the prompt's end; a group is a question."""
     axes = tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in WORDINGS)
     pairs = tuple(
         pair

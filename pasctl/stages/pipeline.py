@@ -16,10 +16,9 @@ from pasctl.commands.union import split
 from pasctl.errors import InputError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
+from pasctl.stages.recipes import default_contrast
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Outcome, Store
-
-DEFAULT_CONTRAST = "big5"
 
 
 def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
@@ -39,7 +38,7 @@ def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
 
 def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[Outcome]:
     paper = declared.recipe == "paper"
-    contrast = None if paper else declared.contrast or DEFAULT_CONTRAST
+    contrast = None if paper else declared.contrast or default_contrast(model)
     extracted = run.make(split(declared, Extract, model=model, contrast=contrast))
     yield extracted
     if extracted.artifact is None:

@@ -136,8 +136,9 @@ def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns
         ],
     }
     shift = {"persona": "E+", "condition": "pas", "setting": "16", "alpha": 16.0, "low": -0.25}
-    shifts = [{**shift, "trait": trait, "shift": 1.25, "high": 2.0 if trait == "E" else 1.0} for trait in "OCEAN"]
-    shifts[2]["low"] = 0.5
+    shifts = [{**shift, "trait": trait, "shift": 1.25, "high": 1.0, "p_holm": 0.2} for trait in "OCEAN"]
+    shifts[0] |= {"low": 0.25, "p_holm": 0.06}  # its own interval excludes 0, but it is one of many
+    shifts[2] |= {"low": 0.5, "high": 2.0, "p_holm": 0.01}
     audit = [
         {"condition": "pas", "setting": "16", "answers": 8, "unparsed": 2, "mismatched": 1, "mae_worst": 1.5},
         {"condition": "no-change", "setting": "", "answers": 7, "unparsed": 0, "mismatched": 0, "mae_worst": None},
@@ -148,7 +149,7 @@ def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns
     assert lines["random-direction 16"].split()[2:] == ["0.500", "0.250..0.750", "21.000", "20.500..22.250", "-"]
     assert lines["no-change"].split() == ["no-change", "7", "0", "0", "-"]
     assert lines["E+"].split()[1:] == [
-        *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
+        *("+1.25", "+0.25..+1.00", "+1.25", "-0.25..+1.00"),
         *("[+1.25*", "+0.50..+2.00]"),
         *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
     ]
@@ -205,6 +206,14 @@ def test_a_long_work_shows_a_bar_in_a_terminal_and_nothing_in_a_pipe() -> None:
     assert "items" in seen
     assert "/s" in seen
     assert shown(terminal=False) == ""
+
+
+def test_differences_that_nothing_is_known_of_are_not_printed() -> None:
+    nothing = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    nothing |= {"composite": None, "item_correlation": None}
+    table = results_table({"coding": "agreement", "conditions": [ROW], "differences": [nothing]})
+    assert "paired difference" not in table
+    assert table == results_table({"coding": "agreement", "conditions": [ROW], "differences": []})
 
 
 PERSONAL = {
