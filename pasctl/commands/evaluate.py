@@ -36,6 +36,8 @@ class Evaluate(
     panel="Steering",
     place=5,
     unrecorded=frozenset(("alphas", "folds")),
+    sometimes=frozenset(("self_reports",)),
+    implied=frozenset(("prompts",)),
     examples=(
         "pasctl eval",
         "pasctl eval --reading statements,letters",

@@ -92,7 +92,7 @@ class EvalParams:
             "prose": None if self.prose is None else canonical_digest(dict(self.prose)),
             "readings": list(self.readings),
             "control_people": self.control_people,
-            "self_reports": list(self.prompts),
+            **({"self_reports": self.self_reports, "prompts": list(self.prompts)} if self.prompts else {}),
         }
 
 
