@@ -23,8 +23,8 @@ def results_table(metrics: dict[str, Any]) -> str:
             if (rows := of_reading(metrics.get(name) or [], reading)) and (text := table(rows)):
                 lines += ["", text]
     for name, written in (("side_effects", side_effects_table), ("audit", audit_table)):
-        if metrics.get(name):
-            lines += ["", written(metrics[name])]
+        if metrics.get(name) and (text := written(metrics[name])):
+            lines += ["", text]
     return "\n".join([*lines, *_coding(metrics)])
 
 

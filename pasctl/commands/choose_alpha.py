@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import CrossValidated, OfDirections, Positioned, Seeded
+from pasctl.commands.shared import Budgeted, CrossValidated, OfDirections, Positioned, Seeded
 from pasctl.declaration import StageDeclaration
 
 
@@ -12,6 +12,7 @@ from pasctl.declaration import StageDeclaration
 class ChooseAlpha(
     OfDirections,
     CrossValidated,
+    Budgeted,
     Positioned,
     Seeded,
     StageDeclaration,

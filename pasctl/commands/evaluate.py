@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pasctl.commands.shared import AlphasLike, CrossValidated, OfDirections, Positioned, Ref, Seeded
+from pasctl.commands.shared import (
+    AlphasLike,
+    Budgeted,
+    CrossValidated,
+    OfDirections,
+    Positioned,
+    Ref,
+    Seeded,
+)
 from pasctl.declaration import StageDeclaration
 from pasctl.evaluation.defaults import CONTROL_DRAWS, CONTROL_PEOPLE, SELF_REPORTS
 from pasctl.option import option
@@ -15,6 +23,7 @@ from pasctl.option import option
 class Evaluate(
     OfDirections,
     CrossValidated,
+    Budgeted,
     Positioned,
     Seeded,
     StageDeclaration,
@@ -75,12 +84,6 @@ class Evaluate(
     )
     alpha_scope: Literal["persona", "population"] = option(
         "persona", help="auto chooses one alpha per persona, or one for the population.", key="choice.scope"
-    )
-    budget_kl: float | None = option(
-        None,
-        help="auto takes no alpha that moves neutral text further: KL in nats/token.",
-        metavar="X",
-        key="choice.budget_kl",
     )
     strengths: Ref | None = option(
         None, help="Cross-validation that auto chooses by. Default: made as needed.", metavar="REF", record="inputs"

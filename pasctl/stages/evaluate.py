@@ -166,8 +166,8 @@ def _require_sense(declared: Evaluate, settings: Sequence[float | str]) -> None:
     Raises:
         InputError: options of alpha auto without it, or a log of several strengths.
     """
-    if AUTO not in settings and (declared.budget_kl is not None or declared.strengths is not None):
-        raise InputError("a KL budget and strengths are for alpha auto", hint="use --alpha auto")
+    if AUTO not in settings and declared.strengths is not None:
+        raise InputError("strengths are for alpha auto", hint="use --alpha auto")
     if declared.export_log is not None and len(settings) > 1:
         raise InputError(f"--export-log writes one strength, alpha has {len(settings)}", hint="give one --alpha")
 

@@ -182,6 +182,7 @@ def test_eval_steers_each_persona_as_strongly_as_was_chosen(model: LoadedModel, 
             alpha="auto",
             alphas=ALPHAS,
             alpha_scope=scope,
+            budget_kl=None,
             modes="no-change,pas",
             reading="letters",
             neutral_text="none",
@@ -269,11 +270,11 @@ def test_what_cannot_be_chosen_from_is_said_in_a_line(
         evaluate(model=model, store=store, alpha="auto", alpha_scope="everyone")
     with pytest.raises(InputError, match="KL budget"):
         evaluate(model=model, store=store, alpha="auto", budget_kl=-1)
-    with pytest.raises(InputError, match="for alpha auto"):
-        evaluate(model=model, store=store, alpha="4", budget_kl=1)
     with pytest.raises(MissingError, match=r"nowhere.txt"):
         strengths(model, store, neutral_text=str(tmp_path / "nowhere.txt"))
     name = strengths(model, store).name
+    with pytest.raises(InputError, match="for alpha auto"):
+        evaluate(model=model, store=store, alpha="4", strengths=name)
     fit_directions(store=store, top_k=3)
     with pytest.raises(InputError, match=r"was chosen for directions/.*, not for directions/"):
         evaluate(model=model, store=store, alpha="auto", strengths=name)
