@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.memory_eval import tables
 from pasctl.cli.output import outcome_json, print_json, print_outcome
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.demo import Demo

@@ -20,7 +20,7 @@ class ChooseAlpha(
     function="choose_alpha",
     action="pasctl.stages.choose_alpha:plan",
     makes="strengths",
-    then="pasctl eval",
+    then="pasctl eval --alpha auto",
     version=1,
     panel="Steering",
     place=4,

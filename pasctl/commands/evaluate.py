@@ -15,7 +15,7 @@ from pasctl.commands.shared import (
     Seeded,
 )
 from pasctl.declaration import StageDeclaration
-from pasctl.evaluation.defaults import CONTROL_DRAWS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, CONTROL_PEOPLE, SELF_REPORTS
 from pasctl.option import option
 
 
@@ -31,11 +31,16 @@ class Evaluate(
     function="evaluate",
     action="pasctl.stages.evaluate:plan",
     makes="results",
-    version=5,
+    then="pasctl report latest --output page.html",
+    version=6,
     panel="Steering",
     place=5,
     unrecorded=frozenset(("alphas", "folds")),
-    examples=("pasctl eval", "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html"),
+    examples=(
+        "pasctl eval",
+        "pasctl eval --reading statements,letters",
+        "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html",
+    ),
 ):
     """Ask the questionnaire under every condition, and compare with the personas' own answers.
 
@@ -57,6 +62,25 @@ class Evaluate(
         flag="--mode",
         metavar="NAME[,NAME...]",
         key="conditions",
+    )
+    reading: str = option(
+        "auto",
+        help="How answers are read: letters of the options; statements, as what the model says of itself; or both. "
+        "auto: letters if the model gives them whatever their order, else statements.",
+        metavar="NAME[,NAME...]",
+        key="readings",
+    )
+    self_reports: int = option(
+        SELF_REPORTS,
+        help="Prompts that a statement is a reply to, such as 'Describe yourself in one sentence.'; averaged over.",
+        minimum=1,
+        metavar="N",
+    )
+    control_people: int = option(
+        CONTROL_PEOPLE,
+        help="People, drawn by the seed, that prompts and controls are run for, where there are more.",
+        minimum=1,
+        metavar="N",
     )
     alpha_scope: Literal["persona", "population"] = option(
         "persona", help="auto chooses one alpha per persona, or one for the population.", key="choice.scope"

@@ -107,8 +107,10 @@ def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: f
     if alpha == 0 or kl <= 0:
         return np.full(len(units), alpha)
     most = dose * np.sqrt(budget / kl) / np.where(units > 0, units, np.inf)
-    limited: Floats = np.sign(alpha) * np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
-    return limited
+    limited = np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
+    step = 10.0 ** (np.floor(np.log10(limited)) - 2)
+    rounded = np.where(limited < abs(alpha), np.floor(limited / step) * step, limited)  # down to three digits
+    return np.sign(alpha) * np.array([float(f"{value:.3g}") for value in rounded])
 
 
 def kl_at(strength: float, strengths: Floats, kl: Floats) -> float:
