@@ -58,7 +58,7 @@ def test_poles_move_their_trait_by_half_a_point_as_meant(poles: Artifact) -> Non
 def test_people_come_nearer_to_their_answers_beyond_chance(people: Artifact) -> None:
     table = people.differences().set_index(["condition", "against"])
     fall = table.loc[("pas", "no-change")]
-    assert set(people.conditions()["personas"]) == {60}
+    assert people.conditions().set_index("condition").loc["pas", "personas"] == 60
     assert fall["composite"] <= -1.0
     assert fall["composite_hi"] < 0
     assert table.loc[("pas", "random-direction"), "composite_hi"] < 0
@@ -71,6 +71,7 @@ def test_controls_bring_nobody_nearer(people: Artifact) -> None:
         assert table.loc[(control, "no-change"), "composite"] > -0.1
     rows = people.rows()
     traits = rows.drop_duplicates("item").set_index("item")["trait"]
+    rows = rows[rows["reading"] == "letters"] if "reading" in rows else rows
     steered, untouched = (of_condition(rows, name, "expected") for name in ("pas", "no-change"))
     agreement = of_condition(rows, "pas", "agreement")
     gains = composites(steered, agreement, traits) - composites(untouched, agreement, traits)
