@@ -94,7 +94,10 @@ class Strengths(Artifact):
     """What each strength did on items that were held out."""
 
     def curves(self) -> pd.DataFrame:
-        """One row per alpha and persona: mae, item_correlation, kl, perplexity, and whether it was chosen for them."""
+        """One row per alpha and persona: what was measured, and whether it was chosen for them.
+
+        That is mae and item_correlation, or the effect and the relative dose; kl and perplexity.
+        """
         import pandas as pd
 
         curves = self.read_json("curves.json")
@@ -102,12 +105,16 @@ class Strengths(Artifact):
         frame = pd.DataFrame(
             {
                 name: [value for of_alpha in curves[name] for value in of_alpha]
-                for name in ("mae", "item_correlation", "kl", "perplexity")
+                for name in ("mae", "item_correlation", "effect", "kl", "perplexity")
                 if name in curves
             },
             index=index,
             dtype=float,
         ).reset_index()
+        if "doses" in curves:
+            doses = dict(zip(curves["alphas"], curves["doses"], strict=True))
+            frame.insert(1, "dose", frame["alpha"].map(doses))
+            return frame.assign(chosen=frame["alpha"] == curves["chosen"])
         chosen = dict(zip(curves["personas"], curves["chosen"]["persona"], strict=True))
         return frame.assign(chosen=frame["alpha"] == frame["persona"].map(chosen))
 

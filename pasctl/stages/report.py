@@ -141,9 +141,11 @@ def _results(artifact: Artifact) -> Content:
 
 
 def _strengths(artifact: Artifact) -> Content:
+    from pasctl.report.sections.doses import doses
     from pasctl.report.sections.strengths import strengths
 
-    return strengths(artifact.read_json("curves.json"))
+    curves = artifact.read_json("curves.json")
+    return doses(curves) if "doses" in curves else strengths(curves)
 
 
 def _directions(artifact: Artifact) -> Content:
