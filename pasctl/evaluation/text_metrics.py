@@ -45,12 +45,12 @@ def text_metrics(frame: pd.DataFrame, opposites: Mapping[str, str]) -> list[dict
         for alpha in alphas:
             texts = unsteered | {UP: _by_prompt(of_target, UP, alpha), DOWN: _by_prompt(of_target, DOWN, alpha)}
             rows.append({"target": target, "opposite": opposites[str(target)], "alpha": float(alpha)} | _row(texts))
-            rows[-1]["verdict"] = verdict_of(rows[-1])
+            rows[-1]["verdict"] = verdict_of(rows[-1], described=bool(of_target["log_odds"].notna().any()))
     return rows
 
 
-def verdict_of(row: Mapping[str, Any]) -> str:
-    """The line of finding about a row of `text_metrics`."""
+def verdict_of(row: Mapping[str, Any], *, described: bool) -> str:
+    """The line of finding about a row of `text_metrics`, of a target that is described or not."""
     costs = [row["perplexity_ratio"][name] for name in (UP, DOWN)]
     known = [cost[0] for cost in costs if cost is not None]
     return text_verdict(
@@ -59,7 +59,22 @@ def verdict_of(row: Mapping[str, Any]) -> str:
         row["opposite"],
         embeddings=_auc(row["embedding_auc"]),
         perplexity_ratio=float(np.exp(np.mean(np.log(known)))) if known else None,
+        described=described,
     )
+
+
+def calibration_notes(calibrations: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Warnings of classifiers that do not tell prompted texts apart, whose verdicts say nothing."""
+    notes = []
+    for target, facts in calibrations.items():
+        for name, what in (("auc", "log-odds"), ("embedding_auc", "sentence embeddings")):
+            auc = _auc(facts.get(name))
+            if auc is not None and not (auc.differs and auc.auc > 0.5):
+                notes.append(
+                    f"warning: {what} do not tell the prompted texts of {target} from those of its opposite, AUC {auc}: "
+                    "what they say of steered texts means little"
+                )
+    return notes
 
 
 def _row(texts: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

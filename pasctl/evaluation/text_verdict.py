@@ -12,6 +12,7 @@ def text_verdict(
     *,
     embeddings: Auc | None = None,
     perplexity_ratio: float | None = None,
+    described: bool = True,
 ) -> str:
     """The verdict on texts of two personas, or of one steered up and down.
 
@@ -21,13 +22,15 @@ def text_verdict(
         minus: the - texts.
         embeddings: AUC of the classifier that does not share the model.
         perplexity_ratio: of steered texts over unsteered ones, under the unsteered model.
+        described: whether there are descriptions of the two.
     """
-    return "; ".join(filter(None, (_effect(auc, plus, minus), _confirmed(auc, embeddings), _cost(perplexity_ratio))))
+    return "; ".join(filter(None, (_effect(auc, plus, minus, described), _confirmed(auc, embeddings), _cost(perplexity_ratio))))
 
 
-def _effect(auc: Auc | None, plus: str, minus: str) -> str:
+def _effect(auc: Auc | None, plus: str, minus: str, described: bool) -> str:
     if auc is None:
-        return f"{plus} and {minus} texts are not classified: there are no descriptions to judge them by"
+        why = "no prompt has a text of both" if described else "there are no descriptions to judge them by"
+        return f"{plus} and {minus} texts are not classified: {why}"
     if auc.low is None:
         return f"no verdict on {auc.prompts} prompts, it needs at least {FEWEST_PROMPTS}"
     on = f"on {auc.prompts} unseen prompts"

@@ -100,11 +100,16 @@ def test_equal_texts_have_no_effect() -> None:
         (Auc(0.52, 0.38, 0.66, 30), "no effect on text: E+ and E- texts have AUC .52 [.38, .66] on 30 unseen prompts"),
         (Auc(0.2, 0.1, 0.34, 9), "E+ and E- texts are told apart the wrong way round, with AUC .20 [.10, .34] on 9 "
          "unseen prompts"),
-        (None, "E+ and E- texts are not classified: there are no descriptions to judge them by"),
+        (None, "E+ and E- texts are not classified: no prompt has a text of both"),
     ],
 )  # fmt: skip
 def test_a_verdict_is_one_line(auc: Auc | None, said: str) -> None:
     assert text_verdict(auc, "E+", "E-") == said
+
+
+def test_what_is_not_described_is_not_classified() -> None:
+    said = text_verdict(None, "172481", "opposite of 172481", described=False, perplexity_ratio=1.2)
+    assert "there are no descriptions to judge them by; perplexity 1.20x" in said
 
 
 def test_a_verdict_says_what_confirms_it_and_what_it_costs() -> None:
