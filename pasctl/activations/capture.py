@@ -23,15 +23,18 @@ class HeadOutputs:
         positions: of each row of the batch, those that are kept, int [S]; by default the last one.
     """
 
-    def __init__(self, layers: int, heads: int, head_dim: int) -> None:
-        self._layers = layers
+    def __init__(self, layers: int, heads: int, head_dim: int, *, mean: bool = False) -> None:
+        self._layers, self._mean = layers, mean
         self._shape = (heads, head_dim)
         self.positions = LAST
         self._seen: dict[int, Tensor] = {}
 
     def keep(self, layer: int, o_proj_input: Tensor) -> None:
-        """Store layer's input of o_proj [B, T, H*D] at the positions that are kept."""
-        kept = o_proj_input[:, self.positions.to(o_proj_input.device)]
+        """Store layer's input of o_proj [B, T, H*D] at the positions that are kept, or its mean over all."""
+        if self._mean:
+            kept = o_proj_input.mean(dim=1, dtype=torch.float32).to(o_proj_input.dtype)
+        else:
+            kept = o_proj_input[:, self.positions.to(o_proj_input.device)]
         self._seen[layer] = kept.reshape(-1, *self._shape)
 
     def take(self) -> Tensor:
@@ -50,10 +53,15 @@ class HeadOutputs:
 
 
 @contextmanager
-def capture(model: LoadedModel) -> Iterator[HeadOutputs]:
-    """Record head outputs at some positions of every forward pass in the block; hooks go when it ends."""
+def capture(model: LoadedModel, *, mean: bool = False) -> Iterator[HeadOutputs]:
+    """Record head outputs at some positions of every forward pass in the block; hooks go when it ends.
+
+    Args:
+        model: the loaded model.
+        mean: record the mean over all positions of a pass instead.
+    """
     geometry = model.geometry
-    record = HeadOutputs(geometry.layers, geometry.heads, geometry.head_dim)
+    record = HeadOutputs(geometry.layers, geometry.heads, geometry.head_dim, mean=mean)
     handles: list[RemovableHandle] = []
     try:
         for layer, o_proj in enumerate(model.outputs()):

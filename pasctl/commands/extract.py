@@ -25,10 +25,23 @@ class Extract(
     panel="Steering",
     place=1,
     positional=("model",),
-    examples=("pasctl extract --model demo", "pasctl extract --model Qwen/Qwen3-0.6B --inventory papi:PAPI --dry-run"),
+    sometimes=frozenset(("answers", "option_order", "items")),
+    examples=(
+        "pasctl extract --model demo",
+        "pasctl extract --model Qwen/Qwen3-0.6B --contrast big5",
+        "pasctl extract --model Qwen/Qwen3-0.6B --inventory papi:PAPI --dry-run",
+    ),
 ):
-    """Read the attention heads' outputs on every item's answers."""
+    """Read the attention heads' outputs on labelled texts: every item's answers, or the two sides of a contrast."""
 
+    contrast: str | None = option(
+        None,
+        help="Read a contrast in place of the answers: big5 (descriptions of the five traits), two descriptions "
+        "'A|B', or pairs:FILE.",
+        metavar="SPEC",
+        record="provenance",
+        digest=("contrast",),
+    )
     answers: Literal["ends", "all"] = option("ends", help="The two ends of the scale, or all its letters.")
     option_order: Literal["forward", "both"] = option(
         "forward", help="Show the scale as printed, or also reversed, so that agreement is not tied to one letter."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pasctl.commands.shared import OfInputs, Positioned, Ref, Seeded, Tried
+from pasctl.commands.shared import NamedPersonas, OfInputs, OfInventory, Positioned, Ref, Seeded, Tried
 from pasctl.declaration import StageDeclaration
 from pasctl.models.options import ModelOptions
 from pasctl.option import group, option
@@ -14,6 +14,8 @@ from pasctl.option import group, option
 @dataclass(frozen=True, kw_only=True)
 class FitDirections(
     OfInputs,
+    NamedPersonas,
+    OfInventory,
     Tried,
     Positioned,
     Seeded,
@@ -26,7 +28,8 @@ class FitDirections(
     version=2,
     panel="Steering",
     place=3,
-    sometimes=frozenset(("alphas", "positions")),
+    sometimes=frozenset(("alphas", "positions", "top_k", "center", "inventory")),
+    unrecorded=frozenset(("coding",)),
     against={"top_k": ("select", "steering")},
     examples=("pasctl fit-directions", "pasctl fit-directions --select steering --alphas 2,8 --positions answer"),
 ):
@@ -39,10 +42,11 @@ class FitDirections(
         minimum=1,
         metavar="K",
     )
-    method: str = option(
-        "mass-mean",
+    method: str | None = option(
+        None,
         help="Direction method: mass-mean, probe-weight, or one of another package; its parameters after a colon: "
-        "mass-mean:shrink=0.1.",
+        "mass-mean:shrink=0.1. traits: weighted sums of a contrast's directions. Default: traits for a contrast, "
+        "mass-mean for answers.",
         metavar="NAME",
     )
     center: Literal["none", "population"] = option(
@@ -61,7 +65,10 @@ class FitDirections(
     )
     probes: Ref | None = option(None, help="Probes to read. Default: the latest.", metavar="REF", record="inputs")
     activations: Ref | None = option(
-        None, help="Activations to read. Default: those of the probes.", metavar="REF", record="inputs"
+        None,
+        help="Activations to read. Default: a contrast's, where the latest are; else the probes'.",
+        metavar="REF",
+        record="inputs",
     )
     options: ModelOptions = group(ModelOptions, panel="Model")
     tile: int | None = option(

@@ -119,6 +119,21 @@ class OfPersonas:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedPersonas(OfPersonas):
+    """A command about personas that a user names."""
+
+    personas: PersonasLike | None = option(
+        None,
+        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', demo, a JSON or "
+        "CSV file of answers, or a .parquet file[:0-20] with one row per respondent. Default: the inventory's own "
+        "respondents, or all poles of a contrast.",
+        metavar="SPEC",
+        record="provenance",
+        digest=("personas",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tried:
     """A command that chooses a strength among several."""
 

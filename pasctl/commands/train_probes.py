@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import OfInputs, OfPersonas, PersonasLike, Ref, Seeded
+from pasctl.commands.shared import NamedPersonas, OfInputs, Ref, Seeded
 from pasctl.declaration import StageDeclaration
 from pasctl.option import option
 
@@ -12,7 +12,7 @@ from pasctl.option import option
 @dataclass(frozen=True, kw_only=True)
 class TrainProbes(
     OfInputs,
-    OfPersonas,
+    NamedPersonas,
     Seeded,
     StageDeclaration,
     command="train-probes",
@@ -29,14 +29,6 @@ class TrainProbes(
 ):
     """Find the heads that distinguish a persona's answers."""
 
-    personas: PersonasLike | None = option(
-        None,
-        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N-, demo, a JSON or CSV file of "
-        "answers, or a .parquet file[:0-20] with one row per respondent. Default: the inventory's own respondents.",
-        metavar="SPEC",
-        record="provenance",
-        digest=("personas",),
-    )
     activations: Ref | None = option(
         None, help="Activations to read. Default: the latest that fit.", metavar="REF", record="inputs"
     )

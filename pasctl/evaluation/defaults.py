@@ -6,3 +6,5 @@ FOLDS = 4
 """Parts of the fit items, each held out once; PAPI has four fit items a facet."""
 CONTROL_DRAWS = 3
 """Random directions that each persona is steered along."""
+BUDGET_KL = 0.5
+"""What steering may do to neutral text: KL(unsteered || steered) in nats/token."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.inventory.first_person import OWN_SUBJECT, WITHOUT_VERB, with_subject
 from pasctl.inventory.items import LETTERS, IntArray, Inventory, Item, canonical_digest
 
 ORDERS = ("forward", "reversed")
@@ -130,7 +131,7 @@ def wording_digest() -> str:
             "texts": constants,
             "degrees": [[level, text] for level, text in DEGREES.items()],
             "letters": LETTERS,
-            "second_person": [_SECOND, sorted(_OWN_SUBJECT), sorted(_WITHOUT_VERB)],
+            "second_person": [_SECOND, sorted(OWN_SUBJECT), sorted(WITHOUT_VERB)],
         }
     )
 
@@ -164,14 +165,6 @@ _FIRST = re.compile(rf"\b(?:{'|'.join(sorted(_SECOND, key=len, reverse=True))})\
 # "was" changes only behind its "I": "what it was" stays. An adverb may stand between.
 _WAS = re.compile(r"\b(I(?: (?:\w+ly|never|always|often|once))?) was\b")
 
-# A text that opens with one of these is a sentence with a subject; any other lacks its "I" ("Worry about things.").
-_OWN_SUBJECT = frozenset(
-    {"i", "i'm", "i've", "i'd", "i'll", "my", "mine", "a", "an", "the", "it", "there", "this", "that", "when", "if"}
-    | {"other", "others", "people", "most", "nothing", "everything", "everyone", "everybody", "nobody"}
-)
-# IPIP drops "am" with the "I" now and then: "Interested in many things.", "Willing to try anything once."
-_WITHOUT_VERB = frozenset(["interested", "willing", "afraid", "able", "unable", "ready", "sure"])
-
 
 def second_person(text: str) -> str:
     """A first-person statement as a clause about "you", without its full stop.
@@ -180,16 +173,6 @@ def second_person(text: str) -> str:
     things.", "Don't talk a lot.").
     """
     clause = re.sub(r"\.(?=[\"'”’]*$)", "", text.strip().replace("’", "'"))
-    opening = clause.split(maxsplit=1)[0].lower()
-    clause = _lower_first(clause)
-    if opening in _WITHOUT_VERB:
-        clause = f"I am {clause}"
-    elif opening not in _OWN_SUBJECT:
-        clause = f"I {clause}"
+    clause = with_subject(clause)
     clause = _WAS.sub(r"\1 were", clause)
     return _FIRST.sub(lambda found: _SECOND[found[0].lower()], clause)
-
-
-def _lower_first(text: str) -> str:
-    """The text with a small first letter; "I" on its own stays."""
-    return text if re.match(r"I\b", text) else text[:1].lower() + text[1:]

@@ -116,6 +116,16 @@ def inventory_of(personas_spec: str) -> str | None:
     return f"papi:{place}" if place else "papi"
 
 
+def population_of(personas_spec: str) -> str:
+    """The spec of everybody in the source that some respondents were selected from."""
+    source, _, rest = personas_spec.partition(":")
+    if source == "papi" or source in _SIMULATED:
+        place, _ = split_selection(rest)
+        return f"{source}:{place}" if place else source
+    named = split_path(personas_spec)
+    return str(named[0]) if named else personas_spec
+
+
 def default_personas(inventory_spec: str) -> str:
     """The personas that come with an inventory: its own respondents, under the same words."""
     return inventory_spec

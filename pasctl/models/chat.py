@@ -121,6 +121,11 @@ class ChatRenderer:
             raise InputError(f"answer letters {letters!r} do not have {len(letters)} tokens of their own: {found}")
         return [found[letter] for letter in letters]
 
+    @property
+    def plain_start(self) -> list[int]:
+        """Special tokens that a plain text, without the template, begins with."""
+        return self._start_ids()
+
     def _appended_token(self, prompt: str, ids: list[int], letter: str) -> int:
         form = self.letter_form + letter
         longer = self._tokenize(prompt + form)

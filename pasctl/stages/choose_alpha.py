@@ -24,12 +24,18 @@ _CURVES = "curves.json"
 
 
 def plan(declared: ChooseAlpha, run: Run) -> Job:
-    """Cross-validate the strength of steering on the fit items; the report items are not read.
+    """Choose the strength of steering on the fit items; the report items are not read.
+
+    For directions of a contrast by statements, see `choose_dose`; for directions of answers by cross-validation.
 
     Heads that were selected by steering stay as they are. Along with the errors it stores what each alpha does to
     neutral text, with the directions of all fit items.
     """
     source = find_directions(run, declared)
+    if "probes" not in source.inputs:
+        from pasctl.stages.choose_dose import plan_dose
+
+        return plan_dose(declared, run, source)
     params = ChoiceParams(
         parse_alphas(declared.alphas), declared.folds, declared.positions or default_positions(source)
     )
@@ -99,6 +105,10 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
 
     require_scope(scope, budget_kl)
     curves = strengths.read_json(_CURVES)
+    if curves.get("reading") == "statements":
+        from pasctl.stages.choose_dose import dose_alphas
+
+        return dose_alphas(strengths, budget_kl)
     alphas, ids = curves["alphas"], curves["personas"]
     rows = from_table(strengths.read_table("rows.parquet"))
     # rows stand in the order in which they were written: alpha by alpha, persona by persona
@@ -193,7 +203,7 @@ def choice_record(strengths: Artifact, scope: str, budget_kl: float | None) -> d
     return {
         "scope": scope,
         "alphas": curves["alphas"],
-        "folds": curves["folds"],
+        "folds": curves.get("folds"),
         "budget_kl": budget_kl,
         "rule": curves["rule"],
         "source": strengths.short_key,

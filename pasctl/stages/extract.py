@@ -43,7 +43,11 @@ def columns_of(declared: Extract) -> tuple[Column, ...]:
 
 
 def plan(declared: Extract, run: Run) -> Job:
-    """Extract head outputs [items, answers, L, H, D] at the answer letter's token (design section 5)."""
+    """Extract head outputs [items, answers, L, H, D] at the answer letter's token, or those of a contrast."""
+    if declared.contrast is not None:
+        from pasctl.stages.extract_contrast import plan_contrast
+
+        return plan_contrast(declared, run)
     spec = declared.inventory if isinstance(declared.inventory, str) else None
     inventory = load_inventory(declared.inventory) if isinstance(declared.inventory, str) else declared.inventory
     handle = run.model(declared.model, declared.options)

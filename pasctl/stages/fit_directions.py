@@ -12,6 +12,7 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.inventory import Inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
+from pasctl.stages.fit_contrast import TRAITS, contrast_activations, plan_contrast
 from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
 from pasctl.stages.model import of_model
@@ -22,6 +23,7 @@ from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, StoredPerson
 from pasctl.stages.tiles import direction_memory
 
 DEFAULT_TOP_K = 24  # the paper's
+DEFAULT_METHOD = "mass-mean"
 _SELECTION = "selection.json"
 
 
@@ -40,8 +42,25 @@ def heads_or_groups(top_k: int | None, granularity: str, geometry: Mapping[str, 
 
 
 def plan(declared: FitDirections, run: Run) -> Job:
-    """Fit theta and sigma of every persona's best heads (PAS; design section 5), and those of shuffled answers."""
-    method = DIRECTIONS.canonical(declared.method)
+    """Fit theta and sigma of every persona's best heads (PAS; design section 5), or combine those of a contrast."""
+    if (contrast := contrast_activations(declared, run)) is not None:
+        return plan_contrast(declared, run, contrast)
+    return _plan_answers(declared, run)
+
+
+def _plan_answers(declared: FitDirections, run: Run) -> Job:
+    """Directions fitted on each persona's own answers, and on these shuffled."""
+    if declared.personas is not None:
+        raise InputError(
+            "personas of answers come with their probes, expected no --personas here",
+            hint="give it to train-probes; or extract a contrast first: pasctl extract --contrast big5",
+        )
+    if declared.method == TRAITS:
+        raise InputError(
+            "method traits combines a contrast's directions, found activations of answers",
+            hint="extract a contrast first: pasctl extract --contrast big5",
+        )
+    method = DIRECTIONS.canonical(declared.method or DEFAULT_METHOD)
     if declared.select == "steering" and declared.top_k is not None:
         raise InputError("selection by steering chooses how many heads there are, expected no top-k with it")
     model = declared.model
@@ -66,7 +85,7 @@ def plan(declared: FitDirections, run: Run) -> Job:
         )
     memory = direction_memory(source)
     tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(StoredPersonas.of(scored)), run.max_memory))
-    fit = Fit(source, scored, declared, count, selector, tile)
+    fit = Fit(source, scored, declared, method, count, selector, tile)
     return Job(
         stage=Stage.of(FitDirections),
         model=scored.model,
@@ -101,6 +120,7 @@ class Fit:
         activations: of the fit items.
         probes: that rank heads, and whose validation items a selector asks.
         declared: how directions are fitted.
+        method: of the directions.
         top_k: heads, or key-value groups, per persona.
         selector: selects heads by steering; None takes those of best probe.
         tile: peak number of personas at once.
@@ -109,6 +129,7 @@ class Fit:
     activations: Artifact
     probes: Artifact
     declared: FitDirections
+    method: str
     top_k: int
     selector: Selector | None
     tile: int
@@ -131,13 +152,13 @@ class Fit:
         items, how = read_fit_items(self.activations), self.declared
         described: dict[str, Any] = self.activations.read_json("items.json")
         size = heads_a_unit(how.granularity, described["geometry"])
-        fitting = Fitting(items, self.top_k, how.method, how.center, size, how.seed, self.tile)
+        fitting = Fitting(items, self.top_k, self.method, how.center, size, how.seed, self.tile)
         selection: dict[str, Any] | None = None
         counts: dict[str, int] = {}
         if self.selector is not None:
             held = held_out(items, self.probes.read_json("split.json")["validation"])
             everybody = StoredPersonas.of(self.probes).rows(None)
-            selection = self.selector.select(work, items, everybody, held, how.method, how.center, counts)
+            selection = self.selector.select(work, items, everybody, held, self.method, how.center, counts)
             fitting = replace(fitting, heads=selection["heads"])
         work.provenance["counts"] = {**fit_shards(work, self.probes, fitting), **counts}
         return {

@@ -15,6 +15,7 @@ from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.errors import InputError, PasctlError
 from pasctl.evaluation.alphas import AUTO
+from pasctl.inventory.combination import is_combination, parse_combination
 from pasctl.stages.artifact_resolver import ArtifactResolver
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
 from pasctl.stages.lru_cache import LRUCache
@@ -44,8 +45,8 @@ class _Entry:
 class PersonaCatalog:
     """The personas that a model can be steered to, looked up when they are asked for, by one thread at a time.
 
-    A persona is named by its id, in the directions of the catalog, or as REF:ID or REF:case=ID in any.
-    Nothing is read before it is wanted.
+    A persona is named by its id, in the directions of the catalog, or as REF:ID or REF:case=ID in any; personas of one
+    artifact can be combined with weights, as in `E+ & 0.5*N-`. Nothing is read before it is wanted.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class PersonaCatalog:
 
     def name(self, persona: str | None) -> str:
         """The name REF:case=ID of the persona that a name means; see `find`."""
+        if self._is_combined(persona):
+            return str(persona)
         entry, row = self._place(persona)
         return f"{entry.artifact.name}:{CASE}{next(islice(entry.rows, row, None))}"
 
@@ -115,7 +118,7 @@ class PersonaCatalog:
         """The target that a persona's name means, or None where there is only one.
 
         Args:
-            persona: id, REF:ID or REF:case=ID.
+            persona: id, REF:ID, REF:case=ID, or a combination of these with weights.
             alpha: strength, or "auto"; None is the catalog's own.
 
         Raises:
@@ -123,6 +126,8 @@ class PersonaCatalog:
             InputError: no such persona, directions of another model, several personas and none named, or a strength
                 that was not chosen yet.
         """
+        if persona is not None and self._is_combined(persona):
+            return self._combined(persona, alpha)
         entry, row = self._place(persona)
         strength, why = self._target.alpha if alpha is None else alpha, ""
         if isinstance(strength, str):
@@ -131,6 +136,26 @@ class PersonaCatalog:
             (entry.artifact.key, row), lambda: DirectionSet.read(entry.artifact, np.array([row], dtype=np.int64))
         )
         return ResolvedTarget(strength, entry.positions, entry.artifact, known, why)
+
+    def _is_combined(self, persona: str | None) -> bool:
+        """Whether a name is a combination, and not the id of a persona that was fitted as one."""
+        if persona is None or not is_combination(persona):
+            return False
+        return not any(persona.removeprefix(CASE) in self._entry(source).rows for source in self.sources)
+
+    def _combined(self, persona: str, alpha: Alpha | None) -> ResolvedTarget:
+        """A combination of personas that one artifact has; with "auto" at the mean of their strengths."""
+        parts = [(weight, self.find(name, alpha)) for weight, name in parse_combination(persona)]
+        first = parts[0][1]
+        other = next((each for _, each in parts if each.directions.key != first.directions.key), None)
+        if other is not None:
+            raise InputError(
+                f"combination {persona!r}: expected personas of one artifact, found {first.name} and {other.name}",
+                hint="fit them together: pasctl fit-directions --personas with commas between them",
+            )
+        strength = sum(each.alpha for _, each in parts) / len(parts)
+        known = DirectionSet.combined(persona, [(weight, each.known) for weight, each in parts])
+        return ResolvedTarget(strength, first.positions, first.directions, known, first.why)
 
     def choose(self, persona: str | None, alpha: Alpha | None = None) -> Outcome | None:
         """Choose strengths where "auto" asks for one, and none was chosen yet with the persona's directions.
@@ -166,7 +191,9 @@ class PersonaCatalog:
         yield from dict.fromkeys(each for source in self.sources for each in self._entry(source).rows)
 
     def _place(self, persona: str | None) -> tuple[_Entry, int]:
-        """The personas among which one is, and its row."""
+        """The personas among which one is, and its row; of a combination those of its first part."""
+        if persona is not None and self._is_combined(persona):
+            return self._place(parse_combination(persona)[0][1])
         served = [self._entry(source) for source in self.sources]
         if persona is None:
             return served[0], self._only(served[0])

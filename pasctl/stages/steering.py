@@ -91,6 +91,27 @@ class DirectionSet:
         arrays = read_rows(directions, SHUFFLED, rows)
         return replace(cls.read(directions, rows), theta=arrays["theta"], sigma=arrays["sigma"])
 
+    @classmethod
+    def combined(cls, name: str, parts: Sequence[tuple[float, DirectionSet]]) -> DirectionSet:
+        """The weighted sum of personas' steering deltas as one persona: sigma * theta is the sum of theirs.
+
+        Args:
+            name: of the combination.
+            parts: weight and directions of each, one persona each.
+        """
+        total: dict[tuple[int, int], NDArray[np.float64]] = {}
+        for weight, part in parts:
+            deltas = weight * part.sigma[0].astype(np.float64)[:, None] * part.theta[0]
+            for (layer, head), delta in zip(part.heads[0].tolist(), deltas, strict=True):
+                total[layer, head] = total.get((layer, head), 0.0) + delta
+        heads = sorted(total)
+        delta = np.stack([total[head] for head in heads])
+        length = np.linalg.norm(delta, axis=1)
+        theta = np.divide(delta, length[:, None], out=np.zeros_like(delta), where=length[:, None] > 0)
+        first = parts[0][1].personas
+        personas = PersonaSet(first.label, (name,), np.full((1, first.n_items), np.nan), first.coding)
+        return cls(personas, np.array(heads)[None], theta[None].astype(np.float32), length[None].astype(np.float32))
+
     def of_heads(self, heads: Sequence[tuple[int, int]]) -> DirectionSet:
         """These (layer, head) of it, in this order; every persona must have the same heads."""
         places = {(int(layer), int(head)): place for place, (layer, head) in enumerate(self.heads[0])}

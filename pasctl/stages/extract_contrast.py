@@ -1,0 +1,144 @@
+"""contrast + model -> activations: head outputs of both sides of every pair."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pasctl.activations.budget import plan_bytes, plan_within
+from pasctl.commands.extract import Extract
+from pasctl.contrasts import Contrast, Example, Pair, load_contrast
+from pasctl.stages.run import Run
+from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pasctl.models.chat import ChatRenderer
+    from pasctl.models.load import LoadedModel
+    from pasctl.stages.model import ModelHandle
+
+SHARD_PAIRS = 64  # a shard is what a killed run may lose
+_FILE = "contrast.json"
+_OF_QUESTIONNAIRES = ("answers", "option_order", "items", "inventory")
+
+Tokens = tuple[list[int], list[int]]
+"""A prompt, and the text that follows it and is read; [] reads the prompt's last token."""
+
+
+def plan_contrast(declared: Extract, run: Run) -> Job:
+    """Extract head outputs [pairs, 2, L, H, D] of the plus and the minus side of each pair (design section 5)."""
+    contrast = load_contrast(str(declared.contrast))
+    handle = run.model(declared.model, declared.options)
+    return Job(
+        stage=Stage.of(Extract),
+        model=handle.slug,
+        label=contrast.name,
+        params=declared.key(omit=_OF_QUESTIONNAIRES, contrast=contrast.digest),
+        inputs={},
+        identity=handle.identity,
+        numerics=handle.numerics(declared.seed),
+        compute=partial(_compute, handle=handle, contrast=contrast, run=run),
+        provenance={
+            "model": handle.provenance(),
+            "contrast": declared.contrast,
+            "batch_tokens": run.batch_tokens,
+        },
+        estimate=lambda: _estimate(handle, contrast, run.batch_tokens),
+    )
+
+
+def is_contrast(activations: Artifact) -> bool:
+    """Whether activations are of a contrast, and not of a questionnaire's answers."""
+    return bool(activations.files(_FILE))
+
+
+def read_contrast(activations: Artifact) -> Contrast:
+    """The contrast whose activations these are."""
+    return Contrast.from_json(activations.read_json(_FILE))
+
+
+def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, run: Run) -> Payload:
+    import numpy as np
+
+    from pasctl.stages.arrays import to_store
+
+    model = handle.load(work.reporter)
+    counts = {"tokens_asked": 0, "tokens_run": 0}
+    work.ready()
+    with work.reporter.progress("extract", len(contrast.pairs), "pairs") as advance, work.writing_behind() as write:
+        for start in range(0, len(contrast.pairs), SHARD_PAIRS):
+            pairs = contrast.pairs[start : start + SHARD_PAIRS]
+            name = f"head_outputs/{start:05d}-{start + len(pairs):05d}.safetensors"
+            if not work.has(name):
+                values = _read(model, pairs, run.batch_tokens, counts)
+                items = np.arange(start, start + len(pairs), dtype=np.int64)
+                write(name, {"head_outputs": to_store(values), "items": items})
+            advance(len(pairs))
+    work.provenance["counts"] = {"pairs": len(contrast.pairs), **counts}
+    return {
+        _FILE: contrast.to_json(),
+        "items.json": {
+            "rows": list(range(len(contrast.pairs))),
+            "pairs": [[0, 1]],
+            "geometry": asdict(model.geometry),
+            "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
+        },
+    }
+
+
+def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: dict[str, int]) -> Tensor:
+    """Head outputs [pairs, 2, L, H, D], plus before minus."""
+    import torch
+
+    from pasctl.activations.continuations import mean_head_outputs
+    from pasctl.activations.extract import extract_head_outputs
+    from pasctl.models.device import torch_dtype
+
+    examples = [side for pair in pairs for side in (pair.plus, pair.minus)]
+    tokens = [_tokens(model.chat, example) for example in examples]
+    geometry = model.geometry
+    shape = (len(examples), geometry.layers, geometry.heads, geometry.head_dim)
+    out = torch.empty(shape, dtype=torch_dtype(model.dtype))
+    last = [place for place, example in enumerate(examples) if example.read != "mean"]
+    if last:
+        sequences = [tokens[place][0] + tokens[place][1] for place in last]
+        extracted = extract_head_outputs(model, sequences, batch_tokens=batch_tokens)
+        out[last] = extracted.head_outputs
+        counts["tokens_asked"] += extracted.tokens_asked
+        counts["tokens_run"] += extracted.tokens_run
+    by_prompt: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, example in enumerate(examples):
+        if example.read == "mean":
+            by_prompt[tuple(tokens[place][0])].append(place)
+    for prompt, places in by_prompt.items():
+        texts = [tokens[place][1] for place in places]
+        out[places], run = mean_head_outputs(model, prompt, texts, batch_tokens=batch_tokens)
+        counts["tokens_asked"] += len(prompt) * len(texts) + sum(map(len, texts))
+        counts["tokens_run"] += run
+    return out.view(len(pairs), 2, *shape[1:])
+
+
+def _tokens(chat: ChatRenderer, example: Example) -> Tokens:
+    text = chat.tokenizer(example.text, add_special_tokens=False)["input_ids"] if example.text else []
+    if example.user is None:  # a plain text follows the tokens that any text begins with
+        return chat.plain_start, text
+    return chat.encode(example.user, example.system), text
+
+
+def _estimate(handle: ModelHandle, contrast: Contrast, batch_tokens: int) -> dict[str, Any]:
+    """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
+    chat, footprint, geometry = handle.chat(), handle.footprint(), handle.geometry()
+    tokens = [_tokens(chat, side) for pair in contrast.pairs for side in (pair.plus, pair.minus)]
+    sequences = [[*prompt, *text] for prompt, text in tokens]
+    plan = plan_within(footprint, sequences, batch_tokens=batch_tokens, own_mask=handle.takes_masks())
+    return {
+        "sequences": len(sequences),
+        "tokens_asked": plan.tokens_asked,
+        "tokens_run": plan.tokens_run,
+        "bytes": len(sequences) * geometry.layers * geometry.width * footprint.itemsize,
+        "memory_bytes": plan_bytes(footprint, plan),
+    }
