@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pasctl.commands.evaluate import Evaluate
+from pasctl.commands.extract import Extract
 from pasctl.commands.shared import AlphasLike, Directed, OfModel, Positioned, Seeded
 from pasctl.declaration import StageDeclaration
 from pasctl.generation.sampling_params import SamplingParams
@@ -32,12 +33,14 @@ class Say(
         'pasctl say --model Qwen/Qwen3-0.6B --persona E+ "Tell me about your weekend."',
         "pasctl say --model Qwen/Qwen3-0.6B --persona E+,N+",
         'pasctl say --model Qwen/Qwen3-0.6B --persona "E+ & 0.5*N-" --alpha 0.5,1,2 --prompts questions.txt',
+        'pasctl say --model Qwen/Qwen3-0.6B --contrast "speaks like a cautious lawyer|speaks like a reckless salesman"',
     ),
 ):
     """Let the model answer in words: as it is, steered to a persona, away from it, and prompted with it.
 
     Without prompts it answers 30 everyday ones. From 8 prompts on, texts are classified, and a verdict is given: by the
-    unsteered model's log-odds of descriptions that nothing was fitted on, and by sentence embeddings.
+    unsteered model's log-odds of descriptions that nothing was fitted on, and by sentence embeddings. Directions that
+    are not there are fitted first, on descriptions of the traits or on the contrast given.
     """
 
     prompt: Sequence[str] = option(
@@ -50,6 +53,7 @@ class Say(
         "that the directions have, or the + pole of each trait.",
         metavar="ID[,ID...]",
     )
+    contrast: str | None = same(Extract, "contrast", None)
     alpha: AlphasLike = option(
         "auto",
         help="Strength, or several, in units of sigma: 0.5,1,2; auto: what choose-alpha chose for the persona.",

@@ -15,12 +15,14 @@ from pasctl.evaluation.alphas import AUTO, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
+from pasctl.models.identity import DEMO
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, part_key
 from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of
-from pasctl.stages.text_words import words_of_terms
+from pasctl.stages.text_directions import contrast_of, find_text_directions
 from pasctl.stages.text_scoring import CALIBRATION, Measures, TextScorer
+from pasctl.stages.text_words import words_by
 from pasctl.stages.text_writing import OnDelta, TextWriter
 
 if TYPE_CHECKING:
@@ -45,13 +47,18 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
     prompts = given or EVERYDAY_PROMPTS
     alphas = parse_settings(declared.alpha, ())
     handle = run.model(declared.model, declared.options)
-    catalog = PersonaCatalog(run, handle, SteeringTarget(directions=declared.directions, positions=declared.positions))
-    targets = resolve_texts(catalog, _names(declared, catalog), alphas, words_of_terms)
+    source = find_text_directions(declared, run, handle)
+    if isinstance(source, Outcome):
+        return source
+    catalog = PersonaCatalog(run, handle, SteeringTarget(directions=source, positions=declared.positions))
+    names = _names(declared, catalog)
+    targets = resolve_texts(catalog, names, alphas, words_by(contrast_of(source, run)))
     if isinstance(targets, Outcome):
         return targets
     if AUTO in alphas:
         run.reporter.note(strengths_of(targets))
-    source = targets[0].terms[0][0][1].directions
+    if declared.model == DEMO:
+        run.reporter.note("the demo model answers questionnaires and cannot write: name another with --model")
     writer = TextWriter(targets, replace(declared.how, seed=declared.seed), handle, run.batch_tokens)
     scorer = TextScorer(writer, _measures(declared, run, targets, prompts), tuple(TUNING_PROMPTS))
     return Job(
@@ -59,6 +66,7 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         model=source.model,
         label=source.label,
         params=declared.key(
+            omit=("contrast",),
             prompt=list(given),
             persona=",".join(target.name for target in targets),
             alpha=list(alphas),
@@ -165,6 +173,7 @@ def _compute(work: StageContext, *, scorer: TextScorer, prompts: tuple[str, ...]
             "rows": text_metrics(table, {target.name: target.opposite for target in writer.targets}),
             "prompts": len(prompts),
             "built_in": tuple(prompts) == _built_in(),
+            "words": {each.name: each.words and each.words.prompts[0] for each in writer.targets},
             "calibration": scorer.calibrations,
             "notes": calibration_notes(scorer.calibrations),
             "embeddings": embedder and embedder.name,

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, alpha_text
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.runner import Outcome
 from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.text_words import Words
 
 if TYPE_CHECKING:
     from pasctl.models.geometry import Geometry
     from pasctl.steering.intervention import Intervention
 
-_TERM = re.compile(r"\s*(?:(?P<weight>[+-]?\d*\.?\d+)\s*\*\s*)?(?P<persona>[^&]+?)\s*")
 _OTHER = {"+": "-", "-": "+"}
-
-Pairs = tuple[tuple[str, str], ...]
-Terms = tuple[tuple[float, str], ...]
-"""Weights and personas."""
-
-
-@dataclass(frozen=True)
-class Words:
-    """System texts for the two sides of a target, each a pair (+, -).
-
-    Attributes:
-        prompts: what the model is prompted with, and the classifiers are fitted on.
-        judges: what texts are judged by; directions are fitted on none of them.
-    """
-
-    prompts: Pairs
-    judges: Pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,72 +25,47 @@ class TextTarget:
 
     Attributes:
         name: as the user says it.
-        terms: (weight, persona at its strength), per setting of alpha.
+        settings: the persona at each strength.
         words: for its two sides; None where there are none.
     """
 
     name: str
-    terms: tuple[tuple[tuple[float, ResolvedTarget], ...], ...]
+    settings: tuple[ResolvedTarget, ...]
     words: Words | None
 
     @property
     def opposite(self) -> str:
         """What texts steered away from it are called."""
-        if len(self.terms[0]) == 1 and self.name[-1] in _OTHER:
+        if self.name[-1] in _OTHER and not set(self.name) & set("&*"):
             return self.name[:-1] + _OTHER[self.name[-1]]
         return f"opposite of {self.name}"
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The strength of each setting; of a combination its first persona's."""
-        return tuple(terms[0][1].alpha for terms in self.terms)
+        """The strength of each setting."""
+        return tuple(target.alpha for target in self.settings)
 
     @property
     def positions(self) -> str:
         """Where a text is steered."""
-        return self.terms[0][0][1].positions
+        return self.settings[0].positions
 
     @property
     def params(self) -> list[Any]:
         """What enters the key: strengths and directions of each setting."""
-        return [[{"weight": weight, **target.params} for weight, target in terms] for terms in self.terms]
+        return [target.params for target in self.settings]
 
     def intervention(self, geometry: Geometry, setting: int, sign: float) -> Intervention:
-        """The steering delta to the target at a setting, or away from it where `sign` is -1."""
-        return weighted_sum([(sign * weight, each.intervention(geometry)) for weight, each in self.terms[setting]])
-
-
-def weighted_sum(terms: Sequence[tuple[float, Intervention]]) -> Intervention:
-    """The sum of weighted steering deltas."""
-    from pasctl.steering.intervention import Intervention
-
-    total: dict[int, Any] = {}
-    for weight, intervention in terms:
-        for layer, delta in intervention.displacements.items():
-            total[layer] = total[layer] + weight * delta if layer in total else weight * delta
-    return Intervention(total)
-
-
-def parse_combination(name: str) -> Terms:
-    """The weights and personas of "E+ & 0.5*N-".
-
-    Raises:
-        InputError: a part that is neither a persona nor a weight times one.
-    """
-    terms = []
-    for part in name.split("&"):
-        match = _TERM.fullmatch(part)
-        if match is None:
-            raise InputError(f"persona {name!r} has an empty part, expected for example 'E+ & 0.5*N-'")
-        terms.append((float(match["weight"] or 1), match["persona"]))
-    return tuple(terms)
+        """The steering delta to the target at a setting; with a sign of -1 away from it, for a pole to its opposite."""
+        target = self.settings[setting]
+        return replace(target, alpha=sign * target.alpha).intervention(geometry)
 
 
 def resolve_texts(
     catalog: PersonaCatalog,
     names: Sequence[str],
     alphas: Sequence[float | str],
-    words_of: Callable[[Terms], Words | None],
+    words_of: Callable[[str], Words | None],
 ) -> tuple[TextTarget, ...] | Outcome:
     """Find who is meant; where "auto" is asked for and no strength was chosen, one is chosen first.
 
@@ -117,25 +73,21 @@ def resolve_texts(
         catalog: whose personas may be named.
         names: of personas, or combinations.
         alphas: strengths; "auto" is each persona's own.
-        words_of: gives the words for a combination's two sides.
+        words_of: gives the words for a persona's two sides.
 
     Returns:
         The targets; or, of a dry run, the outcome of what must be done first.
 
     Raises:
-        InputError: no such persona, or one that is steered to elsewhere than the others.
+        InputError: no such persona.
     """
     targets = []
     for name in names:
-        terms = parse_combination(name)
-        for _, persona in terms if AUTO in alphas else ():
-            made = catalog.choose(persona, AUTO)
-            if made is not None and made.artifact is None:
-                return made
-        settings = tuple(tuple((weight, catalog.find(each, alpha)) for weight, each in terms) for alpha in alphas)
-        if len({target.positions for setting in settings for _, target in setting}) > 1:
-            raise InputError(f"{name} combines personas steered at different positions", hint="give --positions")
-        targets.append(TextTarget(name, settings, words_of(terms)))
+        made = catalog.choose(name, AUTO) if AUTO in alphas else None
+        if made is not None and made.artifact is None:
+            return made
+        settings = tuple(catalog.find(name, alpha) for alpha in alphas)
+        targets.append(TextTarget(name, settings, words_of(name)))
     return tuple(targets)
 
 

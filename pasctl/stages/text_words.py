@@ -1,42 +1,89 @@
-"""Descriptions of both sides of a target: what the model is prompted with, and what judges its texts."""
+"""Words for the two sides of a persona: what the model is prompted with, and what its texts are judged by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from pasctl.stages.text_targets import Pairs, Terms, Words
+from pasctl.contrasts import Contrast
+from pasctl.contrasts.descriptions import JUDGES, WORDINGS, describe
+from pasctl.errors import InputError
+from pasctl.inventory.combination import parse_combination
 
-_SIDE = {"+": 0, "-": 1}
+Pairs = tuple[tuple[str, str], ...]
+
 _OWN_JUDGES = (
-    "The following was said by somebody of whom friends say: {}.",
-    "Continue the conversation in the voice of a person to whom this applies: {}.",
+    'Write as the person would of whom others say this. "{}"',
+    'This is what your friends tell strangers about you. "{}" Be yourself.',
 )
-"""Wordings that a user's own two descriptions are judged by; directions are fitted on others."""
+"""Frames that a user's own two descriptions are judged in; directions were fitted on the bare descriptions."""
 
 
-def words_of_terms(terms: Terms) -> Words | None:
-    """The words for poles of traits and their combinations; None for anything else.
+@dataclass(frozen=True)
+class Words:
+    """System texts for the two sides of a persona, each a pair (+, -).
 
-    The plus side of a combination says what each of its terms is, the minus side the opposite; weights are left out.
+    Attributes:
+        prompts: what the model is prompted with, and the classifiers are fitted on.
+        judges: what texts are judged by; directions are fitted on none of them.
     """
-    from pasctl.contrasts.descriptions import JUDGES, _D
 
-    sides = [_pairs(weight, persona, _D) for weight, persona in terms]
-    judges = [_pairs(weight, persona, JUDGES) for weight, persona in terms]
-    if not all(sides) or not all(judges):
+    prompts: Pairs
+    judges: Pairs
+
+
+def words_by(contrast: Contrast | None) -> Callable[[str], Words | None]:
+    """What gives the words of a persona: a pole of a trait or of the contrast, or a combination of such.
+
+    The + side of a combination says what each of its parts is, the - side the opposite; weights are left out, but a
+    negative one turns its part round. There are no words for a respondent, or for a contrast without system texts.
+    """
+
+    def words(name: str) -> Words | None:
+        try:
+            parts = [(weight, _of_pole(persona, contrast)) for weight, persona in parse_combination(name)]
+        except InputError:  # an id with a star in it, which is no combination
+            return None
+        known = [(weight, of_pole) for weight, of_pole in parts if of_pole is not None]
+        if len(known) < len(parts):
+            return None
+        prompts, judges = (
+            _joined([_turned(getattr(of_pole, kind), weight < 0) for weight, of_pole in known])
+            for kind in ("prompts", "judges")
+        )
+        return Words(prompts, judges)
+
+    return words
+
+
+def _of_pole(persona: str, contrast: Contrast | None) -> Words | None:
+    """The words of a pole, + side first as the pole itself has it."""
+    trait, side = persona[:-1], persona[-1:]
+    if trait in WORDINGS and side in ("+", "-"):
+        described = (
+            tuple((describe(plus), describe(minus)) for plus, minus in table[trait]) for table in (WORDINGS, JUDGES)
+        )
+        prompts, judges = (_turned(pairs, side == "-") for pairs in described)
+        return Words(prompts, judges)
+    axis = next((each for each in contrast.axes if persona in (each.plus, each.minus)), None) if contrast else None
+    if contrast is None or axis is None:
         return None
-    return Words(_joined(sides), _joined(judges))
+    systems = [(pair.plus.system, pair.minus.system) for pair in contrast.pairs if pair.axis == axis.name]
+    pairs = tuple(dict.fromkeys((plus, minus) for plus, minus in systems if plus is not None and minus is not None))
+    if not pairs:
+        return None
+    judges = tuple((frame.format(plus), frame.format(minus)) for plus, minus in pairs for frame in _OWN_JUDGES)
+    minus_first = persona == axis.minus
+    return Words(_turned(pairs, minus_first), _turned(judges, minus_first))
 
 
-def _pairs(weight, persona, table) -> Pairs:
-    if len(persona) != 2 or persona[0] not in table or persona[1] not in _SIDE:
-        return ()
-    turned = (persona[1] == "-") != (weight < 0)
-    return tuple((minus, plus) if turned else (plus, minus) for plus, minus in table[persona[0]])
+def _turned(pairs: Pairs, turn: bool) -> Pairs:
+    return tuple((minus, plus) for plus, minus in pairs) if turn else pairs
 
 
-def _joined(terms: Sequence[Pairs]) -> Pairs:
-    """One pair per wording, which says all terms; a term with fewer wordings repeats its last one."""
-    most = max(map(len, terms))
-    full = [[*pairs, *[pairs[-1]] * (most - len(pairs))] for pairs in terms]
-    return tuple((" ".join(plus for plus, _ in row), " ".join(minus for _, minus in row)) for row in zip(*full, strict=True))
+def _joined(parts: Sequence[Pairs]) -> Pairs:
+    """One pair per wording, which says all parts; a part with fewer wordings repeats its last one."""
+    most = max(map(len, parts))
+    full = [[*pairs, *[pairs[-1]] * (most - len(pairs))] for pairs in parts]
+    rows = zip(*full, strict=True)
+    return tuple((" ".join(plus for plus, _ in row), " ".join(minus for _, minus in row)) for row in map(list, rows))

@@ -85,7 +85,7 @@ class TextWriter:
         """All conditions, the model as it is first."""
         cases = [TextCase(AS_IS, prompts)]
         for place, target in enumerate(self.targets):
-            for setting in range(len(target.terms)):
+            for setting in range(len(target.settings)):
                 cases += [TextCase(condition, prompts, place, setting) for condition in (UP, DOWN)]
             if target.words is not None:
                 cases.append(TextCase(PROMPTED, prompts, place, system=target.words.prompts[0][0]))
