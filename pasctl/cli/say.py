@@ -107,9 +107,9 @@ def _print_texts(texts: Artifact, *, streamed: bool) -> None:
     prompts = list(dict.fromkeys(row["prompt"] for row in rows))
     shown = prompts if len(prompts) <= _FEW else prompts[:_SHOWN]
     for prompt in () if streamed else shown:
-        for target, alpha in dict.fromkeys((row["target"], row["alpha"]) for row in rows if row["alpha"]):
+        for target in dict.fromkeys(row["target"] for row in rows):
             own = [row for row in rows if (row["prompt"], row["target"]) == (prompt, target)]
-            _print_side_by_side(prompt, [row for row in own if row["alpha"] in (0, alpha)])
+            _print_side_by_side(prompt, sorted(own, key=lambda row: _CONDITIONS.index(row["condition"])))
     if len(shown) < len(prompts):
         print(f"The texts of {len(prompts) - len(shown)} more prompts are in {texts.name}.\n")
 
@@ -118,27 +118,22 @@ def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """The texts of one prompt: a column each in a wide terminal, else one below the other."""
     from pasctl.chat.columns import column_width
 
-    ordered = sorted(rows, key=lambda row: _CONDITIONS.index(row["condition"]))
-    width = column_width(shutil.get_terminal_size().columns, len(ordered)) if sys.stdout.isatty() else None
+    from pasctl.evaluation.text_metrics import text_title
+
+    titles = [text_title(row["target"], row["condition"], row["alpha"]) for row in rows]
+    width = column_width(shutil.get_terminal_size().columns, len(rows)) if sys.stdout.isatty() else None
     print(f"> {_safe(prompt)}")
     if width is None:
-        for row in ordered:
-            print(f"[{_title(row)}]\n{_safe(row['text'])}\n")
+        for title, row in zip(titles, rows, strict=True):
+            print(f"[{title}]\n{_safe(row['text'])}\n")
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*(Text(_title(row)) for row in ordered), expand=True, pad_edge=False)
-    table.add_row(*(Text(_safe(row["text"])) for row in ordered))
+    table = Table(*(Text(title) for title in titles), expand=True, pad_edge=False)
+    table.add_row(*(Text(_safe(row["text"])) for row in rows))
     Console().print(table)
-
-
-def _title(row: Mapping[str, Any]) -> str:
-    if row["condition"] == "as-is":
-        return "as it is"
-    strength = f" at alpha {row['alpha']:g}" if row["alpha"] else ""
-    return f"{row['target']} {row['condition'].removeprefix('steered-')}{strength}"
 
 
 def _safe(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.auc import Auc, paired_auc
 from pasctl.evaluation.intervals import FEWEST_ITEMS, mean_interval
 from pasctl.evaluation.text_verdict import text_verdict
@@ -26,6 +27,15 @@ COLUMNS = (
     *("log_odds", "p_plus", "embedding_score", "judge", "perplexity", "repetition"),
 )
 """Of the table of texts; measures are NaN where a text has none."""
+
+
+def text_title(target: str, condition: str, alpha: float) -> str:
+    """What a text is called beside others: "as it is", "E+ at alpha 2", "E+ at alpha -2", "prompted: E+"."""
+    if condition == AS_IS:
+        return "as it is"
+    if condition == PROMPTED:
+        return f"prompted: {target}"
+    return f"{target} at alpha {alpha_text(alpha if condition == UP else -alpha)}"
 
 
 def text_metrics(frame: pd.DataFrame, opposites: Mapping[str, str]) -> list[dict[str, Any]]:

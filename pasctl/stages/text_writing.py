@@ -10,8 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.evaluation.alphas import alpha_text
-from pasctl.evaluation.text_metrics import AS_IS, DOWN, PROMPTED, UP
+from pasctl.evaluation.text_metrics import AS_IS, DOWN, PROMPTED, UP, text_title
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import StageContext
@@ -92,14 +91,11 @@ class TextWriter:
         return cases
 
     def title(self, case: TextCase) -> str:
-        """A case in words, such as "E+ at alpha 2"."""
+        """What its texts are called."""
         if case.target is None:
-            return "as it is"
+            return text_title("", case.condition, 0.0)
         target = self.targets[case.target]
-        if case.condition == PROMPTED:
-            return f"prompted: {target.name}"
-        name = target.name if case.condition == UP else target.opposite
-        return f"{name} at alpha {alpha_text(target.alphas[case.setting])}"
+        return text_title(target.name, case.condition, target.alphas[case.setting])
 
     def write(self, work: StageContext, name: str, cases: Sequence[TextCase]) -> list[list[Text]]:
         """The texts of each case; each is kept as it is done, under parts/NAME-..."""
