@@ -117,7 +117,6 @@ def _print_texts(texts: Artifact, *, streamed: bool) -> None:
 def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """The texts of one prompt: a column each in a wide terminal, else one below the other."""
     from pasctl.chat.columns import column_width
-
     from pasctl.evaluation.text_metrics import text_title
 
     titles = [text_title(row["target"], row["condition"], row["alpha"]) for row in rows]
@@ -131,7 +130,9 @@ def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*(Text(title) for title in titles), expand=True, pad_edge=False)
+    table = Table(expand=True, pad_edge=False)
+    for title in titles:
+        table.add_column(Text(title))
     table.add_row(*(Text(_safe(row["text"])) for row in rows))
     Console().print(table)
 
@@ -171,11 +172,10 @@ def texts_table(metrics: Mapping[str, Any]) -> str:
     told = [
         f"AUC: texts steered to the persona against those steered away from it, on {metrics['prompts']} {built_in} "
         "prompts,",
-        "by the unsteered model's log-odds of descriptions that nothing was fitted on; embeddings: by "
-        f"{metrics['embeddings'] or 'no'} sentence",
-        "embeddings. prompted: prompted texts against the model's own. perplexity: under the unsteered model, over that "
-        "of",
-        "its own texts. repetition: share of 4-grams of the texts steered up that stood in them before.",
+        "by the unsteered model's log-odds of descriptions that nothing was fitted on. embeddings: by those of "
+        f"{metrics['embeddings'] or 'none'}.",
+        "prompted: prompted texts against the model's own. perplexity: under the unsteered model, over its own texts'.",
+        "repetition: share of 4-grams of the texts steered up that stood in them before.",
     ]
     judged = [
         f"judge {metrics['judge']}: {row['target']} AUC {_auc(row['judge_auc'])[0]}, agrees with the classifier on "

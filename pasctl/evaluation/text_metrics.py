@@ -81,7 +81,7 @@ def calibration_notes(calibrations: Mapping[str, Mapping[str, Any]]) -> list[str
             auc = _auc(facts.get(name))
             if auc is not None and not (auc.differs and auc.auc > 0.5):
                 notes.append(
-                    f"warning: {what} do not tell the prompted texts of {target} from those of its opposite, AUC {auc}: "
+                    f"warning: {what} do not tell texts prompted with {target} from those of its opposite, AUC {auc}: "
                     "what they say of steered texts means little"
                 )
     return notes

@@ -24,7 +24,9 @@ def text_verdict(
         perplexity_ratio: of steered texts over unsteered ones, under the unsteered model.
         described: whether there are descriptions of the two.
     """
-    return "; ".join(filter(None, (_effect(auc, plus, minus, described), _confirmed(auc, embeddings), _cost(perplexity_ratio))))
+    return "; ".join(
+        filter(None, (_effect(auc, plus, minus, described), _confirmed(auc, embeddings), _cost(perplexity_ratio)))
+    )
 
 
 def _effect(auc: Auc | None, plus: str, minus: str, described: bool) -> str:
@@ -32,7 +34,7 @@ def _effect(auc: Auc | None, plus: str, minus: str, described: bool) -> str:
         why = "no prompt has a text of both" if described else "there are no descriptions to judge them by"
         return f"{plus} and {minus} texts are not classified: {why}"
     if auc.low is None:
-        return f"no verdict on {auc.prompts} prompts, it needs at least {FEWEST_PROMPTS}"
+        return f"no verdict on {auc.prompts} prompt{'s' if auc.prompts > 1 else ''}, it needs at least {FEWEST_PROMPTS}"
     on = f"on {auc.prompts} unseen prompts"
     if not auc.differs:
         return f"no effect on text: {plus} and {minus} texts have AUC {auc} {on}"

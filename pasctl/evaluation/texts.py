@@ -122,10 +122,13 @@ def _read(reader: Reader, rows: Sequence[Row]) -> Iterator[tuple[list[int], list
     cache = _read_prefix(reader, rows[filled[0]][0][:shared]) if shared else None
     for places in _batches(reader, rows, filled, shared):
         hidden = _hidden(reader, [rows[place] for place in places], shared, cache)
-        yield places, [
-            _sum_logprob(reader.model, hidden[row, len(prompt) - shared - 1 :][: len(text)], text)
-            for row, (prompt, text) in enumerate(rows[place] for place in places)
-        ]
+        yield (
+            places,
+            [
+                _sum_logprob(reader.model, hidden[row, len(prompt) - shared - 1 :][: len(text)], text)
+                for row, (prompt, text) in enumerate(rows[place] for place in places)
+            ],
+        )
 
 
 def _shared(prompts: Sequence[tuple[int, ...]]) -> int:

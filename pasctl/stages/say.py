@@ -19,14 +19,14 @@ from pasctl.models.identity import DEMO
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, part_key
-from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of
 from pasctl.stages.text_directions import contrast_of, find_text_directions
 from pasctl.stages.text_scoring import CALIBRATION, Measures, TextScorer
+from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of
 from pasctl.stages.text_words import words_by
 from pasctl.stages.text_writing import OnDelta, TextWriter
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pasctl.report.blocks import Content
 
 TEXTS, METRICS = "texts.parquet", "metrics.json"
 
@@ -199,7 +199,8 @@ def _estimate(writer: TextWriter, prompts: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def read_texts(texts: Artifact) -> pd.DataFrame:
-    """The texts of an artifact with their measures, one row each; see `pasctl.evaluation.text_metrics.COLUMNS`."""
-    frame: pd.DataFrame = texts.read_table(TEXTS).to_pandas()
-    return frame
+def texts_content(texts: Artifact) -> Content:
+    """What a page says about texts."""
+    from pasctl.report.sections.texts import texts as section
+
+    return section(texts.read_table(TEXTS).to_pylist(), texts.read_json(METRICS))

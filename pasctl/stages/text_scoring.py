@@ -121,7 +121,7 @@ class TextScorer:
     def _scores(self, work: StageContext, place: int, texts: Sequence[Text]) -> dict[str, Floats]:
         """The measures of one target's texts, each [N]."""
         target, missing = self.writer.targets[place], np.full(len(texts), np.nan)
-        columns = {name: missing for name in ("log_odds", "p_plus", "embedding_score", "judge")}
+        columns = dict.fromkeys(("log_odds", "p_plus", "embedding_score", "judge"), missing)
         odds, columns["perplexity"] = self._model_scores(work, place, texts)
         if target.words is None:
             return columns
@@ -206,7 +206,9 @@ class TextScorer:
             raise InputError("classifiers need descriptions")
         part = f"parts/calibration-{key[:16]}"
         if not work.has(f"{part}.json"):
-            wordings = [words.prompts[place % len(words.prompts)] for place in range(-(-TUNING_TEXTS // len(self.tuning)))]
+            wordings = [
+                words.prompts[place % len(words.prompts)] for place in range(-(-TUNING_TEXTS // len(self.tuning)))
+            ]
             cases = [TextCase("tuning", self.tuning, system=side) for pair in wordings for side in pair]
             texts = self.writer.quiet.write(work, f"calibration-{key[:16]}", cases)
             both = [(text, plus) for pair in zip(texts[::2], texts[1::2], strict=True) for text, plus in _turns(pair)]
@@ -216,8 +218,8 @@ class TextScorer:
                 for (text, plus), value in zip(both, _plain(odds), strict=True)
             ]
             work.write(f"{part}.json", rows)
-        rows = work.read_json(f"{part}.json")
-        return rows
+        prompted: list[dict[str, Any]] = work.read_json(f"{part}.json")
+        return prompted
 
     @property
     def _judged(self) -> list[TextTarget]:

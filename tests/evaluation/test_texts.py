@@ -67,7 +67,10 @@ def test_odds_are_a_mean_over_judges_of_a_difference() -> None:
     model, written = tiny_loaded(), texts()
     judges = [(SYSTEM, "You are calm."), ("I worry.", "I do not.")]
     sums = np.mean(
-        [[whole_pass(model, text, plus) - whole_pass(model, text, minus) for text in written] for plus, minus in judges],
+        [
+            [whole_pass(model, text, plus) - whole_pass(model, text, minus) for text in written]
+            for plus, minus in judges
+        ],
         axis=0,
     )
     lengths = np.array([len(text.ids) for text in written])
