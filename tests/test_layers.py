@@ -28,11 +28,11 @@ LAYERS = (
     {"evaluation"},
     {"memory"},
     {"generation"},  # below memory: it knows a text's state as a protocol, and a memory is one
-    {"contrasts"},
     {"directions", "probes"},
     {"activations"},
     {"steering"},
     {"models"},
+    {"contrasts"},
     {"inventory"},
     {"store"},
     {"registry"},

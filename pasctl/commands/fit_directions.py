@@ -35,6 +35,12 @@ class FitDirections(
 ):
     """Fit where to shift the selected heads, and how far one unit of alpha is."""
 
+    recipe: Literal["default", "paper"] = option(
+        "default",
+        help="default: from the directions of a contrast, through traits; paper: PAS as published, from each persona's "
+        "own answers.",
+        record="nowhere",
+    )
     top_k: int | None = option(
         None,
         help="Heads per persona, default 24; with --granularity kv-group groups, by default as many as hold 24 heads. "

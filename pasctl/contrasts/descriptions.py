@@ -1,153 +1,151 @@
-"""Descriptions of people: of the poles of the five traits, in several wordings, and of whatever a user describes.
+"""Descriptions of the poles of the five traits, written for pasctl.
 
-The wordings are pasctl's own. Directions are fitted on WORDINGS; JUDGES describe the same poles in other words, and
-are kept for judging texts, so that a text is never judged by the words that its direction was fitted on.
+Both sides of a pair have the same form and about the same length, so that the two differ in little but the trait.
+Several wordings per trait, so that no direction is one of a single wording.
 """
 
 from __future__ import annotations
 
-import re
+Wordings = tuple[tuple[str, str], ...]
+"""(+ pole, - pole), wording by wording."""
 
-from pasctl.contrasts.contrast import Axis, Contrast, Example, Pair
-from pasctl.contrasts.questions import NEUTRAL_QUESTIONS
-
-Wording = tuple[str, str]
-"""(plus, minus), as `describe` takes them."""
-
-WORDINGS: dict[str, tuple[Wording, ...]] = {
+WORDINGS: dict[str, Wordings] = {
     "O": (
+        ("very curious, imaginative and eager for new ideas", "very practical, conventional and happy with old ideas"),
         (
-            "very imaginative, curious, artistic and open to new ideas",
-            "very conventional, uncreative, down-to-earth and closed to new ideas",
+            "who paints, reads poetry and wonders how everything might be different",
+            "who counts, reads manuals and wants everything to stay as it is",
         ),
         (
-            "who loves art, poetry, abstract ideas and trying unusual things",
-            "who dislikes art and poetry, avoids abstract ideas and sticks to what is familiar",
+            "loves strange art, deep questions and streets that are on no map",
+            "loves plain facts, short answers and the same street as every year",
         ),
         (
-            "with a rich imagination, deep feelings and broad interests",
-            "with little imagination, plain tastes and narrow interests",
+            "inventive, dreamy and original, with a head full of stories and theories",
+            "down-to-earth, traditional and literal, with a head full of prices and timetables",
         ),
     ),
     "C": (
+        ("very organized, reliable and hard-working", "very messy, unreliable and lazy"),
         (
-            "very organized, responsible, hardworking and careful",
-            "very disorganized, careless, lazy and irresponsible",
+            "who plans each day, checks every detail and finishes whatever was begun",
+            "who drifts through each day, skips every detail and drops whatever was begun",
         ),
         (
-            "who plans ahead, keeps things tidy, works hard and finishes every task",
-            "who never plans, leaves a mess, wastes time and leaves tasks unfinished",
+            "arrives early, meets every deadline and leaves a spotless desk",
+            "arrives late, misses every deadline and leaves a chaotic desk",
         ),
         (
-            "with strong self-discipline, order and a sense of duty",
-            "with no self-discipline, no order and no sense of duty",
+            "careful, orderly and persistent, with a list for everything and the patience to work through it",
+            "careless, disorderly and fickle, with a list for nothing and an excuse for whatever went wrong",
         ),
     ),
     "E": (
         ("very outgoing, talkative and full of energy", "very shy, quiet and withdrawn"),
         (
-            "who loves parties, makes friends easily, takes charge and seeks excitement",
-            "who avoids parties, keeps to themselves, stays in the background and prefers quiet",
+            "who chats with every stranger on the train and comes alive in a crowd",
+            "who hides from every stranger on the train and is worn out by a crowd",
         ),
         (
-            "with lots of energy, cheerful, sociable and assertive",
-            "with little energy, reserved, solitary and unassertive",
+            "loves noise, jokes and dancing, and gets restless after an hour alone",
+            "loves silence, books and privacy, and gets weary after an hour with others",
+        ),
+        (
+            "bold, lively and loud, always the first to speak and glad of company",
+            "reserved, timid and soft-spoken, always the last to speak and glad of solitude",
         ),
     ),
     "A": (
+        ("very kind, warm and helpful", "very cold, rude and selfish"),
         (
-            "very kind, trusting, helpful and gentle with people",
-            "very cold, suspicious, selfish and rude to people",
+            "who is gentle with everyone, gives without counting and looks for the good in others",
+            "who is harsh with everyone, takes without asking and looks for the fault in others",
         ),
         (
-            "who trusts others, helps people, is modest and forgives easily",
-            "who distrusts others, uses people, boasts and holds grudges",
+            "puts friends before business, is quick to say sorry and ends every quarrel",
+            "puts business before friends, is slow to say sorry and wins every quarrel",
         ),
         (
-            "with a warm heart, sympathy for others and honest manners",
-            "with a cold heart, no sympathy for others and dishonest manners",
+            "generous, patient and modest, with a soft word for friend and stranger",
+            "stingy, impatient and arrogant, with a sharp word for friend and stranger",
         ),
     ),
     "N": (
-        ("very anxious, moody, tense and easily upset", "very calm, relaxed, stable and never worried"),
+        ("very anxious, tense and moody", "very calm, relaxed and steady"),
         (
-            "who worries a lot, gets stressed, feels sad and panics easily",
-            "who rarely worries, stays composed, feels content and handles pressure well",
+            "who lies awake over small problems and expects the next disaster",
+            "who sleeps soundly despite big problems and expects the next success",
         ),
         (
-            "with frequent fears, anger, low moods and self-doubt",
-            "with no fears, an even temper, good moods and self-confidence",
+            "frets over every little thing, doubts every choice and is close to tears",
+            "shrugs off every little thing, stands by every choice and is hard to shake",
+        ),
+        (
+            "nervous, gloomy and full of dread, with a heart that races at any bad news",
+            "composed, unworried and free of dread, with a heart that beats slowly at any bad news",
         ),
     ),
 }
-"""Trait -> descriptions of its poles that directions are fitted on."""
+"""Trait -> the wordings that directions are fitted on."""
 
-JUDGES: dict[str, tuple[Wording, ...]] = {
+JUDGES: dict[str, Wordings] = {
     "O": (
-        ("inventive, intellectual and drawn to beauty", "unimaginative, matter-of-fact and set in their ways"),
-        ("who explores strange thoughts and loves to wonder", "who only cares for practical, ordinary matters"),
+        (
+            "creative, open-minded and fascinated by the unusual",
+            "unimaginative, narrow-minded and bored by the unusual",
+        ),
+        (
+            "who explores, experiments and asks what else could be true",
+            "who follows custom, repeats routines and asks what has worked so far",
+        ),
     ),
     "C": (
-        ("diligent, punctual and well prepared", "sloppy, unreliable and always late"),
-        ("who keeps every promise and checks the details", "who puts everything off and forgets what was agreed"),
+        (
+            "disciplined, thorough and dutiful, and prepared well ahead of time",
+            "undisciplined, sloppy and negligent, and unprepared until it is too late",
+        ),
+        (
+            "who works steadily toward a goal and double-checks the result",
+            "who postpones all effort, loses track and walks off half done",
+        ),
     ),
     "E": (
-        ("lively, social and enthusiastic", "timid, silent and reserved"),
-        ("who enjoys company, talks a lot and loves fun", "who is a loner, says little and dislikes company"),
+        (
+            "sociable, enthusiastic and assertive, and thrilled to meet people",
+            "introverted, silent and retiring, and relieved when people leave",
+        ),
+        (
+            "who seeks excitement, attention and a big circle of acquaintances",
+            "who seeks peace, distance and a tiny room without visitors",
+        ),
     ),
     "A": (
-        ("caring, friendly and considerate", "hostile, mean and heartless"),
-        ("who wishes everyone well and likes to cooperate", "who insults people and only looks after number one"),
+        ("compassionate, cooperative and considerate", "hostile, quarrelsome and inconsiderate"),
+        (
+            "who comforts people, shares freely and believes the best of them",
+            "who insults people, cheats freely and believes the worst of them",
+        ),
     ),
     "N": (
-        ("nervous, fearful and unhappy", "peaceful, secure and untroubled"),
-        ("who is afraid of everything and often in tears", "who is at ease everywhere and hard to disturb"),
+        ("insecure, fearful and quickly thrown off balance", "secure, fearless and never thrown off balance"),
+        (
+            "who panics under stress, broods for days and feels overwhelmed",
+            "who keeps cool under stress, recovers in minutes and feels at ease",
+        ),
     ),
 }
-"""Trait -> other descriptions of its poles, which nothing is fitted on."""
+"""Trait -> wordings that only judge texts; no direction is fitted on them."""
 
-_SENTENCE = re.compile(r"(you|your|i|my|he|she|they)\b", re.IGNORECASE)
-_CLAUSE = re.compile(r"(who|that|whose|with|without|from|in|of)\b", re.IGNORECASE)
-_VERB = re.compile(
-    r"(?:always |never |often |rarely )?(?!\w*(?:ous|us|ss)\b)"
-    r"(?:is|has|does|[a-z]+(?:[^s\W]s|sses|shes|ches|zes|xes|ies|oes))\b(?! and\b|,)"
-)
-_NOUN = re.compile(r"(an?|the|someone|somebody)\b", re.IGNORECASE)
-
-
-def describe(description: str) -> str:
-    """A system text that makes a model the person described.
-
-    Args:
-        description: adjectives ("very shy and quiet"), a clause ("who loves parties", "with a warm heart"), what the
-            person does ("speaks like a lawyer"), what they are ("a reckless salesman"), or a whole sentence.
-    """
-    words = description.strip().rstrip(".")
-    if _SENTENCE.match(words):
-        return f"{words[:1].upper()}{words[1:]}."
-    if _CLAUSE.match(words):
-        return f"You are a person {words}."
-    if _NOUN.match(words):
-        return f"You are {words}."
-    if _VERB.match(words):
-        return f"You are a person who {words}."
-    return f"You are a person who is {words}."
-
-
-def trait_contrast() -> Contrast:
-    """The poles of the five traits: every wording with every neutral question, read where the answer begins."""
-    return Contrast(
-        "big5",
-        tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in WORDINGS),
-        tuple(pair for trait, wordings in WORDINGS.items() for wording in wordings for pair in _asked(trait, wording)),
-    )
-
-
-def own_contrast(name: str, plus: str, minus: str) -> Contrast:
-    """Two descriptions of a user's own, whose poles are called + and -."""
-    return Contrast(name, (Axis(name, "+", "-"),), tuple(_asked(name, (plus, minus))))
-
-
-def _asked(axis: str, wording: Wording) -> list[Pair]:
-    plus, minus = map(describe, wording)
-    return [Pair(axis, question, Example(plus, question), Example(minus, question)) for question in NEUTRAL_QUESTIONS]
+POLE_WORDS = {
+    "O+": ("open", "curious", "imaginative"),
+    "O-": ("conventional", "practical"),
+    "C+": ("conscientious", "organized"),
+    "C-": ("careless", "disorganized"),
+    "E+": ("extraverted", "extroverted", "outgoing"),
+    "E-": ("introverted", "shy"),
+    "A+": ("agreeable", "kind"),
+    "A-": ("disagreeable", "rude"),
+    "N+": ("neurotic", "anxious"),
+    "N-": ("calm", "stable"),
+}
+"""Persona id of a pole -> plain words that name it, the first of which is the one to show."""

@@ -1,71 +1,84 @@
-"""What a model is asked, by purpose; no question serves two purposes, so nothing is judged on what it was fitted on."""
+"""Prompts that pasctl asks, written for it: for fitting, for self-reports, for tuning, and for the report.
+
+No prompt is in two lists: what is reported was asked on prompts that nothing was fitted or chosen on.
+"""
+
+from __future__ import annotations
 
 NEUTRAL_QUESTIONS = (
-    "How was your day?",
-    "What do you like to do in your free time?",
-    "What are you thinking about right now?",
-    "Tell me about yourself.",
-    "How do you spend a typical weekend?",
-    "What would you do with a free afternoon?",
-    "What matters to you in life?",
-    "How do you feel today?",
+    "What is in your kitchen right now?",
+    "How do you usually get to the shops?",
+    "What do you think of the town you grew up in?",
+    "Which season of the year do you prefer?",
+    "What did you read last?",
+    "Can you tell me something about rivers?",
+    "What is your opinion of long films?",
+    "What can one do with an old chair?",
+    "Tell me about a place that you know well.",
+    "What should one look for when buying a coat?",
+    "What does a normal Tuesday look like for you?",
+    "What kind of music is played where you live?",
+    "What is there to see in a large city?",
+    "How would you describe the weather lately?",
+    "What are bicycles good for?",
+    "What would you like to eat this evening?",
 )
-"""Asked of both sides of a contrast of descriptions; directions are fitted where the answers begin."""
+"""Questions that directions are fitted on: about things, not about personality or feelings."""
 
 SELF_REPORT_PROMPTS = (
     "Describe yourself in one sentence.",
-    "What kind of person are you?",
     "Tell me something about yourself.",
     "What are you like?",
+    "What is one thing that is true of you?",
 )
-"""Statements are read as the reply to these."""
+"""Prompts that a statement in the first person answers."""
 
 TUNING_PROMPTS = (
-    "What did you have for breakfast?",
-    "Describe the street that you live in.",
-    "Your phone rings late at night. What do you do?",
-    "How do you get to work?",
-    "What do you do when it rains all day?",
-    "A shop gives you too much change. What happens next?",
-    "What would you cook for a guest?",
-    "How do you start a new project?",
-    "Tell me about a book or a film.",
-    "What do you say to a new neighbour?",
-    "Your train is cancelled. What now?",
-    "What would you change about your room?",
+    "What are you going to do after work today?",
+    "A new neighbour has moved in next door. What do you do?",
+    "How was your last holiday?",
+    "Your train is two hours late. What now?",
+    "What do you think about the new office rules?",
+    "A friend asks to borrow your car. What do you say?",
+    "Write a short note for someone who is ill.",
+    "What would you do with a free morning?",
+    "Somebody sings loudly in the street at night. What do you think?",
+    "How do you get ready for a job interview?",
+    "You have found a wallet in the park. What happens next?",
+    "Tell me about a meal that you remember.",
 )
-"""For choosing alpha and calibrating classifiers of text."""
+"""Everyday prompts on which strength is chosen and the classifier of texts is calibrated."""
 
 EVERYDAY_PROMPTS = (
-    "Tell me about your weekend.",
+    "What are your plans for the weekend?",
     "How do you feel about tomorrow's exam?",
-    "A friend invites you to a big party. What do you say?",
-    "What did you do last night?",
-    "You broke a cup at a friend's house. What do you do?",
-    "Your colleague made a mistake in a report. How do you react?",
-    "Plan a trip for next summer.",
-    "What would you do with a million dollars?",
-    "Write a short message to an old friend.",
-    "How was your first day at the new job?",
-    "Your neighbour plays loud music. What do you do?",
-    "What do you think about moving to another city?",
-    "Tell me about your family.",
-    "You are waiting for a doctor's call. What goes through your mind?",
-    "A stranger asks you for directions. What happens?",
-    "What do you want to achieve this year?",
-    "Describe your ideal evening.",
-    "Your boss wants to talk to you. What do you expect?",
-    "How do you prepare for a long journey?",
-    "What would you say in a speech at a wedding?",
-    "Somebody takes your seat on the bus. What do you do?",
-    "Tell me about something that went wrong.",
-    "What do you do on a Sunday morning?",
-    "A child asks you why the sky is blue. What do you answer?",
-    "You find a wallet in the park. What now?",
+    "You are invited to a party where you know nobody. What do you do?",
+    "Someone has just broken your favourite cup. What do you say?",
+    "A colleague made a mistake in your report. How do you react?",
+    "We are planning a trip to the mountains. Any thoughts?",
+    "My sister and I have not spoken for a month. What should I do?",
     "Should I buy this old house?",
-    "What do you think of modern art?",
-    "How do you deal with a deadline?",
-    "Your team lost the game. What do you tell them?",
-    "Write the first lines of a diary entry.",
+    "What did you do yesterday evening?",
+    "The phone rings late at night. What goes through your mind?",
+    "Tell me about your desk at work.",
+    "There is a museum of modern art around the corner. Shall we go?",
+    "You have to give a speech on Friday. How is it going?",
+    "A stranger asks you for money. What do you do?",
+    "What would you do if you won the lottery?",
+    "The dinner that you cooked did not turn out well. What now?",
+    "How do you like to celebrate your birthday?",
+    "Your best friend is moving to another country. What do you tell them?",
+    "What do you think when you look at the night sky?",
+    "My boss wants me to work on Sunday. What would you say to him?",
+    "How do you pack for a week at the sea?",
+    "Someone cuts in front of you in a queue. What do you do?",
+    "I have had a cough for three weeks. What do you think it is?",
+    "What was school like for you?",
+    "A friend has lost her job. Write her a short message.",
+    "Your team has lost the match. What do you say to the others?",
+    "What would you change about your home?",
+    "It is raining and the tent leaks. What happens next?",
+    "Tell me a story about a dog.",
+    "What will your life look like in ten years?",
 )
-"""Everyday prompts of the report, on which nothing is fitted, chosen or calibrated."""
+"""Everyday prompts of the report."""

@@ -7,30 +7,31 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.evaluation.intervals import mean_interval
+from pasctl.evaluation.metrics import row_means
 
 Floats = NDArray[np.float64]
 
-DOSES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3)
+DOSES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 """Relative doses that are tried: norm of the steering delta over the RMS norm of the head outputs that it is added to.
 
 The unit is free of the model: on models of other widths, depths and scales of activation the same doses do about as
-much."""
+much. Side effects grow with the square of the dose."""
 LEVEL = 0.95
 
 
-def unit_dose(sigma: NDArray[np.float32], rms: float) -> float:
-    """The relative dose of alpha 1, median over personas, from sigma [P, K] and the heads' RMS norm together.
+def unit_doses(sigma: NDArray[np.float32], rms: float) -> Floats:
+    """The relative dose of alpha 1 for each persona [P], from sigma [P, K] and the heads' RMS norm together.
 
     Raises:
         InputError: head outputs of length 0, or directions without length.
     """
-    norm = float(np.median(np.linalg.norm(sigma.astype(np.float64), axis=1)))
-    if not (np.isfinite(rms) and rms > 0 and norm > 0):
-        raise InputError(f"dose: expected directions and head outputs of some length, found {norm:g} and {rms:g}")
-    return norm / rms
+    norms: Floats = np.linalg.norm(sigma.astype(np.float64), axis=1)
+    if not (np.isfinite(rms) and rms > 0 and np.median(norms) > 0):
+        raise InputError(f"dose: expected directions and head outputs of some length, found {norms} and {rms:g}")
+    return norms / rms
 
 
-def effects_of(moved: Floats, agreements: Floats) -> Floats:
+def statement_effects(moved: Floats, agreements: Floats) -> Floats:
     """How well what steering moves agrees with what each persona says, [A, P].
 
     Pearson's r over a persona's answered items of the change in log-probability with the agreement, both less the
@@ -53,24 +54,61 @@ def effects_of(moved: Floats, agreements: Floats) -> Floats:
     return effects
 
 
-def choose_dose(effects: Floats, kl: Floats, budget: float) -> int:
-    """The place of the strength to take: the last one within the budget, or 0 where steering has no effect there.
+def letter_effects(expected: Floats, agreements: Floats) -> Floats:
+    """By how much steering brings answers nearer to each persona's, in points of the scale [A, P].
 
-    There is an effect where the 95% interval of its mean over personas lies above 0 (Student's t), or its mean does,
-    of fewer than three personas. Personas without answers have none that could be measured: the budget alone decides.
+    The mean absolute error over a persona's answered items without steering, which is the first strength, less that
+    with it; NaN for personas without answers.
 
     Args:
-        effects: of each strength on each persona [A, P], see `effects_of`.
+        expected: expected agreement with each item [A, P, I].
+        agreements: [P, I], NaN where missing.
+    """
+    errors = np.stack([row_means(np.abs(values - agreements)) for values in expected])
+    return errors[:1] - errors
+
+
+def choose_dose(effects: Floats, kl: Floats, budget: float) -> int:
+    """The place of the strength to take: of those within the budget the one of largest mean effect, or 0 for none.
+
+    There is an effect where the 95% interval of its mean over personas lies above 0 (Student's t), or its mean does,
+    of fewer than three personas. Personas without answers have none that could be measured: then it is the largest
+    strength within the budget.
+
+    Args:
+        effects: of each strength on each persona [A, P], the first being no steering.
         kl: of neutral text, in nats/token [A, P].
         budget: largest mean of `kl` over personas.
     """
-    within = np.flatnonzero(kl.mean(axis=1) <= budget)
-    place = int(within[np.argmax(kl.mean(axis=1)[within])]) if len(within) else 0
-    known = effects[place][np.isfinite(effects[place])]
-    if place == 0 or not len(known):
-        return place
-    estimate = mean_interval(known, level=LEVEL)
-    return place if (estimate.low if estimate else known.mean()) > 0 else 0
+    cost = kl.mean(axis=1)
+    within = np.flatnonzero(cost <= budget)
+    known = np.isfinite(effects[1:]).all(axis=0)
+    if not known.any():
+        return int(within[np.argmax(cost[within])])
+    steered = within[within > 0]
+    if not len(steered):
+        return 0
+    best = int(steered[np.argmax(effects[steered][:, known].mean(axis=1))])
+    values = effects[best, known]
+    estimate = mean_interval(values, level=LEVEL)
+    return best if (estimate.low if estimate else values.mean()) > 0 else 0
+
+
+def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: float) -> Floats:
+    """Each persona's alpha [P]: `alpha`, or less where it would break the budget, as KL grows with the dose squared.
+
+    Args:
+        alpha: the strength chosen.
+        units: relative dose of alpha 1 for each persona [P].
+        kl: mean KL that was measured, in nats/token, at a mean square dose of `dose` squared.
+        dose: root mean square of the doses that it was measured at.
+        budget: in nats/token.
+    """
+    if alpha == 0 or kl <= 0:
+        return np.full(len(units), alpha)
+    most = dose * np.sqrt(budget / kl) / np.where(units > 0, units, np.inf)
+    limited: Floats = np.sign(alpha) * np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
+    return limited
 
 
 def _centred(values: Floats, answered: NDArray[np.bool_], several: NDArray[np.bool_]) -> Floats:

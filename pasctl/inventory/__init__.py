@@ -4,6 +4,7 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.first_person import first_person
 from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item, canonical_digest, listing
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
@@ -42,6 +43,7 @@ __all__ = [
     "default_personas",
     "draw_orders",
     "few_shot",
+    "first_person",
     "inventory_of",
     "letter_levels",
     "listing",

@@ -1,28 +1,36 @@
-"""Statements in the first person: items of the IPIP drop their "I", and now and then "am" with it."""
+"""Questionnaire statements as sentences in the first person: "Make friends easily." -> "I make friends easily."."""
 
 from __future__ import annotations
 
 import re
 
+# A text that opens with one of these is a sentence with a subject; any other lacks its "I" ("Worry about things.").
 OWN_SUBJECT = frozenset(
     {"i", "i'm", "i've", "i'd", "i'll", "my", "mine", "a", "an", "the", "it", "there", "this", "that", "when", "if"}
     | {"other", "others", "people", "most", "nothing", "everything", "everyone", "everybody", "nobody"}
 )
-"""A text that opens with one of these is a sentence with a subject; any other lacks its "I" ("Worry about things.")."""
+# IPIP drops "am" with the "I" now and then: "Interested in many things.", "Willing to try anything once."
 WITHOUT_VERB = frozenset(["interested", "willing", "afraid", "able", "unable", "ready", "sure"])
-"""Openings of texts that lack "am" as well: "Interested in many things.", "Willing to try anything once."."""
+
+_ENDED = re.compile(r"[.!?…][\"'”’)]*$")
 
 
 def first_person(text: str) -> str:
-    """A statement as somebody says it of themselves: "Make friends easily." -> "I make friends easily."."""
-    said = with_subject(text.strip().replace("’", "'"))
-    return f"{said[:1].upper()}{said[1:]}"
+    """A statement as a sentence about "I", as a person says it of themselves.
+
+    Takes the form of the IPIP without a subject ("Am afraid of many things.", "Don't talk a lot.", "Interested in many
+    things."). A sentence with a subject ("I am often late.", "Other people tire me.") stays as it is. A full stop is
+    added where there is none.
+    """
+    clause = with_subject(text.strip())
+    sentence = clause[:1].upper() + clause[1:]
+    return sentence if _ENDED.search(sentence) else f"{sentence}."
 
 
 def with_subject(text: str) -> str:
-    """A statement with its subject, and a small first letter where that is not "I"."""
-    opening = text.split(maxsplit=1)[0].lower()
-    rest = text if re.match(r"I\b", text) else f"{text[:1].lower()}{text[1:]}"
-    if opening in WITHOUT_VERB:
-        return f"I am {rest}"
-    return rest if opening in OWN_SUBJECT else f"I {rest}"
+    """The text as a clause with a subject and a small first letter; "I" on its own stays."""
+    opening = text.split(maxsplit=1)[0].lower().replace("’", "'")
+    clause = text if re.match(r"I\b", text) else text[:1].lower() + text[1:]
+    if opening in OWN_SUBJECT:
+        return clause
+    return f"I am {clause}" if opening in WITHOUT_VERB else f"I {clause}"

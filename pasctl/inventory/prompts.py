@@ -172,7 +172,6 @@ def second_person(text: str) -> str:
     Takes whole sentences ("I am often late for work.") and the form of the IPIP without a subject ("Am afraid of many
     things.", "Don't talk a lot.").
     """
-    clause = re.sub(r"\.(?=[\"'”’]*$)", "", text.strip().replace("’", "'"))
-    clause = with_subject(clause)
+    clause = with_subject(re.sub(r"\.(?=[\"'”’]*$)", "", text.strip().replace("’", "'")))
     clause = _WAS.sub(r"\1 were", clause)
     return _FIRST.sub(lambda found: _SECOND[found[0].lower()], clause)

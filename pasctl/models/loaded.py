@@ -117,6 +117,23 @@ class LoadedModel:
             logits = head(hidden)[..., rows].float()
         return self._rescaled(logits)
 
+    def token_logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Logits float32 [n, k] of k tokens of its own behind each of n hidden states [n, hidden].
+
+        Args:
+            hidden: the backbone's last hidden states at the positions wanted.
+            ids: int [n, k].
+        """
+        head: Any = self.lm_head
+        weight = head.weight
+        if weight.dtype.is_floating_point and not weight.is_meta:
+            rows = ids.to(weight.device)
+            logits = torch.einsum("nh,nkh->nk", hidden.to(weight.device).float(), weight[rows].float())
+            logits = logits if getattr(head, "bias", None) is None else logits + head.bias[rows].float()
+        else:
+            logits = head(hidden).float().gather(-1, ids)
+        return self._rescaled(logits)
+
     @property
     def vocabulary(self) -> int:
         """Rows of lm_head."""

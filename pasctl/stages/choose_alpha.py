@@ -15,6 +15,7 @@ from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.choice import RULE, SCOPES, choose_alphas
 from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
+from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.fit_directions import read_selection
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run, function_of
@@ -84,7 +85,9 @@ def find_directions(run: Run, declared: OfDirections) -> Artifact:
 
 
 def default_positions(directions: Artifact) -> str:
-    """Where directions that were selected by steering were steered; "all" for others."""
+    """Where directions that were selected by steering were steered, or those of a contrast are; "all" for others."""
+    if directions.files(AXES):
+        return READING_POSITIONS[reading_of(directions)]
     selection = read_selection(directions)
     return "all" if selection is None else str(selection["positions"])
 
@@ -105,7 +108,7 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
 
     require_scope(scope, budget_kl)
     curves = strengths.read_json(_CURVES)
-    if curves.get("reading") == "statements":
+    if "reading" in curves:
         from pasctl.stages.choose_dose import dose_alphas
 
         return dose_alphas(strengths, budget_kl)

@@ -1,9 +1,9 @@
-"""directions of a contrast + model -> strengths: the largest dose within a budget of side effects that has an effect.
+"""directions of a contrast + model -> strengths: the dose of largest effect within a budget of side effects.
 
-Where letters are read, alpha is chosen by the error of answers; see `choose_alpha`. Here it is chosen by statements:
-how far steering moves what a persona would say of itself. That effect grows with the dose, and so does what steering
-does to text that it should leave alone. So the dose is bounded by the latter, and steering that moves nothing is left
-out.
+The directions of a contrast need no answers, so nothing is fitted again without some of the items, as it is for
+directions of answers (see `cross_validation`). The effect is measured on the fit items in the reading that suits the
+directions: by statements, how far steering moves what a persona would say of itself; by letters, how much nearer
+answers come to the persona's. Steering that has no effect is left out.
 """
 
 from __future__ import annotations
@@ -20,18 +20,28 @@ from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.defaults import BUDGET_KL, TRIED_ALPHAS
-from pasctl.evaluation.dose import DOSES, choose_dose, effects_of, unit_dose
+from pasctl.evaluation.dose import (
+    DOSES,
+    choose_dose,
+    letter_effects,
+    statement_effects,
+    unit_doses,
+    within_budget,
+)
 from pasctl.inventory import Inventory
 from pasctl.inventory.first_person import first_person
+from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
+from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
-from pasctl.stages.steering import DirectionSet, require_positions
-from pasctl.stages.stored_personas import StoredPersonas
+from pasctl.stages.steering import DIRECTIONS_FILE, DirectionSet, require_positions
+from pasctl.stages.stored_personas import StoredPersonas, read_rows
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
+    from pasctl.steering.intervention import Intervention
 
 Floats = NDArray[np.float64]
 CURVES = "curves.json"
@@ -42,11 +52,12 @@ PROMPTS = SELF_REPORT_PROMPTS[:1]
 
 def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
     """Measure effect and side effects of each dose on some personas, and choose one strength for all of them."""
-    positions = declared.positions or "all"
+    reading = reading_of(source)
+    positions = declared.positions or READING_POSITIONS[reading]
     require_positions(positions)
     neutral, handle = Neutral.read(declared.neutral_text), run.model_of(source, declared.model, declared.options)
     given = None if declared.alphas == TRIED_ALPHAS else tuple(a for a in parse_alphas(declared.alphas) if a)
-    task = DoseTask(source, given, positions, neutral, handle, declared.seed, run.batch_tokens)
+    task = DoseTask(source, given, reading, positions, neutral, handle, declared.seed, run.batch_tokens)
     return Job(
         stage=Stage.of(ChooseAlpha),
         model=source.model,
@@ -56,7 +67,8 @@ def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
             alphas=list(task.alphas),
             positions=positions,
             text=neutral.digest,
-            statements=list(PROMPTS),
+            reading=reading,
+            prompts=list(PROMPTS) if reading == "statements" else None,
         ),
         inputs={"directions": source},
         identity=handle.identity,
@@ -79,6 +91,7 @@ class DoseTask:
     Attributes:
         directions: the artifact whose strength is looked for.
         given: strengths to try; None lays out `DOSES`.
+        reading: "statements" or "letters".
         positions: steer at "all" positions or from the "answer" on.
         neutral: a text on which side effects are measured.
         handle: the model.
@@ -88,6 +101,7 @@ class DoseTask:
 
     directions: Artifact
     given: tuple[float, ...] | None
+    reading: str
     positions: str
     neutral: Neutral
     handle: ModelHandle
@@ -108,9 +122,20 @@ class DoseTask:
         return DirectionSet.read(self.directions, self.rows)
 
     @cached_property
+    def rms(self) -> float:
+        """RMS norm of the head outputs that are steered."""
+        return float(self.directions.read_json(AXES)["rms"])
+
+    @cached_property
+    def units(self) -> Floats:
+        """Relative dose of alpha 1 for each persona of the directions [P]."""
+        sigma = read_rows(self.directions, DIRECTIONS_FILE, None, only=("sigma",))["sigma"]
+        return unit_doses(sigma, self.rms)
+
+    @cached_property
     def unit(self) -> float:
-        """Relative dose of alpha 1, median over the personas."""
-        return unit_dose(self.steering.sigma, float(self.directions.read_json("axes.json")["rms"]))
+        """The median over the personas that are tried."""
+        return float(np.median(self.units[self.rows]))
 
     @cached_property
     def alphas(self) -> tuple[float, ...]:
@@ -124,19 +149,14 @@ class DoseTask:
         """The questionnaire whose fit items are read."""
         return Inventory.from_json(self.directions.read_json("items.json")["inventory"])
 
-    @property
-    def statements(self) -> list[str]:
-        """The fit items, said by oneself."""
-        return [first_person(self.inventory.items[column].text) for column in self.inventory.indices("fit")]
-
     def estimate(self) -> dict[str, int]:
-        """Statements that a run scores, and neutral tokens that it reads."""
-        runs = len(self.rows) * (len(self.alphas) - 1)
-        return {"statements": (1 + runs) * len(self.statements), "neutral_tokens": (1 + runs) * self.neutral.tokens}
+        """Items that a run asks about, and neutral tokens that it reads."""
+        runs = 1 + len(self.rows) * (len(self.alphas) - 1)
+        return {"items": runs * len(self.inventory.indices("fit")), "neutral_tokens": runs * self.neutral.tokens}
 
     def measure(self, work: StageContext, counts: dict[str, int]) -> dict[str, Floats]:
-        """Logprob of each fit statement [A, P, I], and kl and perplexity of the neutral text [A, P]."""
-        found: dict[str, list[Any]] = {"logprob": [], "kl": [], "perplexity": []}
+        """What is read of each fit item [A, P, I], and kl and perplexity of the neutral text [A, P]."""
+        found: dict[str, list[Any]] = {"items": [], "kl": [], "perplexity": []}
         with work.reporter.progress("choose-alpha", len(self.alphas), "strengths") as advance:
             for alpha in self.alphas:
                 name = f"parts/alpha-{alpha!r}.safetensors"
@@ -150,20 +170,43 @@ class DoseTask:
 
     def _at(self, model: LoadedModel, alpha: float, counts: dict[str, int]) -> dict[str, Floats]:
         from pasctl.evaluation.side_effects import measure
+
+        people = len(self.rows)
+        moved = [self.steering.intervention(model.geometry, row, alpha) if alpha else None for row in range(people)]
+        effects = measure(model, self.neutral.unsteered(model), moved, batch_tokens=self.batch_tokens)
+        read = self._read(model, moved if alpha else [None], counts)
+        items = np.broadcast_to(read, (people, read.shape[1])).copy()
+        return {"items": items, "kl": effects.kl, "perplexity": effects.perplexity}
+
+    def _read(self, model: LoadedModel, moved: Sequence[Intervention | None], counts: dict[str, int]) -> Floats:
+        """Each fit item under each intervention: expected agreement, or log-probability of the statement."""
+        fit = self.inventory.indices("fit")
+        if self.reading == "letters":
+            return expected_agreements(
+                model,
+                self.inventory,
+                fit,
+                moved,
+                positions=self.positions,
+                batch_tokens=self.batch_tokens,
+                counts=counts,
+            )
         from pasctl.evaluation.statements import score_statements
 
-        rows = range(len(self.rows))
-        moved = [self.steering.intervention(model.geometry, row, alpha) if alpha else None for row in rows]
-        text = self.neutral.unsteered(model)
-        effects = measure(model, text, moved, batch_tokens=self.batch_tokens)
+        chat = model.chat
+        said = [first_person(self.inventory.items[column].text) for column in fit]
         scores = score_statements(
-            model, PROMPTS, self.statements, batch_tokens=self.batch_tokens, interventions=moved if alpha else [None]
+            model,
+            [chat.encode(prompt) for prompt in PROMPTS],
+            [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in said],
+            batch_tokens=self.batch_tokens,
+            interventions=moved,
+            positions=self.positions,
         )
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
-        logprob = scores.total.mean(axis=1).astype(np.float64)  # over the prompts, [P or 1, I]
-        shape = (len(self.rows), logprob.shape[1])
-        return {"logprob": np.broadcast_to(logprob, shape).copy(), "kl": effects.kl, "perplexity": effects.perplexity}
+        logprobs: Floats = scores.totals.mean(axis=1)  # over the prompts
+        return logprobs
 
 
 def _compute(work: StageContext, *, task: DoseTask) -> Payload:
@@ -176,11 +219,14 @@ def _compute(work: StageContext, *, task: DoseTask) -> Payload:
     work.provenance["counts"] = {"personas": len(task.rows), **counts}
     fit = task.inventory.indices("fit")
     agreements = task.steering.personas.agreements[:, fit]
-    moved = measured["logprob"] - measured["logprob"][0]
-    effects = effects_of(moved, agreements)
+    items = measured["items"]
+    if task.reading == "letters":
+        effects = letter_effects(items, agreements)
+    else:
+        effects = statement_effects(items - items[0], agreements)
     chosen = choose_dose(effects, measured["kl"], BUDGET_KL)
     ids, names = task.steering.personas.ids, [task.inventory.items[column].id for column in fit]
-    shape = moved.shape
+    shape = items.shape
     return {
         "rows.parquet": to_arrow(
             pd.DataFrame(
@@ -189,16 +235,17 @@ def _compute(work: StageContext, *, task: DoseTask) -> Payload:
                     "alpha": np.repeat(np.array(task.alphas), shape[1] * shape[2]),
                     "item": np.tile(np.array(names, dtype=object), shape[0] * shape[1]),
                     "agreement": np.broadcast_to(agreements, shape).ravel(),
-                    "dlp": moved.ravel(),
+                    "expected" if task.reading == "letters" else "logprob": items.ravel(),
                 }
             )
         ),
         CURVES: {
-            "reading": "statements",
+            "reading": task.reading,
             "alphas": list(task.alphas),
             "doses": [alpha * task.unit for alpha in task.alphas],
+            "rows": task.rows.tolist(),
+            "units": task.units.tolist(),
             "personas": list(ids),
-            "count": len(StoredPersonas.of(task.directions)),
             "effect": _plain(effects),
             "kl": measured["kl"].tolist(),
             "perplexity": measured["perplexity"].tolist(),
@@ -210,17 +257,21 @@ def _compute(work: StageContext, *, task: DoseTask) -> Payload:
 
 
 RULE = (
-    "the largest relative dose within the KL budget on neutral text, on average over the personas, if the statements "
-    "of the fit items move towards the personas there; else 0"
+    "of the relative doses within the KL budget on neutral text the one of largest effect on the fit items, on average "
+    "over the personas, if it has one; less for a persona whom it would take over the budget"
 )
 
 
 def dose_alphas(strengths: Artifact, budget_kl: float | None) -> Floats:
-    """The strength that was chosen by statements, of each persona of the directions [P]: one for all."""
-    curves = strengths.read_json(CURVES)
+    """Each persona's strength [P], in the order of the directions' personas."""
+    curves, budget = strengths.read_json(CURVES), BUDGET_KL if budget_kl is None else budget_kl
     effects = np.array([[np.nan if value is None else value for value in row] for row in curves["effect"]])
-    chosen = choose_dose(effects, np.array(curves["kl"]), BUDGET_KL if budget_kl is None else budget_kl)
-    return np.full(int(curves["count"]), float(curves["alphas"][chosen]))
+    kl = np.array(curves["kl"])
+    place = choose_dose(effects, kl, budget)
+    alpha = float(curves["alphas"][place])
+    units = np.array(curves["units"])
+    measured = abs(alpha) * float(np.sqrt(np.square(units[curves["rows"]]).mean()))
+    return within_budget(alpha, units, float(kl[place].mean()), measured, budget)
 
 
 def _plain(values: Sequence[Sequence[float]] | Floats) -> list[list[float | None]]:

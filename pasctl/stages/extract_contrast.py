@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.contrasts import Contrast, Example, Pair, load_contrast
+from pasctl.contrasts.questionnaire import ITEMS, items_contrast
+from pasctl.inventory import load_inventory
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
@@ -31,7 +33,7 @@ Tokens = tuple[list[int], list[int]]
 
 def plan_contrast(declared: Extract, run: Run) -> Job:
     """Extract head outputs [pairs, 2, L, H, D] of the plus and the minus side of each pair (design section 5)."""
-    contrast = load_contrast(str(declared.contrast))
+    contrast = _load(declared)
     handle = run.model(declared.model, declared.options)
     return Job(
         stage=Stage.of(Extract),
@@ -41,7 +43,7 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),
-        compute=partial(_compute, handle=handle, contrast=contrast, run=run),
+        compute=partial(_compute, handle=handle, contrast=contrast, reading=_reading(declared), run=run),
         provenance={
             "model": handle.provenance(),
             "contrast": declared.contrast,
@@ -49,6 +51,19 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         },
         estimate=lambda: _estimate(handle, contrast, run.batch_tokens),
     )
+
+
+def _load(declared: Extract) -> Contrast:
+    """The contrast that is named; that of a questionnaire's statements is of the inventory."""
+    if declared.contrast != ITEMS:
+        return load_contrast(str(declared.contrast))
+    asked = declared.inventory
+    return items_contrast(load_inventory(asked) if isinstance(asked, str) else asked)
+
+
+def _reading(declared: Extract) -> str:
+    """The reading that suits directions of the contrast."""
+    return "letters" if declared.contrast == ITEMS else "statements"
 
 
 def is_contrast(activations: Artifact) -> bool:
@@ -61,7 +76,7 @@ def read_contrast(activations: Artifact) -> Contrast:
     return Contrast.from_json(activations.read_json(_FILE))
 
 
-def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, run: Run) -> Payload:
+def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, reading: str, run: Run) -> Payload:
     import numpy as np
 
     from pasctl.stages.arrays import to_store
@@ -84,6 +99,7 @@ def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, run
         "items.json": {
             "rows": list(range(len(contrast.pairs))),
             "pairs": [[0, 1]],
+            "reading": reading,
             "geometry": asdict(model.geometry),
             "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
         },

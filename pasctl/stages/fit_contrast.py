@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 TRAITS = "traits"
+AXES = "axes.json"
+"""What a directions artifact says about the contrast it is of."""
+STATEMENTS = "statements"
+READING_POSITIONS = {STATEMENTS: "all", "letters": "answer"}
+"""Where directions are steered by default, by the reading that suits them."""
 _AXIS_METHOD = "mass-mean"
 _SHUFFLED_PAIRS = 3  # of the random streams that a seed has
 _OF_ANSWERS = ("top_k", "center", "alphas", "positions", "granularity")
@@ -38,7 +43,7 @@ def contrast_activations(declared: FitDirections, run: Run) -> Artifact | None:
 
     Those named, or the latest of the model, unless probes are named.
     """
-    if declared.probes is not None:
+    if declared.probes is not None or declared.recipe == "paper":
         return None
     if declared.activations is None and next(iter(run.store.candidates("activations")), None) is None:
         return None
@@ -109,9 +114,10 @@ class ContrastFit:
 
     @property
     def heads(self) -> NDArray[np.int64]:
-        """All heads of the middle layers, (layer, head) [K, 2]."""
-        geometry = self.activations.read_json("items.json")["geometry"]
-        first, stop = middle_layers(geometry["layers"])
+        """All heads of the layers that are steered, (layer, head) [K, 2]."""
+        described = self.activations.read_json("items.json")
+        geometry = described["geometry"]
+        first, stop = steered_layers(geometry["layers"], described.get("reading", STATEMENTS))
         return np.array([(layer, head) for layer in range(first, stop) for head in range(geometry["heads"])], np.int64)
 
     @property
@@ -139,7 +145,11 @@ class ContrastFit:
         work.provenance["counts"] = {"personas": len(self.people.personas), "heads": len(heads)}
         return {
             PERSONAS: told_personas(self.people.personas),
-            "axes.json": {**self._described(axes), "rms": _rms(x, heads)},
+            AXES: {
+                **self._described(axes),
+                "rms": _rms(x, heads),
+                "reading": described.get("reading", STATEMENTS),
+            },
             "items.json": {
                 "inventory": self.people.inventory.to_json(),
                 **{key: described[key] for key in ("geometry", "template")},
@@ -190,6 +200,11 @@ class ContrastFit:
         }
 
 
+def reading_of(directions: Artifact) -> str:
+    """The reading that suits directions of a contrast: "letters" where it was read where answer letters follow."""
+    return str(directions.read_json(AXES)["reading"])
+
+
 def _rms(x: Tensor, heads: NDArray[np.int64]) -> float:
     """RMS over the examples of the norm of the head outputs that are steered, all of them together."""
     total = 0.0
@@ -199,6 +214,11 @@ def _rms(x: Tensor, heads: NDArray[np.int64]) -> float:
     return float(np.sqrt(total))
 
 
-def middle_layers(layers: int) -> tuple[int, int]:
-    """The first layer that is steered, and the one after the last: the middle two thirds."""
-    return round(layers / 6), max(round(layers / 6) + 1, round(layers * 5 / 6))
+def steered_layers(layers: int, reading: str) -> tuple[int, int]:
+    """The first layer that is steered, and the one after the last.
+
+    All layers where letters are read. Where statements are, the second half: on SmolLM2 each sixth of the layers alone
+    moved statements towards 100 respondents by item r of .015, .012, .133, .174, .220 and .193, all of the second half
+    by .224, and all from the third sixth on by .214.
+    """
+    return (0 if reading == "letters" else layers // 2), layers

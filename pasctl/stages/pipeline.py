@@ -16,14 +16,16 @@ from pasctl.commands.union import split
 from pasctl.errors import InputError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
+from pasctl.stages.recipes import default_contrast
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Outcome, Store
 
 
 def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
-    """Extract, train probes, fit directions and evaluate, model after model; gives each stage's outcome as it comes.
+    """Extract, fit directions and evaluate, model after model; gives each stage's outcome as it comes.
 
-    A dry run ends a model at the first stage that would compute: later keys depend on its result.
+    By default directions are fitted on a contrast; by the paper's recipe on answers, after probes were trained. A dry
+    run ends a model at the first stage that would compute: later keys depend on its result.
 
     Raises:
         InputError: there is no model.
@@ -35,17 +37,20 @@ def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
 
 
 def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[Outcome]:
-    extracted = run.make(split(declared, Extract, model=model))
+    paper = declared.recipe == "paper"
+    contrast = None if paper else declared.contrast or default_contrast(model)
+    extracted = run.make(split(declared, Extract, model=model, contrast=contrast))
     yield extracted
     if extracted.artifact is None:
         return
-    probed = run.make(split(declared, TrainProbes, activations=extracted.artifact))
-    yield probed
-    if probed.artifact is None:
-        return
-    fitted = run.make(
-        split(declared, FitDirections, probes=probed.artifact, activations=extracted.artifact, model=model)
-    )
+    source: dict[str, Any] = {"activations": extracted.artifact, "model": model}
+    if paper:
+        probed = run.make(split(declared, TrainProbes, activations=extracted.artifact))
+        yield probed
+        if probed.artifact is None:
+            return
+        source |= {"probes": probed.artifact, "personas": None}
+    fitted = run.make(split(declared, FitDirections, **source))
     yield fitted
     if fitted.artifact is not None:
         yield run.make(split(declared, Evaluate, directions=fitted.artifact, model=model))
