@@ -49,8 +49,8 @@ class Say(
     prompts: str | None = option(None, help="File of prompts, one per line.", metavar="FILE", record="nowhere")
     persona: str | None = option(
         None,
-        help="Personas, separated by commas; a persona may be a weighted combination: 'E+ & 0.5*N-'. Default: the one "
-        "that the directions have, or the + pole of each trait.",
+        help="Personas, separated by commas: ids, plain words for poles (extraverted, calm), or weighted combinations: "
+        "'E+ & 0.5*N-'. Default: the one that the directions have, or the + pole of each trait.",
         metavar="ID[,ID...]",
     )
     contrast: str | None = same(Extract, "contrast", None)

@@ -15,11 +15,11 @@ from pasctl.evaluation.alphas import AUTO, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
-from pasctl.models.identity import DEMO
 from pasctl.stages.persona_catalog import PersonaCatalog
+from pasctl.stages.recipes import CANNOT_WRITE, is_demo
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, part_key
-from pasctl.stages.text_directions import contrast_of, find_text_directions
+from pasctl.stages.text_directions import contrast_of, find_text_directions, persona_names
 from pasctl.stages.text_scoring import CALIBRATION, Measures, TextScorer
 from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of
 from pasctl.stages.text_words import words_by
@@ -41,7 +41,7 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         InputError: no such persona, or options that make no sense together.
         MissingError: there are no directions of this model, or no such file.
     """
-    from pasctl.contrasts.questions import EVERYDAY_PROMPTS, TUNING_PROMPTS
+    from pasctl.contrasts import EVERYDAY_PROMPTS, TUNING_PROMPTS
 
     given = read_prompts(declared)
     prompts = given or EVERYDAY_PROMPTS
@@ -57,8 +57,8 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         return targets
     if AUTO in alphas:
         run.reporter.note(strengths_of(targets))
-    if declared.model == DEMO:
-        run.reporter.note("the demo model answers questionnaires and cannot write: name another with --model")
+    if is_demo(handle):
+        run.reporter.note(f"warning: {CANNOT_WRITE}")
     writer = TextWriter(targets, replace(declared.how, seed=declared.seed), handle, run.batch_tokens)
     scorer = TextScorer(writer, _measures(declared, run, targets, prompts), tuple(TUNING_PROMPTS))
     return Job(
@@ -116,8 +116,7 @@ def read_prompts(declared: Say) -> tuple[str, ...]:
 def _names(declared: Say, catalog: PersonaCatalog) -> list[str]:
     """The personas: those named, else the only one, or the + side of each pair."""
     if declared.persona is not None:
-        names = [name.strip() for name in declared.persona.split(",")]
-        return list(dict.fromkeys(names))
+        return persona_names(declared.persona)
     known = catalog.ids(_MOST_POLES + 1)
     poles = [name for name in known if name.endswith("+") and f"{name[:-1]}-" in known]
     if len(known) == 1 or len(poles) * 2 == len(known):
@@ -184,7 +183,7 @@ def _compute(work: StageContext, *, scorer: TextScorer, prompts: tuple[str, ...]
 
 
 def _built_in() -> tuple[str, ...]:
-    from pasctl.contrasts.questions import EVERYDAY_PROMPTS
+    from pasctl.contrasts import EVERYDAY_PROMPTS
 
     return tuple(EVERYDAY_PROMPTS)
 

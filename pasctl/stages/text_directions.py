@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from pasctl.commands.extract import Extract
 from pasctl.commands.fit_directions import FitDirections
-from pasctl.contrasts.descriptions import WORDINGS
+from pasctl.contrasts import POLE_WORDS, WORDINGS
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.combination import parse_combination
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.model import ModelHandle, of_model
+from pasctl.stages.recipes import default_contrast
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Outcome
 from pasctl.stages.stored_personas import StoredPersonas
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pasctl.commands.say import Say
     from pasctl.contrasts import Contrast
 
-_TRAITS = "big5"
+_BY_WORD = {word: pole for pole, words in POLE_WORDS.items() for word in words}
 _POLES = frozenset(f"{trait}{side}" for trait in WORDINGS for side in "+-")
 
 
@@ -45,7 +46,7 @@ def find_text_directions(declared: Say, run: Run, handle: ModelHandle) -> Artifa
         if fits(artifact) and wanted <= set(StoredPersonas.of(artifact).ids()):
             return artifact
     if wanted <= _POLES:
-        return fit_contrast(_TRAITS, run, handle, declared.seed)
+        return fit_contrast(default_contrast(handle), run, handle, declared.seed)
     named = ", ".join(sorted(wanted - _POLES))
     raise MissingError(
         f"store {run.store.root} holds no directions of {handle.source.spec} that have {named}",
@@ -69,8 +70,25 @@ def contrast_of(directions: Artifact, run: Run) -> Contrast | None:
     return read_contrast(activations) if activations is not None and is_contrast(activations) else None
 
 
-def _wanted(persona: str | None) -> set[str]:
+def persona_names(personas: str) -> list[str]:
+    """The personas and combinations in a list, poles by their ids: "extraverted, kind" gives E+ and A+.
+
+    Raises:
+        InputError: a combination that cannot be read.
+    """
+    return list(dict.fromkeys(_canonical(name.strip()) for name in personas.split(",")))
+
+
+def _canonical(name: str) -> str:
+    """A name with words for poles replaced by ids; without such words it stays as it is."""
+    parts = parse_combination(name)
+    if not any(persona.lower() in _BY_WORD for _, persona in parts):
+        return name
+    ids = [(weight, _BY_WORD.get(persona.lower(), persona)) for weight, persona in parts]
+    return " & ".join(persona if weight == 1 else f"{weight:g}*{persona}" for weight, persona in ids)
+
+
+def _wanted(personas: str | None) -> set[str]:
     """The ids that a list of personas and combinations names."""
-    if persona is None:
-        return set()
-    return {part for name in persona.split(",") for _, part in parse_combination(name)}
+    names = [] if personas is None else persona_names(personas)
+    return {part for name in names for _, part in parse_combination(name)}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pasctl.contrasts import Contrast
-from pasctl.contrasts.descriptions import JUDGES, WORDINGS, describe
+from pasctl.contrasts import JUDGES, WORDINGS, Contrast, describe
 from pasctl.errors import InputError
 from pasctl.inventory.combination import parse_combination
 

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 import pasctl
-from pasctl.contrasts.descriptions import JUDGES, WORDINGS, describe
-from pasctl.contrasts.questions import EVERYDAY_PROMPTS, TUNING_PROMPTS
+from pasctl.contrasts import EVERYDAY_PROMPTS, JUDGES, TUNING_PROMPTS, WORDINGS, describe
 from pasctl.errors import InputError, MissingError
 from pasctl.evaluation.side_effects import repetition
 from pasctl.evaluation.text_metrics import AS_IS, COLUMNS, DOWN, PROMPTED, UP
@@ -28,6 +27,7 @@ from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.say import say
 from pasctl.stages.steering import DirectionSet
+from pasctl.stages.text_directions import persona_names
 from pasctl.stages.text_words import words_by
 from tests.tiny import tiny_loaded
 
@@ -280,6 +280,13 @@ def test_words_of_poles_and_combinations() -> None:
     assert not {text for pair in plus.judges for text in pair} & {text for pair in plus.prompts for text in pair}
     assert words("172481") is None
     assert words("+") is None
+
+
+def test_plain_words_name_poles(model: LoadedModel, store: Path) -> None:
+    assert persona_names("extraverted, kind,E+,172481") == ["E+", "A+", "172481"]
+    assert persona_names("Outgoing & 0.5*calm") == ["E+ & 0.5*N-"]
+    by_word = said(model, store, prompt=[PROMPT], persona="extraverted")
+    assert by_word.key == said(model, store, prompt=[PROMPT], persona="E+").key
 
 
 def test_a_page_begins_with_the_texts(two: Artifact, texts: pd.DataFrame, store: Path, tmp_path: Path) -> None:
