@@ -1,7 +1,8 @@
 """Descriptions of the poles of the five traits, written for pasctl.
 
 Both sides of a pair have the same form and about the same length, so that the two differ in little but the trait.
-Several wordings per trait, so that no direction is one of a single wording.
+Several wordings per trait, so that no direction is one of a single wording; in some, both sides are about as welcome,
+since good against bad is what traits have in common.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ WORDINGS: dict[str, Wordings] = {
             "who drifts through each day, skips every detail and drops whatever was begun",
         ),
         (
-            "arrives early, meets every deadline and leaves a spotless desk",
-            "arrives late, misses every deadline and leaves a chaotic desk",
+            "methodical, strict and punctual, and always working to a schedule",
+            "spontaneous, easygoing and playful, and always ready to improvise",
         ),
         (
             "careful, orderly and persistent, with a list for everything and the patience to work through it",
@@ -47,8 +48,8 @@ WORDINGS: dict[str, Wordings] = {
             "who hides from every stranger on the train and is worn out by a crowd",
         ),
         (
-            "loves noise, jokes and dancing, and gets restless after an hour alone",
-            "loves silence, books and privacy, and gets weary after an hour with others",
+            "shines at gatherings, talks to everyone and hates being alone",
+            "fades at gatherings, talks to nobody and loves being alone",
         ),
         (
             "bold, lively and loud, always the first to speak and glad of company",
@@ -62,8 +63,8 @@ WORDINGS: dict[str, Wordings] = {
             "who is harsh with everyone, takes without asking and looks for the fault in others",
         ),
         (
-            "puts friends before business, is quick to say sorry and ends every quarrel",
-            "puts business before friends, is slow to say sorry and wins every quarrel",
+            "tender-hearted, trusting and accommodating, and happy to give in to end an argument",
+            "tough-minded, skeptical and competitive, and happy to push on to win an argument",
         ),
         (
             "generous, patient and modest, with a soft word for friend and stranger",
@@ -91,8 +92,8 @@ WORDINGS: dict[str, Wordings] = {
 JUDGES: dict[str, Wordings] = {
     "O": (
         (
-            "creative, open-minded and fascinated by the unusual",
-            "unimaginative, narrow-minded and bored by the unusual",
+            "artistic, open-minded and drawn to mystery",
+            "matter-of-fact, conservative and drawn to certainty",
         ),
         (
             "who explores, experiments and asks what else could be true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_digest_follows_everything_but_the_name() -> None:
     ]
     assert len({contrast.digest for contrast in [SMALL, *others]}) == 1 + len(others)
     assert replace(SMALL, name="other").digest == SMALL.digest
+
+
+def test_digest_is_that_of_the_written_document() -> None:
+    """By hand: a field that is added to a contrast later must not change the keys of what is stored."""
+    document = (
+        '{"axes":[{"minus":"E-","name":"E","plus":"E+"}],"pairs":[{"axis":"E","group":"Hello?",'
+        '"minus":{"read":"prompt","system":"You are quiet.","text":"","user":"Hello?"},'
+        '"plus":{"read":"prompt","system":"You are loud.","text":"","user":"Hello?"}}]}'
+    )
+    assert SMALL.digest == hashlib.sha256(document.encode()).hexdigest()
 
 
 def test_poles_and_pairs_go_by_axis() -> None:
