@@ -155,7 +155,7 @@ def _findings(metrics: Mapping[str, Any]) -> Iterable[str]:
 def texts_table(metrics: Mapping[str, Any]) -> str:
     """What tells the texts apart and what it costs, a row per persona and strength."""
     head = ["persona", "alpha", "AUC", "95%", "embeddings", "95%", "prompted", "perplexity up", "down", "prompted"]
-    head.append("repetition")
+    head += ["repetition", "KL"]
     body = [
         [
             row["target"],
@@ -165,6 +165,7 @@ def texts_table(metrics: Mapping[str, Any]) -> str:
             _auc(row["auc_prompted"])[0],
             *(_ratio(row["perplexity_ratio"][name]) for name in _CONDITIONS[1:]),
             _number(row["repetition"]["steered-up"]),
+            _number(max(row["kl"].values()) if row["kl"] else None),
         ]
         for row in metrics["rows"]
     ]
@@ -175,7 +176,8 @@ def texts_table(metrics: Mapping[str, Any]) -> str:
         "by the unsteered model's log-odds of descriptions that nothing was fitted on. embeddings: by those of "
         f"{metrics['embeddings'] or 'none'}.",
         "prompted: prompted texts against the model's own. perplexity: under the unsteered model, over its own texts'.",
-        "repetition: share of 4-grams of the texts steered up that stood in them before.",
+        "repetition: share of 4-grams of the texts steered up that stood in them before. KL: on neutral text, in "
+        "nats/token.",
     ]
     judged = [
         f"judge {metrics['judge']}: {row['target']} AUC {_auc(row['judge_auc'])[0]}, agrees with the classifier on "

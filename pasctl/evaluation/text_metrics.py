@@ -9,6 +9,7 @@ import numpy as np
 
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.auc import Auc, paired_auc
+from pasctl.evaluation.defaults import BUDGET_KL
 from pasctl.evaluation.intervals import FEWEST_ITEMS, mean_interval
 from pasctl.evaluation.text_verdict import text_verdict
 
@@ -84,6 +85,19 @@ def calibration_notes(calibrations: Mapping[str, Mapping[str, Any]]) -> list[str
                     f"warning: {what} do not tell texts prompted with {target} from those of its opposite, AUC {auc}: "
                     "what they say of steered texts means little"
                 )
+    return notes
+
+
+def budget_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Warnings of strengths that change neutral text by more than the budget."""
+    notes = []
+    for row in rows:
+        most = max((row.get("kl") or {AS_IS: 0.0}).values())
+        if most > BUDGET_KL:
+            notes.append(
+                f"warning: {row['target']} at alpha {alpha_text(row['alpha'])} changes neutral text by {most:.2f} "
+                f"nats/token, more than the budget of {BUDGET_KL:g}: try a smaller --alpha, or auto"
+            )
     return notes
 
 

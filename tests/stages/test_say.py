@@ -14,14 +14,17 @@ import pytest
 import pasctl
 from pasctl.contrasts import EVERYDAY_PROMPTS, JUDGES, TUNING_PROMPTS, WORDINGS, describe
 from pasctl.errors import InputError, MissingError
-from pasctl.evaluation.side_effects import repetition
-from pasctl.evaluation.text_metrics import AS_IS, COLUMNS, DOWN, PROMPTED, UP
+from pasctl.evaluation.embeddings import find_embedder
+from pasctl.evaluation.side_effects import measure, repetition
+from pasctl.evaluation.text_classifier import TextClassifier
+from pasctl.evaluation.text_metrics import AS_IS, COLUMNS, DOWN, PROMPTED, UP, budget_notes
 from pasctl.evaluation.texts import Reader, WrittenText, log_odds, perplexities
 from pasctl.generation.loop import generate
 from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.models.load import LoadedModel
 from pasctl.stages import text_writing
+from pasctl.stages.neutral import Neutral
 from pasctl.stages.report import report
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store
@@ -29,6 +32,7 @@ from pasctl.stages.say import say
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.text_directions import persona_names
 from pasctl.stages.text_words import words_by
+from tests.evaluation.text_judges import endpoint, save_encoder
 from tests.tiny import tiny_loaded
 
 OWN = "speaks like a cautious lawyer|speaks like a reckless salesman"
@@ -123,6 +127,24 @@ def test_measures_are_those_of_the_functions(model: LoadedModel, store: Path, te
     assert mine["p_plus"].between(0, 1).all()
     assert mine["embedding_score"].isna().all()
     assert mine["judge"].isna().all()
+
+
+def test_side_effects_are_those_of_either_direction(model: LoadedModel, store: Path, two: Artifact) -> None:
+    [directions] = Store(store).artifacts("directions")
+    known, text = DirectionSet.read(directions), Neutral.read("builtin").unsteered(model)
+    place = known.personas.ids.index("E+")
+    row = two.read_json("metrics.json")["rows"][1]
+    for name, alpha in ((UP, 3.0), (DOWN, -3.0)):
+        steered = known.intervention(model.geometry, place, alpha)
+        assert row["kl"][name] == pytest.approx(measure(model, text, [steered], batch_tokens=4096).kl[0], abs=1e-5)
+
+
+def test_a_strength_beyond_the_budget_is_warned_of(model: LoadedModel, store: Path, two: Artifact) -> None:
+    rows = [{"target": "E+", "alpha": 4.0, "kl": {UP: 0.4, DOWN: 0.6}}, {"target": "E+", "alpha": 2.0, "kl": None}]
+    assert ["at alpha 4 changes neutral text by 0.60" in note for note in budget_notes(rows)] == [True]
+    metrics = two.read_json("metrics.json")
+    over = [row for row in metrics["rows"] if max(row["kl"].values()) > 0.5]
+    assert len([note for note in metrics["notes"] if "the budget" in note]) == len(over)
 
 
 def test_findings_are_a_row_per_persona_and_strength(two: Artifact) -> None:
@@ -230,6 +252,38 @@ def test_a_model_whose_texts_cannot_share_a_pass_shows_them_when_they_are_there(
     made = said(model, store, prompt=PROMPT, persona="E+", alpha=1.25, on_delta=lambda *each: shown.append(each))
     frame = made.frame()  # type: ignore[attr-defined]
     assert [text for _, text in shown] == frame["text"].tolist()
+
+
+def test_embeddings_and_a_judge_classify_as_well(model: LoadedModel, store: Path, tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path)
+    with endpoint(JUDGES["E"][0][0]) as server:  # + always fits
+        made = said(model, store, prompt=MANY, persona="E+", judge=server.url, judge_embeddings=str(folder))
+        asked = len(server.seen)
+        again = said(model, store, prompt=MANY, persona="E+", judge=server.url, judge_embeddings=str(folder))
+        assert len(server.seen) == asked
+    assert again.key == made.key
+    frame, metrics = made.frame(), made.read_json("metrics.json")  # type: ignore[attr-defined]
+    assert asked == 2 * len(frame) == 2 * 4 * len(MANY)
+    assert (frame["judge"] == 1).all()
+    assert frame["embedding_score"].notna().all()
+    [row] = metrics["rows"]
+    assert row["judge_auc"][0] == 0.5
+    steered = frame[frame["condition"].isin([UP, DOWN])]
+    assert row["agreement"] == pytest.approx((steered["p_plus"] > 0.5).mean())
+    assert (metrics["judge"], metrics["embeddings"]) == ("local-judge", folder.name)
+    assert metrics["calibration"]["E+"]["embedding_auc"] is not None
+    # fitted on the prompted texts that are stored, and on nothing else
+    [rows] = made.read_json("calibration.json").values()
+    embedder = find_embedder(str(folder))
+    assert embedder is not None
+    classifier = TextClassifier.fit(embedder.embed([row["text"] for row in rows]), [row["plus"] for row in rows])
+    expected = classifier.score(embedder.embed(frame["text"].tolist()))
+    assert frame["embedding_score"].to_numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_strength_that_is_given_and_chosen_is_written_once(model: LoadedModel, store: Path) -> None:
+    made = said(model, store, prompt=[PROMPT], persona="E+", alpha=[1.0, "1.0"])
+    assert len(made.read_table("texts.parquet")) == 4
 
 
 def test_two_descriptions_are_fitted_and_stay_in_the_store(model: LoadedModel, tmp_path: Path) -> None:

@@ -63,12 +63,13 @@ def _measures(findings: Sequence[Row], metrics: Mapping[str, Any]) -> Table:
         cells += [_auc(row["embedding_auc"])] if embedded else []
         cells += [_auc(row["judge_auc"])] if judged else []
         cells += [_auc(row["auc_prompted"]), *(_ratio(row["perplexity_ratio"][name]) for name in (UP, DOWN, PROMPTED))]
+        cells.append(Cell(number(max(row["kl"].values()) if row["kl"] else None, 2)))
         body.append(tuple(cells))
     embeddings = f" Embeddings: {embedded}, which does not share the model." if embedded else ""
     judge = f" Judge: {judged}." if judged else ""
     return Table(
         "What tells the texts apart, and what it costs",
-        (*head, "prompted", "perplexity up", "perplexity down", "perplexity prompted"),
+        (*head, "prompted", "perplexity up", "perplexity down", "perplexity prompted", "KL"),
         tuple(body),
         broken=True,
         caption=(
@@ -76,7 +77,8 @@ def _measures(findings: Sequence[Row], metrics: Mapping[str, Any]) -> Table:
             "steered away from it, by the unsteered model's log-odds, per token, of descriptions that nothing was "
             f"fitted on; small: 95% score interval, paired by prompt.{embeddings}{judge} prompted: prompted texts "
             "against the model's own, by log-odds. Perplexity: under the unsteered model, over that of its own texts; "
-            "small: 95% interval over prompts."
+            "small: 95% interval over prompts. KL(unsteered ‖ steered) on neutral text in nats/token, the larger of up "
+            "and down."
         ),
     )
 
