@@ -76,7 +76,7 @@ def _run_node(
         record.positions = LAST
     prefix = _read_prefix(model, plan, before)
     for batch in plan.batches:
-        ids, layout = _layout(batch, packed=plan.packed, begins=cache_length(prefix), device=model.model.device)
+        ids, layout = _layout(batch, packed=plan.packed, begins=_length(prefix), device=model.model.device)
         if record is not None:
             record.positions = layout.last
         steered = at_answer.intervention if at_answer else None
@@ -138,7 +138,7 @@ def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> C
     """Keys and values of a plan's prefix and all that stands before it, batch 1; None without any."""
     if not plan.prefix:
         return before
-    cache = cache_behind(model, cache_length(before) + len(plan.prefix), before)
+    cache = cache_behind(model, _length(before) + len(plan.prefix), before)
     for start in range(0, len(plan.prefix), plan.at_once):
         ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.model.device)
         model.backbone(ids, past_key_values=cache, use_cache=True)
@@ -161,5 +161,5 @@ def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache
     return cache
 
 
-def cache_length(cache: Cache | None) -> int:
+def _length(cache: Cache | None) -> int:
     return 0 if cache is None else int(cache.get_seq_length())

@@ -99,11 +99,12 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
 def present(options: StageDeclaration, run: Run, *, json: bool) -> None:
     """Run a stage and print its outcome: what most commands do."""
     from pasctl.cli.output import print_next, print_outcome
+    from pasctl.stages.findings import next_command
 
     outcome = run.make(options)
     print_outcome(outcome, as_json=json)
     if outcome.artifact is not None and not json:
-        print_next(options.then)
+        print_next(next_command(options.then, outcome.artifact))
 
 
 def _panel(parameter: Parameter) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.compare import Compare

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.memory_eval import tables
 from pasctl.cli.output import outcome_json, print_json, print_outcome
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.demo import Demo
@@ -45,18 +45,18 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
 
 def _show(walk: Walk, outcome: Outcome) -> None:
     """What came of a step: its tables, or what a memory answered beside what is right."""
-    from pasctl.stages.fit_directions import read_selection
     from pasctl.stages.memory_ask import read_answers
     from pasctl.stages.memory_eval import trial_figures
+    from pasctl.stages.steering import DirectionSet
 
     print_outcome(outcome, as_json=False)
     made = outcome.artifact
     if made is None:
         return
     if made.kind == "directions":
-        chosen = read_selection(made) or {}
-        heads, layers = chosen["heads"], ", ".join(map(str, chosen["layers"]))
-        print(f"chosen: {len(heads)} heads in layers {layers}, of {len(chosen['tried'])} settings tried")
+        heads = DirectionSet.read(made).heads[0]
+        layers = ", ".join(map(str, sorted(set(heads[:, 0].tolist()))))
+        print(f"steered: {len(heads)} heads, all of layers {layers}")
     elif made.kind == "answers":
         [answer] = read_answers(made)
         print(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")

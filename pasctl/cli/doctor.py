@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json
-from pasctl.cli.tables import align
 from pasctl.errors import PasctlError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasctl.cli.output import print_outcome
+from pasctl.cli.output import print_next, print_outcome
 
 if TYPE_CHECKING:
     from pasctl.commands.evaluate import Evaluate
@@ -27,3 +27,5 @@ def present(options: Evaluate, run: Run, *, json: bool) -> None:
         page = report(with_inputs(results, run.store), options.report, store=run.store)
         run.reporter.note(f"wrote {page.path}")
     print_outcome(outcome, as_json=json)
+    if results is not None and not json:
+        print_next(options.then)

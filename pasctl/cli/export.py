@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json, print_outcome
-from pasctl.cli.tables import align
 from pasctl.errors import PasctlError
 
 if TYPE_CHECKING:

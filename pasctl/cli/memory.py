@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.memory_ask import ask
 from pasctl.cli.output import print_outcome
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_run import MemoryRun, TextLike

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json, print_outcome
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_eval import MemoryEval

@@ -7,9 +7,9 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.memory import figures
 from pasctl.cli.output import print_json
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_show import MemoryShow

@@ -13,7 +13,7 @@ from pasctl.cli.tables import results_table
 from pasctl.stages.progress import Advance
 
 if TYPE_CHECKING:
-    from pasctl.stages.runner import Outcome
+    from pasctl.stages.runner import Artifact, Outcome
 
 BAR_AFTER_SECONDS = 2.0
 
@@ -80,9 +80,20 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     else:
         told = ", ".join([f"computed in {outcome.seconds:.1f} s", *_work_done(outcome.artifact.provenance)])
     print(f"{outcome.artifact.name}  {told}", flush=True)
+    _print_finding(outcome.artifact)
     if outcome.artifact.kind == "results":
         print()
         print(results_table(outcome.artifact.read_json("metrics.json")))
+
+
+def _print_finding(artifact: Artifact) -> None:
+    """What was found, a line a sentence; what makes it doubtful goes to stderr."""
+    from pasctl.stages.findings import finding, warnings
+
+    if found := finding(artifact):
+        print(found, flush=True)
+    for line in warnings(artifact):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def print_next(command: str) -> None:
@@ -113,8 +124,13 @@ def _told(name: str, value: int) -> str:
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """The outcome; for results with their metrics."""
+    """The outcome, with what was found; for results with their metrics."""
+    from pasctl.stages.findings import finding, warnings
+
     document = outcome.to_json()
-    if outcome.artifact is not None and outcome.artifact.kind == "results":
+    if outcome.artifact is None:
+        return document
+    document |= {"finding": finding(outcome.artifact), "warnings": list(warnings(outcome.artifact))}
+    if outcome.artifact.kind == "results":
         document["metrics"] = outcome.artifact.read_json("metrics.json")
     return document

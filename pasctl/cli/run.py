@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasctl.cli.output import print_outcome
+from pasctl.cli.output import print_next, print_outcome
 
 if TYPE_CHECKING:
     from pasctl.commands.run import PipelineParams
@@ -13,5 +13,11 @@ if TYPE_CHECKING:
 
 def present(options: PipelineParams, run: Run, *, json: bool) -> None:
     """Run the stages and print each one's outcome as it comes."""
+    from pasctl.commands.evaluate import Evaluate
+
+    done = False
     for outcome in run.make(options):
         print_outcome(outcome, as_json=json)
+        done = outcome.artifact is not None
+    if done and not json:
+        print_next(Evaluate.then)

@@ -6,8 +6,9 @@ import json as jsonlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json
-from pasctl.cli.tables import align, results_table
+from pasctl.cli.tables import results_table
 from pasctl.errors import IntegrityError
 from pasctl.report.blocks import size
 

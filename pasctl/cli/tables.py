@@ -5,40 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pasctl.cli.columns import align, interval, named, number
+from pasctl.cli.personal_table import personal_table
+
 
 def results_table(metrics: dict[str, Any]) -> str:
-    """Conditions and baselines side by side, on the same items; lower MAE is better."""
+    """Conditions and baselines side by side, on the same items, for each reading; lower MAE is better."""
+    from pasctl.evaluation.readings import LETTERS, of_reading, readings_of
+
+    readings = readings_of(metrics["conditions"])
+    lines: list[str] = []
+    for reading in readings:
+        lines += [""] if lines else []
+        lines += [] if readings == [LETTERS] else [f"reading: {reading}", ""]
+        lines += _reading_lines(metrics, of_reading(metrics["conditions"], reading), reading)
+        for name, table in (("differences", differences_table), ("trait_shifts", shifts_table)):
+            if (rows := of_reading(metrics.get(name) or [], reading)) and (text := table(rows)):
+                lines += ["", text]
+    for name, written in (("side_effects", side_effects_table), ("audit", audit_table)):
+        if metrics.get(name) and (text := written(metrics[name])):
+            lines += ["", text]
+    return "\n".join([*lines, *_coding(metrics)])
+
+
+def _reading_lines(metrics: dict[str, Any], conditions: Sequence[dict[str, Any]], reading: str) -> list[str]:
+    """The table of one reading, what it means, and whether answers are the person's."""
     from pasctl.report.sections.labels import setting
 
-    conditions = metrics["conditions"]
     columns = [
         ("condition", [row["condition"] for row in conditions]),
         ("alpha", [setting(row) for row in conditions]),
         *_errors(conditions),
-        *_agreement(conditions),
-        ("mass", [_number(row["option_mass"]) for row in conditions]),
+        *(column for column in _agreement(conditions) if reading == "letters" or column[0] != "acqu."),
     ]
-    if any(row.get("order_spread") is not None for row in conditions):
-        columns.append(("spread", [_number(row.get("order_spread")) for row in conditions]))
-    lines = [_columns(columns), "", *_legend(conditions), *_told(metrics)]
-    for name, table in (
-        ("differences", differences_table),
-        ("side_effects", side_effects_table),
-        ("trait_shifts", shifts_table),
-        ("audit", audit_table),
-    ):
-        if metrics.get(name):
-            lines += ["", table(metrics[name])]
-    return "\n".join([*lines, *_coding(metrics)])
+    more = [("dlp", "dlp_size"), ("spread", "dlp_spread")]
+    if reading == "letters":
+        spread = any(row.get("order_spread") is not None for row in conditions)
+        more = [("mass", "option_mass"), *([("spread", "order_spread")] if spread else [])]
+    columns += [(name, [number(row.get(key)) for row in conditions]) for name, key in more]
+    lines = [_columns(columns), "", *_legend(conditions), *_told(metrics, conditions, reading)]
+    if any(row.get("distinctive_r") is not None for row in conditions):
+        lines += ["", personal_table(conditions)]
+    return lines
 
 
-def _told(metrics: dict[str, Any]) -> list[str]:
+def _told(metrics: dict[str, Any], conditions: Sequence[dict[str, Any]], reading: str) -> list[str]:
     """What else must be known to read the table."""
     from pasctl.report.sections.labels import setting
 
-    conditions = metrics["conditions"]
     names, settings = {row["condition"] for row in conditions}, {setting(row) for row in conditions}
     lines = ["mass: probability of the five letters together."]
+    if reading == "statements":
+        lines = [
+            "dlp: how far a statement's log-probability is moved, root mean square in nats; spread: over self-report",
+            "prompts. Expected scores are calibrated from dlp on other persons' fit items.",
+        ]
     if "random-direction" in names:
         draws = max(row.get("draws", 1) for row in conditions)
         lines.append(f"random-direction: pas along random directions of equal norm, mean of {draws} draws.")
@@ -53,7 +74,8 @@ def _told(metrics: dict[str, Any]) -> list[str]:
         who = "for each persona" if choice["scope"] == "persona" else "for the population"
         tried = ",".join(f"{alpha:g}" for alpha in choice["alphas"])
         budget = "" if choice["budget_kl"] is None else f", within {choice['budget_kl']:g} nats/token of KL"
-        lines.append(f"auto: alpha of {tried} chosen {who} on held-out fit items, {choice['folds']} folds{budget}:")
+        folds = f", {choice['folds']} folds" if choice.get("folds") else ""
+        lines.append(f"auto: alpha of {tried} chosen {who} on held-out fit items{folds}{budget}:")
         lines += [f"  {_spread_of(row)}" for row in conditions if row["condition"] == "pas" and setting(row) == "auto"]
     if "oracle" in settings:
         lines.append(
@@ -70,14 +92,14 @@ def side_effects_table(found: dict[str, Any]) -> str:
     """What steering does to neutral and to free text, beside the model left alone."""
     alone = found["unsteered"]
     body = [
-        ["no-change", _number(0.0), "", _number(alone["perplexity"]), "", _number(alone["repetition"])],
+        ["no-change", number(0.0), "", number(alone["perplexity"]), "", number(alone["repetition"])],
         *(
             [
-                _named(row["condition"], row["setting"]),
+                named(row["condition"], row["setting"]),
                 *(
                     cell
                     for name in ("kl", "perplexity", "repetition")
-                    for cell in (_number(row[name][0]), *(() if name == "repetition" else (_range(row[name]),)))
+                    for cell in (number(row[name][0]), *(() if name == "repetition" else (_range(row[name]),)))
                 ),
             ]
             for row in found["rows"]
@@ -93,6 +115,8 @@ def side_effects_table(found: dict[str, Any]) -> str:
 
 def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
     """How far each trait's score moves when the model is steered to a pole: rows are poles, columns are traits."""
+    from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT
+
     lines = []
     for condition, setting in dict.fromkeys((row["condition"], row["setting"]) for row in shifts):
         mine = [row for row in shifts if (row["condition"], row["setting"]) == (condition, setting)]
@@ -101,22 +125,23 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
             by_pole.setdefault(row["persona"], {})[row["trait"]] = row
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
-        lines += [f"{_named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = (
-        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant."
-    )
-    return "\n".join([*lines, told])
+        lines += [f"{named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
+    told = [
+        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant.",
+        f"* p < {SIGNIFICANT:g} by Holm's correction over the cells; none below {FEWEST_ITEMS} items to a trait.",
+    ]
+    return "\n".join([*lines, *told])
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """How answers written as text compare with the letters' probabilities."""
     body = [
         [
-            _named(row["condition"], row["setting"]),
+            named(row["condition"], row["setting"]),
             str(row["answers"]),
             str(row["unparsed"]),
             str(row["mismatched"]),
-            _number(row["mae_worst"]),
+            number(row["mae_worst"]),
         ]
         for row in rows
     ]
@@ -130,7 +155,7 @@ def baselines_table(found: dict[str, Any]) -> str:
     columns = [
         ("baseline", [row["condition"] for row in conditions]),
         *_errors(conditions),
-        ("rounded", [_number(row["composite_argmax"]) for row in conditions]),
+        ("rounded", [number(row["composite_argmax"]) for row in conditions]),
         *_agreement(conditions),
     ]
     return "\n".join(
@@ -149,19 +174,19 @@ def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]
     """Columns: the error on each trait, and the composite with its interval."""
     traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
     return [
-        *((trait, [_number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
-        ("composite", [_number(row["composite"]) for row in conditions]),
-        ("95%", [_interval(row["composite_interval"]) for row in conditions]),
+        *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
+        ("composite", [number(row["composite"]) for row in conditions]),
+        ("95%", [interval(row["composite_interval"]) for row in conditions]),
     ]
 
 
 def _agreement(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Columns: what goes together with the persons' answers, and what does so whatever the item says."""
     return [
-        ("item r", [_number(row["item_correlation"]) for row in conditions]),
+        ("item r", [number(row["item_correlation"]) for row in conditions]),
         # results of earlier versions have none
-        ("rank r", [_number(row.get("rank_correlation_mean")) for row in conditions]),
-        ("acqu.", [_number(row["acquiescence"]) for row in conditions]),
+        ("rank r", [number(row.get("rank_correlation_mean")) for row in conditions]),
+        ("acqu.", [number(row["acquiescence"]) for row in conditions]),
     ]
 
 
@@ -172,7 +197,7 @@ def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
         "five traits, with a 95% interval by Student's t over personas. item r: correlation over a persona's items.",
         "rank r: over personas, of their trait scores. acqu.: agreement whatever an item says.",
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
-        f"{_number(first['acquiescence_person'])}. Baselines need no model.",
+        f"{number(first['acquiescence_person'])}. Baselines need no model.",
     ]
     if any(row["condition"] == "item-median-loo" for row in conditions):
         lines.append(
@@ -193,43 +218,32 @@ def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 def differences_table(differences: Sequence[dict[str, Any]]) -> str:
-    """Differences between conditions with their intervals; a star marks those that exclude 0."""
+    """Differences between conditions with their intervals, a star at those that exclude 0; "" where none is known."""
     from pasctl.report.sections.labels import setting
 
     body = [
         [
-            f"{_named(row['condition'], setting(row))} - {_named(row['against'], setting(_against(row)))}",
+            f"{named(row['condition'], setting(row))} - {named(row['against'], setting(_against(row)))}",
             *(cell for name in ("composite", "item_correlation") for cell in _difference(row[name])),
         ]
         for row in differences
+        if row["composite"] is not None or row["item_correlation"] is not None
     ]
+    if not body:
+        return ""
     header = ["paired difference", "composite", "95%", "item r", "95%"]
     return f"{align([header, *body], left=1)}\n\n* the interval excludes 0"
 
 
-def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
-    """Rows as text in columns: the first `left` columns flush left, the others right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def _named(condition: str, setting: str) -> str:
-    return f"{condition} {setting}".strip()
-
-
 def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
+    from pasctl.evaluation.trait_shifts import is_significant
+
     if found is None:
         return "- "
     if found["low"] is None:
         told = f"{found['shift']:+.2f}"
         return f"[{told}]" if pole[0] == trait else f"{told} "
-    star = "*" if found["low"] > 0 or found["high"] < 0 else " "
+    star = "*" if is_significant(found) else " "
     told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
     return f"[{told}]" if pole[0] == trait else f"{told} "
 
@@ -249,11 +263,3 @@ def _difference(found: list[float] | None) -> tuple[str, str]:
         return "-", "-"
     mean, low, high = found
     return f"{mean:+.3f}{'*' if low > 0 or high < 0 else ' '}", f"{low:+.3f}..{high:+.3f}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _interval(bounds: list[float] | None) -> str:
-    return "-" if bounds is None else f"{bounds[0]:.2f}..{bounds[1]:.2f}"

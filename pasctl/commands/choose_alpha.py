@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import CrossValidated, OfDirections, Positioned, Seeded
+from pasctl.commands.shared import Budgeted, CrossValidated, OfDirections, Positioned, Seeded
 from pasctl.declaration import StageDeclaration
 
 
@@ -12,6 +12,7 @@ from pasctl.declaration import StageDeclaration
 class ChooseAlpha(
     OfDirections,
     CrossValidated,
+    Budgeted,
     Positioned,
     Seeded,
     StageDeclaration,
@@ -19,7 +20,7 @@ class ChooseAlpha(
     function="choose_alpha",
     action="pasctl.stages.choose_alpha:plan",
     makes="strengths",
-    then="pasctl eval",
+    then="pasctl eval --alpha auto",
     version=1,
     panel="Steering",
     place=4,

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pasctl.commands.shared import AlphasLike, CrossValidated, OfDirections, Positioned, Ref, Seeded
+from pasctl.commands.shared import (
+    AlphasLike,
+    Budgeted,
+    CrossValidated,
+    OfDirections,
+    Positioned,
+    Ref,
+    Seeded,
+)
 from pasctl.declaration import StageDeclaration
-from pasctl.evaluation.defaults import CONTROL_DRAWS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, CONTROL_PEOPLE, SELF_REPORTS
 from pasctl.option import option
 
 
@@ -15,6 +23,7 @@ from pasctl.option import option
 class Evaluate(
     OfDirections,
     CrossValidated,
+    Budgeted,
     Positioned,
     Seeded,
     StageDeclaration,
@@ -22,11 +31,16 @@ class Evaluate(
     function="evaluate",
     action="pasctl.stages.evaluate:plan",
     makes="results",
-    version=5,
+    then="pasctl report latest --output page.html",
+    version=6,
     panel="Steering",
     place=5,
     unrecorded=frozenset(("alphas", "folds")),
-    examples=("pasctl eval", "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html"),
+    examples=(
+        "pasctl eval",
+        "pasctl eval --reading statements,letters",
+        "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html",
+    ),
 ):
     """Ask the questionnaire under every condition, and compare with the personas' own answers.
 
@@ -49,14 +63,27 @@ class Evaluate(
         metavar="NAME[,NAME...]",
         key="conditions",
     )
+    reading: str = option(
+        "auto",
+        help="How answers are read: letters of the options; statements, as what the model says of itself; or both. "
+        "auto: letters if the model gives them whatever their order, else statements.",
+        metavar="NAME[,NAME...]",
+        key="readings",
+    )
+    self_reports: int = option(
+        SELF_REPORTS,
+        help="Prompts that a statement is a reply to, such as 'Describe yourself in one sentence.'; averaged over.",
+        minimum=1,
+        metavar="N",
+    )
+    control_people: int = option(
+        CONTROL_PEOPLE,
+        help="People, drawn by the seed, that prompts and controls are run for, where there are more.",
+        minimum=1,
+        metavar="N",
+    )
     alpha_scope: Literal["persona", "population"] = option(
         "persona", help="auto chooses one alpha per persona, or one for the population.", key="choice.scope"
-    )
-    budget_kl: float | None = option(
-        None,
-        help="auto takes no alpha that moves neutral text further: KL in nats/token.",
-        metavar="X",
-        key="choice.budget_kl",
     )
     strengths: Ref | None = option(
         None, help="Cross-validation that auto chooses by. Default: made as needed.", metavar="REF", record="inputs"

@@ -24,7 +24,7 @@ class FitDirections(
     function="fit_directions",
     action="pasctl.stages.fit_directions:plan",
     makes="directions",
-    then="pasctl eval",
+    then="pasctl choose-alpha",
     version=2,
     panel="Steering",
     place=3,

@@ -74,7 +74,11 @@ class MemoryRun(
     )
     params: MemoryParams | Mapping[str, Any] = group(MemoryParams, panel="Memory", partial=True, key="memory")
     steering: SteeringTarget = group(
-        SteeringTarget, panel="Steering", key="steering", without=("positions",), defaults={"positions": "all"}
+        SteeringTarget,
+        panel="Steering",
+        key="steering",
+        without=("positions", "budget_kl"),
+        defaults={"positions": "all"},
     )
     how: SamplingParams = group(SamplingParams, panel="Answers", cli_only=True)
     options: ModelOptions = group(ModelOptions, panel="Model")

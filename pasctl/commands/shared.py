@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pasctl.evaluation.defaults import FOLDS, TRIED_ALPHAS
+from pasctl.errors import InputError
+from pasctl.evaluation.defaults import BUDGET_KL, FOLDS, TRIED_ALPHAS
 from pasctl.models.options import ModelOptions
 from pasctl.option import group, option
 
@@ -25,6 +26,42 @@ else:  # on the command line all of these are words
 
 Positions = Literal["all", "answer"]
 Coding = Literal["auto", "keyed", "agreement", "as-published"]
+
+
+NO_BUDGET = "none"
+
+
+def parse_budget(budget: float | str | None) -> float | None:
+    """A KL budget in nats/token; None for "none".
+
+    Raises:
+        InputError: it is no number of at least 0.
+    """
+    if budget is None or budget == NO_BUDGET:
+        return None
+    try:
+        number = float(budget)
+    except ValueError:
+        number = -1.0
+    if not number >= 0:
+        raise InputError(f"KL budget: expected nats/token of at least 0, or {NO_BUDGET}, found {budget}")
+    return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budgeted:
+    """A command that takes a strength that was chosen."""
+
+    budget_kl: float | None = option(
+        BUDGET_KL,
+        help="alpha auto moves neutral text no further than this, and an alpha that does is warned of: KL in "
+        f"nats/token, or {NO_BUDGET}.",
+        metavar="X",
+        key="choice.budget_kl",
+        off=NO_BUDGET,
+        when_set=True,
+        parse=parse_budget,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pasctl.commands.shared import Directed, Positioned
+from pasctl.commands.shared import Budgeted, Directed, Positioned, parse_budget
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
 from pasctl.option import check, option
@@ -32,7 +32,7 @@ def parse_alpha(alpha: Alpha) -> Alpha:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SteeringTarget(Directed, Positioned):
+class SteeringTarget(Directed, Positioned, Budgeted):
     """Who a model is steered to, how strongly, and where in a text."""
 
     persona: str | None = option(
@@ -50,6 +50,7 @@ class SteeringTarget(Directed, Positioned):
     def __post_init__(self) -> None:
         check(self)
         object.__setattr__(self, "alpha", parse_alpha(self.alpha))
+        object.__setattr__(self, "budget_kl", parse_budget(self.budget_kl))
 
     @property
     def given(self) -> bool:

@@ -41,6 +41,14 @@ class TrainProbes(
     )
     validation: float = option(0.25, help="Share of the items held out to rank heads.", metavar="X")
     c: float = option(1.0, help="Inverse strength of the probes' L2 penalty, as in scikit-learn.", metavar="X")
+    permutations: int = option(
+        20,
+        help="Orders of shuffled answers that the best heads are compared with: their accuracy beside that of chance. "
+        "0: none.",
+        metavar="N",
+        minimum=0,
+        when_set=True,
+    )
     weights: bool = option(False, help="Store the probes' weights.")
     leave_out_unusable: bool = option(
         False,

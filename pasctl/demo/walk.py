@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pasctl.contrasts.questionnaire import ITEMS
 from pasctl.demo import CONTEXT
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
@@ -14,20 +15,19 @@ from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
 from pasctl.memory.tasks.trial import Trial
 from pasctl.models.options import ModelOptions
-from pasctl.stages.choose_alpha import choose_alpha
+from pasctl.stages.choose_alpha import choose_alpha, default_positions
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
-from pasctl.stages.fit_directions import fit_directions, read_selection
+from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_eval import TrialPlan, memory_eval, trial_figures
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.steering import DirectionSet
 from pasctl.stages.text import Text
-from pasctl.stages.train_probes import train_probes
 
 TIMES_CONTEXT = 16
-ALPHAS = "0,4,8,16,32,64"
 # Chosen on texts of other seeds (100-109). Surprise cuts this model's pass keys apart: each digit is one.
 MEMORY = MemoryParams(
     n_init=8, n_local=160, n_mem=256, chunk=16, min_block=16, max_block=32, repr_topk=8, segmenter="fixed"
@@ -84,27 +84,23 @@ class Walk:
         scale = self.scale
         return (
             Step(
-                f"pasctl extract {named}",
-                "reads what each attention head says at the answers A and E to 30 of the 60 statements",
+                f"pasctl extract {named} --contrast {ITEMS}",
+                "reads what each attention head says where an answer begins, told in 30 of the 60 statements that it is "
+                "high or low in a trait",
                 self._extract,
             ),
             Step(
-                f"pasctl train-probes --personas {scale.personas}",
-                "finds out which heads tell a person's answers apart, for people the model has never seen",
-                self._train_probes,
-            ),
-            Step(
-                f"pasctl fit-directions --center population --select steering --alphas {ALPHAS} --positions answer",
-                "fits where to shift heads for each person; which ones is chosen by steering",
+                f"pasctl fit-directions --personas {scale.personas}",
+                "fits where to shift heads for each trait, and adds that up for each person by their trait scores",
                 self._fit_directions,
             ),
             Step(
-                f"pasctl choose-alpha --alphas {ALPHAS}",
-                "steers with each strength, on statements that directions were fitted without",
+                "pasctl choose-alpha",
+                "steers with several doses, and takes one that does little to text about nobody",
                 self._choose_alpha,
             ),
             Step(
-                f"pasctl eval --alpha auto --alphas {ALPHAS} --alpha-scope population",
+                "pasctl eval",
                 "asks the other 30 statements of the model as it is, prompted with the persona, and steered, with "
                 "controls and baselines",
                 self._evaluate,
@@ -142,14 +138,15 @@ class Walk:
     def figures(self) -> dict[str, Any]:
         """What was measured, once all steps have run."""
         metrics = self._made["results"].read_json("metrics.json")
-        selection = read_selection(self._made["directions"]) or {}
+        directions = self._made["directions"]
         [answer] = read_answers(self._made["answers"])
         trials = self._made["trials"]
         figures = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
         return {
             "chosen": {
-                **{name: selection[name] for name in ("layers", "heads", "positions")},
-                "alpha": next(row["alpha"] for row in metrics["conditions"] if row["condition"] == "pas"),
+                "heads": sorted(set(map(tuple, DirectionSet.read(directions).heads[0].tolist()))),
+                "positions": default_positions(directions),
+                "alphas": next(row["alphas"] for row in metrics["conditions"] if row["condition"] == "pas"),
             },
             "conditions": metrics["conditions"],
             "differences": metrics["differences"],
@@ -170,44 +167,23 @@ class Walk:
         return outcome
 
     def _extract(self) -> Outcome:
-        return self._keep(extract(self._model, run=self.run))
-
-    def _train_probes(self) -> Outcome:
-        return self._keep(
-            train_probes(personas=self.scale.personas, activations=self._made["activations"], run=self.run)
-        )
+        return self._keep(extract(self._model, contrast=ITEMS, run=self.run))
 
     def _fit_directions(self) -> Outcome:
         return self._keep(
             fit_directions(
-                probes=self._made["probes"],
+                personas=self.scale.personas,
                 activations=self._made["activations"],
-                center="population",
-                select="steering",
-                alphas=ALPHAS,
-                positions="answer",
                 model=self._model,
                 run=self.run,
             )
         )
 
     def _choose_alpha(self) -> Outcome:
-        return self._keep(
-            choose_alpha(directions=self._made["directions"], model=self._model, alphas=ALPHAS, run=self.run)
-        )
+        return self._keep(choose_alpha(directions=self._made["directions"], model=self._model, run=self.run))
 
     def _evaluate(self) -> Outcome:
-        return self._keep(
-            evaluate(
-                directions=self._made["directions"],
-                model=self._model,
-                alpha="auto",
-                alphas=ALPHAS,
-                strengths=self._made["strengths"],
-                alpha_scope="population",
-                run=self.run,
-            )
-        )
+        return self._keep(evaluate(directions=self._made["directions"], model=self._model, run=self.run))
 
     def _memory_run(self) -> Outcome:
         text = Text("pass-key.txt", self.trial.text)

@@ -8,3 +8,8 @@ CONTROL_DRAWS = 3
 """Random directions that each persona is steered along."""
 BUDGET_KL = 0.5
 """What steering may do to neutral text: KL(unsteered || steered) in nats/token."""
+CONTROL_PEOPLE = 24
+"""Personas that prompts and controls are run for, where there are more: a long system text and every random direction
+cost as much as steering itself, and r over the items of 24 persons is known to about .02."""
+SELF_REPORTS = 2
+"""Self-report prompts that a statement is a reply to; the second shows how much the prompt matters."""

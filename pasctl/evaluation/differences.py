@@ -26,34 +26,36 @@ REFERENCES = ("no-change", "constant-3", *CONTROLS)
 
 
 def differences_table(rows: Rows) -> list[dict[str, Any]]:
-    """Every condition of a model minus each of REFERENCES that is there, over the same personas and items.
+    """Every condition of a model minus each of REFERENCES that is there, over the personas and items of both.
 
-    A steered condition is set against the controls at its own alpha. Conditions that do not steer are not.
+    Conditions are compared within a reading, and those of each reading with baselines. A steered condition is set
+    against the controls at its own alpha. Conditions that do not steer are not.
 
     Args:
         rows: in the format of `rows.SCHEMA`.
 
     Returns:
-        dicts with condition, setting, against, against_setting, and composite and item_correlation: [mean, low, high]
-        of the difference with its 95% interval over personas (see `intervals.mean_interval`), or None where it cannot
-        be had; and traits: see `trait_differences`.
+        dicts with reading, condition, setting, against, against_setting, and composite and item_correlation: [mean,
+        low, high] of the difference with its 95% interval over personas (see `intervals.mean_interval`), or None where
+        it cannot be had; and traits: see `trait_differences`.
     """
     numbered = number_groups(rows)
     errors = persona_errors(trait_scores(numbered))
     correlations = over_draws(persona_correlations_of(numbered).to_frame("r"), "persona")
     names = numbered.drop_duplicates("group").set_index("group")[list(GROUP)]
     table = []
-    for number, name, setting in names.itertuples():
+    for number, reading, name, setting in names.itertuples():
         if name not in CONDITIONS:
             continue
-        for place, other, other_setting in names.itertuples():
-            if other == name or other not in REFERENCES:
+        for place, other_reading, other, other_setting in names.itertuples():
+            if other == name or other not in REFERENCES or other_reading not in (reading, ""):
                 continue
             if other in CONTROLS and (name in CONTROLS or other_setting != setting):
                 continue
             worse = errors.loc[number] - errors.loc[place]
             table.append(
                 {
+                    "reading": reading,
                     "condition": name,
                     "setting": setting,
                     "against": other,

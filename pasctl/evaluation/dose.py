@@ -107,8 +107,30 @@ def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: f
     if alpha == 0 or kl <= 0:
         return np.full(len(units), alpha)
     most = dose * np.sqrt(budget / kl) / np.where(units > 0, units, np.inf)
-    limited: Floats = np.sign(alpha) * np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
-    return limited
+    limited = np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
+    step = 10.0 ** (np.floor(np.log10(limited)) - 2)
+    rounded = np.where(limited < abs(alpha), np.floor(limited / step) * step, limited)  # down to three digits
+    return np.sign(alpha) * np.array([float(f"{value:.3g}") for value in rounded])
+
+
+def kl_at(strength: float, strengths: Floats, kl: Floats) -> float:
+    """The KL to be expected of a strength, from those measured at others.
+
+    Between two of them it lies on the line over the squared strength, and beyond the largest on the line through 0 and
+    that one: there it is a lower bound as a rule.
+
+    Args:
+        strength: at least 0, in alpha or dose.
+        strengths: where KL was measured, [A], at least 0.
+        kl: what it was, [A].
+    """
+    order = np.argsort(strengths)
+    squares, values = np.square(strengths[order]), kl[order]
+    if squares[0] > 0:  # the model left alone has none
+        squares, values = np.insert(squares, 0, 0.0), np.insert(values, 0, 0.0)
+    if strength**2 > squares[-1] > 0:
+        return float(values[-1] * strength**2 / squares[-1])
+    return float(np.interp(strength**2, squares, values))
 
 
 def _centred(values: Floats, answered: NDArray[np.bool_], several: NDArray[np.bool_]) -> Floats:

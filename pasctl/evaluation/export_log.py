@@ -33,11 +33,12 @@ def log_name(condition: str, model: str) -> str:
 
 
 def published_log(rows: Rows, condition: str, setting: str) -> dict[str, Any]:
-    """The log of one condition at one setting of alpha, as in `rows.SCHEMA`; a number that cannot be had is None.
+    """The log of one condition at one setting of alpha, as in `rows.SCHEMA`, by letters; None for what is not there.
 
     Raises:
         InputError: no rows of that condition and setting.
     """
+    rows = rows[rows["reading"] != "statements"] if "reading" in rows else rows
     picked = rows[(rows["condition"] == condition) & (rows["setting"] == setting)]
     if picked.empty:
         found = sorted({f"{c} {s}".strip() for c, s in zip(rows["condition"], rows["setting"], strict=True)})

@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
 _BOUNDS = ("_lo", "_hi")
 _FIRST = (
-    *("condition", "setting", "alpha", "against", "against_setting", "personas", "items", "draws", "composite"),
+    *(
+        "condition",
+        "setting",
+        "alpha",
+        "reading",
+        "against",
+        "against_setting",
+        "personas",
+        "items",
+        "draws",
+        "composite",
+    ),
     *("composite_lo", "composite_hi", "item_correlation", "item_correlation_lo", "item_correlation_hi"),
     *("rank_correlation_mean", "acquiescence", "acquiescence_person", "kl", "kl_lo", "kl_hi"),
     *("perplexity", "perplexity_lo", "perplexity_hi", "repetition", "persona", "trait", "shift", "low", "high"),

@@ -17,6 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LEVEL = 0.95
+SIGNIFICANT = 0.05
+"""A p-value, corrected where there are several, below which something is called different."""
+SMALLEST_P = 0.001
+"""The smallest p-value that is printed; t tests of a few persons or items are not exact further out than that."""
 FEWEST = 3
 """Persons that an interval needs. Two would do if values were normal, but whole answers are often equal for both, which
 leaves an interval of no width: of steps of a quarter it covered 83%. And it is ten times as wide as one of five."""
@@ -102,3 +106,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(np.minimum(1.0, np.arange(len(p), 0, -1) * p[order]))
     return [float(value) for value in adjusted]
+
+
+def permutation_p(observed: float, permuted: ArrayLike) -> float:
+    """One-sided p of a permutation test: (1 + permuted values of at least the observed) / (1 + permutations).
+
+    It is never below 1 / (1 + permutations), for the observed order is one of the orders that could have come about
+    (B. Phipson and G. K. Smyth, "Permutation P-values should never be zero", Statistical Applications in Genetics and
+    Molecular Biology 9, 2010).
+    """
+    values = np.asarray(permuted, dtype=np.float64)
+    # sums of the same numbers in another order differ by rounding, which is no difference
+    reached = values >= observed - 1e-9 * max(1.0, abs(observed))
+    return float((1 + np.count_nonzero(reached)) / (1 + values.size))
+
+
+def p_text(p: float | None, floor: float = SMALLEST_P) -> str:
+    """A p-value as it is printed everywhere: "p = 0.034", "p < 0.001" below the floor, and "p n/a" without one.
+
+    Args:
+        p: the p-value.
+        floor: no smaller p is printed. A permutation test's p is never below 1 / (1 + permutations) in the first place.
+    """
+    if p is None:
+        return "p n/a"
+    return f"p < {floor:g}" if p < floor else f"p = {p:.3f}"

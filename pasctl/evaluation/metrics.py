@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.intervals import interval
+from pasctl.evaluation.personal import personal_metrics, statement_sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows
 
 TRAITS = ("O", "C", "E", "A", "N")
-GROUP = ("condition", "setting")
+GROUP = ("reading", "condition", "setting")
 """The columns whose values make a row of a table of metrics."""
 _DRAW, _TRAIT, _PERSONA = ["group", "draw"], ["group", "draw", "trait"], ["group", "draw", "persona"]
 
@@ -52,6 +53,8 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
         cronbach_alpha: trait -> see there, of the model; cronbach_alpha_person: of the persons, to compare.
         option_mass: probability of the five letters together; order_spread: the highest expected agreement that an
         order of the options brings minus the lowest; means over personas and items.
+        dlp_size: root mean square of dlp over personas and items; dlp_spread: mean of it, over self-report prompts.
+        distinctive_r, wrong_person_r, own_place and what belongs to them: see `personal.personal_metrics`.
 
     Raises:
         InputError: a persona has two rows for an item within a group and a draw.
@@ -62,6 +65,7 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     traits = _trait_metrics(numbered, scores)
     draws = _draw_metrics(numbered, traits, of_persona)
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
+    personal = personal_metrics(numbered)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
     return [
         {name: group[name].iloc[0] for name in group_by}
@@ -75,6 +79,8 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
             "item_correlation_interval": interval(correlated.loc[place], least=-1.0, most=1.0),
             "order_spread": number(group["order_spread"].mean()),
         }
+        | statement_sizes(group)
+        | personal[place]
         for place, group in numbered.groupby("group", sort=False)
     ]
 

@@ -21,10 +21,14 @@ LOGPROBS = tuple(f"logprob_{level}" for level in LEVELS)
 Rows: TypeAlias = pd.DataFrame
 """A table with at least the columns of SCHEMA. Missing numbers are NaN here and null in Parquet."""
 
+STATEMENT_COLUMNS = ("dlp", "dlp_spread", "logprob")
+"""What statements have beside letters' columns."""
+
 UNIT = ("persona", "condition", "setting", "alpha", "draw")
 """The columns that tell runs over the items apart."""
 
 SCHEMA: dict[str, str] = {
+    "reading": "string",  # "letters" or "statements"; "" in baselines
     "persona": "string",
     "condition": "string",
     "setting": "string",  # how alpha was given: "4", "auto", "oracle"; "" where nothing is steered
@@ -35,12 +39,15 @@ SCHEMA: dict[str, str] = {
     "facet": "string",
     "key": "int8",
     "agreement": "float64",  # the person's own answer, 1..5, null where missing
-    **dict.fromkeys(LOGPROBS, "float64"),  # of agreement level 1..5 among the five letters; null in baselines
-    "expected": "float64",  # the expected agreement
-    "argmax": "int8",  # the most probable agreement level; the lowest of equals
-    "option_mass": "float64",  # probability of the five letters together before normalising; null in baselines
-    "option_orders": "int8",  # orders of the options averaged over; 0 in baselines
+    **dict.fromkeys(LOGPROBS, "float64"),  # of agreement level 1..5 among the five letters; null without
+    "expected": "float64",  # the expected agreement; of statements the calibrated one
+    "argmax": "int8",  # the most probable agreement level, the lowest of equals; without letters expected, rounded
+    "option_mass": "float64",  # probability of the five letters together before normalising; null without letters
+    "option_orders": "int8",  # orders of the options averaged over; 0 without letters
     "order_spread": "float64",  # over these orders, the highest expected agreement minus the lowest; null with one
+    "dlp": "float64",  # log-probability of the statement less that without a change, in nats, mean over prompts
+    "dlp_spread": "float64",  # standard deviation of dlp over self-report prompts; null with one
+    "logprob": "float64",  # of the statement, in nats, mean over prompts; these three are null without statements
 }
 """The columns every results table has, with their Arrow types. A table may have more."""
 
@@ -91,7 +98,42 @@ def answer_rows(
     rows["option_mass"] = np.exp(mass).mean(axis=1).ravel()
     rows["option_orders"] = np.int8(orders)
     rows["order_spread"] = np.ptp(np.exp(of_order) @ LEVELS, axis=1).ravel() if orders > 1 else np.nan
-    return rows
+    rows[list(STATEMENT_COLUMNS)] = np.nan
+    return _of_reading("letters", rows)
+
+
+def statement_rows(
+    units: pd.DataFrame,
+    items: pd.DataFrame,
+    agreements: ArrayLike,
+    totals: NDArray[np.float64],
+    before: NDArray[np.float64],
+    expected: NDArray[np.float64],
+) -> Rows:
+    """Rows of runs over the items, from the log-probabilities of statements.
+
+    Args:
+        units: the columns UNIT, U runs.
+        items: as from `item_table`, I of them.
+        agreements: the persons' answers [U, I], 1..5, NaN where missing.
+        totals: log-probability of each statement behind M prompts [U, M, I], in nats.
+        before: the same of the model left alone [M, I].
+        expected: calibrated agreements [U, I].
+
+    Raises:
+        InputError: shapes that do not fit, or a log-probability that is NaN, infinite or above 0.
+    """
+    if totals.ndim != 3 or (totals.shape[0], totals.shape[2]) != (len(units), len(items)):
+        raise InputError(
+            f"rows: expected log-probabilities [{len(units)}, prompts, {len(items)}], found {list(totals.shape)}"
+        )
+    _require_finite(totals[..., None], units)
+    moved = totals - before
+    rows = _without_letters(_cross(units, items, agreements), expected)
+    rows["dlp"] = moved.mean(axis=1).ravel()
+    rows["dlp_spread"] = moved.std(axis=1, ddof=1).ravel() if moved.shape[1] > 1 else np.nan
+    rows["logprob"] = totals.mean(axis=1).ravel()
+    return _of_reading("statements", rows)
 
 
 def prediction_rows(
@@ -108,14 +150,9 @@ def prediction_rows(
             f"{condition}: expected predictions [{len(personas)}, {len(items)}], found shape {list(expected.shape)}"
         )
     units = pd.DataFrame({"persona": list(personas), "condition": condition, "setting": "", "alpha": 0.0, "draw": 0})
-    rows = _cross(units.astype({"draw": np.int8}), items, agreements)
-    rows[list(LOGPROBS)] = np.nan
-    rows["expected"] = expected.ravel()
-    rows["argmax"] = np.clip(np.round(expected), 1, 5).ravel().astype(np.int8)
-    rows["option_mass"] = np.nan
-    rows["option_orders"] = np.int8(0)
-    rows["order_spread"] = np.nan
-    return rows
+    rows = _without_letters(_cross(units.astype({"draw": np.int8}), items, agreements), expected)
+    rows[list(STATEMENT_COLUMNS)] = np.nan
+    return _of_reading("", rows)
 
 
 def to_table(rows: Rows) -> Any:
@@ -144,9 +181,12 @@ def to_arrow(frame: pd.DataFrame) -> Any:
 
 
 def from_table(table: Any) -> Rows:
-    """The DataFrame of a pyarrow.Table that `to_table` made, in this or an earlier version; null numbers are NaN."""
+    """The DataFrame of a pyarrow.Table that `to_table` made, in this or an earlier version; null numbers are NaN.
+
+    Results of earlier versions are of letters.
+    """
     frame: Rows = table.to_pandas()
-    return frame
+    return frame if "reading" in frame or "condition" not in frame else _of_reading("letters", frame)
 
 
 def _cross(units: pd.DataFrame, items: pd.DataFrame, agreements: ArrayLike) -> pd.DataFrame:
@@ -159,7 +199,24 @@ def _cross(units: pd.DataFrame, items: pd.DataFrame, agreements: ArrayLike) -> p
     return pd.concat([of_unit, of_item], axis=1).assign(agreement=answers.ravel())
 
 
+def _without_letters(rows: Rows, expected: NDArray[np.float64]) -> Rows:
+    """The columns that come of expected agreements alone."""
+    rows[list(LOGPROBS)] = np.nan
+    rows["expected"] = expected.ravel()
+    rows["argmax"] = np.clip(np.round(expected), 1, 5).ravel().astype(np.int8)
+    rows["option_mass"] = np.nan
+    rows["option_orders"] = np.int8(0)
+    rows["order_spread"] = np.nan
+    return rows
+
+
+def _of_reading(reading: str, rows: Rows) -> Rows:
+    rows.insert(0, "reading", reading)
+    return rows
+
+
 def _require_finite(raw: NDArray[np.float64], units: pd.DataFrame) -> None:
+    """Refuse log-probabilities [U, ...] that are none."""
     bad = ~(np.isfinite(raw) & (raw <= 1e-3)).all(axis=(1, 2, 3))
     if bad.any():
         unit = units.iloc[int(bad.argmax())]

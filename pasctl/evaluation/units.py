@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Strengths = Mapping[str, NDArray[np.float64]]
 """Setting, as in `rows.SCHEMA` -> each persona's alpha [P]."""
+
+EVERYBODY = frozenset(("no-change", "pas"))
+"""Conditions that are run for every persona. Prompts and controls take longer, and fewer personas show what they do."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def plan_units(
     *,
     draws: int = 1,
     prose: Mapping[str, str] | None = None,
+    sample: Collection[int] | None = None,
 ) -> Iterator[EvalCase]:
     """Every (persona, condition, setting, draw), persona by persona; conditions that do not steer have one unit each.
 
@@ -63,11 +67,15 @@ def plan_units(
         strengths: of the conditions that steer.
         draws: how many random directions each persona is steered along.
         prose: persona id -> text, for conditions that tell it.
+        sample: places of the personas that all conditions are run for; of others only those in `EVERYBODY` are.
+            None is everybody.
     """
     fit = inventory.indices("fit")
     for persona, name in enumerate(personas.ids):
         agreements: NDArray[np.float64] = personas.agreements[persona]
         for condition in (CONDITIONS[each] for each in conditions):
+            if sample is not None and persona not in sample and condition.name not in EVERYBODY:
+                continue
             system = condition.system(inventory, agreements, fit) if condition.system else None
             if condition.prose:
                 system = (prose or {})[name]

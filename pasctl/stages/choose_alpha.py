@@ -13,6 +13,7 @@ from pasctl.commands.shared import OfDirections
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.choice import RULE, SCOPES, choose_alphas
+from pasctl.evaluation.defaults import BUDGET_KL
 from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
 from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
@@ -55,7 +56,7 @@ def plan(declared: ChooseAlpha, run: Run) -> Job:
         inputs={"directions": source, "activations": activations, "probes": probes},
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),
-        compute=partial(_compute, task=task),
+        compute=partial(_compute, task=task, budget_kl=declared.budget_kl),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
@@ -119,15 +120,23 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
     return choose_alphas(errors, alphas, scope, _within(np.array(curves["kl"]), scope, budget_kl))
 
 
-def latest_alphas(store: Store, directions: Artifact, positions: str) -> tuple[Artifact, NDArray[np.float64]] | None:
-    """Each persona's alpha [P] that was chosen last with these directions, steered at these positions, and by what.
+def latest_strengths(store: Store, directions: Artifact, positions: str) -> Artifact | None:
+    """What `choose_alpha` made last with these directions, steered at these positions; None if it was not run."""
+    for strengths in store.candidates("strengths"):
+        if strengths.inputs["directions"].key == directions.key and strengths.params["positions"] == positions:
+            return strengths
+    return None
+
+
+def latest_alphas(
+    store: Store, directions: Artifact, positions: str, budget_kl: float | None = BUDGET_KL
+) -> tuple[Artifact, NDArray[np.float64]] | None:
+    """Each persona's alpha [P] by what was measured last with these directions and positions, and by what.
 
     None if `choose_alpha` was not run with them.
     """
-    for strengths in store.candidates("strengths"):
-        if strengths.inputs["directions"].key == directions.key and strengths.params["positions"] == positions:
-            return strengths, chosen_alphas(strengths, "persona", None)
-    return None
+    strengths = latest_strengths(store, directions, positions)
+    return strengths and (strengths, chosen_alphas(strengths, "persona", budget_kl))
 
 
 def require_scope(scope: str, budget_kl: float | None) -> None:
@@ -152,7 +161,7 @@ def _within(kl: NDArray[np.float64], scope: str, budget: float | None) -> NDArra
     return allowed
 
 
-def _compute(work: StageContext, *, task: CrossValidation) -> Payload:
+def _compute(work: StageContext, *, task: CrossValidation, budget_kl: float | None) -> Payload:
     import pandas as pd
 
     from pasctl.evaluation.metrics import persona_correlations, row_means
@@ -166,6 +175,7 @@ def _compute(work: StageContext, *, task: CrossValidation) -> Payload:
     alphas, ids = task.params.alphas, task.personas.ids
     names = [task.items.inventory.items[column].id for column in task.items.columns]
     shape = expected.shape
+    within = partial(_within, np.array(kl), budget=budget_kl)
     return {
         "rows.parquet": to_arrow(
             pd.DataFrame(
@@ -188,8 +198,8 @@ def _compute(work: StageContext, *, task: CrossValidation) -> Payload:
             "kl": kl,
             "perplexity": perplexity,
             "chosen": {
-                "persona": choose_alphas(errors, alphas, "persona").tolist(),
-                "population": float(choose_alphas(errors, alphas, "population")[0]),
+                "persona": choose_alphas(errors, alphas, "persona", within("persona")).tolist(),
+                "population": float(choose_alphas(errors, alphas, "population", within("population"))[0]),
             },
             "rule": RULE,
         },

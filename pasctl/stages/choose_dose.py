@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
 from pasctl.evaluation.alphas import parse_alphas
-from pasctl.evaluation.defaults import BUDGET_KL, TRIED_ALPHAS
+from pasctl.evaluation.defaults import TRIED_ALPHAS
 from pasctl.evaluation.dose import (
     DOSES,
     choose_dose,
@@ -73,7 +73,7 @@ def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
         inputs={"directions": source},
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),
-        compute=partial(_compute, task=task),
+        compute=partial(_compute, task=task, budget_kl=declared.budget_kl),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
@@ -209,7 +209,7 @@ class DoseTask:
         return logprobs
 
 
-def _compute(work: StageContext, *, task: DoseTask) -> Payload:
+def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> Payload:
     import pandas as pd
 
     from pasctl.evaluation.rows import to_arrow
@@ -224,7 +224,7 @@ def _compute(work: StageContext, *, task: DoseTask) -> Payload:
         effects = letter_effects(items, agreements)
     else:
         effects = statement_effects(items - items[0], agreements)
-    chosen = choose_dose(effects, measured["kl"], BUDGET_KL)
+    chosen = choose_dose(effects, measured["kl"], np.inf if budget_kl is None else budget_kl)
     ids, names = task.steering.personas.ids, [task.inventory.items[column].id for column in fit]
     shape = items.shape
     return {
@@ -249,7 +249,7 @@ def _compute(work: StageContext, *, task: DoseTask) -> Payload:
             "effect": _plain(effects),
             "kl": measured["kl"].tolist(),
             "perplexity": measured["perplexity"].tolist(),
-            "budget_kl": BUDGET_KL,
+            "budget_kl": budget_kl,
             "chosen": task.alphas[chosen],
             "rule": RULE,
         },
@@ -264,7 +264,7 @@ RULE = (
 
 def dose_alphas(strengths: Artifact, budget_kl: float | None) -> Floats:
     """Each persona's strength [P], in the order of the directions' personas."""
-    curves, budget = strengths.read_json(CURVES), BUDGET_KL if budget_kl is None else budget_kl
+    curves, budget = strengths.read_json(CURVES), np.inf if budget_kl is None else budget_kl
     effects = np.array([[np.nan if value is None else value for value in row] for row in curves["effect"]])
     kl = np.array(curves["kl"])
     place = choose_dose(effects, kl, budget)

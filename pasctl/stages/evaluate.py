@@ -15,7 +15,7 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.conditions import is_steered, parse_conditions
-from pasctl.evaluation.intervals import FEWEST
+from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
     choice_record,
@@ -26,17 +26,19 @@ from pasctl.stages.choose_alpha import (
     require_fitting,
     require_scope,
 )
+from pasctl.stages.evaluation_payload import evaluation_payload
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
-from pasctl.stages.questionnaire import EvalParams, EvaluationTask, result_rows
+from pasctl.stages.questionnaire import EvalParams, EvaluationTask
+from pasctl.stages.reading_choice import chosen_readings
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, open_store
-from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
+from pasctl.stages.runner import Artifact, Job, Outcome, Stage, Store, open_store
 from pasctl.stages.side_effects import SideEffects
+from pasctl.stages.statement_answers import StatementTask
 from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.stages.text_audit import TextAudit
-from pasctl.stages.unit_answers import Evaluation, ask, estimate
+from pasctl.stages.unit_answers import Evaluation, estimate
 
 NO_TEXT = "none"
 
@@ -57,8 +59,11 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     source = find_directions(run, declared)
     part = None if declared.shard is None else PersonaSlice.parse(declared.shard)
     rows = None if part is None else part.rows(len(StoredPersonas.of(source)))
-    params = _params(declared, source, conditions, settings, rows)
     handle = run.model_of(source, declared.model, declared.options)
+    readings, check = chosen_readings(declared, run, source, handle)
+    if declared.audit and LETTERS not in readings:
+        raise InputError("an audit compares letters with text, letters are not read", hint="add --reading letters")
+    params = _params(declared, source, conditions, settings, rows, readings)
     strengths: Artifact | None = None
     if AUTO in settings and any(map(is_steered, conditions)):
         made = _strengths(declared, run, source, handle, params.positions)
@@ -77,13 +82,14 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
         inputs={"directions": source, **({} if strengths is None else {"strengths": strengths})},
         identity=handle.identity,
         numerics=numerics,
-        compute=partial(_compute, evaluation=evaluation),
+        compute=partial(evaluation_payload, evaluation=evaluation),
         provenance={
             "model": handle.provenance(),
             "coding": source.provenance.get("coding"),
             "neutral_text": evaluation.effects and evaluation.effects.neutral.name,
             "prose": declared.prose,
             "batch_tokens": run.batch_tokens,
+            **({} if check is None else {"reading_check": check}),
         },
         parts=evaluation.parts,
         estimate=lambda: estimate(evaluation, run.store),
@@ -96,6 +102,7 @@ def _params(
     conditions: tuple[str, ...],
     settings: tuple[float | str, ...],
     rows: NDArray[np.int64] | None,
+    readings: tuple[str, ...],
 ) -> EvalParams:
     """What is evaluated, with everything that the options leave open."""
     prose = None if declared.prose is None else load_prose(declared.prose, StoredPersonas.of(source).rows(rows).ids)
@@ -106,6 +113,9 @@ def _params(
         draw_orders(declared.option_orders, declared.seed),
         declared.control_draws,
         prose,
+        readings,
+        declared.control_people,
+        declared.self_reports,
     )
 
 
@@ -128,6 +138,7 @@ def _evaluation(
         task,
         handle,
         run.batch_tokens,
+        StatementTask(task, handle, run.batch_tokens) if STATEMENTS in task.params.readings else None,
         None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl),
         None if neutral is None else SideEffects(task, neutral, handle, run.batch_tokens),
         TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None,
@@ -155,8 +166,8 @@ def _require_sense(declared: Evaluate, settings: Sequence[float | str]) -> None:
     Raises:
         InputError: options of alpha auto without it, or a log of several strengths.
     """
-    if AUTO not in settings and (declared.budget_kl is not None or declared.strengths is not None):
-        raise InputError("a KL budget and strengths are for alpha auto", hint="use --alpha auto")
+    if AUTO not in settings and declared.strengths is not None:
+        raise InputError("strengths are for alpha auto", hint="use --alpha auto")
     if declared.export_log is not None and len(settings) > 1:
         raise InputError(f"--export-log writes one strength, alpha has {len(settings)}", hint="give one --alpha")
 
@@ -187,57 +198,6 @@ def _strengths(
     chosen_by = strengths if isinstance(strengths, Artifact) else run.store.resolve(strengths, "strengths")
     require_fitting(chosen_by, source, positions)
     return chosen_by
-
-
-def _compute(work: StageContext, *, evaluation: Evaluation) -> Payload:
-    from pasctl.evaluation.differences import differences_table
-    from pasctl.evaluation.metrics import metrics_table
-    from pasctl.evaluation.rows import to_arrow, to_table
-    from pasctl.evaluation.trait_shifts import trait_shifts
-
-    task = evaluation.task
-    counts = {"units": len(task.units), "units_reused": 0, "tokens_asked": 0, "tokens_run": 0}
-    answers = ask(work, evaluation, counts)
-    rows = result_rows(task, answers)
-    people = len(task.steering.personas.ids)
-    metrics: dict[str, Any] = {
-        "coding": task.steering.personas.coding,
-        "conditions": metrics_table(rows),
-        "differences": differences_table(rows),
-    }
-    files: dict[str, Any] = {
-        "rows.parquet": to_table(rows),
-        "metrics.json": metrics,
-        "answers.safetensors": {"level_logprobs": np.stack([answers[key] for key in task.distinct])},
-        "units.json": {
-            "parts": list(task.distinct),
-            "orders": list(task.params.orders),
-            "items": [task.inventory.items[place].id for place in task.inventory.indices("report")],
-            "inventory": task.inventory.digest,
-            "personas": task.steering.personas.to_json(),
-        },
-    }
-    if people < FEWEST:
-        metrics["notes"] = [f"{people} personas: no intervals, they need at least {FEWEST}"]
-    if evaluation.choice is not None:
-        metrics["choice"] = evaluation.choice
-    if shifts := trait_shifts(rows):
-        metrics["trait_shifts"] = shifts
-    if evaluation.effects is not None and evaluation.effects.runs:
-        found = evaluation.effects.measure(work, counts)
-        table = evaluation.effects.rows(found)
-        metrics["side_effects"] = evaluation.effects.summary(found, table)
-        files["side_effects.parquet"] = to_arrow(table)
-        files[SIDE_EFFECTS] = found
-    if evaluation.texts is not None:
-        from pasctl.evaluation.audit import audit_table
-
-        generated = evaluation.texts.rows(work, answers)
-        metrics["audit"] = audit_table(generated)
-        files["audit.parquet"] = to_arrow(generated)
-        counts["answers_written"] = len(generated)
-    work.provenance["counts"] = counts
-    return files
 
 
 def with_inputs(results: Artifact, store: Store | Path | str) -> list[Artifact]:

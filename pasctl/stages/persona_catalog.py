@@ -17,6 +17,7 @@ from pasctl.errors import InputError, PasctlError
 from pasctl.evaluation.alphas import AUTO
 from pasctl.inventory.combination import is_combination, parse_combination
 from pasctl.stages.artifact_resolver import ArtifactResolver
+from pasctl.stages.budget import beyond_budget
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
 from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.model import ModelHandle
@@ -69,6 +70,7 @@ class PersonaCatalog:
         self._refs = (self._target.directions,) if directions is None else tuple(directions)
         self._resolver = ArtifactResolver(run.store, model, "directions")
         self._entries: LRUCache[_Entry] = LRUCache(_DIRECTIONS + len(self._refs))
+        self._warned: set[str] = set()
         self._alphas: dict[str, tuple[Artifact, Sequence[float]]] = {}
         self._known: LRUCache[DirectionSet] = LRUCache(_PERSONAS)
 
@@ -135,7 +137,22 @@ class PersonaCatalog:
         known = self._known.get(
             (entry.artifact.key, row), lambda: DirectionSet.read(entry.artifact, np.array([row], dtype=np.int64))
         )
-        return ResolvedTarget(strength, entry.positions, entry.artifact, known, why)
+        resolved = ResolvedTarget(strength, entry.positions, entry.artifact, known, why)
+        if not why:
+            self._warn(resolved)
+        return resolved
+
+    def _warn(self, given: ResolvedTarget) -> None:
+        """Say once that a strength which a user gave is beyond the budget."""
+        name = f"{given.name} {given.alpha!r}"
+        if name in self._warned:
+            return
+        self._warned.add(name)
+        told = beyond_budget(
+            self._run.store, given.directions, given.known, given.positions, given.alpha, self._target.budget_kl
+        )
+        if told:
+            self._run.reporter.note(f"warning: {told}")
 
     def _is_combined(self, persona: str | None) -> bool:
         """Whether a name is a combination, and not the id of a persona that was fitted as one."""
@@ -255,7 +272,7 @@ class PersonaCatalog:
         """The strengths that were chosen last with these directions and positions, and all of them."""
         key = entry.artifact.key
         if key not in self._alphas:
-            latest = latest_alphas(self._run.store, entry.artifact, entry.positions)
+            latest = latest_alphas(self._run.store, entry.artifact, entry.positions, self._target.budget_kl)
             if latest is None:
                 return None  # and looked for again, as one may be chosen later
             self._alphas[key] = latest[0], latest[1].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,27 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.commands.evaluate import Evaluate
+from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
 from pasctl.errors import InputError
-from pasctl.evaluation.alphas import AUTO, ORACLE, WORDS, alpha_text
+from pasctl.evaluation.alphas import AUTO, WORDS, alpha_text
 from pasctl.evaluation.conditions import CONDITIONS
-from pasctl.evaluation.units import EvalCase, Strengths, plan_units, unit_table
+from pasctl.evaluation.defaults import CONTROL_PEOPLE, SELF_REPORTS
+from pasctl.evaluation.readings import LETTERS as LETTERS_READING
+from pasctl.evaluation.readings import STATEMENTS
+from pasctl.evaluation.units import EvalCase, Strengths, plan_units
 from pasctl.inventory import (
-    LETTERS,
     Inventory,
     canonical_digest,
-    letter_levels,
     question,
     wording_digest,
 )
-from pasctl.stages.runner import Artifact, StageContext, part_key
+from pasctl.stages.runner import Artifact, part_key
 from pasctl.stages.steering import DirectionSet, require_positions
+from pasctl.stages.stored_personas import StoredPersonas
 
 if TYPE_CHECKING:
-    from pasctl.evaluation.rows import Rows
     from pasctl.models.geometry import Geometry
-    from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
 
+
+_CONTROL_PEOPLE = 4  # of the random streams that a seed has
 
 ANSWERS_VERSION = 2
 """Of how a unit's answers come about. It is not the stage's, so that new metrics reuse the answers that older results
@@ -50,6 +53,9 @@ class EvalParams:
         orders: orders of the options that are shown, see `pasctl.inventory.letter_levels`.
         draws: random directions that each persona is steered along as a control.
         prose: persona id -> what the condition that tells prose says; None without it.
+        readings: how answers are read, names in `pasctl.evaluation.readings.READINGS`.
+        control_people: personas, drawn by the seed, that prompts and controls are run for.
+        self_reports: prompts that statements are replies to.
     """
 
     conditions: tuple[str, ...]
@@ -58,11 +64,22 @@ class EvalParams:
     orders: tuple[str, ...] = ("forward",)
     draws: int = 1
     prose: Mapping[str, str] | None = None
+    readings: tuple[str, ...] = (LETTERS_READING,)
+    control_people: int = CONTROL_PEOPLE
+    self_reports: int = SELF_REPORTS
 
     def __post_init__(self) -> None:
         require_positions(self.positions)
-        if self.draws < 1:
-            raise InputError(f"control draws: expected at least 1, found {self.draws}")
+        for name, count in (("control draws", self.draws), ("control people", self.control_people)):
+            if count < 1:
+                raise InputError(f"{name}: expected at least 1, found {count}")
+        if not 1 <= self.self_reports <= len(SELF_REPORT_PROMPTS):
+            raise InputError(f"self-reports: expected 1 to {len(SELF_REPORT_PROMPTS)}, found {self.self_reports}")
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Self-report prompts that statements are replies to; none where they are not read."""
+        return SELF_REPORT_PROMPTS[: self.self_reports] if STATEMENTS in self.readings else ()
 
     def to_json(self) -> dict[str, Any]:
         """As they enter the key; the orders are drawn by the seed, which is there as well."""
@@ -73,6 +90,9 @@ class EvalParams:
             "option_orders": len(self.orders),
             "control_draws": self.draws,
             "prose": None if self.prose is None else canonical_digest(dict(self.prose)),
+            "readings": list(self.readings),
+            "control_people": self.control_people,
+            "self_reports": list(self.prompts),
         }
 
 
@@ -147,8 +167,16 @@ class EvaluationTask:
         ]
 
     @cached_property
-    def units(self) -> list[tuple[EvalCase, str]]:
-        """Units with their part keys; units that feed the model the same thing have the same key."""
+    def sample(self) -> frozenset[int]:
+        """Places of the personas that prompts and controls are run for, in every shard those of the whole."""
+        total = len(StoredPersonas.of(self.directions))
+        drawn = np.random.default_rng([int(self.numerics["seed"]), _CONTROL_PEOPLE]).permutation(total)
+        rows = np.arange(total) if self.rows is None else self.rows
+        return frozenset(np.flatnonzero(np.isin(rows, drawn[: self.params.control_people])).tolist())
+
+    @cached_property
+    def cases(self) -> list[EvalCase]:
+        """Who is run under which condition at which strength, in each reading."""
         params = self.params
         planned = plan_units(
             self.inventory,
@@ -157,8 +185,14 @@ class EvaluationTask:
             self.strengths,
             draws=params.draws,
             prose=params.prose,
+            sample=self.sample,
         )
-        return [(unit, self._part(unit)) for unit in planned]
+        return list(planned)
+
+    @cached_property
+    def units(self) -> list[tuple[EvalCase, str]]:
+        """Units that letters are read of, with their part keys; those that feed the model the same have the same."""
+        return [(unit, self._part(unit)) for unit in self.cases] if LETTERS_READING in self.params.readings else []
 
     @cached_property
     def distinct(self) -> dict[str, EvalCase]:
@@ -169,12 +203,14 @@ class EvaluationTask:
         return first
 
     def _part(self, unit: EvalCase) -> str:
-        steering = None
+        return part_key({**self._shared, **self.told(unit)})
+
+    def told(self, unit: EvalCase) -> dict[str, Any]:
+        """What says how a unit differs from others, for keys."""
         directions = self.steered_by(unit)
-        if directions is not None:
-            steering = self.displacement(unit, directions)
-        told = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
-        return part_key({**self._shared, "system": told, "steering": steering})
+        steering = None if directions is None else self.displacement(unit, directions)
+        system = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
+        return {"system": system, "steering": steering}
 
     def displacement(self, unit: EvalCase, directions: DirectionSet) -> dict[str, Any]:
         """What says how a unit's run is displaced, for keys."""
@@ -204,74 +240,3 @@ class EvaluationTask:
             "wording": wording_digest(),
             "orders": list(self.params.orders),
         }
-
-
-class Scorer:
-    """Answers the report items as one unit asks."""
-
-    def __init__(self, model: LoadedModel, task: EvaluationTask, batch_tokens: int) -> None:
-        self._model = model
-        self._task = task
-        self._batch_tokens = batch_tokens
-        self._letters = model.chat.letter_ids(LETTERS)
-
-    def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
-        """Log-probability of the letter for agreement 1..5, float32 [units, orders, items, 5].
-
-        The units are told the same. Adds to the token counts.
-        """
-        from pasctl.evaluation.scoring import score_letters
-
-        scores = score_letters(
-            self._model,
-            [self._model.chat.encode(text, units[0].system) for text in self._task.questions],
-            self._letters,
-            batch_tokens=self._batch_tokens,
-            interventions=[self._task.intervention(unit, self._model.geometry) for unit in units],
-            positions=self._task.params.positions,
-        )
-        counts["tokens_asked"] += scores.tokens_asked
-        counts["tokens_run"] += scores.tokens_run
-        orders = self._task.params.orders
-        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(LETTERS))
-        # from letters A..E to agreement 1..5
-        return np.stack(
-            [by_order[:, place][..., np.argsort(letter_levels(order))] for place, order in enumerate(orders)], axis=1
-        )
-
-
-def earlier_answers(work: StageContext, keys: list[str]) -> dict[str, NDArray[np.float32]]:
-    """Answers that other results hold already: the same question put to the same model in the same way."""
-    answers: dict[str, NDArray[np.float32]] = {}
-    holders: dict[Artifact, list[str]] = {}
-    for key, artifact in work.find_parts(keys).items():
-        holders.setdefault(artifact, []).append(key)
-    for artifact, held in holders.items():
-        places = {key: place for place, key in enumerate(artifact.read_json("units.json")["parts"])}
-        values = artifact.read_arrays("answers.safetensors")["level_logprobs"]
-        answers |= {key: values[places[key]] for key in held}
-    return answers
-
-
-def result_rows(task: EvaluationTask, answers: dict[str, NDArray[np.float32]]) -> Rows:
-    """Rows of every unit, of the oracle if it is asked for, and of the baselines that need no model."""
-    import pandas as pd
-
-    from pasctl.evaluation.baselines import baseline_rows
-    from pasctl.evaluation.oracle import oracle_rows
-    from pasctl.evaluation.rows import answer_rows, item_table
-
-    inventory, personas = task.inventory, task.steering.personas
-    fit, report = inventory.indices("fit"), inventory.indices("report")
-    items, units = item_table(inventory), [unit for unit, _ in task.units]
-    scored = answer_rows(
-        unit_table(units, personas.ids),
-        items.iloc[report],
-        personas.agreements[[unit.persona for unit in units]][:, report],
-        np.stack([answers[key] for _, key in task.units]),
-    )
-    tables = [scored]
-    if ORACLE in task.params.alphas and (scored["setting"] != "").any():
-        tables.append(oracle_rows(scored))
-    tables.append(baseline_rows(personas.ids, personas.agreements, items, fit, report))
-    return pd.concat(tables, ignore_index=True)

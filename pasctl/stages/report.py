@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
+from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
@@ -176,7 +177,8 @@ def _probes(artifact: Artifact) -> Content:
     rows = kept.sample()
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
     method = str(artifact.params.get("method", "not told"))
-    return probes(scores["accuracy"], scores["n_validation"], method, None if rows is None else len(kept))
+    level = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None
+    return probes(scores["accuracy"], scores["n_validation"], method, None if rows is None else len(kept), level)
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:

@@ -128,7 +128,7 @@ def _at(option: Parameter, params: Mapping[str, Any]) -> Any:
         if name not in value:
             return None if option.option.when_set else _UNKNOWN
         value = value[name]
-    return value
+    return option.option.off or None if value is None else value
 
 
 def _words(option: Parameter, value: Any) -> list[str]:

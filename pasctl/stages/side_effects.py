@@ -62,7 +62,7 @@ class SideEffects:
         """Steered units without a system text, of the first random direction alone, and the keys of their runs."""
         return [
             (unit, self._key(unit))
-            for unit, _ in self.task.units
+            for unit in self.task.cases
             if CONDITIONS[unit.condition].steered and unit.system is None and unit.draw == 0
         ]
 

@@ -18,6 +18,8 @@ from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_items import fit_columns, read_fit_items
 from pasctl.stages.model import of_model
+from pasctl.stages.probe_level import FILE as LEVEL
+from pasctl.stages.probe_level import permutation_level
 from pasctl.stages.probe_shards import Training, train_shards, usable_personas
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
@@ -89,7 +91,18 @@ def _compute(
     train_shards(work, personas, Training(items, held_out, probe, declared.weights, tile))
     layers, heads = items.head_outputs.shape[2:4]
     work.provenance["counts"] = {"probes": len(personas) * layers * heads}
+    level: dict[str, Any] = {}
+    if declared.permutations and len(items.columns) > 1:
+        level[LEVEL] = permutation_level(
+            items,
+            personas,
+            c=float(declared.c),
+            permutations=declared.permutations,
+            seed=declared.seed,
+            reporter=work.reporter,
+        )
     return {
+        **level,
         PERSONAS: told_personas(personas),
         "split.json": {
             "fit": [name for name, held in zip(ids, held_out, strict=True) if not held],

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS, TokenPlan
 from pasctl.evaluation.units import EvalCase
+from pasctl.stages.letter_answers import Scorer, earlier_answers
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.questionnaire import EvaluationTask, Scorer, earlier_answers
+from pasctl.stages.questionnaire import EvaluationTask
 from pasctl.stages.runner import StageContext, Store
 from pasctl.stages.side_effects import SideEffects
+from pasctl.stages.statement_answers import StatementTask
 from pasctl.stages.text_audit import TextAudit
 
 
@@ -27,6 +29,7 @@ class Evaluation:
         task: the questionnaire.
         handle: the model.
         batch_tokens: bound on the tokens of one forward pass.
+        statements: what is read of statements; None where they are not.
         choice: how alpha was chosen, None where it was given.
         effects: what else is measured; None for nothing.
         texts: answers to be generated; None for none.
@@ -35,17 +38,36 @@ class Evaluation:
     task: EvaluationTask
     handle: ModelHandle
     batch_tokens: int
+    statements: StatementTask | None
     choice: dict[str, Any] | None
     effects: SideEffects | None
     texts: TextAudit | None
 
     def parts(self) -> tuple[str, ...]:
         """Keys of the answers and side effects that the results hold."""
-        return (*self.task.distinct, *(self.effects.runs if self.effects else ()))
+        statements = self.statements.distinct if self.statements else ()
+        return (*self.task.distinct, *statements, *(self.effects.runs if self.effects else ()))
 
 
 def estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
     """Units and tokens of a run, from tokenizer and config alone; what a system text adds is measured on one item."""
+    readings = [_letters_estimate(evaluation, store)] if evaluation.task.units else []
+    readings += [evaluation.statements.estimate(store)] if evaluation.statements else []
+    planned = {
+        name: sum(each[name] for each in readings) for name in ("units", "units_to_run", "tokens_asked", "tokens_run")
+    }
+    if planned["units_to_run"]:
+        planned["memory_bytes"] = max(each.get("memory_bytes", 0) for each in readings)
+    if evaluation.effects is not None:
+        runs = list(evaluation.effects.runs)
+        planned["side_effects_to_measure"] = len(runs) - len(store.find_parts(runs))
+    if evaluation.texts is not None:
+        planned["answers_to_write"] = len(evaluation.texts.cells)
+    return planned
+
+
+def _letters_estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
+    """What reading letters takes."""
     task, handle = evaluation.task, evaluation.handle
     held = store.find_parts(list(task.distinct))
     missing = {key: unit for key, unit in task.distinct.items() if key not in held}
@@ -70,11 +92,6 @@ def estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
         longest = max((unit.system or "" for unit in missing.values()), key=len) or None
         told_most = plan_for([chat.encode(text, longest) for text in task.questions], 1)
         planned["memory_bytes"] = max(plan_bytes(footprint, plan) for plan in (told_most, *plans.values()))
-    if evaluation.effects is not None:
-        runs = list(evaluation.effects.runs)
-        planned["side_effects_to_measure"] = len(runs) - len(store.find_parts(runs))
-    if evaluation.texts is not None:
-        planned["answers_to_write"] = len(evaluation.texts.cells)
     return planned
 
 

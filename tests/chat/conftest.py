@@ -13,7 +13,7 @@ from pasctl.chat.persistent import PersistentConversation
 from pasctl.chat.session import Turn
 from pasctl.chat.state import ChatState
 from pasctl.chat.view import Texts
-from pasctl.commands.target import Alpha
+from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.generation.sampling_params import SamplingParams
@@ -125,7 +125,7 @@ def talk(engine: Engine, demo: ModelHandle, people_store: Path) -> Talk:
         **more: Any,
     ) -> tuple[Dialogue, Shown]:
         shown, opened = Shown(), Store(store)
-        catalog = PersonaCatalog(Run(opened), demo)
+        catalog = PersonaCatalog(Run(opened), demo, SteeringTarget(budget_kl=None))
         state = ChatState(demo, opened, catalog, how, shown.note, alpha=alpha, conversation=conversation)
         return Dialogue(engine, state, shown, how=how, **more), shown
 

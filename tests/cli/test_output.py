@@ -10,8 +10,10 @@ import sys
 
 import pytest
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import print_json
-from pasctl.cli.tables import align, baselines_table, results_table
+from pasctl.cli.personal_table import personal_table
+from pasctl.cli.tables import baselines_table, results_table
 
 ROW = {
     "condition": "pas",
@@ -134,8 +136,9 @@ def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns
         ],
     }
     shift = {"persona": "E+", "condition": "pas", "setting": "16", "alpha": 16.0, "low": -0.25}
-    shifts = [{**shift, "trait": trait, "shift": 1.25, "high": 2.0 if trait == "E" else 1.0} for trait in "OCEAN"]
-    shifts[2]["low"] = 0.5
+    shifts = [{**shift, "trait": trait, "shift": 1.25, "high": 1.0, "p_holm": 0.2} for trait in "OCEAN"]
+    shifts[0] |= {"low": 0.25, "p_holm": 0.06}  # its own interval excludes 0, but it is one of many
+    shifts[2] |= {"low": 0.5, "high": 2.0, "p_holm": 0.01}
     audit = [
         {"condition": "pas", "setting": "16", "answers": 8, "unparsed": 2, "mismatched": 1, "mae_worst": 1.5},
         {"condition": "no-change", "setting": "", "answers": 7, "unparsed": 0, "mismatched": 0, "mae_worst": None},
@@ -146,7 +149,7 @@ def test_what_stands_beside_the_results_is_printed_below_them_within_120_columns
     assert lines["random-direction 16"].split()[2:] == ["0.500", "0.250..0.750", "21.000", "20.500..22.250", "-"]
     assert lines["no-change"].split() == ["no-change", "7", "0", "0", "-"]
     assert lines["E+"].split()[1:] == [
-        *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
+        *("+1.25", "+0.25..+1.00", "+1.25", "-0.25..+1.00"),
         *("[+1.25*", "+0.50..+2.00]"),
         *("+1.25", "-0.25..+1.00", "+1.25", "-0.25..+1.00"),
     ]
@@ -203,3 +206,57 @@ def test_a_long_work_shows_a_bar_in_a_terminal_and_nothing_in_a_pipe() -> None:
     assert "items" in seen
     assert "/s" in seen
     assert shown(terminal=False) == ""
+
+
+def test_differences_that_nothing_is_known_of_are_not_printed() -> None:
+    nothing = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    nothing |= {"composite": None, "item_correlation": None}
+    table = results_table({"coding": "agreement", "conditions": [ROW], "differences": [nothing]})
+    assert "paired difference" not in table
+    assert table == results_table({"coding": "agreement", "conditions": [ROW], "differences": []})
+
+
+PERSONAL = {
+    "distinctive_r": 0.124,
+    "distinctive_r_interval": [0.09, 0.16],
+    "wrong_person_r": -0.004,
+    "wrong_person_r_interval": [-0.01, 0.01],
+    "own_place": 7.1,
+    "own_place_interval": [5.5, 8.7],
+    "own_place_chance": 12.5,
+    "own_top10": 0.375,
+    "own_top10_chance": 0.125,
+}
+
+
+def test_each_reading_has_a_table_and_whether_answers_are_the_persons_stands_below() -> None:
+    letters = {**ROW, "reading": "letters", "setting": "4"}
+    statements = {**letters, **PERSONAL, "reading": "statements", "option_mass": None, "dlp_size": 1.5}
+    statements |= {"dlp_spread": 0.25, "personas": 24}
+    baseline = {**ROW, "reading": "", "condition": "own-facet-mean-rounded", "setting": "", "option_mass": None}
+    difference = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    difference |= {"composite": [-1.0, -1.5, -0.5], "item_correlation": None}
+    differences = [{**difference, "reading": reading} for reading in ("letters", "statements")]
+    table = results_table(
+        {"coding": "agreement", "conditions": [letters, statements, baseline], "differences": differences}
+    )
+    first, second = table.split("reading: statements")
+    assert first.startswith("reading: letters")
+    for part in (first, second):
+        assert part.count("own-facet-mean-rounded") == 1
+        assert part.count("pas 4 - no-change") == 1
+    assert "place" not in first
+    [header] = [line for line in second.splitlines() if line.startswith("condition")]
+    assert header.split()[-2:] == ["dlp", "spread"]
+    [row] = [line for line in second.splitlines() if line.startswith("pas 4  ") and "12.5" in line]
+    assert row.split() == [
+        *("pas", "4", "24", "0.124", "0.09..0.16", "-0.004", "-0.01..0.01", "7.1", "(12.5)", "5.50..8.70", "38%")
+    ]
+    assert max(map(len, table.splitlines())) <= 120
+
+
+def test_the_personal_table_fits_a_terminal_of_120_columns() -> None:
+    row = {**ROW, **PERSONAL, "condition": "random-direction", "setting": "oracle", "personas": 1000}
+    row |= {"distinctive_r_interval": [-0.12, -0.1], "own_place": 512.5, "own_place_interval": [400.25, 600.25]}
+    row |= {"own_place_chance": 500.5, "wrong_person_r_interval": [-0.12, -0.1]}
+    assert max(map(len, personal_table([row]).splitlines())) <= 120

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pasctl.evaluation.intervals import FEWEST, holm, interval, mean_interval
+from pasctl.evaluation.intervals import FEWEST, holm, interval, mean_interval, p_text, permutation_p
 
 
 @pytest.mark.parametrize("people", [3, 4, 40])
@@ -94,3 +94,23 @@ def test_a_worked_example_in_any_order() -> None:
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([0.04]) == [0.04]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "p < 0.001"), (1e-9, "p < 0.001"), (0.001, "p = 0.001"), (0.0344, "p = 0.034"), (1.0, "p = 1.000")],
+)
+def test_a_p_value_is_never_printed_below_its_floor(p: float, text: str) -> None:
+    assert p_text(p) == text
+    assert p_text(None) == "p n/a"
+    assert p_text(0.004, floor=0.01) == "p < 0.01"
+
+
+def test_a_permutation_p_is_at_least_one_over_the_orders_and_holds_its_rate() -> None:
+    rng = np.random.default_rng(0)
+    assert permutation_p(2.0, [0.0] * 19) == 1 / 20
+    assert permutation_p(0.0, [0.0] * 19) == 1.0
+    values = rng.normal(size=(4000, 20))
+    p = np.array([permutation_p(row[0], row[1:]) for row in values])
+    assert p.min() == 1 / 20
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.012)

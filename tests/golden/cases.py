@@ -50,7 +50,7 @@ def _fit(probes: str, **options: Any) -> Case:
 
 
 def _eval(directions: str, **options: Any) -> Case:
-    return Case("evaluate", {"directions": directions}, {"alpha": 4.0, **options})
+    return Case("evaluate", {"directions": directions}, {"alpha": 4.0, "reading": "letters", **options})
 
 
 def _read(*texts: Text, inputs: Mapping[str, str] | None = None, **options: Any) -> Case:

@@ -41,7 +41,7 @@ def finished_master(warm: Warm, fitted_master: Path, tmp_path_factory: pytest.Te
     """The same with results."""
     store = tmp_path_factory.mktemp("finished") / "artifacts"
     shutil.copytree(fitted_master, store)
-    done = warm.run("eval", "--alpha", "4", "--mode", "no-change,pas", "--store", store)
+    done = warm.run("eval", "--alpha", "4", "--mode", "no-change,pas", "--reading", "letters", "--store", store)
     assert done.returncode == 0, done.stderr
     return store
 

@@ -99,7 +99,7 @@ def store(tiny_folder: Path, text_file: Path, tmp_path_factory: pytest.TempPathF
     fit_directions(store=opened, select="steering", alphas="1,2.5", positions="answer", options=options)
     fit_directions(store=opened, top_k=6)
     modes = "no-change,few-shot,pas,random-direction,shuffled-answers"
-    tried = {"alpha": "0,2.5,auto,oracle", "alphas": "0,2.5", "folds": 2}
+    tried = {"alpha": "0,2.5,auto,oracle", "alphas": "0,2.5", "folds": 2, "reading": "letters"}
     evaluate(modes=modes, **tried, positions="answer", option_orders=2, control_draws=2, audit=2, store=opened)
     memory_run(model, [Text.load(str(text_file))], params=SMALL, store=opened, options=options)
     memory_ask(None, ["What is it?", QUESTION], SamplingParams(max_new_tokens=3), store=opened)

@@ -75,8 +75,8 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
         "shuffled-answers": "control",
         "constant-3": "baseline",
     }
-    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in content.lead[1]
-    assert "constant-3 with 3.80" in content.lead[1]
+    assert "of the model's 2 rows, picked after the fact: pas, α 4 with 3.50" in " ".join(content.lead)
+    assert "constant-3 with 3.80" in " ".join(content.lead)
     drawn = figures(content)["composite"]
     figure = drawn.draw(WIDE)
     assert drawings.kinds(figure) == {"told": 1, "steered": 1, "control": 2, "baseline": 1}
@@ -92,8 +92,9 @@ def test_baselines_and_controls_are_marked_and_the_lowest_of_each_is_named() -> 
 def test_an_oracle_is_an_upper_bound_wherever_it_is_shown_and_never_the_lowest_row() -> None:
     rows = [condition("no-change"), condition("pas", "auto", 3.5), condition("pas", "oracle", 2.0), BASELINE]
     differences = [{**condition("pas", "oracle"), "against": "no-change", "against_setting": "", "composite": None}]
-    content = results(metrics(*rows, differences=[{**differences[0], "item_correlation": None}]), full_rows(rows))
-    assert "pas, α auto with 3.50" in content.lead[1]
+    known = {**differences[0], "item_correlation": [0.5, 0.4, 0.6]}
+    content = results(metrics(*rows, differences=[known]), full_rows(rows))
+    assert "pas, α auto with 3.50" in " ".join(content.lead)
     assert any(UPPER_BOUND in sentence for sentence in content.lead)
     cells = {row[1].text: row for row in tables(content)["Conditions"].rows}
     assert UPPER_BOUND in cells["oracle"][0].note
@@ -181,9 +182,9 @@ def test_results_of_earlier_versions_are_shown_by_their_alpha() -> None:
 
 @pytest.mark.parametrize(
     ("found", "marked"),
-    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True), (None, False)],
+    [([-0.5, -0.7, -0.3], True), ([-0.5, -0.7, 0.1], False), ([0.2, 0.1, 0.3], True)],
 )
-def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float] | None, marked: bool) -> None:
+def test_differences_are_marked_when_the_interval_excludes_zero(found: list[float], marked: bool) -> None:
     pas = {"condition": "pas", "setting": "auto", "alpha": None, "item_correlation": None, "composite": found}
     differences = [
         {**pas, "against": "no-change", "against_setting": "", "against_alpha": 0.0},
@@ -195,6 +196,23 @@ def test_differences_are_marked_when_the_interval_excludes_zero(found: list[floa
     assert first[2].mark is marked
     assert ("●" in first[2].text) is marked
     assert first[3].text == "–"
+
+
+def test_differences_that_nothing_is_known_of_have_no_row_and_no_table() -> None:
+    nothing = {"condition": "pas", "setting": "4", "against": "no-change", "against_setting": ""}
+    nothing |= {"composite": None, "item_correlation": None}
+    known = {**nothing, "against": "constant-3", "composite": [0.5, 0.1, 0.9]}
+    shown = tables(results(metrics(condition("no-change"), differences=[nothing, known]), None))
+    assert [row[1].text for row in shown["Differences,"].rows] == ["constant-3"]
+    assert "Differences," not in tables(results(metrics(condition("no-change"), differences=[nothing]), None))
+
+
+def test_the_section_begins_with_the_verdict_and_its_warnings() -> None:
+    weak = [{**condition(name, alpha), "option_mass": 0.1} for name, alpha in (("no-change", ""), ("pas", "4"))]
+    first, second, *_ = results(metrics(*weak), None).lead
+    assert first.startswith("The model does not answer in letters: they hold .10 of the probability")
+    assert "Whether steering has an effect is unknown: no control was run alongside" in first
+    assert second == "Warning: letters hold .10 of the probability, below .50: their proportions say little."
 
 
 def test_results_say_what_they_do_not_have() -> None:
@@ -260,10 +278,10 @@ def test_trait_shifts_frame_what_was_meant_and_colour_by_sign() -> None:
     shifts = [
         {"persona": pole, "condition": "pas", "setting": "4", "alpha": 4.0, "trait": trait, **values}
         for pole, trait, values in (
-            ("E+", "E", {"shift": 1.0, "low": 0.5, "high": 1.5}),
-            ("E+", "N", {"shift": -0.5, "low": -0.9, "high": 0.1}),
-            ("N-", "E", {"shift": 0.0, "low": None, "high": None}),
-            ("N-", "N", {"shift": -1.0, "low": -1.5, "high": -0.5}),
+            ("E+", "E", {"shift": 1.0, "low": 0.5, "high": 1.5, "p_holm": 0.0004}),
+            ("E+", "N", {"shift": -0.5, "low": -0.9, "high": -0.1, "p_holm": 0.06}),
+            ("N-", "E", {"shift": 0.0, "low": None, "high": None, "p_holm": None}),
+            ("N-", "N", {"shift": -1.0, "low": -1.5, "high": -0.5, "p_holm": 0.04}),
         )
     ]
     content = results(metrics(condition("no-change"), trait_shifts=shifts), None)
@@ -282,7 +300,8 @@ def test_trait_shifts_frame_what_was_meant_and_colour_by_sign() -> None:
     assert [cell.text for cell in second] == ["", "", "N-", "0.00", "● −1.00"]
     assert [cell.mark for cell in first[3:]] == [True, False]
     assert [cell.mark for cell in second[3:]] == [False, True]
-    assert first[3].note == "0.50 to 1.50"
+    assert first[3].note == "0.50 to 1.50\np < 0.001"
+    assert first[4].note.endswith("p = 0.060")
 
 
 def test_more_trait_shifts_than_maps_are_all_in_the_table_and_those_that_steer_are_drawn_first() -> None:
@@ -392,8 +411,9 @@ def test_differences_on_each_trait_have_their_interval_and_holms_p() -> None:
     assert [cell.mark for cell in row[2:]] == [True, False, False, False, True]
     minus = "\N{MINUS SIGN}"
     assert row[2].text == f"● {minus}0.25"
-    assert row[2].note == f"{minus}0.50 to 0.12\np 0.040"
+    assert row[2].note == f"{minus}0.50 to 0.12\np = 0.040"
     assert row[4].text == "–"
+    assert row[6].note.endswith("p < 0.001")  # never 0
     bare = [{**each, "traits": None} for each in given]
     shown = results(metrics(condition("pas", "auto"), BASELINE, differences=bare), None).blocks
     assert not [block for block in shown if isinstance(block, Table) and block.title == "Differences on each trait"]

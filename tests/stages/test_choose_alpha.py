@@ -182,7 +182,9 @@ def test_eval_steers_each_persona_as_strongly_as_was_chosen(model: LoadedModel, 
             alpha="auto",
             alphas=ALPHAS,
             alpha_scope=scope,
+            budget_kl=None,
             modes="no-change,pas",
+            reading="letters",
             neutral_text="none",
         ).artifact
         assert results is not None
@@ -197,7 +199,9 @@ def test_eval_steers_each_persona_as_strongly_as_was_chosen(model: LoadedModel, 
         assert metrics["choice"]["scope"] == scope
         [told] = [row for row in metrics["conditions"] if row["condition"] == "pas"]
         assert sum(told["alphas"].values()) == PEOPLE
-        plain = evaluate(model=model, store=store, alpha=ALPHAS, modes="no-change,pas", neutral_text="none").artifact
+        plain = evaluate(
+            model=model, store=store, alpha=ALPHAS, modes="no-change,pas", neutral_text="none", reading="letters"
+        ).artifact
         assert plain is not None
         given = from_table(plain.read_table("rows.parquet"))
         for place in np.flatnonzero(of_pas)[::7]:
@@ -266,11 +270,11 @@ def test_what_cannot_be_chosen_from_is_said_in_a_line(
         evaluate(model=model, store=store, alpha="auto", alpha_scope="everyone")
     with pytest.raises(InputError, match="KL budget"):
         evaluate(model=model, store=store, alpha="auto", budget_kl=-1)
-    with pytest.raises(InputError, match="for alpha auto"):
-        evaluate(model=model, store=store, alpha="4", budget_kl=1)
     with pytest.raises(MissingError, match=r"nowhere.txt"):
         strengths(model, store, neutral_text=str(tmp_path / "nowhere.txt"))
     name = strengths(model, store).name
+    with pytest.raises(InputError, match="for alpha auto"):
+        evaluate(model=model, store=store, alpha="4", strengths=name)
     fit_directions(store=store, top_k=3)
     with pytest.raises(InputError, match=r"was chosen for directions/.*, not for directions/"):
         evaluate(model=model, store=store, alpha="auto", strengths=name)
@@ -308,7 +312,9 @@ def test_what_is_asked_for_enters_the_key_and_how_it_is_batched_does_not(model: 
 
 
 def test_nothing_is_chosen_where_nothing_is_steered(model: LoadedModel, store: Path) -> None:
-    made = evaluate(model=model, store=store, alpha="auto", modes="no-change", neutral_text="none").artifact
+    made = evaluate(
+        model=model, store=store, alpha="auto", modes="no-change", neutral_text="none", reading="letters"
+    ).artifact
     assert made is not None
     assert set(made.inputs) == {"directions"}
     assert "choice" not in made.read_json("metrics.json")

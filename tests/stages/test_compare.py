@@ -255,7 +255,9 @@ def test_results_of_two_real_models_are_compared_and_of_other_personas_are_not(
         train_probes(personas=personas, store=store)
         fit_directions(top_k=6, store=store)
         modes = "no-change,pas,random-direction"
-        made = evaluate(modes=modes, alpha="0,2", control_draws=1, neutral_text="none", store=store).artifact
+        made = evaluate(
+            modes=modes, alpha="0,2", control_draws=1, neutral_text="none", reading="letters", store=store
+        ).artifact
         assert made is not None
         return made
 

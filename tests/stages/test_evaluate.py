@@ -17,7 +17,7 @@ from pasctl.evaluation.rows import from_table
 from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
 from pasctl.models.load import LoadedModel
 from pasctl.models.options import ModelOptions
-from pasctl.stages import questionnaire, unit_answers
+from pasctl.stages import letter_answers, unit_answers
 from pasctl.stages.evaluate import evaluate, export_published_log
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
@@ -52,7 +52,7 @@ def store(fitted: Path, tmp_path: Path) -> Path:
 def results(
     model: LoadedModel, store: Path, modes: str = "no-change,pas", alpha: str = "4", **options: object
 ) -> Artifact:
-    given = {"neutral_text": "none", **options}
+    given = {"neutral_text": "none", "reading": "letters", **options}
     artifact = evaluate(model=model, modes=modes, alpha=alpha, store=store, **given).artifact  # type: ignore[arg-type]
     assert artifact is not None
     return artifact
@@ -135,7 +135,7 @@ def test_a_killed_run_that_steers_the_answer_alone_comes_to_the_same_bits(
     monkeypatch.setattr(unit_answers, "FORKS", 4)
     untouched = Path(shutil.copytree(store, tmp_path / "untouched"))
     whole = results(model, untouched, "pas", "1,2,4", positions="answer")
-    answer, asked = questionnaire.Scorer.answer, []
+    answer, asked = letter_answers.Scorer.answer, []
 
     def dying(self, units, given):
         if len(asked) == 2:
@@ -144,7 +144,7 @@ def test_a_killed_run_that_steers_the_answer_alone_comes_to_the_same_bits(
         return answer(self, units, given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(questionnaire.Scorer, "answer", dying)
+        patched.setattr(letter_answers.Scorer, "answer", dying)
         with pytest.raises(KeyboardInterrupt):
             results(model, store, "pas", "1,2,4", positions="answer")
     # nine units, four at once; one that the kill has lost takes its whole pass with it
@@ -186,7 +186,14 @@ def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path
     list(pasctl.run([folder], pasctl.PipelineParams(personas="E+", options=ModelOptions(dtype="float32")), store=store))
     for model in (None, folder):
         keys = [
-            evaluate(model=model, modes="no-change", store=store, dry_run=True, options=ModelOptions(dtype=dtype)).key
+            evaluate(
+                model=model,
+                modes="no-change",
+                reading="letters",
+                store=store,
+                dry_run=True,
+                options=ModelOptions(dtype=dtype),
+            ).key
             for dtype in ("auto", "float32", "bfloat16")
         ]
         assert keys[0] == keys[1] != keys[2]
@@ -207,6 +214,7 @@ def test_a_dry_run_counts_the_tokens_that_are_run_whatever_the_model_takes(
     train_probes(personas=f"builtin:0-{PERSONAS}", store=store)
     fit_directions(store=store, top_k=6)
     asked = {"modes": "no-change,pas", "alpha": "1,2", "positions": positions, "neutral_text": "none", "store": store}
+    asked |= {"reading": "letters"}
     planned = evaluate(**asked, dry_run=True).plan  # type: ignore[arg-type]
     done = counts(evaluate(**asked).artifact)  # type: ignore[arg-type]
     assert (planned["tokens_asked"], planned["tokens_run"]) == (done["tokens_asked"], done["tokens_run"])

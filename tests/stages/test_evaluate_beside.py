@@ -56,7 +56,7 @@ def store(master: Path, tmp_path: Path) -> Path:
 
 def results(model: LoadedModel, store: Path, **options: object) -> Artifact:
     """Unless told otherwise the answer alone is steered, which takes a third of the time."""
-    artifact = evaluate(model=model, store=store, **{"positions": "answer", **options}).artifact  # type: ignore[arg-type]
+    artifact = evaluate(model=model, store=store, **{"positions": "answer", "reading": "letters", **options}).artifact  # type: ignore[arg-type]
     assert artifact is not None
     return artifact
 
@@ -166,7 +166,14 @@ def test_no_displacement_is_measured_twice_whichever_result_asks(
     first = results(model, store, alpha="30", modes="pas", **given)
     assert first.provenance["counts"]["side_effects_reused"] == 0
     planned = evaluate(
-        model=model, store=store, alpha="0,30,60", modes="pas,shuffled-answers", audit=3, dry_run=True, **given
+        model=model,
+        store=store,
+        alpha="0,30,60",
+        modes="pas,shuffled-answers",
+        audit=3,
+        dry_run=True,
+        reading="letters",
+        **given,
     )
     more = results(model, store, alpha="0,30,60", modes="pas,shuffled-answers", audit=3, **given)
     counted = more.provenance["counts"]
@@ -227,7 +234,9 @@ def test_prose_that_is_given_is_told_word_for_word(model: LoadedModel, store: Pa
         assert rows["expected"][mine].iloc[0] == pytest.approx(chances @ [5, 4, 3, 2, 1], abs=1e-4)
     assert (
         "given-prose"
-        in evaluate(model=model, store=store, prose=str(path), modes="given-prose").artifact.params["conditions"]
+        in evaluate(model=model, store=store, prose=str(path), modes="given-prose", reading="letters").artifact.params[
+            "conditions"
+        ]
     )  # type: ignore[union-attr]
     del told[ids[1]]
     path.write_text(json.dumps(told))

@@ -79,7 +79,7 @@ def test_what_an_evaluation_did_not_do_is_left_out_or_denied() -> None:
     assert not {"--alpha-scope", "--budget-kl", "--strengths"} & set(words)
     unlimited = options(reproduce(changed(EVALUATED, choice={"scope": "persona", "budget_kl": None})))
     assert unlimited["--alpha-scope"] == "persona"
-    assert "--budget-kl" not in unlimited
+    assert unlimited["--budget-kl"] == "none"
     assert options(reproduce(changed(EVALUATED, shard=[2, 8])))["--shard"] == "2/8"
     assert options(reproduce(changed(EVALUATED, choice={"scope": "persona", "budget_kl": 0.0})))["--budget-kl"] == "0.0"
 

@@ -208,7 +208,8 @@ def test_slices_of_an_evaluation_are_put_together_by_one_that_asks_nothing(
     cut = fitted(Path(shutil.copytree(extracted, tmp_path / "store")), {"personas": "builtin:0-4"})
     assert StoredPersonas.of(cut).spans == [(0, 2), (2, 4)]
     options: dict[str, Any] = {"model": model, "directions": cut.key, "alpha": "2,auto", "alphas": "0,2", "folds": 2}
-    options |= {"modes": "no-change,pas,random-direction,shuffled-answers"}
+    options |= {"modes": "no-change,pas,random-direction,shuffled-answers", "reading": "letters,statements"}
+    options |= {"control_people": 2}
     stores = [Path(shutil.copytree(cut.path.parents[3], tmp_path / name)) for name in ("sliced", "once")]
     slices = [evaluate(shard=f"{number}/3", store=stores[0], **options).artifact for number in (3, 1, 2)]
     assert [each.name for each in slices if each] == [

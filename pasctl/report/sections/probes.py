@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.evaluation.verdicts import probes_finding
 from pasctl.report.blocks import Cell, Content, Drawn, Table, number
 from pasctl.report.figures.heatmap import Heat, heatmap
 from pasctl.report.sections.labels import stand_for
@@ -13,7 +17,11 @@ BEST = 5
 
 
 def probes(
-    accuracy: NDArray[np.floating], validation: NDArray[np.integer], method: str, of: int | None = None
+    accuracy: NDArray[np.floating],
+    validation: NDArray[np.integer],
+    method: str,
+    of: int | None = None,
+    level: Mapping[str, Any] | None = None,
 ) -> Content:
     """The section of probes.
 
@@ -22,6 +30,7 @@ def probes(
         validation: held-out items of each persona [P].
         method: how they were trained.
         of: how many personas the artifact has, where these stand for them all.
+        level: what `permutation.json` says; None where nothing was compared with shuffled answers.
     """
     present = np.isfinite(accuracy)
     counts = present.sum(axis=0)
@@ -59,14 +68,15 @@ def probes(
         lambda width: heatmap(heat, width=width),
     )
     lead = (
+        *(() if level is None else (f"{probes_finding(level)}.",)),
         *part,
         f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
         f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
     )
-    return Content(lead, facts, (figure, _best(accuracy, mean)))
+    return Content(lead, facts, (figure, _best(accuracy, mean, level)))
 
 
-def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64]) -> Table:
+def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64], level: Mapping[str, Any] | None) -> Table:
     order = np.argsort(np.where(np.isfinite(mean), -mean, np.inf), axis=None, kind="stable")[:BEST]
     rows = []
     for place in order:
@@ -75,8 +85,26 @@ def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64]) -> Table:
         values = values[np.isfinite(values)]
         if len(values):
             told = f"{number(float(values.min()), 2)} to {number(float(values.max()), 2)}"
-            rows.append((Cell(f"{layer}"), Cell(f"{head}"), Cell(number(float(values.mean()))), Cell(told)))
-    return Table("Best heads", ("layer", "head", "mean accuracy", "over personas"), tuple(rows), left=0)
+            of_all = () if level is None else (level["accuracy"][layer][head], level["level"][layer][head])
+            texts = (f"{layer}", f"{head}", number(float(values.mean())), told, *(number(each) for each in of_all))
+            rows.append(tuple(map(Cell, texts)))
+    head_names = ("layer", "head", "mean accuracy", "over personas")
+    return Table(
+        "Best heads",
+        head_names if level is None else (*head_names, "cross-validated", "shuffled answers"),
+        tuple(rows),
+        left=0,
+        caption="" if level is None else _level_told(level),
+    )
+
+
+def _level_told(level: Mapping[str, Any]) -> str:
+    return (
+        f"Cross-validated: accuracy of a ridge probe over all fit items in {level['folds']} folds, mean over "
+        f"{level['personas']:,} personas. Shuffled answers: the same with the answers in {level['permutations']:,} "
+        f"other orders, the level of chance of that head; the highest of all {level['heads']:,} heads then has "
+        f"{number(level['highest_level'])}."
+    )
 
 
 def _range(counts: NDArray[np.integer]) -> str:

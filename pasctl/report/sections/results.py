@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pasctl.evaluation.verdicts import verdicts
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.panels import Panel, Spread, panels
@@ -46,8 +47,11 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     blocks: list[Block] = [_table(conditions)]
     if any(row["composite"] is not None for row in conditions):
         blocks.append(composites(conditions))
+    if known := [
+        row for row in metrics.get("differences") or () if row.get("composite") or row.get("item_correlation")
+    ]:
+        blocks.append(_differences(known))
     if metrics.get("differences"):
-        blocks.append(_differences(metrics["differences"]))
         of_traits = trait_differences(metrics["differences"])
         blocks += [of_traits] if of_traits else []
     blocks += strength_figures(conditions)
@@ -64,7 +68,8 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
 
 def _lead(metrics: Mapping[str, Any], conditions: Sequence[Row]) -> list[str]:
     first = conditions[0]
-    said = [
+    said = [*_verdict(metrics)]
+    said += [
         f"{first['personas']} personas, {first['items']} items each. The composite is the sum over the five traits of "
         "the mean absolute error between the answer that the model expects to give and the one that the person gave "
         "(scale 1 to 5); lower is better.",
@@ -93,6 +98,15 @@ def _lead(metrics: Mapping[str, Any], conditions: Sequence[Row]) -> list[str]:
             "only; these errors do not measure personality."
         )
     return said
+
+
+def _verdict(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What was found, in words, and what makes it doubtful."""
+    found = verdicts(metrics)
+    for verdict in found:
+        words = " ".join(verdict.sentences)
+        yield f"{verdict.reading.capitalize()}. {words}" if len(found) > 1 else words
+        yield from (f"Warning: {line}." for line in verdict.warnings)
 
 
 def _told(row: Row) -> str:

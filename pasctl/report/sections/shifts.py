@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, p_text
+from pasctl.evaluation.trait_shifts import is_significant
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
 from pasctl.report.figures.heatmap import Heat, heatmaps
 from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bound_note, kind, label, name_cells, setting
@@ -78,8 +80,8 @@ def _table(groups: Sequence[Sequence[Row]], traits: Sequence[str]) -> Table:
         left=3,
         caption=(
             "Mean keyed score of a trait minus that of the unchanged model; small: 95% interval, Student's t over "
-            "the trait's items. Bold: the trait that was meant. ● the interval excludes 0; of so many cells a "
-            "twentieth would by chance alone."
+            f"the trait's items, where it has at least {FEWEST_ITEMS}, and its p by Holm's correction over the cells "
+            f"of the condition. Bold: the trait that was meant. ● p is below {SIGNIFICANT:g}."
         ),
     )
 
@@ -90,7 +92,9 @@ def _cell(row: Row | None, *, meant: bool) -> Cell:
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return Cell(_signed(row["shift"]), mark=meant)
-    return Cell(f"{'● ' if low > 0 or high < 0 else ''}{_signed(row['shift'])}", interval([low, high]), mark=meant)
+    known = row.get("p_holm") is not None  # earlier versions had none
+    notes = f"{interval([low, high])}\n{p_text(row['p_holm'])}" if known else interval([low, high])
+    return Cell(f"{'● ' if is_significant(row) else ''}{_signed(row['shift'])}", notes, mark=meant)
 
 
 def _signed(value: float) -> str:

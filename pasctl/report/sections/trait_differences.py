@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pasctl.evaluation.intervals import SIGNIFICANT, p_text
 from pasctl.evaluation.metrics import TRAITS
 from pasctl.report.blocks import Cell, Table, interval, number
 from pasctl.report.sections.labels import Row, label
@@ -37,7 +38,7 @@ def trait_differences(differences: Sequence[Row]) -> Table | None:
         caption=(
             "Mean absolute error of the first minus that of the second, persona by persona; below 0 is better. Small: "
             "95% interval of a paired t test, and its p by Holm's correction over the five traits of the row. "
-            "● p is below 0.05."
+            f"● p is below {SIGNIFICANT:g}."
         ),
     )
 
@@ -45,7 +46,7 @@ def trait_differences(differences: Sequence[Row]) -> Table | None:
 def _cell(found: Row | None) -> Cell:
     if found is None:
         return Cell(number(None))
-    sure = found["p_holm"] < 0.05
+    sure = found["p_holm"] < SIGNIFICANT
     sign = "+" if found["mean"] > 0 else ""
-    notes = f"{interval([found['low'], found['high']])}\np {number(found['p_holm'], 3)}"
+    notes = f"{interval([found['low'], found['high']])}\n{p_text(found['p_holm'])}"
     return Cell(f"{'● ' if sure else ''}{sign}{number(found['mean'], 2)}", notes, mark=sure)

@@ -1,0 +1,78 @@
+"""A questionnaire put to the model as letters: how one pass is scored, and what earlier results hold already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.evaluation.units import EvalCase
+from pasctl.inventory import LETTERS, letter_levels
+from pasctl.stages.questionnaire import EvaluationTask
+from pasctl.stages.runner import Artifact, StageContext
+
+if TYPE_CHECKING:
+    from pasctl.models.load import LoadedModel
+
+
+class Scorer:
+    """Answers the report items as one unit asks."""
+
+    def __init__(self, model: LoadedModel, task: EvaluationTask, batch_tokens: int) -> None:
+        self._model = model
+        self._task = task
+        self._batch_tokens = batch_tokens
+        self._letters = model.chat.letter_ids(LETTERS)
+
+    def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
+        """Log-probability of the letter for agreement 1..5, float32 [units, orders, items, 5].
+
+        The units are told the same. Adds to the token counts.
+        """
+        from pasctl.evaluation.scoring import score_letters
+
+        scores = score_letters(
+            self._model,
+            [self._model.chat.encode(text, units[0].system) for text in self._task.questions],
+            self._letters,
+            batch_tokens=self._batch_tokens,
+            interventions=[self._task.intervention(unit, self._model.geometry) for unit in units],
+            positions=self._task.params.positions,
+        )
+        counts["tokens_asked"] += scores.tokens_asked
+        counts["tokens_run"] += scores.tokens_run
+        orders = self._task.params.orders
+        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(LETTERS))
+        # from letters A..E to agreement 1..5
+        return np.stack(
+            [by_order[:, place][..., np.argsort(letter_levels(order))] for place, order in enumerate(orders)], axis=1
+        )
+
+
+def earlier_answers(work: StageContext, keys: list[str]) -> dict[str, NDArray[np.float32]]:
+    """Answers that other results hold already: the same question put to the same model in the same way."""
+    return earlier_parts(work, keys, "level_logprobs", lambda told: told["parts"])
+
+
+def earlier_parts(
+    work: StageContext, keys: list[str], tensor: str, parts_of: Callable[[Any], Sequence[str]]
+) -> dict[str, NDArray[np.float32]]:
+    """Parts that other results hold already.
+
+    Args:
+        work: knows the store.
+        keys: of the parts that are wanted.
+        tensor: name of the tensor that has them, part by part.
+        parts_of: what `units.json` says -> the keys of the parts in that tensor.
+    """
+    parts: dict[str, NDArray[np.float32]] = {}
+    holders: dict[Artifact, list[str]] = {}
+    for key, artifact in work.find_parts(keys).items():
+        holders.setdefault(artifact, []).append(key)
+    for artifact, held in holders.items():
+        places = {key: place for place, key in enumerate(parts_of(artifact.read_json("units.json")))}
+        values = artifact.read_arrays("answers.safetensors")[tensor]
+        parts |= {key: values[places[key]] for key in held}
+    return parts
