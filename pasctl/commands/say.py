@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pasctl.commands.evaluate import Evaluate
-from pasctl.commands.extract import Extract
 from pasctl.commands.shared import AlphasLike, Directed, OfModel, Positioned, Seeded
 from pasctl.declaration import StageDeclaration
 from pasctl.generation.sampling_params import SamplingParams
@@ -53,7 +52,13 @@ class Say(
         "'E+ & 0.5*N-'. Default: the one that the directions have, or the + pole of each trait.",
         metavar="ID[,ID...]",
     )
-    contrast: str | None = same(Extract, "contrast", None)
+    contrast: str | None = option(
+        None,
+        help="Steer along the difference of two descriptions, 'A|B', of pairs:FILE, or of another contrast; its "
+        "directions are fitted first and stay in the store.",
+        metavar="SPEC",
+        record="nowhere",
+    )
     alpha: AlphasLike = option(
         "auto",
         help="Strength, or several, in units of sigma: 0.5,1,2; auto: what choose-alpha chose for the persona.",

@@ -68,7 +68,6 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         model=source.model,
         label=source.label,
         params=declared.key(
-            omit=("contrast",),
             prompt=list(given),
             persona=",".join(target.name for target in targets),
             alpha=list(alphas),

@@ -59,7 +59,7 @@ def fit_contrast(contrast: str, run: Run, handle: ModelHandle, seed: int) -> Art
     extracted: Outcome = run.make(Extract(model=handle, contrast=contrast, seed=seed))
     if extracted.artifact is None:
         return extracted
-    fitted: Outcome = run.make(FitDirections(activations=extracted.artifact, seed=seed))
+    fitted: Outcome = run.make(FitDirections(activations=extracted.artifact, model=handle, seed=seed))
     return fitted if fitted.artifact is None else fitted.artifact
 
 

@@ -33,6 +33,7 @@ SEVERAL_MEANINGS = {
     "--method": "of probes, and of directions",
     "--positions": "where the model is steered, and where a memory puts retrieved keys",
     "--alpha": "several strengths to evaluate or to say with, or the one to steer with",
+    "--contrast": "what is read, or what texts are steered along",
     "--persona": "the one to steer to, or several whose texts are written",
     "--inventory": "must be one, or is what a file of answers is about",
     "--output": "a page that must be written or may be, and a survey's file of answers",

