@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasctl.cli.columns import align
 from pasctl.cli.output import outcome_json, print_json, print_next, print_outcome
-from pasctl.cli.tables import align
 
 if TYPE_CHECKING:
     from pasctl.commands.say import Say
