@@ -44,7 +44,7 @@ def present(options: Say, run: Run, *, json: bool) -> None:
     elif texts is None:
         print_outcome(outcome, as_json=json)
     else:
-        _print_texts(texts, streamed=live is not None and live.used)
+        print_texts(texts, streamed=live is not None and live.used)
         print_outcome(outcome, as_json=False)
         metrics = texts.read_json("metrics.json")
         print("\n" + "\n".join(_findings(metrics)))
@@ -101,7 +101,7 @@ def _print_lines(texts: Artifact) -> None:
         print_json({"type": "finding", **row})
 
 
-def _print_texts(texts: Artifact, *, streamed: bool) -> None:
+def print_texts(texts: Artifact, *, streamed: bool = False) -> None:
     """The texts of each prompt, or of the first few of many."""
     rows = texts.read_table("texts.parquet").to_pylist()
     prompts = list(dict.fromkeys(row["prompt"] for row in rows))
