@@ -81,6 +81,10 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         told = ", ".join([f"computed in {outcome.seconds:.1f} s", *_work_done(outcome.artifact.provenance)])
     print(f"{outcome.artifact.name}  {told}", flush=True)
     _print_finding(outcome.artifact)
+    if outcome.artifact.kind == "strengths":
+        from pasctl.cli.strengths import strengths_table
+
+        print(f"\n{strengths_table(outcome.artifact.read_json('curves.json'))}")
     if outcome.artifact.kind == "results":
         print()
         print(results_table(outcome.artifact.read_json("metrics.json")))
@@ -131,6 +135,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     if outcome.artifact is None:
         return document
     document |= {"finding": finding(outcome.artifact), "warnings": list(warnings(outcome.artifact))}
+    if outcome.artifact.kind == "strengths":
+        from pasctl.cli.strengths import strengths_table
+
+        print(f"\n{strengths_table(outcome.artifact.read_json('curves.json'))}")
     if outcome.artifact.kind == "results":
         document["metrics"] = outcome.artifact.read_json("metrics.json")
     return document

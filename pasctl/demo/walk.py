@@ -85,8 +85,8 @@ class Walk:
         return (
             Step(
                 f"pasctl extract {named} --contrast {ITEMS}",
-                "reads what each attention head says where an answer begins, told in 30 of the 60 statements that it is "
-                "high or low in a trait",
+                "reads what each attention head says where an answer begins, when the model is told in 30 of the 60 "
+                "statements that it is high or low in a trait",
                 self._extract,
             ),
             Step(
@@ -138,15 +138,16 @@ class Walk:
     def figures(self) -> dict[str, Any]:
         """What was measured, once all steps have run."""
         metrics = self._made["results"].read_json("metrics.json")
-        directions = self._made["directions"]
+        directions, curves = self._made["directions"], self._made["strengths"].read_json("curves.json")
         [answer] = read_answers(self._made["answers"])
         trials = self._made["trials"]
         figures = trial_figures(trials.read_json("trials.json"), trials.provenance["costs"])
         return {
             "chosen": {
-                "heads": sorted(set(map(tuple, DirectionSet.read(directions).heads[0].tolist()))),
+                "layers": sorted(set(DirectionSet.read(directions).heads[0, :, 0].tolist())),
                 "positions": default_positions(directions),
-                "alphas": next(row["alphas"] for row in metrics["conditions"] if row["condition"] == "pas"),
+                "alpha": curves["chosen"],
+                "dose": round(curves["doses"][curves["alphas"].index(curves["chosen"])], 2),
             },
             "conditions": metrics["conditions"],
             "differences": metrics["differences"],

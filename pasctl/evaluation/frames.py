@@ -1,4 +1,4 @@
-"""Results and strengths as DataFrames, whichever version of a stage wrote them."""
+"""Results, strengths and texts as DataFrames, whichever version of a stage wrote them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ class Strengths(Artifact):
     """What each strength did on items that were held out."""
 
     def curves(self) -> pd.DataFrame:
-        """One row per alpha and persona: mae, item_correlation, kl, perplexity, and whether it was chosen for them."""
+        """One row per alpha and persona: what was measured, and whether it was chosen for them.
+
+        That is mae and item_correlation, or the effect and the relative dose; kl and perplexity.
+        """
         import pandas as pd
 
         curves = self.read_json("curves.json")
@@ -102,12 +105,16 @@ class Strengths(Artifact):
         frame = pd.DataFrame(
             {
                 name: [value for of_alpha in curves[name] for value in of_alpha]
-                for name in ("mae", "item_correlation", "kl", "perplexity")
+                for name in ("mae", "item_correlation", "effect", "kl", "perplexity")
                 if name in curves
             },
             index=index,
             dtype=float,
         ).reset_index()
+        if "doses" in curves:
+            doses = dict(zip(curves["alphas"], curves["doses"], strict=True))
+            frame.insert(1, "dose", frame["alpha"].map(doses))
+            return frame.assign(chosen=frame["alpha"] == curves["chosen"])
         chosen = dict(zip(curves["personas"], curves["chosen"]["persona"], strict=True))
         return frame.assign(chosen=frame["alpha"] == frame["persona"].map(chosen))
 
@@ -117,6 +124,27 @@ class Strengths(Artifact):
         return frame
 
     frame = curves
+
+
+class Texts(Artifact):
+    """What a model said under several conditions."""
+
+    def texts(self) -> pd.DataFrame:
+        """One row per persona and text, columns `text_metrics.COLUMNS`."""
+        frame: pd.DataFrame = self.read_table("texts.parquet").to_pandas()
+        return frame
+
+    def findings(self) -> pd.DataFrame:
+        """One row per persona and strength: what tells its texts apart, what they cost, and the verdict.
+
+        auc with auc_lo and auc_hi, the same for embedding_auc and judge_auc; perplexity_ratio_steered-up with its ends;
+        means by condition, repetition_prompted.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([_flat_finding(row) for row in self.read_json("metrics.json")["rows"]])
+
+    frame = texts
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -159,6 +187,20 @@ def _flat_effect(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         flat |= {name: value[0], **_bounds(name, value[1:])} if isinstance(value, list) else {name: value}
+    return flat
+
+
+def _flat_finding(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.removesuffix("_up").removesuffix("_prompted").endswith("auc"):
+            auc, *bounds = (value or [None] * 3)[:3]
+            flat |= {name: auc, **_bounds(name, bounds)}
+        elif isinstance(value, Mapping):
+            of_each = {f"{name}_{condition}": each for condition, each in value.items()}
+            flat |= _flat_effect({key: [None] * 3 if each is None else each for key, each in of_each.items()})
+        else:
+            flat[name] = value
     return flat
 
 

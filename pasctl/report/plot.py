@@ -57,9 +57,10 @@ def _results(artifact: Any) -> Figure | None:
 
 def _strengths(artifact: Any) -> Figure | None:
     from pasctl.report.figures.lines import lines
-    from pasctl.report.sections.strengths import charts
+    from pasctl.report.sections import doses, strengths
 
-    drawn = charts(artifact.read_json("curves.json"))
+    curves = artifact.read_json("curves.json")
+    drawn = (doses if "doses" in curves else strengths).charts(curves)
     return lines(*drawn) if drawn else None
 
 

@@ -93,7 +93,9 @@ def _dose(curves: Mapping[str, Any]) -> str:
     """Of a strength that was chosen as a relative dose."""
     chosen = float(curves["chosen"])
     place = min(range(len(curves["alphas"])), key=lambda each: abs(curves["alphas"][each] - chosen))
-    cost = f"KL {np.mean(curves['kl'][place]):.2f} nats/token of {curves['budget_kl']:g} allowed"
+    budget = curves["budget_kl"]
+    allowed = "" if budget is None else f" of {budget:g} allowed"
+    cost = f"KL {np.mean(curves['kl'][place]):.2f} nats/token{allowed}"
     if chosen == 0:
         return "alpha 0: no strength within the KL budget moves the fit items as meant"
     effect = np.nanmean(np.array(curves["effect"][place], dtype=np.float64))

@@ -32,7 +32,7 @@ def strengths(curves: Mapping[str, Any]) -> Content:
     alphas, chosen = [float(each) for each in curves["alphas"]], curves["chosen"]
     order = sorted(range(len(alphas)), key=lambda place: alphas[place])
     alphas = [alphas[place] for place in order]
-    means = {name: [_mean(curves[name][place]) for place in order] for name in _MEASURES if name in curves}
+    means = {name: [mean_of(curves[name][place]) for place in order] for name in _MEASURES if name in curves}
     times = Counter(float(each) for each in chosen["persona"])
     best = float(chosen["population"])
     facts = (
@@ -70,7 +70,7 @@ def strengths(curves: Mapping[str, Any]) -> Content:
     return Content(lead, facts, tuple(blocks))
 
 
-def _mean(values: Sequence[float | None]) -> Mean:
+def mean_of(values: Sequence[float | None]) -> Mean:
     """The mean over the personas that have a value, and its interval."""
     found = np.array([np.nan if value is None else value for value in values], np.float64)
     known = found[np.isfinite(found)]
@@ -106,7 +106,7 @@ def charts(curves: Mapping[str, Any]) -> list[Chart]:
     best = float(curves["chosen"]["population"])
     axes = {"mae": ERROR, "kl": KL}
     drawn = [
-        _chart(axes[name], alphas, [_mean(curves[name][place]) for place in order], best)
+        _chart(axes[name], alphas, [mean_of(curves[name][place]) for place in order], best)
         for name in axes
         if name in curves
     ]
