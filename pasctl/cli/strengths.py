@@ -23,7 +23,8 @@ def strengths_table(curves: Mapping[str, Any]) -> str:
     """
     by_dose, measure = "doses" in curves, "effect" if "effect" in curves else "mae"
     budget = curves.get("budget_kl")
-    header = ["alpha", *(["dose"] if by_dose else []), measure if measure == "effect" else "MAE", "KL", "perplexity", ""]
+    named = "effect" if measure == "effect" else "MAE"
+    header = ["alpha", *(["dose"] if by_dose else []), named, "KL", "perplexity", ""]
     rows = []
     for place, alpha in enumerate(curves["alphas"]):
         kl = _mean(curves["kl"][place])
