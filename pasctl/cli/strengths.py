@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pasctl.cli.tables import align
+from pasctl.cli.columns import align
 
 _EFFECTS = {
     "mae": "MAE: mean absolute error on fit items that directions were not fitted on, lower is better",
@@ -23,8 +23,14 @@ def strengths_table(curves: Mapping[str, Any]) -> str:
     """
     by_dose, measure = "doses" in curves, "effect" if "effect" in curves else "mae"
     budget = curves.get("budget_kl")
-    named = "effect" if measure == "effect" else "MAE"
-    header = ["alpha", *(["dose"] if by_dose else []), named, "KL", "perplexity", ""]
+    header = [
+        "alpha",
+        *(["dose"] if by_dose else []),
+        measure if measure == "effect" else "MAE",
+        "KL",
+        "perplexity",
+        "",
+    ]
     rows = []
     for place, alpha in enumerate(curves["alphas"]):
         kl = _mean(curves["kl"][place])

@@ -126,10 +126,14 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
-    told = [
-        "Keyed trait score minus no-change's, 95% interval: Student's t over its items. [ ]: the trait that was meant.",
-        f"* p < {SIGNIFICANT:g} by Holm's correction over the cells; none below {FEWEST_ITEMS} items to a trait.",
-    ]
+    told = ["Keyed trait score minus no-change's. [ ]: the trait that was meant."]
+    if any(row["low"] is not None for row in shifts):
+        told = [
+            f"{told[0]} 95% interval: Student's t over its items.",
+            f"* p < {SIGNIFICANT:g} by Holm's correction over the cells.",
+        ]
+    else:
+        told.append(f"No intervals and no stars: they need at least {FEWEST_ITEMS} items to a trait.")
     return "\n".join([*lines, *told])
 
 

@@ -36,6 +36,8 @@ class Evaluate(
     panel="Steering",
     place=5,
     unrecorded=frozenset(("alphas", "folds")),
+    sometimes=frozenset(("self_reports",)),
+    implied=frozenset(("prompts",)),
     examples=(
         "pasctl eval",
         "pasctl eval --reading statements,letters",
@@ -78,7 +80,8 @@ class Evaluate(
     )
     control_people: int = option(
         CONTROL_PEOPLE,
-        help="People, drawn by the seed, that prompts and controls are run for, where there are more.",
+        help="People, drawn by the seed, that prompts, controls, side effects and every reading but the first are "
+        "measured on, where there are more.",
         minimum=1,
         metavar="N",
     )

@@ -110,7 +110,8 @@ def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: f
     limited = np.minimum(abs(alpha), np.where(units > 0, most, np.inf))
     step = 10.0 ** (np.floor(np.log10(limited)) - 2)
     rounded = np.where(limited < abs(alpha), np.floor(limited / step) * step, limited)  # down to three digits
-    return np.sign(alpha) * np.array([float(f"{value:.3g}") for value in rounded])
+    signed: Floats = np.sign(alpha) * np.array([float(f"{value:.3g}") for value in rounded])
+    return signed
 
 
 def kl_at(strength: float, strengths: Floats, kl: Floats) -> float:

@@ -1,4 +1,4 @@
-"""Results and strengths as DataFrames, whichever version of a stage wrote them."""
+"""Results, strengths and texts as DataFrames, whichever version of a stage wrote them."""
 
 from __future__ import annotations
 
@@ -126,6 +126,27 @@ class Strengths(Artifact):
     frame = curves
 
 
+class Texts(Artifact):
+    """What a model said under several conditions."""
+
+    def texts(self) -> pd.DataFrame:
+        """One row per persona and text, columns `text_metrics.COLUMNS`."""
+        frame: pd.DataFrame = self.read_table("texts.parquet").to_pandas()
+        return frame
+
+    def findings(self) -> pd.DataFrame:
+        """One row per persona and strength: what tells its texts apart, what they cost, and the verdict.
+
+        auc with auc_lo and auc_hi, the same for embedding_auc and judge_auc; perplexity_ratio_steered-up with its ends;
+        means by condition, repetition_prompted.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([_flat_finding(row) for row in self.read_json("metrics.json")["rows"]])
+
+    frame = texts
+
+
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     first = [name for name in _FIRST if name in frame]
     return frame[[*first, *(name for name in frame if name not in first)]]
@@ -166,6 +187,20 @@ def _flat_effect(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         flat |= {name: value[0], **_bounds(name, value[1:])} if isinstance(value, list) else {name: value}
+    return flat
+
+
+def _flat_finding(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.removesuffix("_up").removesuffix("_prompted").endswith("auc"):
+            auc, *bounds = (value or [None] * 3)[:3]
+            flat |= {name: auc, **_bounds(name, bounds)}
+        elif isinstance(value, Mapping):
+            of_each = {f"{name}_{condition}": each for condition, each in value.items()}
+            flat |= _flat_effect({key: [None] * 3 if each is None else each for key, each in of_each.items()})
+        else:
+            flat[name] = value
     return flat
 
 

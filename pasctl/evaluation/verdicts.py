@@ -126,11 +126,11 @@ def _answers(rows: Sequence[Row], reading: str) -> tuple[str, list[str]]:
 def _effect_told(effect: Effect | None, differences: Sequence[Row]) -> str:
     if effect is None:
         return "Nothing was steered."
+    against = "" if effect.control is None else f" ({effect.control})"
     if effect.outcome == "unknown":
-        return f"Whether steering has an effect is unknown: {effect.measure}."
+        return f"Whether steering has an effect is unknown: {effect.measure}{against}."
     said = "Steering has an effect" if effect.outcome == "effect" else "Steering has no effect"
     tested = "" if effect.p is None else f", {p_text(effect.p)}"
-    against = "" if effect.control is None else f" ({effect.control})"
     return f"{said}: {effect.measure} at alpha {effect.setting}{tested}{against}{_controls(differences, effect)}."
 
 

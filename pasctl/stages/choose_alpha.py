@@ -136,7 +136,7 @@ def latest_alphas(
     None if `choose_alpha` was not run with them.
     """
     strengths = latest_strengths(store, directions, positions)
-    return strengths and (strengths, chosen_alphas(strengths, "persona", budget_kl))
+    return None if strengths is None else (strengths, chosen_alphas(strengths, "persona", budget_kl))
 
 
 def require_scope(scope: str, budget_kl: float | None) -> None:

@@ -70,10 +70,9 @@ def contrast_personas(
     Raises:
         InputError: a pole that the contrast does not have, or respondents and a contrast that is not of traits.
     """
-    if spec is None or (isinstance(spec, str) and (parts := _poles(spec, contrast)) is not None):
-        asked = _load(inventory)
-        named = _all_poles(contrast) if spec is None else parts
-        return _of_poles(named, contrast, asked)
+    named = _poles(spec, contrast) if isinstance(spec, str) else None if spec is not None else _all_poles(contrast)
+    if named is not None:
+        return _of_poles(named, contrast, _load(inventory))
     asked = _load(inventory_of(spec) or inventory) if isinstance(spec, str) else _load(inventory)
     if not set(asked.traits) & {axis.name for axis in contrast.axes}:
         axes = ", ".join(axis.name for axis in contrast.axes)

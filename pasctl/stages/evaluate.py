@@ -78,7 +78,7 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
         stage=Stage.of(Evaluate),
         model=source.model,
         label=source.label if part is None else part.label(source.label),
-        params=declared.key(**_resolved(declared, evaluation, part)),
+        params=declared.key(omit=("self_reports",), **_resolved(declared, evaluation, part)),
         inputs={"directions": source, **({} if strengths is None else {"strengths": strengths})},
         identity=handle.identity,
         numerics=numerics,
@@ -221,8 +221,11 @@ def export_published_log(results: Artifact, path: str | Path) -> Path:
     from pasctl.evaluation.rows import from_table
 
     alphas = results.params["alphas"]
-    if "pas" not in results.params["conditions"] or len(alphas) != 1:
-        raise InputError(f"{results.name} does not hold the condition pas at one strength, which a log is about")
+    letters = LETTERS in results.params.get("readings", [LETTERS])
+    if not letters or "pas" not in results.params["conditions"] or len(alphas) != 1:
+        raise InputError(
+            f"{results.name} does not hold letters of the condition pas at one strength, which a log is about"
+        )
     target = Path(path)
     if target.is_dir():
         target = target / log_name("pas", results.model)

@@ -92,7 +92,7 @@ class EvalParams:
             "prose": None if self.prose is None else canonical_digest(dict(self.prose)),
             "readings": list(self.readings),
             "control_people": self.control_people,
-            "self_reports": list(self.prompts),
+            **({"self_reports": self.self_reports, "prompts": list(self.prompts)} if self.prompts else {}),
         }
 
 
@@ -189,10 +189,17 @@ class EvaluationTask:
         )
         return list(planned)
 
+    def read_by(self, reading: str) -> list[EvalCase]:
+        """The cases that a reading is of: all of the first one, those of the sample of any other."""
+        if reading not in self.params.readings:
+            return []
+        first = reading == self.params.readings[0]
+        return [unit for unit in self.cases if first or unit.persona in self.sample]
+
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:
         """Units that letters are read of, with their part keys; those that feed the model the same have the same."""
-        return [(unit, self._part(unit)) for unit in self.cases] if LETTERS_READING in self.params.readings else []
+        return [(unit, self._part(unit)) for unit in self.read_by(LETTERS_READING)]
 
     @cached_property
     def distinct(self) -> dict[str, EvalCase]:

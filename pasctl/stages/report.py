@@ -12,6 +12,7 @@ from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
+from pasctl.stages.say import texts_content
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
 from pasctl.version import __version__
 
@@ -123,6 +124,7 @@ def _content(artifact: Artifact, store: Store, reporter: Reporter) -> Content:
         "answers": lambda each: _answers(each, store),
         "trials": _trials,
         "activations": _activations,
+        "texts": texts_content,
     }
     if artifact.kind in readers:
         return readers[artifact.kind](artifact)

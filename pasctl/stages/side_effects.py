@@ -63,7 +63,10 @@ class SideEffects:
         return [
             (unit, self._key(unit))
             for unit in self.task.cases
-            if CONDITIONS[unit.condition].steered and unit.system is None and unit.draw == 0
+            if CONDITIONS[unit.condition].steered
+            and unit.system is None
+            and unit.draw == 0
+            and unit.persona in self.task.sample
         ]
 
     @cached_property

@@ -72,8 +72,8 @@ class StatementTask:
 
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:
-        """Units with their part keys."""
-        return [(unit, self._part(unit)) for unit in self.task.cases]
+        """Units with their part keys; of several random directions the first, as each costs as much as steering."""
+        return [(unit, self._part(unit)) for unit in self.task.read_by(STATEMENTS) if unit.draw == 0]
 
     @cached_property
     def distinct(self) -> dict[str, EvalCase]:

@@ -14,6 +14,7 @@ FRAMES = {
     "directions": "pasctl.directions.frames:Directions",
     "strengths": "pasctl.evaluation.frames:Strengths",
     "results": "pasctl.evaluation.frames:Results",
+    "texts": "pasctl.evaluation.frames:Texts",
     "memory": "pasctl.memory.frames:Memory",
     "answers": "pasctl.memory.frames:Answers",
     "trials": "pasctl.memory.frames:Trials",

@@ -50,6 +50,23 @@ def test_what_stands_there_at_the_end_does_not_depend_on_the_pieces(seed: int) -
     assert max(cell_len(part) for line in out.getvalue().split("\n") for part in line.split("\r")) < 2 * width + 6
 
 
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_any_number_of_texts_stand_side_by_side(count: int) -> None:
+    out, width = io.StringIO(), 12
+    columns = Columns(out, width, count)
+    for place in range(40):
+        for side in range(count):
+            columns.add(side, f"{'abcd'[side] * (side + 1)}{' ' if place % 3 else ', '}")
+    columns.finish()
+    shown = [line.split("\r")[-1].split("│") for line in out.getvalue().split("\n")[:-1]]
+    for side in range(count):
+        read = "".join("".join(row[side].split()) for row in shown if len(row) > side)
+        assert read == "".join(f"{'abcd'[side] * (side + 1)}{'' if place % 3 else ','}" for place in range(40))
+    wide = column_width(160, count)
+    assert wide is not None
+    assert count * wide + 5 * (count - 1) < 160
+
+
 def test_a_narrow_terminal_has_no_columns() -> None:
     assert column_width(60) is None
     wide = column_width(100)

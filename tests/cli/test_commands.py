@@ -49,7 +49,7 @@ def test_data_check_counts_the_built_in_inventory() -> None:
 
 
 def test_eval_writes_the_published_log_beside_its_results(tiny_folder: Path, tmp_path: Path) -> None:
-    common = ("--store", tmp_path / "store", "--mode", "pas")
+    common = ("--store", tmp_path / "store", "--mode", "pas", "--reading", "letters")
     run = invoke("run", "--model", tiny_folder, "--personas", "builtin:0-2", *common)
     assert run.exit_code == 0, run.output
     log = tmp_path / "log.json"

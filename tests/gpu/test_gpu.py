@@ -58,6 +58,7 @@ def both(tiny: str, folder: Path) -> dict[str, dict[str, Any]]:
             model=model,
             alpha=(0.0, 4.0),
             modes="no-change,few-shot,pas,random-direction",
+            reading="letters,statements",
             run=run,
         )
         memory = artifact(pasctl.memory_run(tiny, [STORY], params=MEMORY, options=options, run=run))
@@ -81,6 +82,7 @@ def test_answers_are_those_of_the_cpu(both: dict[str, dict[str, Any]]) -> None:
     tables = [artifact(both[device]["results"]).read_table("rows.parquet").to_pandas() for device in ("cpu", "cuda")]
     assert (tables[0]["condition"] == tables[1]["condition"]).all()
     np.testing.assert_allclose(tables[1]["expected"], tables[0]["expected"], atol=2e-4)
+    np.testing.assert_allclose(tables[1]["dlp"], tables[0]["dlp"], atol=2e-3)
 
 
 def test_memories_have_the_same_events_and_surprise(both: dict[str, dict[str, Any]]) -> None:

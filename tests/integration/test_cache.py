@@ -123,7 +123,7 @@ def stage_commands(tiny_folder: Path) -> dict[str, list[str]]:
         "extract": ["extract", "--model", str(tiny_folder), "--dtype", "float32"],
         "train-probes": ["train-probes", "--personas", "builtin:0-4"],
         "fit-directions": ["fit-directions"],
-        "eval": ["eval", "--alpha", "4", "--mode", "no-change,pas"],
+        "eval": ["eval", "--alpha", "4", "--mode", "no-change,pas", "--reading", "letters"],
     }
 
 
@@ -157,7 +157,17 @@ def test_run_of_all_stages_is_answered_from_the_store(
 ) -> None:
     """`run` makes the same keys as the four stages one by one."""
     command = ["run", "--model", str(tiny_folder), "--dtype", "float32", "--personas", "builtin:0-4"]
-    command += ["--alpha", "4", "--mode", "no-change,pas", "--json", "--store", str(finished_store)]
+    command += [
+        "--alpha",
+        "4",
+        "--mode",
+        "no-change,pas",
+        "--reading",
+        "letters",
+        "--json",
+        "--store",
+        str(finished_store),
+    ]
     run = _run(command, clean_environment, tmp_path)
     outcomes = [json.loads(line) for line in run.stdout.splitlines()]
     assert [each["stage"] for each in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]

@@ -30,7 +30,7 @@ def test_two_processes_make_one_artifact(stage: str, warm: Warm, fitted_store: P
             "--batch-tokens",
             "64",
         ],
-        "eval": ["--mode", "pas", "--alpha", "1,2,3,4", "--batch-tokens", "256"],
+        "eval": ["--mode", "pas", "--alpha", "1,2,3,4", "--reading", "letters", "--batch-tokens", "256"],
     }
     command = [stage, *slow[stage], "--dtype", "float32", "--json", "--store", fitted_store]
     processes = [warm.start(*command) for _ in range(2)]

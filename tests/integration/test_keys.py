@@ -116,7 +116,9 @@ def _run_stages(store: Path, seed: int = 0, **more: Any) -> dict[str, Outcome]:
     return {
         "train-probes": pasctl.train_probes(personas="builtin:0-4", store=store, seed=seed),
         "fit-directions": pasctl.fit_directions(store=store, seed=seed),
-        "eval": pasctl.evaluate(store=store, alpha=4, modes="no-change,pas", seed=seed, dry_run=True, **more),
+        "eval": pasctl.evaluate(
+            store=store, alpha=4, modes="no-change,pas", reading="letters", seed=seed, dry_run=True, **more
+        ),
     }
 
 
@@ -147,8 +149,10 @@ DOWNSTREAM_CHANGES: dict[str, tuple[Callable[..., Outcome], dict[str, Any], dict
         (pasctl.fit_directions, {}, {"seed": 1, "top_k": 3, "method": "probe-weight", "center": "population"}),
         (
             pasctl.evaluate,
-            {"modes": "no-change,pas", "alpha": 4.0},
+            {"modes": "no-change,pas", "alpha": 4.0, "reading": "letters"},
             {
+                "reading": "letters,statements",
+                "control_people": 2,
                 "seed": 1,
                 "modes": "pas",
                 "alpha": "4,5",
@@ -173,7 +177,7 @@ def test_option_of_a_later_stage_enters_its_key(change: str, finished_master: Pa
 
 
 def test_batches_and_places_stay_out_of_the_key_of_eval(finished_master: Path, finished_store: Path) -> None:
-    base: dict[str, Any] = {"modes": "no-change,pas", "alpha": 4.0, "dry_run": True}
+    base: dict[str, Any] = {"modes": "no-change,pas", "alpha": 4.0, "reading": "letters", "dry_run": True}
     key = pasctl.evaluate(store=finished_master, **base).key
     assert pasctl.evaluate(store=finished_store, **base).key == key
     assert pasctl.evaluate(store=finished_store, batch_tokens=100, **base).key == key
@@ -188,7 +192,7 @@ def two_models(
     path = Path(shutil.copytree(finished_master, tmp_path_factory.mktemp("two") / "artifacts"))
     pasctl.extract(str(other_tiny_folder), store=path, options=FP32)
     _run_stages(path)
-    pasctl.evaluate(store=path, alpha=4, modes="no-change,pas")
+    pasctl.evaluate(store=path, alpha=4, modes="no-change,pas", reading="letters")
     store = pasctl.Store(path)
     return path, {slug: [a.key for a in store.artifacts(model=slug)] for slug in ("tiny-a", "tiny-b")}
 

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "fit-directions": ("fit-directions", "--select", "steering", "--alphas", "4"),
     "choose-alpha": ("choose-alpha", *TWO),
     "eval at one alpha": ("eval", "--alpha", "4", "--mode", "no-change,pas", "--neutral-text", "none"),
-    "eval with an audit": ("eval", "--alpha", "4", "--mode", "pas,few-shot", "--audit", "1", "--option-orders", "2"),
+    "eval with an audit": ("eval", "--alpha", "4", "--mode", "pas,few-shot", "--audit", "1", "--reading", "letters"),
     "eval auto": ("eval", "--alpha", "auto", *FEW),
     "eval oracle": ("eval", "--alpha", "oracle", *FEW),
     "memory-run": ("memory-run", "TEXT", "--model", "MODEL", *SIZES, "--ask", "Who?", "--ask", "Where?"),

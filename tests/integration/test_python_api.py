@@ -45,7 +45,7 @@ def test_stages_from_python_have_the_keys_and_contents_of_the_command_line(
         pasctl.extract(str(tiny_folder), store=store, options=options),
         pasctl.train_probes(personas="builtin:0-4", store=store),
         pasctl.fit_directions(store=store),
-        pasctl.evaluate(alpha=4, modes="no-change,pas", store=store),
+        pasctl.evaluate(alpha=4, modes="no-change,pas", reading="letters", store=store),
     ]
     by_command = {artifact.stage: artifact for artifact in pasctl.Store(finished_master).artifacts()}
     assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]
@@ -61,7 +61,7 @@ def test_run_gives_each_stage_as_it_comes(tiny_folder: Path, finished_store: Pat
     from pasctl.stages.pipeline import PipelineParams
 
     options = pasctl.ModelOptions(dtype="float32")
-    params = PipelineParams(personas="builtin:0-4", alpha=4, modes="no-change,pas", options=options)
+    params = PipelineParams(personas="builtin:0-4", alpha=4, modes="no-change,pas", reading="letters", options=options)
     outcomes = pasctl.run([str(tiny_folder)], params, store=finished_store)
     assert next(iter(outcomes)).stage == "extract"
     rest = list(outcomes)

@@ -62,7 +62,16 @@ def extraction(warm: Warm, tiny_folder: Path, large_papi: Path, tmp_path_factory
 @pytest.fixture(scope="module")
 def evaluation(warm: Warm, fitted_master: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """Four personas under three conditions at four strengths: 4 x 4 distinct units, and one for no-change."""
-    command = ["eval", "--mode", "no-change,personality-prompt,pas", "--alpha", "1,2,4", "--json"]
+    command = [
+        "eval",
+        "--mode",
+        "no-change,personality-prompt,pas",
+        "--alpha",
+        "1,2,4",
+        "--reading",
+        "letters",
+        "--json",
+    ]
     return _undisturbed(
         warm, [*command, "--batch-tokens", "2048"], fitted_master, tmp_path_factory.mktemp("evaluation")
     )

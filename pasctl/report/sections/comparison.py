@@ -14,6 +14,7 @@ from pasctl.report.sections.labels import (
     UPPER_BOUND,
     Row,
     bound_note,
+    condition,
     kind,
     label,
     marks_told,
@@ -39,7 +40,7 @@ def merge(tables: Sequence[Sequence[Row]]) -> list[Line]:
     found: dict[tuple[str, str], list[Row | None]] = {}
     for place, table in enumerate(tables):
         for row in table:
-            held = found.setdefault((str(row["condition"]), setting(row)), [None] * len(tables))
+            held = found.setdefault((condition(row), setting(row)), [None] * len(tables))
             held[place] = row
     lines = [Line(tuple(rows)) for rows in found.values()]
     return sorted(lines, key=lambda line: kind(line.first) == "baseline")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pasctl.report.blocks import Drawn
 from pasctl.report.figures.lines import Chart, Series, lines
-from pasctl.report.sections.labels import Row, given, kind, setting
+from pasctl.report.sections.labels import Row, condition, given, kind, setting
 
 ALPHA = "α, strength of steering"
 _DASHES = ("", "dashed", "dotted")
@@ -54,7 +54,7 @@ def by_condition(rows: Sequence[Row]) -> dict[str, list[tuple[float, Row]]]:
     for row in rows:
         alpha = given(row)
         if alpha is not None:
-            found.setdefault(row["condition"], []).append((alpha, row))
+            found.setdefault(condition(row), []).append((alpha, row))
     return {name: sorted(held, key=lambda pair: pair[0]) for name, held in found.items()}
 
 
@@ -64,7 +64,7 @@ def series(points: Mapping[str, Sequence[tuple[float, float, Sequence[float] | N
     for name, held in points.items():
         if len(held) < 2:
             continue
-        of_kind = kind({"condition": name, "setting": "1"})
+        of_kind = kind({"condition": name.partition(",")[0], "setting": "1"})
         dash = _DASHES[sum(each.kind == of_kind for each in found) % len(_DASHES)]
         intervals = tuple(pair(bounds) for _, _, bounds in held)
         found.append(Series(name, of_kind, tuple((float(x), float(y)) for x, y, _ in held), intervals, dash))
@@ -102,4 +102,4 @@ def _levels(conditions: Sequence[Row], measure: str) -> tuple[tuple[str, float],
     chosen = [row for row in flat if row["condition"] in ("no-change", "few-shot")]
     if baselines:
         chosen.append(best(baselines, key=lambda row: row[measure]))
-    return tuple((row["condition"], float(row[measure])) for row in chosen)
+    return tuple((condition(row), float(row[measure])) for row in chosen)

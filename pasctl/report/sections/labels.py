@@ -39,18 +39,23 @@ def strength(row: Row) -> str:
     return f"α {found}" if found else ""
 
 
+def condition(row: Row) -> str:
+    """The condition, with its reading where that is not letters."""
+    return f"{row['condition']}, statements" if row.get("reading") == "statements" else str(row["condition"])
+
+
 def label(row: Row) -> str:
     """The condition, with its strength if it has one."""
     told = strength(row)
-    return f"{row['condition']}, {told}" if told else str(row["condition"])
+    return f"{condition(row)}, {told}" if told else condition(row)
 
 
 def kind(row: Row) -> str:
     """Which of `KINDS` a row of metrics is."""
     if row["condition"] in CONTROLS:
         return "control"
-    if row.get("option_mass", 0.0) is None:  # only a model gives letters a probability
-        return "baseline"
+    if row.get("option_mass", 0.0) is None and row.get("reading") != "statements":
+        return "baseline"  # only a model gives letters a probability
     if setting(row) == ORACLE:
         return "oracle"
     return "steered" if setting(row) else "told"
@@ -72,7 +77,7 @@ def name_cells(row: Row) -> tuple[Cell, Cell]:
     notes += [UPPER_BOUND] if setting(row) == ORACLE else []
     told = setting(row)
     spread = alphas(row) if told and given(row) is None else ""
-    return Cell(row["condition"], "; ".join(filter(None, notes))), Cell(told, spread)
+    return Cell(condition(row), "; ".join(filter(None, notes))), Cell(told, spread)
 
 
 def alphas(row: Row) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.verdicts import verdicts
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
@@ -19,6 +20,7 @@ from pasctl.report.sections.labels import (
     UPPER_BOUND,
     Row,
     bound_note,
+    condition,
     kind,
     label,
     marks_told,
@@ -26,6 +28,7 @@ from pasctl.report.sections.labels import (
     setting,
     strength,
 )
+from pasctl.report.sections.personal import personal_table
 from pasctl.report.sections.shifts import trait_shifts
 from pasctl.report.sections.trait_differences import trait_differences
 
@@ -45,6 +48,8 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     """
     conditions: list[Row] = metrics["conditions"]
     blocks: list[Block] = [_table(conditions)]
+    if (personal := personal_table(conditions)) is not None:
+        blocks.append(personal)
     if any(row["composite"] is not None for row in conditions):
         blocks.append(composites(conditions))
     if known := [
@@ -192,7 +197,7 @@ def _differences(differences: Sequence[Row]) -> Table:
     rows, before = [], ""
     for each in differences:
         found = [each.get("composite"), each.get("item_correlation")]
-        second = {"condition": each["against"], "alpha": each.get("against_alpha")}
+        second = {"condition": each["against"], "reading": _reading_of_second(each), "alpha": each.get("against_alpha")}
         second |= {"setting": each["against_setting"]} if "against_setting" in each else {}
         name = label(each)
         rows.append((Cell("" if name == before else name), Cell(label(second)), *(_difference(one) for one in found)))
@@ -212,6 +217,11 @@ def _differences(differences: Sequence[Row]) -> Table:
     )
 
 
+def _reading_of_second(row: Row) -> str:
+    """The reading of what a condition is set against; baselines have none."""
+    return row.get("reading", "") if row["against"] in CONDITIONS else ""
+
+
 def _difference(found: Sequence[float] | None) -> Cell:
     if found is None:
         return Cell("–")
@@ -223,7 +233,7 @@ def _difference(found: Sequence[float] | None) -> Cell:
 
 def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Drawn:
     shown = [
-        Panel(row["condition"], strength(row), kind(row), spreads)
+        Panel(condition(row), strength(row), kind(row), spreads)
         for row in conditions
         if (spreads := _spreads(rows, row))
     ]
@@ -243,6 +253,7 @@ def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Drawn:
 
 def _spreads(rows: pd.DataFrame, row: Row) -> tuple[Spread, ...]:
     here = rows["condition"] == row["condition"]
+    here &= rows["reading"] == row["reading"] if "reading" in rows and "reading" in row else True
     # rows of earlier versions have no settings, and their strengths tell them apart
     here &= rows["setting"] == row["setting"] if "setting" in rows else rows["alpha"] == row["alpha"]
     here &= np.isfinite(rows["agreement"]) & np.isfinite(rows["expected"])
