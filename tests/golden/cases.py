@@ -38,7 +38,7 @@ class Case:
 
 
 def _extract(**options: Any) -> Case:
-    return Case("extract", options={"options": FP32, **options}, arguments=("MODEL",))
+    return Case("extract", options={"options": FP32, "option_order": "forward", **options}, arguments=("MODEL",))
 
 
 def _probes(activations: str, **options: Any) -> Case:
@@ -46,7 +46,7 @@ def _probes(activations: str, **options: Any) -> Case:
 
 
 def _fit(probes: str, **options: Any) -> Case:
-    return Case("fit_directions", {"probes": probes}, options)
+    return Case("fit_directions", {"probes": probes}, {"center": "none", **options})
 
 
 def _eval(directions: str, **options: Any) -> Case:
