@@ -43,7 +43,9 @@ class Extract(
         digest=("contrast",),
     )
     answers: Literal["ends", "all"] = option("ends", help="The two ends of the scale, or all its letters.")
-    option_order: Literal["forward", "both"] = option(
-        "forward", help="Show the scale as printed, or also reversed, so that agreement is not tied to one letter."
+    option_order: Literal["forward", "both"] | None = option(
+        None,
+        help="Show the scale as printed, or also reversed, so that agreement is not tied to one letter. Default: both; "
+        "forward in run by the paper's recipe.",
     )
     items: Literal["fit", "all"] = option("fit", help="The items to fit on, or all items.")

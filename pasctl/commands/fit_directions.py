@@ -55,8 +55,10 @@ class FitDirections(
         "mass-mean for answers.",
         metavar="NAME",
     )
-    center: Literal["none", "population"] = option(
-        "none", help="Subtract the direction that all personas share (population), or not."
+    center: Literal["none", "population", "letters"] | None = option(
+        None,
+        help="letters: project out what the answer letters do whoever gives them; population: subtract the direction "
+        "that all personas share; none: leave directions as they are. Default: letters, none by the paper's recipe.",
     )
     granularity: Literal["head", "kv-group"] = option(
         "head",

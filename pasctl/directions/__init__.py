@@ -14,5 +14,5 @@ DIRECTIONS = Registry(
     group="pasctl.directions",
 )
 
-CENTERS = ("none", "population")
+CENTERS = ("none", "population", "letters")
 GRANULARITIES = ("head", "kv-group")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pasctl.directions import CENTERS
+from pasctl.directions.mass_mean import MassMean
 from pasctl.directions.method import DirectionMethod
 from pasctl.directions.population import Population
 from pasctl.errors import InputError, PasctlError
@@ -35,6 +36,11 @@ class Directions:
     theta: NDArray[np.float32]
     sigma: NDArray[np.float32]
 
+
+_WHY_NONE = {
+    "population": ", or this persona answers as the population does",
+    "letters": ", or this persona's answers say no more than the letters do; --center none keeps these",
+}
 
 Lacking = Literal["none", "some", "any"]
 
@@ -62,8 +68,8 @@ def fit_directions(
         signs: [P, I] in {-1, 0, 1}; 0 leaves the item out.
         heads: (layer, head) [P, K, 2].
         method: the formula of the raw direction.
-        center: "population" takes the mean over personas of a head's raw directions off each, and with it what all
-            personas share: most people agree more often than not.
+        center: "population" takes the mean over personas of a head's raw directions off each: most people agree more
+            often than not. "letters" projects out what the agreeing letter does whoever gives it.
         n_layers: L, needed when `x` is a function.
         ids: names of the personas, for error messages.
         lacking: where a persona may have no direction, which leaves it unshifted there (theta and sigma are 0): in
@@ -116,7 +122,8 @@ def _of_layer(
     picked = _heads_of_layer(x, layer, wanted, items=signs.shape[1])
     raw = method.raw(picked, pairs, signs)
     mean, size = _moments(raw) if population is None else _moments_of(population, layer, wanted)
-    unit = _unit_directions(raw, mean, size, center)[persona, position]  # NaN where there is none
+    shared = letter_component(picked, pairs) if center == "letters" else None
+    unit = _unit_directions(raw, mean, size, center, shared)[persona, position]  # NaN where there is none
     spread = _spread(picked, pairs, signs, unit, persona, position)
     none: NDArray[np.bool_] = ~(torch.isfinite(unit).all(dim=1) & torch.isfinite(spread) & (spread > 0)).numpy()
     return unit, spread, none
@@ -152,10 +159,20 @@ def _moments_of(population: Population, layer: int, heads: NDArray[np.int64]) ->
     return torch.from_numpy(population.mean[layer, heads]), torch.from_numpy(population.size[layer, heads])
 
 
-def _unit_directions(raw: Tensor, mean: Tensor, size: Tensor, center: str) -> Tensor:
+def letter_component(layer_x: Tensor, pairs: Pairs) -> Tensor:
+    """What an answer letter does whoever gives it: mean over items of x[agree] - x[disagree], float64 [H, D]."""
+    everybody = np.ones((1, len(layer_x)), dtype=np.int8)
+    return MassMean().raw(layer_x, pairs, everybody)[0]
+
+
+def _unit_directions(raw: Tensor, mean: Tensor, size: Tensor, center: str, letters: Tensor | None = None) -> Tensor:
     """Centre and normalise [P, H, D]; NaN where the direction is zero or, after centring, only rounding."""
     if center == "population":
         raw = raw - mean
+    if letters is not None:
+        length = letters.norm(dim=1, keepdim=True)
+        unit = torch.where(length > RELATIVE_ZERO * size[:, None], letters / length, 0.0)
+        raw = raw - (raw * unit).sum(dim=2, keepdim=True) * unit
     norm = raw.norm(dim=2)
     norm = torch.where(norm > RELATIVE_ZERO * size, norm, torch.nan)
     return raw / norm[..., None]
@@ -217,7 +234,7 @@ def _check(
 
 
 def _refuse(persona: str, layer: int, place: str, center: str) -> None:
-    centred = ", or this persona answers as the population does" if center == "population" else ""
+    centred = _WHY_NONE.get(center, "")
     raise PasctlError(
         f"{persona} layer {layer} {place}: expected a direction, found a zero or non-finite vector",
         hint=f"check that the two answers' prompts differ{centred}",

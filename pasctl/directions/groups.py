@@ -66,7 +66,7 @@ def fit_groups(
         signs: [P, I] in {-1, 0, 1}; 0 leaves the item out.
         heads: (layer, head) [P, K, 2], whole groups, each group's heads side by side.
         method: the formula of the raw direction.
-        center: "none" or "population".
+        center: one of `pasctl.directions.CENTERS`.
         size: heads a group, n; 1 fits single heads.
         n_layers: L, needed when `x` is a function.
         how: what else `fit_directions` takes; a population's moments are those of groups, of `mean_outputs`.

@@ -13,6 +13,7 @@ from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import DirectionSet
 
 _CURVES = "curves.json"
+_CLEAR = 10  # nats/token, beyond which a KL that was not measured is no figure
 
 
 def beyond_budget(
@@ -46,9 +47,10 @@ def beyond_budget(
     kl = _expected_kl(strengths.read_json(_CURVES), persona, alpha, dose)
     if kl is None or kl <= budget:
         return ""
+    told = f"about {kl:.2g}" if kl < _CLEAR else f"more than {_CLEAR}"
     relative = "" if dose is None else f", relative dose {dose:.2g}"
     return (
-        f"{persona} at alpha {alpha:g}{relative}: about {kl:.2g} nats/token of KL on neutral text, "
+        f"{persona} at alpha {alpha:g}{relative}: {told} nats/token of KL on neutral text, "
         f"beyond the budget of {budget:g}"
     )
 

@@ -34,7 +34,7 @@ class Fitting:
         items: the fit items.
         top_k: heads or groups of each persona, best by probe.
         method: a name in `pasctl.directions.DIRECTIONS`.
-        center: "none" or "population".
+        center: one of `pasctl.directions.CENTERS`.
         size: how many heads are chosen and shifted as one.
         seed: of the other order.
         tile: personas that are fitted at once, at most; what is rounding and no direction is told beside these.

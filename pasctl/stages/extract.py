@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
     from pasctl.models.load import LoadedModel
 
+DEFAULT_ORDER = "both"
 SHARD_ITEMS = 32  # a shard is what a killed run may lose; its batches do not depend on other shards
 
 
@@ -33,9 +34,14 @@ class Column:
     letter: str
 
 
+def order_of(declared: Extract) -> str:
+    """In which orders the options are shown."""
+    return declared.option_order or DEFAULT_ORDER
+
+
 def columns_of(declared: Extract) -> tuple[Column, ...]:
     """The answer columns of `head_outputs`, from most to least agreement within each option order."""
-    orders = ("forward", "reversed") if declared.option_order == "both" else ("forward",)
+    orders = ("forward", "reversed") if order_of(declared) == "both" else ("forward",)
     levels = (5, 4, 3, 2, 1) if declared.answers == "all" else (5, 1)
     return tuple(
         Column(order, level, LETTERS[letter_levels(order).index(level)]) for order in orders for level in levels
@@ -55,7 +61,7 @@ def plan(declared: Extract, run: Run) -> Job:
         stage=Stage.of(Extract),
         model=handle.slug,
         label=inventory.name,
-        params=declared.key(inventory=inventory.digest, wording=wording_digest()),
+        params=declared.key(option_order=order_of(declared), inventory=inventory.digest, wording=wording_digest()),
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),

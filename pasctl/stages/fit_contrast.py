@@ -61,7 +61,7 @@ def contrast_activations(declared: FitDirections, run: Run) -> Artifact | None:
 
 def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
     """Fit one direction per axis and head, and combine them for each persona (design section 5, traits method)."""
-    if declared.center != "none" or declared.granularity != "head":
+    if declared.center not in (None, "none") or declared.granularity != "head":
         raise InputError(
             "directions of a contrast are combined over single heads, expected no --center and no --granularity",
             hint="leave them out, or fit on answers with --probes",

@@ -24,6 +24,7 @@ from pasctl.stages.tiles import direction_memory
 
 DEFAULT_TOP_K = 24  # the paper's
 DEFAULT_METHOD = "mass-mean"
+DEFAULT_CENTERS = {"default": "letters", "paper": "none"}
 _SELECTION = "selection.json"
 
 
@@ -75,17 +76,18 @@ def _plan_answers(declared: FitDirections, run: Run) -> Job:
     geometry = source.read_json("items.json")["geometry"]
     count = heads_or_groups(declared.top_k, declared.granularity, geometry)
     numerics: dict[str, Any] = {"seed": declared.seed}
-    key = declared.key(omit=("alphas", "positions"), method=method, top_k=count)
+    center = declared.center or DEFAULT_CENTERS[declared.recipe]
+    key = declared.key(omit=("alphas", "positions"), method=method, top_k=count, center=center)
     selector: Selector | None = None
     if declared.select == "steering":
         selector = _selector(declared, run, scored, geometry)
         key, numerics = (
-            declared.key(method=method, top_k=count, **selector.params),
+            declared.key(method=method, top_k=count, center=center, **selector.params),
             selector.handle.numerics(declared.seed),
         )
     memory = direction_memory(source)
     tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(StoredPersonas.of(scored)), run.max_memory))
-    fit = Fit(source, scored, declared, method, count, selector, tile)
+    fit = Fit(source, scored, declared, method, center, count, selector, tile)
     return Job(
         stage=Stage.of(FitDirections),
         model=scored.model,
@@ -121,6 +123,7 @@ class Fit:
         probes: that rank heads, and whose validation items a selector asks.
         declared: how directions are fitted.
         method: of the directions.
+        center: of the directions.
         top_k: heads, or key-value groups, per persona.
         selector: selects heads by steering; None takes those of best probe.
         tile: peak number of personas at once.
@@ -130,6 +133,7 @@ class Fit:
     probes: Artifact
     declared: FitDirections
     method: str
+    center: str
     top_k: int
     selector: Selector | None
     tile: int
@@ -152,13 +156,13 @@ class Fit:
         items, how = read_fit_items(self.activations), self.declared
         described: dict[str, Any] = self.activations.read_json("items.json")
         size = heads_a_unit(how.granularity, described["geometry"])
-        fitting = Fitting(items, self.top_k, self.method, how.center, size, how.seed, self.tile)
+        fitting = Fitting(items, self.top_k, self.method, self.center, size, how.seed, self.tile)
         selection: dict[str, Any] | None = None
         counts: dict[str, int] = {}
         if self.selector is not None:
             held = held_out(items, self.probes.read_json("split.json")["validation"])
             everybody = StoredPersonas.of(self.probes).rows(None)
-            selection = self.selector.select(work, items, everybody, held, self.method, how.center, counts)
+            selection = self.selector.select(work, items, everybody, held, self.method, self.center, counts)
             fitting = replace(fitting, heads=selection["heads"])
         work.provenance["counts"] = {**fit_shards(work, self.probes, fitting), **counts}
         return {

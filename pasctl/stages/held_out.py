@@ -38,7 +38,7 @@ def fitted_without(
         held: bool [I].
         heads: (layer, head) [P, K, 2].
         method: a name in `pasctl.directions.DIRECTIONS`.
-        center: "none" or "population".
+        center: one of `pasctl.directions.CENTERS`.
         size: how many heads are shifted as one.
     """
     from pasctl.directions.groups import fit_groups

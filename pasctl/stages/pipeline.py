@@ -39,7 +39,8 @@ def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
 def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[Outcome]:
     paper = declared.recipe == "paper"
     contrast = None if paper else declared.contrast or default_contrast(model)
-    extracted = run.make(split(declared, Extract, model=model, contrast=contrast))
+    order = {"option_order": declared.option_order or "forward"} if paper else {}
+    extracted = run.make(split(declared, Extract, model=model, contrast=contrast, **order))
     yield extracted
     if extracted.artifact is None:
         return

@@ -231,3 +231,25 @@ def test_bfloat16_is_accumulated_in_full_precision(data: tuple) -> None:
         fit_directions(x.bfloat16().double(), BOTH, signs, heads, MassMean()),
         fit_directions(x.bfloat16(), BOTH, signs, heads, MassMean()),
     )
+
+
+def test_letters_are_projected_out_of_each_head() -> None:
+    """By numpy: the mean over items of what the agreeing letter does has no share in any direction left."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((9, 4, 2, 3, 8))  # both option orders
+    x[:, ::2] += 3 * rng.standard_normal((1, 1, 2, 3, 8))  # the letters say much whoever answers
+    signs = rng.choice(np.array([-1, 1], np.int8), (4, 9))
+    pairs = [(0, 1), (2, 3)]
+    heads = np.array([[[layer, head] for layer in range(2) for head in range(3)]] * 4)
+    found = fit_directions(torch.from_numpy(x), pairs, signs, heads, MassMean(), "letters")
+    difference = np.mean([x[:, a] - x[:, b] for a, b in pairs], axis=0)  # [I, L, H, D]
+    nobodys = difference.mean(axis=0)
+    unit = nobodys / np.linalg.norm(nobodys, axis=-1, keepdims=True)
+    raw = np.einsum("pi,ilhd->plhd", signs, difference) / 9
+    left = raw - (raw * unit).sum(axis=-1, keepdims=True) * unit
+    expected = (left / np.linalg.norm(left, axis=-1, keepdims=True)).reshape(4, 6, 8)
+    np.testing.assert_allclose(found.theta, expected, atol=1e-6)
+    shares = np.abs((found.theta * unit.reshape(6, 8)).sum(axis=-1))
+    before = fit_directions(torch.from_numpy(x), pairs, signs, heads, MassMean())
+    assert shares.max() < 1e-6
+    assert np.median(np.abs((before.theta * unit.reshape(6, 8)).sum(axis=-1))) > 0.3

@@ -43,7 +43,7 @@ EXTRACT_CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "dtype": lambda: {"options": replace(FP32, dtype="bfloat16")},
     "attention": lambda: {"options": replace(FP32, attn="eager")},
     "answers": lambda: {"answers": "all"},
-    "option order": lambda: {"option_order": "both"},
+    "option order": lambda: {"option_order": "forward"},
     "items": lambda: {"items": "all"},
     "item text": lambda: {"inventory": _with_text(builtin_inventory().items[0].text + " ")},
     "labels": lambda: {"inventory": replace(builtin_inventory(), labels=("Yes", "Rather", "So so", "Hardly", "No"))},

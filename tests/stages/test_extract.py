@@ -32,10 +32,11 @@ def made(model: LoadedModel, store: Path, **options: str) -> Artifact:
 
 
 def test_columns_name_the_answers_from_most_to_least_agreement() -> None:
-    ends = columns_of(Extract(model="demo"))
+    ends = columns_of(Extract(model="demo", option_order="forward"))
     assert [(c.order, c.agreement, c.letter) for c in ends] == [("forward", 5, "A"), ("forward", 1, "E")]
     both = columns_of(Extract(model="demo", answers="all", option_order="both"))
     assert len(both) == 10
+    assert columns_of(Extract(model="demo", answers="all")) == both
     assert {(c.order, c.agreement): c.letter for c in both}["reversed", 5] == "E"
     for column in both:
         assert letter_levels(column.order)[LETTERS.index(column.letter)] == column.agreement

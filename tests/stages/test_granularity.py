@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crossed(store: Path) -> CrossValidation:
     """A cross-validation of directions of groups; its model is never asked."""
     model = tiny_loaded()
-    activations = extract(model, store=store).artifact
+    activations = extract(model, store=store, option_order="forward").artifact
     probes = train_probes(personas=f"builtin:0-{PEOPLE}", store=store).artifact
     directions = fit_directions(store=store, granularity="kv-group", top_k=TOP_K, center="population").artifact
     assert None not in (activations, probes, directions)

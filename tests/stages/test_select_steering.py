@@ -37,7 +37,7 @@ def model() -> LoadedModel:
 @pytest.fixture(scope="module")
 def probed(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("probed")
-    extract(model, store=store)
+    extract(model, store=store, option_order="forward")
     train_probes(personas=f"builtin:0-{PEOPLE}", store=store)
     return store
 
