@@ -154,8 +154,8 @@ def _findings(metrics: Mapping[str, Any]) -> Iterable[str]:
 
 def texts_table(metrics: Mapping[str, Any]) -> str:
     """What tells the texts apart and what it costs, a row per persona and strength."""
-    head = ["persona", "alpha", "AUC", "95%", "embeddings", "95%", "prompted", "perplexity up", "down", "prompted"]
-    head += ["repetition", "KL"]
+    head = ["persona", "alpha", "AUC", "95%", "embeddings", "95%", "AUC prompted"]
+    head += ["perplexity up", "down", "prompted", "repetition", "KL"]
     body = [
         [
             row["target"],
@@ -170,14 +170,14 @@ def texts_table(metrics: Mapping[str, Any]) -> str:
         for row in metrics["rows"]
     ]
     built_in = "everyday" if metrics["built_in"] else "given"
-    told = [
+    legend = [
         f"AUC: texts steered to the persona against those steered away from it, on {metrics['prompts']} {built_in} "
         "prompts,",
         "by the unsteered model's log-odds of descriptions that nothing was fitted on. embeddings: by those of "
         f"{metrics['embeddings'] or 'none'}.",
-        "prompted: prompted texts against the model's own. perplexity: under the unsteered model, over its own texts'.",
-        "repetition: share of 4-grams of the texts steered up that stood in them before. KL: on neutral text, in "
-        "nats/token.",
+        "AUC prompted: prompted texts against the model's own. perplexity: under the unsteered model, over that of its",
+        "own texts. repetition: share of 4-grams of the texts steered up that stood in them before.",
+        "KL: of the steered model on neutral text, in nats/token.",
     ]
     judged = [
         f"judge {metrics['judge']}: {row['target']} AUC {_auc(row['judge_auc'])[0]}, agrees with the classifier on "
@@ -185,7 +185,7 @@ def texts_table(metrics: Mapping[str, Any]) -> str:
         for row in metrics["rows"]
         if row["judge_auc"] is not None and row["agreement"] is not None
     ]
-    return "\n".join([align([head, *body], left=1), "", *told, *judged])
+    return "\n".join([align([head, *body], left=1), "", *legend, *judged])
 
 
 def _auc(stored: Sequence[float | None] | None) -> tuple[str, str]:

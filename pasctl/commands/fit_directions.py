@@ -50,7 +50,7 @@ class FitDirections(
     )
     method: str | None = option(
         None,
-        help="Direction method: mass-mean, probe-weight, or one of another package; its parameters after a colon: "
+        help="Direction method: mass-mean, pca, probe-weight, or one of another package; its parameters after a colon: "
         "mass-mean:shrink=0.1. traits: weighted sums of a contrast's directions. Default: traits for a contrast, "
         "mass-mean for answers.",
         metavar="NAME",

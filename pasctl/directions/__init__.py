@@ -8,6 +8,7 @@ DIRECTIONS = Registry(
     "direction method",
     {
         "mass-mean": "pasctl.directions.mass_mean:MassMean",
+        "pca": "pasctl.directions.pca:PrincipalComponent",
         "probe-weight": "pasctl.directions.probe_weight:ProbeWeight",
     },
     group="pasctl.directions",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.conditions import CONTROLS
 from pasctl.evaluation.intervals import FEWEST, LEVEL, SIGNIFICANT, holm, mean_interval
-from pasctl.evaluation.words import bracketed, short
+from pasctl.evaluation.words import bracketed, listed, short
 
 Row = Mapping[str, Any]
 Outcome = Literal["effect", "no effect", "unknown"]
@@ -101,7 +101,7 @@ def _composite(setting: str, row: Row, differences: Sequence[Row]) -> Effect:
     meant = all(mean < 0 for mean, _, _ in against.values())
     p = max(_p_of_interval(mean, [low, high], row["personas"]) for mean, low, high in against.values())
     p = p if meant else 1.0
-    return Effect(setting, p, meant, f"composite {'below' if meant else 'not below'} {_listed(list(against))}")
+    return Effect(setting, p, meant, f"composite {'below' if meant else 'not below'} {listed(list(against))}")
 
 
 def effect_on_poles(shifts: Sequence[Row], settings: Sequence[str]) -> Effect | None:
@@ -167,7 +167,3 @@ def _p_of_interval(mean: float, ends: Sequence[float], persons: int) -> float:
 
 def _signed(row: Row, shift: float) -> float:
     return float(shift if row["persona"][1] == "+" else -shift)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

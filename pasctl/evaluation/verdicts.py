@@ -30,7 +30,7 @@ from pasctl.evaluation.defaults import BUDGET_KL
 from pasctl.evaluation.effects import Effect, Outcome, effect_on_persons, effect_on_poles, settings_of
 from pasctl.evaluation.intervals import SIGNIFICANT, p_text
 from pasctl.evaluation.readings import LEAST_MASS, LETTERS, MOST_DISAGREEMENT, STATEMENTS
-from pasctl.evaluation.words import bracketed, short
+from pasctl.evaluation.words import bracketed, listed, short
 
 Row = Mapping[str, Any]
 
@@ -103,11 +103,7 @@ def _answers(rows: Sequence[Row], reading: str) -> tuple[str, list[str]]:
     of_model = [row for row in rows if _of_model(row)]
     row = next((row for row in of_model if row["condition"] == "no-change"), of_model[0])
     if reading == STATEMENTS:
-        spread = row.get("dlp_spread")
-        for steered in of_model:
-            spread = steered.get("dlp_spread") if spread is None else spread
-        told = "" if spread is None else f"; over self-report prompts they differ by {short(spread)} nats"
-        return f"Read as log-probabilities of statements, which need no form of answer{told}.", []
+        return _statements(of_model)
     mass = row.get("option_mass")
     if reading != LETTERS or mass is None:
         return "", []
@@ -123,6 +119,18 @@ def _answers(rows: Sequence[Row], reading: str) -> tuple[str, list[str]]:
     return f"The model {does} in letters: they hold {short(mass)} of the probability{told}.", warnings
 
 
+def _statements(of_model: Sequence[Row]) -> tuple[str, list[str]]:
+    """How far statements move, and how far apart self-report prompts are in that."""
+    said = "Answers are read as log-probabilities of statements, which need no form of answer"
+    row = next((row for row in of_model if row["condition"] == "pas" and row.get("dlp_spread") is not None), None)
+    if row is None:
+        return f"{said}.", []
+    size, spread = short(row["dlp_size"]), short(row["dlp_spread"])
+    told = f"{said}: steering moves them by {size} nats (root mean square), self-report prompts differ by {spread}."
+    apart = row["dlp_spread"] > row["dlp_size"]
+    return told, [f"self-report prompts differ by {spread} nats, more than statements move"] if apart else []
+
+
 def _effect_told(effect: Effect | None, differences: Sequence[Row]) -> str:
     if effect is None:
         return "Nothing was steered."
@@ -136,15 +144,15 @@ def _effect_told(effect: Effect | None, differences: Sequence[Row]) -> str:
 
 def _controls(differences: Sequence[Row], effect: Effect) -> str:
     """How the composite compares with the controls' at the same strength."""
-    told = []
+    told: dict[str, list[str]] = {"beats": [], "is like": [], "is worse than": []}
     for row in differences:
         same = row["condition"] == "pas" and row.get("setting", effect.setting) == effect.setting
-        if not same or row["against"] not in ("no-change", *CONTROLS) or row.get("composite") is None:
-            continue
-        mean, low, high = row["composite"]
-        beats = "below" if high < 0 else "above" if low > 0 else "like"
-        told.append(f"{beats} {row['against']} by {bracketed(mean, [low, high])}")
-    return f"; composite {', '.join(told)}" if told else ""
+        if same and row["against"] in ("no-change", *CONTROLS) and row.get("composite") is not None:
+            mean, low, high = row["composite"]
+            how = "beats" if high < 0 else "is worse than" if low > 0 else "is like"
+            told[how].append(f"{row['against']} ({bracketed(mean, [low, high])})")
+    parts = [f"{how} {listed(names)}" for how, names in told.items() if names]
+    return f"; by the composite it {listed(parts)}" if parts else ""
 
 
 def _cost(metrics: Mapping[str, Any], rows: Sequence[Row], effect: Effect | None) -> tuple[str, list[str]]:

@@ -16,3 +16,8 @@ def short(value: float, digits: int = 2) -> str:
 def bracketed(value: float, ends: Sequence[float] | None) -> str:
     """A number with its 95% interval: .11 [.06, .16]."""
     return short(value) if ends is None else f"{short(value)} [{short(ends[0])}, {short(ends[1])}]"
+
+
+def listed(words: Sequence[str]) -> str:
+    """One, two and three."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

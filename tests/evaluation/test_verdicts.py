@@ -17,6 +17,7 @@ from pasctl.evaluation.differences import differences_table
 from pasctl.evaluation.metrics import TRAITS, metrics_table
 from pasctl.evaluation.trait_shifts import trait_shifts
 from pasctl.evaluation.verdicts import at_chance, probes_finding, verdicts
+from pasctl.evaluation.words import bracketed, listed, short
 from tests.evaluation.tables import item_frame, predicted
 
 PEOPLE, EACH = 24, 8
@@ -162,7 +163,13 @@ def test_three_sentences_say_what_is_measured_and_nothing_that_is_not() -> None:
     )
     assert "at alpha 4, p < 0.001 (another person's directions" in effect
     assert f"chance {12.5:.1f})" in effect
-    assert "like random-direction" in effect or "below random-direction" in effect
+    for against in ("no-change", "random-direction", "shuffled-answers"):
+        [difference] = [
+            each for each in metrics["differences"] if (each["condition"], each["against"]) == ("pas", against)
+        ]
+        mean, low, high = difference["composite"]
+        assert f"{against} ({bracketed(mean, [low, high])})" in effect
+        assert ("is like" in effect or "is worse" in effect) if high >= 0 else "beats" in effect
     assert cost.startswith(
         "It costs .80 nats/token of KL and 1.5 times the perplexity on neutral text. ridge, which needs"
     )
@@ -189,10 +196,19 @@ def test_letters_that_the_model_does_not_give_are_warned_of() -> None:
 def test_each_reading_has_its_own_verdict() -> None:
     metrics = simulated(5, 0.6)
     letters = [{**row, "reading": "letters"} for row in simulated(6)["conditions"]]
-    statements = [{**row, "reading": "statements", "dlp_spread": 0.3} for row in metrics["conditions"]]
+    statements = [
+        {**row, "reading": "statements", "dlp_spread": 0.3, "dlp_size": 1.25} for row in metrics["conditions"]
+    ]
     found = {each.reading: each for each in verdicts({"conditions": [*letters, *statements]})}
     assert {name: each.outcome for name, each in found.items()} == {"letters": "no effect", "statements": "effect"}
-    assert "they differ by .30 nats" in found["statements"].answers
+    assert found["statements"].answers.endswith(
+        "steering moves them by 1.25 nats (root mean square), self-report prompts differ by .30."
+    )
+    assert found["statements"].warnings == ()
+    apart = [{**row, "dlp_size": 0.2} for row in statements]
+    assert verdicts({"conditions": apart})[0].warnings == (
+        "self-report prompts differ by .30 nats, more than statements move",
+    )
 
 
 def test_too_little_to_test_is_unknown_and_nothing_steered_is_said() -> None:
@@ -225,3 +241,11 @@ def test_probes_are_told_beside_their_permutation_level(p: float, words: str) ->
     assert probes_finding(level) == f"24 best heads: .64, .62 with shuffled answers: {words} over 20 orders"
     assert at_chance(level) == (p > 0.05)
     assert probes_finding({**level, "heads": 24}).startswith("all 24 heads: ")
+
+
+def test_numbers_in_sentences_are_short() -> None:
+    numbers = (0.64, -0.034, -0.004, 1.5, -12.0, 0.0)
+    assert [short(number) for number in numbers] == [".64", "-.03", ".00", "1.50", "-12.00", ".00"]
+    assert bracketed(0.11, [0.06, 0.16]) == ".11 [.06, .16]"
+    assert bracketed(0.11, None) == ".11"
+    assert [listed(list(words)) for words in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]

@@ -91,6 +91,9 @@ CASES: dict[str, Case] = {
     "eval-answer": _eval("directions-steering", alpha="2", modes="pas,shuffled-answers", control_draws=2, audit=4),
     "eval-orders": _eval("directions-group", modes="no-change,few-shot", option_orders=3, seed=5, neutral_text="none"),
     "eval-shard": _eval("directions", modes="no-change,pas", shard="2/3", neutral_text="none"),
+    "eval-statements": _eval(
+        "directions", modes="no-change,personality-prompt,pas,random-direction", reading="statements,letters", seed=3
+    ),
     "memory": _read(STORY),
     "memory-paper": _read(STORY, memory={"positions": "paper", "kv_dtype": "int8", "gamma": 0.5}),
     "memory-refined": _read(STORY, memory={"refine": "modularity", "refine_layers": (0, 2), "contiguity": 0.0}),
