@@ -23,7 +23,14 @@ def strengths_table(curves: Mapping[str, Any]) -> str:
     """
     by_dose, measure = "doses" in curves, "effect" if "effect" in curves else "mae"
     budget = curves.get("budget_kl")
-    header = ["alpha", *(["dose"] if by_dose else []), measure if measure == "effect" else "MAE", "KL", "perplexity", ""]
+    header = [
+        "alpha",
+        *(["dose"] if by_dose else []),
+        measure if measure == "effect" else "MAE",
+        "KL",
+        "perplexity",
+        "",
+    ]
     rows = []
     for place, alpha in enumerate(curves["alphas"]):
         kl = _mean(curves["kl"][place])
