@@ -80,8 +80,8 @@ class Evaluate(
     )
     control_people: int = option(
         CONTROL_PEOPLE,
-        help="People, drawn by the seed, that prompts, controls, side effects and every reading but the first are "
-        "measured on, where there are more.",
+        help="People, drawn by the seed, that prompts, controls and side effects are measured on, where there are "
+        "more; and every reading but the first, without prompts.",
         minimum=1,
         metavar="N",
     )
