@@ -65,7 +65,7 @@ class EvalParams:
     draws: int = 1
     prose: Mapping[str, str] | None = None
     readings: tuple[str, ...] = (LETTERS_READING,)
-    control_people: int = CONTROL_PEOPLE
+    control_people: int = CONTROL_PEOPLE["letters"]
     self_reports: int = SELF_REPORTS
 
     def __post_init__(self) -> None:
