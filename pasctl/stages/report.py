@@ -143,11 +143,9 @@ def _results(artifact: Artifact) -> Content:
 
 
 def _strengths(artifact: Artifact) -> Content:
-    from pasctl.report.sections.doses import doses
-    from pasctl.report.sections.strengths import strengths
+    from pasctl.report.sections.doses import strengths_or_doses
 
-    curves = artifact.read_json("curves.json")
-    return doses(curves) if "doses" in curves else strengths(curves)
+    return strengths_or_doses(artifact.read_json("curves.json"))
 
 
 def _directions(artifact: Artifact) -> Content:

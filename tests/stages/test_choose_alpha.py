@@ -22,12 +22,14 @@ from pasctl.probes import PROBES
 from pasctl.probes.fit import fit_probes
 from pasctl.probes.split import split_items
 from pasctl.stages import cross_validation
+from pasctl.stages.budget import beyond_budget
 from pasctl.stages.choose_alpha import choose_alpha, chosen_alphas
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Artifact
+from pasctl.stages.runner import Artifact, Store
+from pasctl.stages.steering import DirectionSet
 from pasctl.stages.train_probes import read_fit_items, train_probes
 from pasctl.steering import Intervention, steer
 from tests.tiny import tiny_loaded
@@ -143,10 +145,8 @@ def test_what_the_personas_answer_to_report_items_changes_nothing(
 def test_heads_that_were_selected_by_steering_stay_and_directions_are_fitted_again(
     model: LoadedModel, store: Path
 ) -> None:
-    from pasctl.store import Store
-
     source = fit_directions(
-        store=store, select="steering", alphas="20", positions="answer", model=ModelHandle.of(model)
+        store=store, select="steering", alphas="20", positions="answer", center="none", model=ModelHandle.of(model)
     ).artifact
     assert source is not None
     made = strengths(model, store)
@@ -318,3 +318,21 @@ def test_nothing_is_chosen_where_nothing_is_steered(model: LoadedModel, store: P
     assert made is not None
     assert set(made.inputs) == {"directions"}
     assert "choice" not in made.read_json("metrics.json")
+
+
+def test_a_given_alpha_is_warned_of_where_its_kl_is_beyond_the_budget(made: Artifact, store: Path) -> None:
+    opened = Store(store)
+    directions = opened.resolve(made.inputs["directions"].key, "directions")
+    curves = made.read_json("curves.json")
+    alpha = max(ALPHAS)
+    for row, name in enumerate(curves["personas"]):
+        known = DirectionSet.read(directions, np.array([row]))
+        kl = curves["kl"][ALPHAS.index(alpha)][row]
+        told = beyond_budget(opened, directions, known, made.params["positions"], alpha, kl * 0.99)
+        assert told.startswith(f"{name} at alpha {alpha:g}")
+        assert f"budget of {kl * 0.99:g}" in told
+        for budget in (kl * 1.01, None):
+            assert not beyond_budget(opened, directions, known, made.params["positions"], alpha, budget)
+        assert not beyond_budget(opened, directions, known, made.params["positions"], 0.0, 0.0)
+        # nothing was measured there, and these directions tell no dose
+        assert not beyond_budget(opened, directions, known, "answer", alpha, 0.0)

@@ -10,7 +10,7 @@ from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, n
 from pasctl.report.figures.lines import Chart, Series
 from pasctl.report.sections.curves import draw, pair
 from pasctl.report.sections.effects import KL
-from pasctl.report.sections.strengths import Mean, mean_of
+from pasctl.report.sections.strengths import Mean, mean_of, strengths
 
 _EFFECTS = {
     "letters": "points of the scale nearer to the personas' answers, higher is better",
@@ -18,6 +18,11 @@ _EFFECTS = {
 }
 _DOSE = "relative dose"
 _FLAG = "chosen"
+
+
+def strengths_or_doses(curves: Mapping[str, Any]) -> Content:
+    """The section of strengths, laid out in relative dose or not."""
+    return doses(curves) if "doses" in curves else strengths(curves)
 
 
 def doses(curves: Mapping[str, Any]) -> Content:
