@@ -135,10 +135,6 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     if outcome.artifact is None:
         return document
     document |= {"finding": finding(outcome.artifact), "warnings": list(warnings(outcome.artifact))}
-    if outcome.artifact.kind == "strengths":
-        from pasctl.cli.strengths import strengths_table
-
-        print(f"\n{strengths_table(outcome.artifact.read_json('curves.json'))}")
     if outcome.artifact.kind == "results":
         document["metrics"] = outcome.artifact.read_json("metrics.json")
     return document

@@ -15,7 +15,7 @@ from pasctl.commands.shared import (
     Seeded,
 )
 from pasctl.declaration import StageDeclaration
-from pasctl.evaluation.defaults import CONTROL_DRAWS, CONTROL_PEOPLE, SELF_REPORTS
+from pasctl.evaluation.defaults import CONTROL_DRAWS, SELF_REPORTS
 from pasctl.option import option
 
 
@@ -78,10 +78,10 @@ class Evaluate(
         minimum=1,
         metavar="N",
     )
-    control_people: int = option(
-        CONTROL_PEOPLE,
-        help="People, drawn by the seed, that prompts, controls, side effects and every reading but the first are "
-        "measured on, where there are more.",
+    control_people: int | None = option(
+        None,
+        help="People, drawn by the seed, that prompts, controls and side effects are measured on, where there are "
+        "more; and every reading but the first, without prompts. Default: 24 for letters, 12 for statements.",
         minimum=1,
         metavar="N",
     )

@@ -18,8 +18,8 @@ NEUTRAL_QUESTIONS = (
 """Questions that directions are fitted on: anybody can answer them, and none is about a trait."""
 
 SELF_REPORT_PROMPTS = (
-    "Describe yourself in one sentence.",
     "What kind of person are you?",
+    "Describe yourself in one sentence.",
     "Tell me something about yourself.",
     "What are you like?",
 )

@@ -8,8 +8,10 @@ CONTROL_DRAWS = 3
 """Random directions that each persona is steered along."""
 BUDGET_KL = 0.5
 """What steering may do to neutral text: KL(unsteered || steered) in nats/token."""
-CONTROL_PEOPLE = 24
-"""Personas that prompts and controls are run for, where there are more: a long system text and every random direction
-cost as much as steering itself, and r over the items of 24 persons is known to about .02."""
-SELF_REPORTS = 2
-"""Self-report prompts that a statement is a reply to; the second shows how much the prompt matters."""
+CONTROL_PEOPLE = {"letters": 24, "statements": 12}
+"""Personas that prompts, controls and readings after the first are run for, where there are more, by the first reading:
+a long system text and every random direction cost as much as steering itself. r over the items of 12 persons is known
+to about .02. Letters cost less where steering begins at the answer."""
+SELF_REPORTS = 1
+"""Self-report prompts that a statement is a reply to. A second one shows how much the prompt matters, and costs as much
+as the first; on SmolLM2 the mean of two told 12 respondents apart no better than the better one."""

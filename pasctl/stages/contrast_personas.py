@@ -70,7 +70,9 @@ def contrast_personas(
     Raises:
         InputError: a pole that the contrast does not have, or respondents and a contrast that is not of traits.
     """
-    named = _poles(spec, contrast) if isinstance(spec, str) else None if spec is not None else _all_poles(contrast)
+    if spec is None:
+        return _of_poles(_all_poles(contrast), contrast, _load(inventory))
+    named = _poles(spec, contrast) if isinstance(spec, str) else None
     if named is not None:
         return _of_poles(named, contrast, _load(inventory))
     asked = _load(inventory_of(spec) or inventory) if isinstance(spec, str) else _load(inventory)

@@ -15,6 +15,7 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.conditions import is_steered, parse_conditions
+from pasctl.evaluation.defaults import CONTROL_PEOPLE
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
@@ -114,7 +115,7 @@ def _params(
         declared.control_draws,
         prose,
         readings,
-        declared.control_people,
+        declared.control_people or CONTROL_PEOPLE[readings[0]],
         declared.self_reports,
     )
 

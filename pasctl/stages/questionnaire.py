@@ -65,7 +65,7 @@ class EvalParams:
     draws: int = 1
     prose: Mapping[str, str] | None = None
     readings: tuple[str, ...] = (LETTERS_READING,)
-    control_people: int = CONTROL_PEOPLE
+    control_people: int = CONTROL_PEOPLE["letters"]
     self_reports: int = SELF_REPORTS
 
     def __post_init__(self) -> None:
@@ -190,11 +190,12 @@ class EvaluationTask:
         return list(planned)
 
     def read_by(self, reading: str) -> list[EvalCase]:
-        """The cases that a reading is of: all of the first one, those of the sample of any other."""
+        """The cases that a reading is of: all of the first one; of any other those of the sample without a prompt."""
         if reading not in self.params.readings:
             return []
-        first = reading == self.params.readings[0]
-        return [unit for unit in self.cases if first or unit.persona in self.sample]
+        if reading == self.params.readings[0]:
+            return self.cases
+        return [unit for unit in self.cases if unit.persona in self.sample and unit.system is None and unit.draw == 0]
 
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:

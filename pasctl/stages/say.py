@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.say import Say
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
-from pasctl.evaluation.alphas import AUTO, parse_settings
+from pasctl.evaluation.alphas import AUTO, ORACLE, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
@@ -47,7 +47,7 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
 
     given = read_prompts(declared)
     prompts = given or EVERYDAY_PROMPTS
-    alphas = parse_settings(declared.alpha, ())
+    alphas = _alphas(declared)
     handle = run.model(declared.model, declared.options)
     source = find_text_directions(declared, run, handle)
     if isinstance(source, Outcome):
@@ -86,6 +86,18 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
 
 
 say = function_of(Say)
+
+
+def _alphas(declared: Say) -> tuple[float | str, ...]:
+    """The strengths, among which may be "auto".
+
+    Raises:
+        InputError: something else.
+    """
+    alphas = parse_settings(declared.alpha, (0.0,))
+    if ORACLE in alphas:
+        raise InputError("alpha oracle is chosen on answers that are known, texts have none", hint="use --alpha auto")
+    return alphas
 
 
 def read_prompts(declared: Say) -> tuple[str, ...]:

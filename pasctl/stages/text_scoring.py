@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -98,13 +98,10 @@ class TextScorer:
         import pandas as pd
 
         frames = []
-        with work.reporter.progress("measure", len(self.writer.targets), "targets") as advance:
-            for place, target in enumerate(self.writer.targets):
-                own = [number for number, case in enumerate(cases) if case.target in (None, place)]
-                flat = list(chain.from_iterable(texts[number] for number in own))
-                rows = [self._row(target, cases[number], text) for number in own for text in texts[number]]
-                frames.append(pd.DataFrame(rows).assign(**self._scores(work, place, flat)))
-                advance(1)
+        for place, target in enumerate(self.writer.targets):
+            own = {number: texts[number] for number, case in enumerate(cases) if case.target in (None, place)}
+            rows = [self._row(target, cases[number], text) for number, of_case in own.items() for text in of_case]
+            frames.append(pd.DataFrame(rows).assign(**self._scores(work, place, own)))
         return pd.concat(frames, ignore_index=True)[list(COLUMNS)]
 
     def side_effects(self, work: StageContext) -> list[list[dict[str, float]]]:
@@ -144,11 +141,11 @@ class TextScorer:
             "repetition": np.nan if repeated is None else repeated,
         }
 
-    def _scores(self, work: StageContext, place: int, texts: Sequence[Text]) -> dict[str, Floats]:
-        """The measures of one target's texts, each [N]."""
-        target, missing = self.writer.targets[place], np.full(len(texts), np.nan)
-        columns = dict.fromkeys(("log_odds", "p_plus", "embedding_score", "judge"), missing)
-        odds, columns["perplexity"] = self._model_scores(work, place, texts)
+    def _scores(self, work: StageContext, place: int, own: Mapping[int, Sequence[Text]]) -> dict[str, Floats]:
+        """The measures of one target's texts, which are given by the number of their case; each [N]."""
+        target, texts = self.writer.targets[place], list(chain.from_iterable(own.values()))
+        columns = dict.fromkeys(("log_odds", "p_plus", "embedding_score", "judge"), np.full(len(texts), np.nan))
+        odds, columns["perplexity"] = self._model_scores(work, place, own)
         if target.words is None:
             return columns
         columns["log_odds"] = odds
@@ -162,18 +159,25 @@ class TextScorer:
                 columns["embedding_score"] = calibrated.embeddings.score(vectors)
         return columns
 
-    def _model_scores(self, work: StageContext, place: int, texts: Sequence[Text]) -> tuple[Floats, Floats]:
-        """Log-odds per token, and perplexity, of texts; kept for a run that goes on."""
-        part = f"parts/scores-{place:03d}.json"
-        if not work.has(part):
-            from pasctl.evaluation.texts import perplexities
+    def _model_scores(self, work: StageContext, place: int, own: Mapping[int, Sequence[Text]]) -> tuple[Floats, Floats]:
+        """Log-odds per token, and perplexity, of texts; kept case by case for a run that goes on."""
+        scores: dict[str, list[float | None]] = {"log_odds": [], "perplexity": []}
+        with work.reporter.progress("measure", sum(map(len, own.values())), "texts") as advance:
+            for number, texts in own.items():
+                part = f"parts/scores-{place:03d}-{number:03d}.json"
+                if not work.has(part):
+                    work.write(part, self._read(work, place, texts))
+                for name, values in work.read_json(part).items():
+                    scores[name] += values
+                advance(len(texts))
+        return np.array(scores["log_odds"], dtype=np.float64), np.array(scores["perplexity"], dtype=np.float64)
 
-            reader, written = self._reader(work), _written(texts)
-            words = self.writer.targets[place].words
-            odds = np.full(len(texts), np.nan) if words is None else self._odds(reader, texts, words.judges)
-            work.write(part, {"log_odds": _plain(odds), "perplexity": _plain(perplexities(reader, written))})
-        stored = work.read_json(part)
-        return np.array(stored["log_odds"], dtype=np.float64), np.array(stored["perplexity"], dtype=np.float64)
+    def _read(self, work: StageContext, place: int, texts: Sequence[Text]) -> dict[str, list[float | None]]:
+        from pasctl.evaluation.texts import perplexities
+
+        reader, words = self._reader(work), self.writer.targets[place].words
+        odds = np.full(len(texts), np.nan) if words is None else self._odds(reader, texts, words.judges)
+        return {"log_odds": _plain(odds), "perplexity": _plain(perplexities(reader, _written(texts)))}
 
     def _odds(self, reader: Reader, texts: Sequence[Text], judges: Sequence[tuple[str, str]]) -> Floats:
         from pasctl.evaluation.texts import log_odds

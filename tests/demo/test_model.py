@@ -47,7 +47,7 @@ def test_the_wheel_has_what_is_read_when_it_runs_and_no_more():
     assert wheel["packages"] == ["pasctl"]
     assert left_out == {"README.md", "evaluation.json"}
     assert names - left_out == {"config.json", "generation_config.json", *WEIGHTS_AND_TOKENIZER}
-    assert {path.name for path in MODEL_FOLDER.parent.glob("*.py")} == {"__init__.py", "walk.py"}
+    assert {path.name for path in MODEL_FOLDER.parent.glob("*.py")} == {"__init__.py", "real.py", "walk.py"}
 
 
 def test_it_is_the_model_of_its_folder_wherever_it_is_asked_for(tmp_path, monkeypatch):

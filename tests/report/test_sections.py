@@ -224,3 +224,25 @@ def test_numbers_as_text() -> None:
     assert [size(each) for each in (12, 2048, 3 << 30)] == ["12 B", "2.0 KiB", "3.0 GiB"]
     assert [short(each) for each in (1024, 65536, 1000)] == ["1k", "64k", "1,000"]
     assert [layer_run(each) for each in ((), (4,), (3, 4, 5), (1, 4))] == ["none", "4", "3–5", "1, 4"]
+
+
+def test_probes_stand_beside_what_shuffled_answers_reach() -> None:
+    accuracy = np.array([[[0.5, 0.75], [0.625, 0.5]]])
+    level = {
+        **{"permutations": 20, "folds": 4, "top_k": 2, "heads": 4, "personas": 1},
+        "top": {"accuracy": 0.7, "level": 0.6, "p": 0.25},
+        "accuracy": [[0.5, 0.7], [0.6, 0.5]],
+        "level": [[0.49, 0.51], [0.52, 0.5]],
+        "highest_level": 0.61,
+    }
+    content = probes(accuracy, np.array([8]), "logistic", level=level)
+    assert (
+        content.lead[0] == "2 best heads: .70, .60 with shuffled answers: not above chance, p = 0.250 over 20 orders."
+    )
+    [table] = tables(content)
+    assert table.head[-2:] == ("cross-validated", "shuffled answers")
+    assert [cell.text for cell in table.rows[0]] == ["0", "1", "0.750", "0.75 to 0.75", "0.700", "0.510"]
+    assert "20 other orders" in table.caption
+    assert "the highest of all 4 heads then has 0.610" in table.caption
+    [without] = tables(probes(accuracy, np.array([8]), "logistic"))
+    assert without.head == ("layer", "head", "mean accuracy", "over personas")

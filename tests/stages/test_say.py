@@ -358,6 +358,7 @@ def test_a_page_begins_with_the_texts(two: Artifact, texts: pd.DataFrame, store:
         ({"prompt": [" "]}, "a prompt is empty"),
         ({"contrast": OWN, "directions": "latest"}, "expected no --directions"),
         ({"alpha": "much"}, "no number"),
+        ({"alpha": "oracle"}, "texts have none"),
         ({"judge": "nowhere"}, "is no URL"),
     ],
 )
