@@ -190,7 +190,7 @@ class EvaluationTask:
         return list(planned)
 
     def read_by(self, reading: str) -> list[EvalCase]:
-        """The cases that a reading is of: all of the first one; of others the sample, unsteered and steered to itself."""
+        """The cases that a reading is of: all of the first one; of others the sample, unsteered and to itself."""
         if reading not in self.params.readings:
             return []
         if reading == self.params.readings[0]:
