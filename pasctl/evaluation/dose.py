@@ -82,6 +82,7 @@ def choose_dose(effects: Floats, kl: Floats, budget: float, *, largest: bool = F
         effects: of each strength on each persona [A, P], the first being no steering.
         kl: of neutral text, in nats/token [A, P].
         budget: largest mean of `kl` over personas.
+        largest: whether, of strengths that are as good, the largest is taken.
     """
     cost = kl.mean(axis=1)
     within = np.flatnonzero(cost <= budget)
