@@ -81,7 +81,7 @@ class Evaluate(
     control_people: int | None = option(
         None,
         help="People, drawn by the seed, that prompts, controls and side effects are measured on, where there are "
-        "more; and every reading but the first, without prompts. Default: 24 for letters, 12 for statements.",
+        "more; and no-change and pas by every reading but the first. Default: 24 for letters, 12 for statements.",
         minimum=1,
         metavar="N",
     )

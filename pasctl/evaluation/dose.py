@@ -68,8 +68,11 @@ def letter_effects(expected: Floats, agreements: Floats) -> Floats:
     return errors[:1] - errors
 
 
-def choose_dose(effects: Floats, kl: Floats, budget: float) -> int:
+def choose_dose(effects: Floats, kl: Floats, budget: float, *, largest: bool = False) -> int:
     """The place of the strength to take: of those within the budget the one of largest mean effect, or 0 for none.
+
+    Where effects are correlations, which say nothing of how far anything is moved, it is the `largest` strength whose
+    mean effect is within one standard error of the largest effect, of the paired difference over personas.
 
     There is an effect where the 95% interval of its mean over personas lies above 0 (Student's t), or its mean does,
     of fewer than three personas. Personas without answers have none that could be measured: then it is the largest
@@ -79,6 +82,7 @@ def choose_dose(effects: Floats, kl: Floats, budget: float) -> int:
         effects: of each strength on each persona [A, P], the first being no steering.
         kl: of neutral text, in nats/token [A, P].
         budget: largest mean of `kl` over personas.
+        largest: whether, of strengths that are as good, the largest is taken.
     """
     cost = kl.mean(axis=1)
     within = np.flatnonzero(cost <= budget)
@@ -89,9 +93,18 @@ def choose_dose(effects: Floats, kl: Floats, budget: float) -> int:
     if not len(steered):
         return 0
     best = int(steered[np.argmax(effects[steered][:, known].mean(axis=1))])
+    if largest:
+        best = max(steered, key=lambda place: (_as_good(effects[best, known], effects[place, known]), cost[place]))
     values = effects[best, known]
     estimate = mean_interval(values, level=LEVEL)
-    return best if (estimate.low if estimate else values.mean()) > 0 else 0
+    return int(best) if (estimate.low if estimate else values.mean()) > 0 else 0
+
+
+def _as_good(best: Floats, other: Floats) -> bool:
+    """Whether effects are not clearly smaller than the best, from those of the same personas [P]."""
+    worse = best - other
+    error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
+    return bool(worse.mean() <= error)
 
 
 def within_budget(alpha: float, units: Floats, kl: float, dose: float, budget: float) -> Floats:

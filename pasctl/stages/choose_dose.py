@@ -30,7 +30,7 @@ from pasctl.evaluation.dose import (
 )
 from pasctl.inventory import Inventory
 from pasctl.inventory.first_person import first_person
-from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
+from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, STATEMENTS, reading_of
 from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
@@ -224,7 +224,8 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
         effects = letter_effects(items, agreements)
     else:
         effects = statement_effects(items - items[0], agreements)
-    chosen = choose_dose(effects, measured["kl"], np.inf if budget_kl is None else budget_kl)
+    budget = np.inf if budget_kl is None else budget_kl
+    chosen = choose_dose(effects, measured["kl"], budget, largest=task.reading == STATEMENTS)
     ids, names = task.steering.personas.ids, [task.inventory.items[column].id for column in fit]
     shape = items.shape
     return {
@@ -258,7 +259,8 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
 
 RULE = (
     "of the relative doses within the KL budget on neutral text the one of largest effect on the fit items, on average "
-    "over the personas, if it has one; less for a persona whom it would take over the budget"
+    "over the personas, if it has one; by statements the largest whose effect is within one standard error of that; "
+    "less for a persona whom it would take over the budget"
 )
 
 
@@ -267,7 +269,7 @@ def dose_alphas(strengths: Artifact, budget_kl: float | None) -> Floats:
     curves, budget = strengths.read_json(CURVES), np.inf if budget_kl is None else budget_kl
     effects = np.array([[np.nan if value is None else value for value in row] for row in curves["effect"]])
     kl = np.array(curves["kl"])
-    place = choose_dose(effects, kl, budget)
+    place = choose_dose(effects, kl, budget, largest=curves["reading"] == STATEMENTS)
     alpha = float(curves["alphas"][place])
     units = np.array(curves["units"])
     measured = abs(alpha) * float(np.sqrt(np.square(units[curves["rows"]]).mean()))

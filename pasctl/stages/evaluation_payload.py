@@ -141,5 +141,6 @@ def result_notes(task: EvaluationTask, statements: bool) -> list[str]:
     if statements and people == 1:
         notes.append("one persona: statements are calibrated on its own fit items, for there are no other persons'")
     if sampled < people:
-        notes.append(f"prompts and controls: {sampled} of the {people} personas, drawn by the seed")
+        others = "".join(f", and reading {reading}" for reading in task.params.readings[1:])
+        notes.append(f"prompts and controls{others}: {sampled} of the {people} personas, drawn by the seed")
     return notes

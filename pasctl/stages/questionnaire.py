@@ -190,12 +190,13 @@ class EvaluationTask:
         return list(planned)
 
     def read_by(self, reading: str) -> list[EvalCase]:
-        """The cases that a reading is of: all of the first one; of any other those of the sample without a prompt."""
+        """The cases that a reading is of: all of the first one; of others the sample, unsteered and to itself."""
         if reading not in self.params.readings:
             return []
         if reading == self.params.readings[0]:
             return self.cases
-        return [unit for unit in self.cases if unit.persona in self.sample and unit.system is None and unit.draw == 0]
+        alone = {name for name, each in CONDITIONS.items() if each.system is None and each.towards in (None, "persona")}
+        return [unit for unit in self.cases if unit.persona in self.sample and unit.condition in alone]
 
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:

@@ -40,6 +40,14 @@ def test_with_an_effect_the_dose_of_the_largest_is_taken() -> None:
     assert near / RUNS > 0.9
 
 
+def test_of_correlations_as_good_the_largest_dose_is_taken() -> None:
+    person = np.random.default_rng(5).normal(0.2, 0.05, 10)
+    effects = np.stack([np.full(10, np.nan), *(person - step for step in (0.05, 0.0, 0.0, 0.1, 0.2))])
+    assert DOSES[choose_dose(effects, KL, 0.5, largest=True)] == 0.15
+    assert DOSES[choose_dose(effects, KL, 0.1, largest=True)] == 0.1  # within the budget
+    assert choose_dose(-effects, KL, 0.5, largest=True) == 0
+
+
 @pytest.mark.parametrize(("budget", "dose"), [(0.5, 0.2), (0.1, 0.1), (0.001, 0.0)])
 def test_the_budget_bounds_the_dose(budget: float, dose: float) -> None:
     unknown = np.full(KL.shape, np.nan)  # personas without answers: the budget alone decides

@@ -212,7 +212,7 @@ def test_parts_are_reused_and_an_interrupted_run_comes_to_the_same_bits(
     assert resumed.content_digest == whole.content_digest
     more = results(model, store, "no-change,pas", alpha="8,16")
     assert more.provenance["counts"]["units_reused"] == 1 + PEOPLE
-    assert more.read_tensors("answers.safetensors")["statement_logprobs"].shape[:3] == (1 + 2 * PEOPLE, 2, REPORT + FIT)
+    assert more.read_tensors("answers.safetensors")["statement_logprobs"].shape[:3] == (1 + 2 * PEOPLE, 1, REPORT + FIT)
 
 
 def test_a_dry_run_counts_the_tokens_that_are_run(model: LoadedModel, store: Path) -> None:
@@ -222,9 +222,10 @@ def test_a_dry_run_counts_the_tokens_that_are_run(model: LoadedModel, store: Pat
     made = evaluate(**asked).artifact
     assert made is not None
     counts = made.provenance["counts"]
-    assert planned["units_to_run"] == 2 * (1 + 2 * PEOPLE)
+    # prompts are put to the first reading alone
+    assert planned["units_to_run"] == (1 + 2 * PEOPLE) + (1 + PEOPLE)
     assert planned["tokens_run"] == pytest.approx(counts["tokens_run"], rel=0.02)
-    assert planned["units"] == counts["units"] == 2 * 3 * PEOPLE
+    assert planned["units"] == counts["units"] == 3 * PEOPLE + 2 * PEOPLE
 
 
 def test_auto_takes_statements_where_letters_have_no_mass_and_asks_once(
