@@ -1,8 +1,12 @@
-"""The contrast of a questionnaire's own statements: who agrees with a trait's fit items against who disagrees.
+"""Contrasts of a questionnaire's own statements.
 
-For a model that is asked by letters. The model is told in a system text how a person answers the trait's fit items, and
-is asked fit items; head outputs are read where its letter would follow. No letter is in these texts, so that none is in
-the directions, and nothing but the questionnaire's own words has to be known to the model.
+`items`, for a model that is asked by letters: who agrees with a trait's fit items against who disagrees. The model is
+told in a system text how a person answers them, and is asked fit items; head outputs are read where its letter would
+follow. No letter is in these texts, so that none is in the directions, and nothing but the questionnaire's own words
+has to be known to the model.
+
+`statements`: fit items keyed + against those keyed -, as what the model says of itself; head outputs are averaged over
+a statement's tokens.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pasctl.contrasts.contrast import Axis, Contrast, Example, Pair
+from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, few_shot, personality_prompt, question, trait_poles
+from pasctl.inventory.first_person import first_person
 from pasctl.inventory.items import TRAITS
 
-ITEMS = "items"
-"""What users type for it."""
+ITEMS, STATEMENTS = "items", "statements"
+"""What users type for them."""
 MOST_QUESTIONS = 16
 """Fit items that are asked: with 8 of the demo model's 30 the directions are as good as with all of them."""
 _WORDINGS = (personality_prompt, few_shot)
@@ -35,6 +41,34 @@ def items_contrast(inventory: Inventory) -> Contrast:
     questions = _questions(inventory)
     pairs = tuple(pair for trait in traits for pair in _of_trait(inventory, trait, questions))
     return Contrast(f"{inventory.name}-{ITEMS}", axes, pairs)
+
+
+def statements_contrast(inventory: Inventory) -> Contrast:
+    """Fit items keyed + with fit items keyed -, trait by trait, as replies to a self-report prompt; a group is a pair.
+
+    The shorter side is gone through again, so that every statement is in a pair.
+
+    Raises:
+        InputError: a trait has no fit item of one of the keys.
+    """
+    traits = [trait for trait in TRAITS if trait in inventory.traits]
+    axes = tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in traits)
+    pairs = tuple(pair for trait in traits for pair in _of_keys(inventory, trait))
+    return Contrast(f"{inventory.name}-{STATEMENTS}", axes, pairs)
+
+
+def _of_keys(inventory: Inventory, trait: str) -> Iterator[Pair]:
+    own = [item for item in inventory.items if item.trait == trait and item.split == "fit"]
+    plus, minus = ([item.text for item in own if item.key == key] for key in (1, -1))
+    if not plus or not minus:
+        raise InputError(
+            f"contrast {STATEMENTS}: inventory {inventory.name} has {len(plus)} fit items of trait {trait} keyed + and "
+            f"{len(minus)} keyed -, expected some of both"
+        )
+    for number in range(max(len(plus), len(minus))):
+        said = (first_person(side[number % len(side)]) for side in (plus, minus))
+        sides = (Example(None, SELF_REPORT_PROMPTS[0], text, "mean") for text in said)
+        yield Pair(trait, f"{trait}{number}", *sides)
 
 
 def _questions(inventory: Inventory) -> list[tuple[str, str]]:

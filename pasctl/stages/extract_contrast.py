@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.contrasts import Contrast, Example, Pair, load_contrast
-from pasctl.contrasts.questionnaire import ITEMS, items_contrast
+from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, items_contrast, statements_contrast
 from pasctl.inventory import load_inventory
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
@@ -55,10 +55,11 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
 
 def _load(declared: Extract) -> Contrast:
     """The contrast that is named; that of a questionnaire's statements is of the inventory."""
-    if declared.contrast != ITEMS:
+    of_inventory = {ITEMS: items_contrast, STATEMENTS: statements_contrast}.get(str(declared.contrast))
+    if of_inventory is None:
         return load_contrast(str(declared.contrast))
     asked = declared.inventory
-    return items_contrast(load_inventory(asked) if isinstance(asked, str) else asked)
+    return of_inventory(load_inventory(asked) if isinstance(asked, str) else asked)
 
 
 def _reading(declared: Extract) -> str:

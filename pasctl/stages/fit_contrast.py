@@ -61,10 +61,16 @@ def contrast_activations(declared: FitDirections, run: Run) -> Artifact | None:
 
 def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
     """Fit one direction per axis and head, and combine them for each persona (design section 5, traits method)."""
-    if declared.center not in (None, "none") or declared.granularity != "head":
+    of_answers = {
+        "--center": declared.center not in (None, "none"),
+        "--granularity": declared.granularity != "head",
+        "--select": declared.select != "probe",
+        "--top-k": declared.top_k is not None,
+    }
+    if given := next((flag for flag, is_set in of_answers.items() if is_set), None):
         raise InputError(
-            "directions of a contrast are combined over single heads, expected no --center and no --granularity",
-            hint="leave them out, or fit on answers with --probes",
+            f"{given} is for directions of answers, found activations of the contrast {source.label}",
+            hint="leave it out, or fit on answers: --recipe paper",
         )
     method = TRAITS if declared.method in (None, TRAITS) else DIRECTIONS.canonical(str(declared.method))
     contrast = read_contrast(source)

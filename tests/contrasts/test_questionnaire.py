@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pasctl.contrasts.questionnaire import MOST_QUESTIONS, items_contrast
+from pasctl.contrasts.questionnaire import MOST_QUESTIONS, items_contrast, statements_contrast
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, builtin_inventory, question
+from pasctl.inventory import Inventory, builtin_inventory, first_person, question
 
 INVENTORY = builtin_inventory()
 
@@ -65,3 +65,19 @@ def test_an_inventory_without_fit_items_is_refused() -> None:
     bare = Inventory(INVENTORY.name, tuple(replace(item, split="report") for item in INVENTORY.items), INVENTORY.labels)
     with pytest.raises(InputError, match="no fit items"):
         items_contrast(bare)
+
+
+def test_statements_keyed_plus_stand_against_those_keyed_minus() -> None:
+    contrast = statements_contrast(INVENTORY)
+    for axis in contrast.axes:
+        own = [item for item in INVENTORY.items if item.trait == axis.name and item.split == "fit"]
+        for side, key in (("plus", 1), ("minus", -1)):
+            said = {getattr(pair, side).text for pair in contrast.of_axis(axis.name)}
+            assert said == {first_person(item.text) for item in own if item.key == key}
+    assert {side.read for pair in contrast.pairs for side in (pair.plus, pair.minus)} == {"mean"}
+
+
+def test_a_trait_with_one_key_alone_has_no_statements_to_compare() -> None:
+    items = tuple(item for item in INVENTORY.items if item.trait != "E" or item.key > 0)
+    with pytest.raises(InputError, match="of trait E keyed \\+ and 0 keyed -"):
+        statements_contrast(Inventory("half", items, INVENTORY.labels))

@@ -157,6 +157,7 @@ def test_run_of_all_stages_is_answered_from_the_store(
 ) -> None:
     """`run` makes the same keys as the four stages one by one."""
     command = ["run", "--model", str(tiny_folder), "--dtype", "float32", "--personas", "builtin:0-4"]
+    command += ["--recipe", "paper", "--option-order", "both", "--center", "letters"]
     command += [
         "--alpha",
         "4",

@@ -134,7 +134,7 @@ def test_a_pipeline_loads_each_model_once(
 ) -> None:
     folders = (tiny_folder, other_tiny_folder) if (select, alpha) == ("steering", "auto") else (tiny_folder,)
     models = [word for folder in folders for word in ("--model", folder)]
-    how = ("--personas", "builtin:0-2", "--select", select, "--alpha", alpha, *FEW)
+    how = ("--personas", "builtin:0-2", "--recipe", "paper", "--select", select, "--alpha", alpha, *FEW)
     pasctl_here("run", *models, *how, store=tmp_path / "store")
     assert loads == {str(folder): 1 for folder in folders}
 

@@ -61,7 +61,14 @@ def test_run_gives_each_stage_as_it_comes(tiny_folder: Path, finished_store: Pat
     from pasctl.stages.pipeline import PipelineParams
 
     options = pasctl.ModelOptions(dtype="float32")
-    how = {"recipe": "paper", "reading": "letters", "modes": "no-change,pas", "alpha": 4}
+    how = {
+        "recipe": "paper",
+        "option_order": "both",
+        "center": "letters",
+        "reading": "letters",
+        "modes": "no-change,pas",
+        "alpha": 4,
+    }
     params = PipelineParams(personas="builtin:0-4", options=options, **how)
     outcomes = pasctl.run([str(tiny_folder)], params, store=finished_store)
     assert next(iter(outcomes)).stage == "extract"

