@@ -37,7 +37,7 @@ class Extract(
     contrast: str | None = option(
         None,
         help="Read a contrast in place of the answers: big5 (descriptions of the five traits), items or statements "
-        "(the questionnaire's own, as answered by someone or said by the model), two descriptions 'A|B', or pairs:FILE.",
+        "(the questionnaire's own, answered by someone or said by the model), two descriptions 'A|B', or pairs:FILE.",
         metavar="SPEC",
         record="provenance",
         digest=("contrast",),

@@ -73,7 +73,7 @@ def check_letters(level_logprobs: NDArray[np.floating[Any]]) -> ReadingCheck:
 
 
 def parse_readings(text: str) -> tuple[str, ...] | None:
-    """Read a comma list of readings, each once, in the order of READINGS; None for "auto".
+    """Read a comma list of readings, each once, in the order given; None for "auto". The first is the main one.
 
     Raises:
         InputError: an unknown reading, or none at all.
@@ -90,7 +90,7 @@ def parse_readings(text: str) -> tuple[str, ...] | None:
     if unknown or not asked:
         named = ", ".join(unknown) or "nothing"
         raise InputError(f"reading {named} is unknown, expected {AUTO} or a comma list of {', '.join(READINGS)}")
-    return tuple(name for name in READINGS if name in asked)
+    return tuple(dict.fromkeys(asked))
 
 
 def readings_of(table: list[dict[str, Any]]) -> list[str]:

@@ -41,6 +41,8 @@ def evaluation_payload(work: StageContext, *, evaluation: Evaluation) -> Payload
         said = statements.ask(work, counts)
         scored.append(statements.rows(said))
         tensors[TENSOR] = np.stack([said[key] for key in statements.distinct])
+    if task.params.readings[0] == STATEMENTS:
+        scored.reverse()
     rows = result_rows(task, scored)
     metrics: dict[str, Any] = {
         "coding": task.steering.personas.coding,

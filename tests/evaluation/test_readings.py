@@ -44,11 +44,11 @@ def test_letters_suit_a_model_that_gives_them_whatever_their_order(
     [
         ("auto", None),
         ("letters", ("letters",)),
-        ("statements, letters", ("letters", "statements")),
+        ("statements, letters", ("statements", "letters")),
         ("statements,statements", ("statements",)),
     ],
 )
-def test_readings_are_a_list_in_one_order(text: str, readings: tuple[str, ...] | None) -> None:
+def test_readings_are_a_list_in_the_order_given(text: str, readings: tuple[str, ...] | None) -> None:
     assert parse_readings(text) == readings
 
 
