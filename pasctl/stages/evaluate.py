@@ -139,7 +139,8 @@ def _evaluation(
         task,
         handle,
         run.batch_tokens,
-        StatementTask(task, handle, run.batch_tokens) if STATEMENTS in task.params.readings else None,
+        # a slice of the personas may have none of whom a second reading is
+        StatementTask(task, handle, run.batch_tokens) if task.read_by(STATEMENTS) else None,
         None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl),
         None if neutral is None else SideEffects(task, neutral, handle, run.batch_tokens),
         TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None,

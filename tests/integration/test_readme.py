@@ -179,7 +179,7 @@ def test_the_readme_leads_to_every_page() -> None:
 def test_the_readme_has_its_parts() -> None:
     text = text_of("README.md")
     assert len(text.splitlines()) < 150
-    for needed in ("make demo", "make test", "constant-3", "own-facet-mean", "composite", "docs/images/"):
+    for needed in ("make demo", "make demo-real", "make test", "own-facet-mean", "random-direction", "dist. r"):
         assert needed in text
 
 
@@ -192,7 +192,6 @@ def test_lines_of_prose_are_short(page: str) -> None:
 @pytest.mark.parametrize(
     ("page", "numbers"),
     [
-        ("README.md", "pasctl/demo/model/evaluation.json"),
         ("docs/getting-started.md", "pasctl/demo/model/evaluation.json"),
         ("docs/real-model.md", "docs/images/smollm2-papi.json"),
     ],
@@ -205,6 +204,20 @@ def test_tables_have_the_numbers_that_are_kept(page: str, numbers: str) -> None:
     for name, values in shown.items():
         kept = [conditions[name]["composite"], *conditions[name]["composite_interval"]]
         assert values == pytest.approx(kept, abs=6e-3), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/real-model.md"])
+def test_personal_tables_have_the_numbers_that_are_kept(page: str) -> None:
+    kept = json.loads(text_of("docs/images/smollm2-papi.json"))["conditions"]
+    conditions = {row["condition"]: row for row in kept if row["reading"] in ("statements", "")}
+    pattern = r"^    ([a-z+-]+?)(?: auto)? +(\d+)  +(-?\d\.\d{3})  +(-?\d\.\d\d)\.\.(-?\d\.\d\d)  +(-?\d\.\d{3})  "
+    shown = re.findall(pattern, text_of(page), re.MULTILINE)
+    assert {"pas", "random-direction"} <= {name for name, *_ in shown}
+    for name, people, *values in shown:
+        row = conditions[name]
+        assert int(people) == row["personas"]
+        expected = [row["distinctive_r"], *row["distinctive_r_interval"], row["wrong_person_r"]]
+        assert [float(value) for value in values] == pytest.approx(expected, abs=6e-3), f"{page}: {name}"
 
 
 _WORDS = {
