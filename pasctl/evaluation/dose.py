@@ -19,6 +19,11 @@ much. Side effects grow with the square of the dose."""
 LEVEL = 0.95
 
 
+MODEST = 0.2
+"""The largest dose that is tried where no effect can be measured. Well within the KL budget, a contrast of two
+descriptions made SmolLM2 repeat itself at .4."""
+
+
 def unit_doses(sigma: NDArray[np.float32], rms: float) -> Floats:
     """The relative dose of alpha 1 for each persona [P], from sigma [P, K] and the heads' RMS norm together.
 

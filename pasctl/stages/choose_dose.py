@@ -22,6 +22,7 @@ from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.defaults import TRIED_ALPHAS
 from pasctl.evaluation.dose import (
     DOSES,
+    MODEST,
     choose_dose,
     letter_effects,
     statement_effects,
@@ -142,7 +143,12 @@ class DoseTask:
         """Strengths that are tried, 0 first."""
         if self.given is not None:
             return (0.0, *self.given)
-        return (0.0, *(float(f"{dose / self.unit:.3g}") for dose in DOSES))
+        return (0.0, *(float(f"{dose / self.unit:.3g}") for dose in DOSES if self.answered or dose <= MODEST))
+
+    @cached_property
+    def answered(self) -> bool:
+        """Whether there are answers that an effect can be measured by; a contrast of one's own has none."""
+        return bool(np.isfinite(self.steering.personas.agreements).any())
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -179,8 +185,13 @@ class DoseTask:
         return {"items": items, "kl": effects.kl, "perplexity": effects.perplexity}
 
     def _read(self, model: LoadedModel, moved: Sequence[Intervention | None], counts: dict[str, int]) -> Floats:
-        """Each fit item under each intervention: expected agreement, or log-probability of the statement."""
+        """Each fit item under each intervention: expected agreement, or log-probability of the statement.
+
+        NaN, and nothing is run, where nobody has answers to compare with.
+        """
         fit = self.inventory.indices("fit")
+        if not self.answered:
+            return np.full((len(moved), len(fit)), np.nan)
         if self.reading == "letters":
             return expected_agreements(
                 model,
