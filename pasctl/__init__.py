@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
     from pasctl.stages.pipeline import run
     from pasctl.stages.run import Run
+    from pasctl.stages.say import say
     from pasctl.stages.stored_memory import EpisodicMemory
     from pasctl.stages.target import Steering, intervention
     from pasctl.stages.text import Text
@@ -104,6 +105,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "memory_run",
     "open_memory",
     "run",
+    "say",
     "steer",
     "train_probes",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.intervals import interval
-from pasctl.evaluation.personal import personal_metrics, statement_sizes
+from pasctl.evaluation.personal import NAMES, are_poles, personal_metrics, statement_sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,8 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     traits = _trait_metrics(numbered, scores)
     draws = _draw_metrics(numbered, traits, of_persona)
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
-    personal = personal_metrics(numbered)
+    nobody = dict.fromkeys(numbered["group"], dict.fromkeys(NAMES))
+    personal = nobody if are_poles(rows["persona"].unique()) else personal_metrics(numbered)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
     return [
         {name: group[name].iloc[0] for name in group_by}

@@ -6,6 +6,7 @@ nothing of a person can have a high item r. Here each side is less the item's me
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+POLE = re.compile(r"[OCEAN][+-]")
 FEWEST_ITEMS = 3
 """Answered items that a correlation needs."""
 _TINY = 1e-9

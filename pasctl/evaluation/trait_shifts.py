@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, holm, mean_interval
 from pasctl.evaluation.metrics import TRAITS, keyed
+from pasctl.evaluation.personal import POLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 UNTOUCHED = "no-change"
 _SETTING = ["condition", "setting"]
-_POLE = re.compile(rf"[{''.join(TRAITS)}][+-]")
 
 
 def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
@@ -37,7 +36,7 @@ def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
         conditions; low, high and the p-values are None where a trait has fewer than FEWEST_ITEMS items. Empty without a
         trait pole or without no-change.
     """
-    of_pole = rows["persona"].isin([name for name in rows["persona"].unique() if _POLE.fullmatch(name)])
+    of_pole = rows["persona"].isin([name for name in rows["persona"].unique() if POLE.fullmatch(name)])
     poles = rows[of_pole & rows["condition"].isin(list(CONDITIONS))]
     poles = poles.assign(score=keyed(poles["expected"], poles["key"]))
     untouched = poles["condition"] == UNTOUCHED
