@@ -7,6 +7,7 @@ nothing of a person can have a high item r. Here each side is less the item's me
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,11 @@ def likeness(model: Floats, person: Floats) -> Likeness:
         np.where(known_r, places, np.nan),
         np.where(known_r, np.isfinite(r).sum(axis=1), np.nan),
     )
+
+
+def are_poles(personas: Iterable[str]) -> bool:
+    """Whether personas are trait poles, which nobody is: the answers of E+ and E- are each other's opposite."""
+    return all(map(POLE.fullmatch, personas))
 
 
 def personal_metrics(numbered: Rows) -> dict[Any, dict[str, Any]]:
