@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 POLE = re.compile(r"[OCEAN][+-]")
+MOST = 1000
+"""Persons who are compared with each other, evenly apart where there are more: it takes their number squared."""
 FEWEST_ITEMS = 3
 """Answered items that a correlation needs."""
 _TINY = 1e-9
@@ -134,6 +136,8 @@ def _of_group(rows: Rows) -> dict[str, Any]:
     draws = []
     for _, draw in cells.groupby("draw", sort=False):
         table = draw.set_index(["persona", "item"])[["score", "agreement"]].unstack("item")
+        if len(table) > MOST:
+            table = table.iloc[np.linspace(0, len(table) - 1, MOST).round().astype(np.int64)]
         draws.append(likeness(table["score"].to_numpy(np.float64), table["agreement"].to_numpy(np.float64)))
     own, wrong, place, among = (np.mean(values, axis=0) for values in zip(*draws, strict=True))
     if np.isfinite(own).sum() < FEWEST:
