@@ -68,7 +68,7 @@ class StoreLineage(
     command="store lineage",
     panel="Data and store",
     place=14,
-    examples=("pasctl store lineage results/demo/demo",),
+    examples=("pasctl store lineage results/demo/demo-builtin-items",),
 ):
     """Show what an artifact was made from, down to the first stage."""
 

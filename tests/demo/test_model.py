@@ -131,7 +131,7 @@ def test_the_card_tells_the_figures_that_are_measured(shown):
 def test_the_store_gives_the_figures_as_tables(shown):
     store = Store(shown[0] / "store")
     for kind, name in (("results", "conditions"), ("results", "differences")):
-        rows, frame = shown[1]["figures"][name], getattr(store.resolve(f"{kind}/demo/demo"), name)()
+        rows, frame = shown[1]["figures"][name], getattr(store.resolve(f"{kind}/demo/demo-builtin-items"), name)()
         assert frame["condition"].tolist() == [row["condition"] for row in rows]
         composites = [row["composite"] if name == "conditions" else row["composite"][0] for row in rows]
         assert frame["composite"].tolist() == composites
