@@ -16,10 +16,7 @@ class Report(
     command="report",
     panel="Results",
     place=1,
-    examples=(
-        "pasctl report latest --output page.html",
-        "pasctl report results/demo/demo-builtin-items --output page.html --svg .",
-    ),
+    examples=("pasctl report latest --output page.html", "pasctl report latest --output page.html --svg ."),
 ):
     """Write a page with figures and tables of artifacts, and how they were made; no model is loaded."""
 

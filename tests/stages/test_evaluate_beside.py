@@ -132,14 +132,14 @@ def test_the_script_of_the_docs_gives_the_reports_numbers(full: Artifact, master
     page = (Path(pasctl.__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
     [script] = [block.split("```")[0] for block in page.split("```python\n")[1:] if "groupby" in block]
     assert len(script.strip().splitlines()) <= 13
-    script = script.replace('"artifacts"', repr(str(master))).replace("results/qwen3-0.6b/builtin", full.name)
+    script = script.replace('"artifacts"', repr(str(master))).replace("results/qwen3-0.6b/builtin-big5", full.name)
     names: dict[str, Any] = {}
     exec(compile(script, "docs/python.md", "exec"), names)  # noqa: S102 - our own page
     composites = names["mae"].sum(axis=1)
     conditions = full.read_json("metrics.json")["conditions"]
     assert len(composites) == len(conditions)
     for row in conditions:
-        assert composites[row["condition"], row["setting"]] == pytest.approx(row["composite"])
+        assert composites[row["reading"], row["condition"], row["setting"]] == pytest.approx(row["composite"])
 
 
 def test_side_effects_are_those_of_each_displacement_beside_the_model_left_alone(full: Artifact) -> None:
