@@ -258,7 +258,7 @@ def test_trait_poles_tell_what_moves_and_few_personas_have_no_intervals(model: L
     expected = trait_shifts(from_table(made.read_table("rows.parquet")))
     assert shifts == [{"reading": "letters", **shift} for shift in expected]
     assert [(row["persona"], row["trait"]) for row in shifts] == [(p, t) for p in ("E+", "N-") for t in "OCEAN"]
-    assert metrics["notes"] == ["2 personas: no intervals, they need at least 3"]
+    assert metrics["notes"] == ["2 personas: no intervals and no distinctive r, they need at least 3"]
     assert metrics["conditions"][0]["composite_interval"] is None
 
 

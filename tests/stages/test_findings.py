@@ -55,7 +55,7 @@ def artifact(made: dict[str, Outcome], kind: str) -> Artifact:
 
 def test_every_stage_says_what_it_found(made: dict[str, Outcome]) -> None:
     told = {kind: finding(artifact(made, kind)) for kind in made}
-    assert told["activations"] == f"30 items read at 2 answers each, {LAYERS} layers of {HEADS} heads"
+    assert told["activations"] == f"30 items read at 4 answers each, {LAYERS} layers of {HEADS} heads"
     assert told["contrast"].endswith(f"pairs of texts read on 1 axes, {LAYERS} layers of {HEADS} heads")
     assert told["directions"].startswith("5 heads in layer")
     assert told["directions"].endswith(f"for each of {PEOPLE} personas")

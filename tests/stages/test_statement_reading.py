@@ -175,10 +175,10 @@ def test_both_readings_stand_in_one_table_and_each_against_its_own_reference(mod
     both = results(model, store, reading="statements,letters")
     table = table_of(both)
     assert [key for key in table if key[0]] == [
-        ("letters", "no-change"),
-        ("letters", "pas"),
         ("statements", "no-change"),
         ("statements", "pas"),
+        ("letters", "no-change"),
+        ("letters", "pas"),
     ]
     letters, statements = (table_of(results(model, store, reading=name)) for name in ("letters", "statements"))
     assert table == letters | statements | {key: row for key, row in table.items() if not key[0]}
