@@ -97,7 +97,7 @@ def test_full_disk_loses_nothing_that_was_computed(run_pasctl: PasctlRun, tiny_f
         '"$@" >"$0.out" 2>"$0.err"; echo $? >"$0.code"\n'
         'mount -o remount,size=64m "$0" && exec "$@"'
     )
-    wide = ("--items", "all", "--answers", "all", "--dtype", "float32", "--json")
+    wide = ("--items", "all", "--answers", "all", "--option-order", "forward", "--dtype", "float32", "--json")
     mounted = _with_mounts(script, disk)
     second = run_pasctl("extract", "--model", tiny_folder, *wide, store=disk / "artifacts", before=mounted)
     first = subprocess.CompletedProcess(

@@ -26,7 +26,7 @@ TEXT = "Nobody knew who had hidden the letter. The life of the party had a vivid
 
 # Run on a store with activations, probes and directions of the model; MODEL and the like are filled in.
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "extract": ("extract", "--model", "MODEL", "--option-order", "both"),
+    "extract": ("extract", "--model", "MODEL", "--option-order", "forward"),
     "fit-directions": ("fit-directions", "--select", "steering", "--alphas", "4"),
     "choose-alpha": ("choose-alpha", *TWO),
     "eval at one alpha": ("eval", "--alpha", "4", "--mode", "no-change,pas", "--neutral-text", "none"),
