@@ -67,7 +67,7 @@ UNLOADED: dict[str, tuple[str, ...]] = {
 }
 
 RUN_A_MODEL = {
-    *("extract", "fit-directions", "choose-alpha", "eval", "run", "memory-run", "memory-ask", "memory-eval"),
+    *("extract", "fit-directions", "choose-alpha", "eval", "say", "run", "memory-run", "memory-ask", "memory-eval"),
     *("chat", "serve", "doctor", "export create", "export check"),
 }
 
