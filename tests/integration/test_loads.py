@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "eval with an audit": ("eval", "--alpha", "4", "--mode", "pas,few-shot", "--audit", "1", "--reading", "letters"),
     "eval auto": ("eval", "--alpha", "auto", *FEW),
     "eval oracle": ("eval", "--alpha", "oracle", *FEW),
+    "say": ("say", "--model", "MODEL", "--persona", "E+", "--alpha", "auto", "--max-new-tokens", "2", "Who?"),
     "memory-run": ("memory-run", "TEXT", "--model", "MODEL", *SIZES, "--ask", "Who?", "--ask", "Where?"),
     "memory-run, steered": ("memory-run", "TEXT", "--model", "MODEL", *SIZES, *STEERED, "--ask", "Who?"),
     "memory-ask": ("memory-ask", "latest", "Who?", "Where?", "--max-new-tokens", "4"),
