@@ -48,7 +48,7 @@ def selected(handle: ModelHandle, probed: Path, folder: Path, positions: str | N
     """A store with directions, selected by steering at these positions."""
     store = Path(shutil.copytree(probed, folder / "store"))
     selection = {"select": "steering", "alphas": "4,8", "positions": positions}
-    how = {"top_k": 4} if positions is None else selection
+    how = {"top_k": 12} if positions is None else selection
     pasctl.fit_directions(model=handle, store=store, **how)
     return store
 
@@ -122,8 +122,11 @@ def test_where_a_server_steers_makes_a_difference(
     assert (at_answer[0] - everywhere[0]).abs().max() > 0.01
 
 
-def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, probed: Path, tmp_path: Path) -> None:
-    store = selected(handle, probed, tmp_path, None)
+def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    pasctl.extract(handle, option_order="forward", store=store)
+    pasctl.train_probes(personas="builtin:0-2", store=store)
+    pasctl.fit_directions(model=handle, top_k=4, center="none", store=store)
     with pytest.raises(InputError, match="no alpha was chosen") as caught:
         pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
     assert "pasctl choose-alpha --directions directions/" in (caught.value.hint or "")
@@ -134,7 +137,7 @@ def test_an_export_takes_the_strength_that_was_chosen(handle: ModelHandle, probe
         pasctl.export_model("latest", tmp_path / "out", persona=PERSONA, store=store)
     strengths = pasctl.choose_alpha(alphas="0,8", **how).artifact
     chosen = strengths.read_json("curves.json")["chosen"]["persona"]
-    [(who, alpha)] = [each for each in zip(("s01", "s02"), chosen, strict=True) if each[1]]
+    who, alpha = next(each for each in zip(("s01", "s02"), chosen, strict=True) if each[1])
     pasctl.export_model("latest", tmp_path / "out", persona=who, store=store)
     given = pasctl.export_model("latest", tmp_path / "given", persona=who, alpha=int(alpha), store=store)
     [artifact] = Store(store).artifacts("export")
