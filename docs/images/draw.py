@@ -1,6 +1,6 @@
 """Draw the pictures of README and docs again: `python docs/images/draw.py`.
 
-The numbers are those that were measured: of the demo model beside its weights, of SmolLM2 beside this file.
+The numbers are those that were measured of the demo model, beside its weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pasctl.report.sections.results import composites
 HERE = Path(__file__).parent
 SOURCES = {
     "composite.svg": HERE.parents[1] / "pasctl/demo/model/evaluation.json",
-    "smollm2-papi.svg": HERE / "smollm2-papi.json",
 }
 
 

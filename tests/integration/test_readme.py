@@ -193,7 +193,6 @@ def test_lines_of_prose_are_short(page: str) -> None:
     ("page", "numbers"),
     [
         ("docs/getting-started.md", "pasctl/demo/model/evaluation.json"),
-        ("docs/real-model.md", "docs/images/smollm2-papi.json"),
     ],
 )
 def test_tables_have_the_numbers_that_are_kept(page: str, numbers: str) -> None:

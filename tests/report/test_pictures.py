@@ -15,7 +15,6 @@ from pasctl.report.theme import DARK
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NUMBERS = {
     "composite.svg": IMAGES.parents[1] / "pasctl" / "demo" / "model" / "evaluation.json",
-    "smollm2-papi.svg": IMAGES / "smollm2-papi.json",
 }
 
 
