@@ -98,7 +98,7 @@ def test_a_wide_terminal_shows_columns_while_texts_are_written(
 ) -> None:
     out = Wide()
     monkeypatch.setattr("sys.stdout", out)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 40)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((columns, 40)))
     live = presenter._Live()
     for title in TITLES:
         live(title, "")
