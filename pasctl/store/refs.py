@@ -16,7 +16,18 @@ from pasctl.store.disk import create_file, disk_errors, make_folder, replace_fil
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _KEY_LIKE = re.compile(r"[0-9a-f]{4,}")
-KINDS = ("activations", "probes", "directions", "strengths", "results", "export", "memory", "answers", "trials")
+KINDS = (
+    "activations",
+    "probes",
+    "directions",
+    "strengths",
+    "results",
+    "texts",
+    "export",
+    "memory",
+    "answers",
+    "trials",
+)
 """Of artifacts, which no tag may be called."""
 
 
