@@ -76,6 +76,10 @@ class ChatRenderer:
         """Token ids of `render`, with the special tokens that a text starts with and none at its end."""
         return self._tokenize(self.render(user, system))
 
+    def reply(self, text: str) -> list[int]:
+        """Token ids of a text as the assistant's words, which go right behind those of `encode`."""
+        return list(self.tokenizer(self.letter_form + text, add_special_tokens=False)["input_ids"])
+
     def around(self, thinking: bool = False) -> tuple[list[int], str]:
         """What stands around a user's text: the token ids before it, and the text behind it up to the answer.
 

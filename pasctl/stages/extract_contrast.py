@@ -12,6 +12,8 @@ from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.contrasts import Contrast, Example, Pair, load_contrast
 from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, items_contrast, statements_contrast
+from pasctl.evaluation.readings import LETTERS
+from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import load_inventory
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
@@ -64,7 +66,7 @@ def _load(declared: Extract) -> Contrast:
 
 def _reading(declared: Extract) -> str:
     """The reading that suits directions of the contrast."""
-    return "letters" if declared.contrast == ITEMS else "statements"
+    return LETTERS if declared.contrast == ITEMS else BY_STATEMENTS
 
 
 def is_contrast(activations: Artifact) -> bool:
@@ -140,10 +142,9 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
 
 
 def _tokens(chat: ChatRenderer, example: Example) -> Tokens:
-    text = chat.tokenizer(example.text, add_special_tokens=False)["input_ids"] if example.text else []
     if example.user is None:  # a plain text follows the tokens that any text begins with
-        return chat.plain_start, text
-    return chat.encode(example.user, example.system), text
+        return chat.plain_start, list(chat.tokenizer(example.text, add_special_tokens=False)["input_ids"])
+    return chat.encode(example.user, example.system), chat.reply(example.text) if example.text else []
 
 
 def _estimate(handle: ModelHandle, contrast: Contrast, batch_tokens: int) -> dict[str, Any]:

@@ -188,8 +188,7 @@ class StatementTask:
     def _tokens(self, chat: ChatRenderer, unit: EvalCase) -> tuple[list[list[int]], list[list[int]]]:
         """The prompts and statements of a unit as tokens."""
         prompts = [chat.encode(prompt, unit.system) for prompt in self.task.params.prompts]
-        said = (chat.letter_form + text for text in self.texts)
-        return prompts, [list(chat.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in said]
+        return prompts, [chat.reply(text) for text in self.texts]
 
     def _part(self, unit: EvalCase) -> str:
         return part_key({**self._shared, **self.task.told(unit)})
