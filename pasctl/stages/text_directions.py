@@ -43,7 +43,7 @@ def find_text_directions(declared: Say, run: Run, handle: ModelHandle) -> Artifa
     wanted = _wanted(declared.persona)
     fits = of_model(handle)
     for artifact in run.store.candidates("directions"):
-        if fits(artifact) and wanted <= set(StoredPersonas.of(artifact).ids()):
+        if fits(artifact) and _has(StoredPersonas.of(artifact), wanted):
             return artifact
     if wanted <= _POLES:
         return fit_contrast(default_contrast(handle), run, handle, declared.seed)
@@ -52,6 +52,12 @@ def find_text_directions(declared: Say, run: Run, handle: ModelHandle) -> Artifa
         f"store {run.store.root} holds no directions of {handle.source.spec} that have {named}",
         hint=f"poles such as {', '.join(sorted(_POLES)[:4])} are fitted on their own; for others see fit-directions",
     )
+
+
+def _has(personas: StoredPersonas, wanted: set[str]) -> bool:
+    """Whether directions have the personas that are wanted; where none is named, the two poles of something."""
+    ids = set(personas.ids())
+    return wanted <= ids if wanted else any(f"{name[:-1]}-" in ids for name in ids if name.endswith("+"))
 
 
 def fit_contrast(contrast: str, run: Run, handle: ModelHandle, seed: int) -> Artifact | Outcome:
