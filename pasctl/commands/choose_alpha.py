@@ -25,12 +25,18 @@ class ChooseAlpha(
     panel="Steering",
     place=4,
     derived=frozenset(("activations", "probes")),
+    implied=frozenset(("reading", "prompts", "rule")),
+    sometimes=frozenset(("folds",)),
     examples=("pasctl choose-alpha", "pasctl choose-alpha --alphas 0,2,8 --folds 5"),
 ):
-    """Choose the strength of steering by cross-validation on the fit items.
+    """Choose the strength of steering on the fit items; the report items are not read.
 
-    The fit items are split into folds, stratified by facet. For each fold, everything that depends on personas'
-    answers is done again without it: heads are ranked by probes and directions are fitted on the other folds; then
-    the model answers the fold's items at each alpha. The report items are not read. Other commands choose alpha
-    themselves where none was chosen.
+    For directions of a contrast, relative doses are tried on some personas: how far the fit items move towards them,
+    and what happens to neutral text.
+
+    For directions of answers, by cross-validation. The fit items are split into folds, stratified by facet. For each
+    fold, everything that depends on personas' answers is done again without it: heads are ranked by probes and
+    directions are fitted on the other folds; then the model answers the fold's items at each alpha.
+
+    Other commands choose alpha themselves where none was chosen.
     """

@@ -183,7 +183,9 @@ class Tried:
 class CrossValidated(Tried):
     """A command that chooses a strength by cross-validation."""
 
-    folds: int = option(FOLDS, help="Folds of the fit items; each is held out once.", metavar="N")
+    folds: int = option(
+        FOLDS, help="Folds of the fit items, for directions of answers; each is held out once.", metavar="N"
+    )
     neutral_text: str = option(
         "builtin",
         help="Text that side effects are measured on: builtin, a file, or none.",

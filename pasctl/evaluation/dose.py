@@ -17,8 +17,6 @@ DOSES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 The unit is free of the model: on models of other widths, depths and scales of activation the same doses do about as
 much. Side effects grow with the square of the dose."""
 LEVEL = 0.95
-
-
 MODEST = 0.2
 """The largest dose that is tried where no effect can be measured. Well within the KL budget, a contrast of two
 descriptions made SmolLM2 repeat itself at .4."""
@@ -36,15 +34,14 @@ def unit_doses(sigma: NDArray[np.float32], rms: float) -> Floats:
     return norms / rms
 
 
-def statement_effects(moved: Floats, agreements: Floats) -> Floats:
+def likeness_of_change(moved: Floats, agreements: Floats) -> Floats:
     """How well what steering moves agrees with what each persona says, [A, P].
 
-    Pearson's r over a persona's answered items of the change in log-probability with the agreement, both less the
-    item's mean over the personas who answered it, where these are two or more. NaN for personas without answers, and
-    where nothing is moved.
+    Pearson's r over a persona's answered items of the change with the agreement, both less the item's mean over the
+    personas who answered it, where these are two or more. NaN for personas without answers, and where nothing is moved.
 
     Args:
-        moved: change of each item's log-probability [A, P, I].
+        moved: change of each item's log-probability, or expected agreement [A, P, I].
         agreements: [P, I], NaN where missing.
     """
     answered = np.isfinite(agreements)
@@ -59,7 +56,7 @@ def statement_effects(moved: Floats, agreements: Floats) -> Floats:
     return effects
 
 
-def letter_effects(expected: Floats, agreements: Floats) -> Floats:
+def errors_saved(expected: Floats, agreements: Floats) -> Floats:
     """By how much steering brings answers nearer to each persona's, in points of the scale [A, P].
 
     The mean absolute error over a persona's answered items without steering, which is the first strength, less that
@@ -73,40 +70,43 @@ def letter_effects(expected: Floats, agreements: Floats) -> Floats:
     return errors[:1] - errors
 
 
-def choose_dose(effects: Floats, kl: Floats, budget: float, *, largest: bool = False) -> int:
-    """The place of the strength to take: of those within the budget the one of largest mean effect, or 0 for none.
+def choose_dose(likeness: Floats, kl: Floats, budget: float, saved: Floats | None = None) -> int:
+    """The place of the strength to take, of those within the budget; 0 for none where steering has no effect.
 
-    Where effects are correlations, which say nothing of how far anything is moved, it is the `largest` strength whose
-    mean effect is within one standard error of the largest effect, of the paired difference over personas.
+    Where it is known how much nearer answers come, the strength that saves most error on average over the personas.
+    Else the largest whose mean likeness is within one standard error of the best, of the paired difference over
+    personas: likeness says nothing of how far anything is moved.
 
-    There is an effect where the 95% interval of its mean over personas lies above 0 (Student's t), or its mean does,
-    of fewer than three personas. Personas without answers have none that could be measured: then it is the largest
-    strength within the budget.
+    There is an effect where the 95% interval of the mean likeness over personas lies above 0 (Student's t), or its mean
+    does, of fewer than three personas. Likeness is tested and not the error, since a persona near the mean has little
+    error to save, and with few personas that scatter would hide any effect. Personas without answers have none that
+    could be measured: then it is the largest strength within the budget.
 
     Args:
-        effects: of each strength on each persona [A, P], the first being no steering.
+        likeness: of each strength on each persona [A, P], the first being no steering; see `likeness_of_change`.
         kl: of neutral text, in nats/token [A, P].
         budget: largest mean of `kl` over personas.
-        largest: whether, of strengths that are as good, the largest is taken.
+        saved: errors that each strength saves [A, P], see `errors_saved`; None where no error is known.
     """
     cost = kl.mean(axis=1)
     within = np.flatnonzero(cost <= budget)
-    known = np.isfinite(effects[1:]).all(axis=0)
+    known = np.isfinite(likeness[1:]).all(axis=0)
     if not known.any():
         return int(within[np.argmax(cost[within])])
     steered = within[within > 0]
     if not len(steered):
         return 0
-    best = int(steered[np.argmax(effects[steered][:, known].mean(axis=1))])
-    if largest:
-        best = max(steered, key=lambda place: (_as_good(effects[best, known], effects[place, known]), cost[place]))
-    values = effects[best, known]
+    means = (likeness if saved is None else saved)[:, known].mean(axis=1)
+    best = int(steered[np.argmax(means[steered])])
+    if saved is None:
+        best = max(steered, key=lambda place: (_as_good(likeness[best, known], likeness[place, known]), cost[place]))
+    values = likeness[best, known]
     estimate = mean_interval(values, level=LEVEL)
     return int(best) if (estimate.low if estimate else values.mean()) > 0 else 0
 
 
 def _as_good(best: Floats, other: Floats) -> bool:
-    """Whether effects are not clearly smaller than the best, from those of the same personas [P]."""
+    """Whether likeness is not clearly smaller than the best, from values of the same personas [P]."""
     worse = best - other
     error = worse.std(ddof=1) / np.sqrt(len(worse)) if len(worse) > 1 else 0.0
     return bool(worse.mean() <= error)

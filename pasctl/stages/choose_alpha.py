@@ -112,7 +112,7 @@ def chosen_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> N
     if "reading" in curves:
         from pasctl.stages.choose_dose import dose_alphas
 
-        return dose_alphas(strengths, budget_kl)
+        return dose_alphas(strengths, scope, budget_kl)
     alphas, ids = curves["alphas"], curves["personas"]
     rows = from_table(strengths.read_table("rows.parquet"))
     # rows stand in the order in which they were written: alpha by alpha, persona by persona

@@ -24,14 +24,15 @@ from pasctl.evaluation.dose import (
     DOSES,
     MODEST,
     choose_dose,
-    letter_effects,
-    statement_effects,
+    errors_saved,
+    likeness_of_change,
     unit_doses,
     within_budget,
 )
+from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import Inventory
 from pasctl.inventory.first_person import first_person
-from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, STATEMENTS, reading_of
+from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
@@ -69,7 +70,8 @@ def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
             positions=positions,
             text=neutral.digest,
             reading=reading,
-            prompts=list(PROMPTS) if reading == "statements" else None,
+            prompts=list(PROMPTS) if reading == STATEMENTS else None,
+            rule=RULE,
         ),
         inputs={"directions": source},
         identity=handle.identity,
@@ -192,7 +194,7 @@ class DoseTask:
         fit = self.inventory.indices("fit")
         if not self.answered:
             return np.full((len(moved), len(fit)), np.nan)
-        if self.reading == "letters":
+        if self.reading == LETTERS:
             return expected_agreements(
                 model,
                 self.inventory,
@@ -209,7 +211,7 @@ class DoseTask:
         scores = score_statements(
             model,
             [chat.encode(prompt) for prompt in PROMPTS],
-            [chat.tokenizer(text, add_special_tokens=False)["input_ids"] for text in said],
+            [chat.reply(text) for text in said],
             batch_tokens=self.batch_tokens,
             interventions=moved,
             positions=self.positions,
@@ -231,12 +233,10 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
     fit = task.inventory.indices("fit")
     agreements = task.steering.personas.agreements[:, fit]
     items = measured["items"]
-    if task.reading == "letters":
-        effects = letter_effects(items, agreements)
-    else:
-        effects = statement_effects(items - items[0], agreements)
+    likeness = likeness_of_change(items - items[0], agreements)
+    saved = errors_saved(items, agreements) if task.reading == LETTERS else None
     budget = np.inf if budget_kl is None else budget_kl
-    chosen = choose_dose(effects, measured["kl"], budget, largest=task.reading == STATEMENTS)
+    chosen = choose_dose(likeness, measured["kl"], budget, saved)
     ids, names = task.steering.personas.ids, [task.inventory.items[column].id for column in fit]
     shape = items.shape
     return {
@@ -247,7 +247,7 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
                     "alpha": np.repeat(np.array(task.alphas), shape[1] * shape[2]),
                     "item": np.tile(np.array(names, dtype=object), shape[0] * shape[1]),
                     "agreement": np.broadcast_to(agreements, shape).ravel(),
-                    "expected" if task.reading == "letters" else "logprob": items.ravel(),
+                    "expected" if task.reading == LETTERS else "logprob": items.ravel(),
                 }
             )
         ),
@@ -258,7 +258,8 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
             "rows": task.rows.tolist(),
             "units": task.units.tolist(),
             "personas": list(ids),
-            "effect": _plain(effects),
+            "likeness": _plain(likeness),
+            "effect": _plain(likeness if saved is None else saved),
             "kl": measured["kl"].tolist(),
             "perplexity": measured["perplexity"].tolist(),
             "budget_kl": budget_kl,
@@ -270,18 +271,23 @@ def _compute(work: StageContext, *, task: DoseTask, budget_kl: float | None) -> 
 
 RULE = (
     "of the relative doses within the KL budget on neutral text the one of largest effect on the fit items, on average "
-    "over the personas, if it has one; by statements the largest whose effect is within one standard error of that; "
-    "less for a persona whom it would take over the budget"
+    "over the personas, if what it moves agrees with what they say; by statements the largest whose effect is within "
+    "one standard error of that; less for a persona whom it would take over the budget"
 )
 
 
-def dose_alphas(strengths: Artifact, budget_kl: float | None) -> Floats:
-    """Each persona's strength [P], in the order of the directions' personas."""
+def dose_alphas(strengths: Artifact, scope: str, budget_kl: float | None) -> Floats:
+    """Each persona's strength [P], in the order of the directions' personas.
+
+    For the "population" it is one strength, within the budget on average; for each "persona" that one or, where it
+    would take them over the budget, a smaller one.
+    """
     curves, budget = strengths.read_json(CURVES), np.inf if budget_kl is None else budget_kl
-    effects = np.array([[np.nan if value is None else value for value in row] for row in curves["effect"]])
-    kl = np.array(curves["kl"])
-    place = choose_dose(effects, kl, budget, largest=curves["reading"] == STATEMENTS)
+    kl, saved = np.array(curves["kl"]), np.array(curves["effect"], np.float64) if curves["reading"] == LETTERS else None
+    place = choose_dose(np.array(curves["likeness"], np.float64), kl, budget, saved)
     alpha = float(curves["alphas"][place])
+    if scope == "population":
+        return np.full(len(curves["units"]), alpha)
     units = np.array(curves["units"])
     measured = abs(alpha) * float(np.sqrt(np.square(units[curves["rows"]]).mean()))
     return within_budget(alpha, units, float(kl[place].mean()), measured, budget)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pasctl.commands.fit_directions import FitDirections
 from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
+from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import PersonaSet, persona_table
 from pasctl.stages.contrast_personas import ContrastPersonas, contrast_personas
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
@@ -30,8 +31,7 @@ Floats = NDArray[np.float64]
 TRAITS = "traits"
 AXES = "axes.json"
 """What a directions artifact says about the contrast it is of."""
-STATEMENTS = "statements"
-READING_POSITIONS = {STATEMENTS: "all", "letters": "answer"}
+READING_POSITIONS = {STATEMENTS: "all", LETTERS: "answer"}
 """Where directions are steered by default, by the reading that suits them."""
 _AXIS_METHOD = "mass-mean"
 _SHUFFLED_PAIRS = 3  # of the random streams that a seed has
@@ -123,7 +123,7 @@ class ContrastFit:
         """All heads of the layers that are steered, (layer, head) [K, 2]."""
         described = self.activations.read_json("items.json")
         geometry = described["geometry"]
-        first, stop = steered_layers(geometry["layers"], described.get("reading", STATEMENTS))
+        first, stop = steered_layers(geometry["layers"], described["reading"])
         return np.array([(layer, head) for layer in range(first, stop) for head in range(geometry["heads"])], np.int64)
 
     @property
@@ -154,7 +154,7 @@ class ContrastFit:
             AXES: {
                 **self._described(axes),
                 "rms": _rms(x, heads),
-                "reading": described.get("reading", STATEMENTS),
+                "reading": described["reading"],
             },
             "items.json": {
                 "inventory": self.people.inventory.to_json(),
@@ -227,4 +227,4 @@ def steered_layers(layers: int, reading: str) -> tuple[int, int]:
     moved statements towards 100 respondents by item r of .015, .012, .133, .174, .220 and .193, all of the second half
     by .224, and all from the third sixth on by .214.
     """
-    return (0 if reading == "letters" else layers // 2), layers
+    return (0 if reading == LETTERS else layers // 2), layers

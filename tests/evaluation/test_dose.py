@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pasctl.errors import InputError
-from pasctl.evaluation.dose import choose_dose, letter_effects, statement_effects, unit_doses, within_budget
+from pasctl.evaluation.dose import choose_dose, errors_saved, likeness_of_change, unit_doses, within_budget
 
 DOSES = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
 KL = np.repeat((8 * DOSES**2)[:, None], 10, axis=1)  # 0.5 at a dose of .25
@@ -27,7 +27,7 @@ def test_without_an_effect_nothing_is_steered() -> None:
     rng, taken = np.random.default_rng(0), 0
     for _ in range(RUNS):
         agreements = rng.integers(1, 6, (10, 60)).astype(float)
-        taken += choose_dose(statement_effects(moved(rng, agreements, 0.0), agreements), KL, 0.5) > 0
+        taken += choose_dose(likeness_of_change(moved(rng, agreements, 0.0), agreements), KL, 0.5) > 0
     assert taken / RUNS < 0.05  # one side of a 95% interval
 
 
@@ -35,17 +35,25 @@ def test_with_an_effect_the_dose_of_the_largest_is_taken() -> None:
     rng, near = np.random.default_rng(1), 0
     for _ in range(RUNS):
         agreements = rng.integers(1, 6, (10, 60)).astype(float)
-        place = choose_dose(statement_effects(moved(rng, agreements, 0.3), agreements), KL, 0.5)
+        place = choose_dose(likeness_of_change(moved(rng, agreements, 0.3), agreements), KL, 0.5)
         near += abs(DOSES[place] - 0.15) < 0.06
     assert near / RUNS > 0.9
 
 
-def test_of_correlations_as_good_the_largest_dose_is_taken() -> None:
+def test_of_doses_as_good_the_largest_is_taken() -> None:
     person = np.random.default_rng(5).normal(0.2, 0.05, 10)
     effects = np.stack([np.full(10, np.nan), *(person - step for step in (0.05, 0.0, 0.0, 0.1, 0.2))])
-    assert DOSES[choose_dose(effects, KL, 0.5, largest=True)] == 0.15
-    assert DOSES[choose_dose(effects, KL, 0.1, largest=True)] == 0.1  # within the budget
-    assert choose_dose(-effects, KL, 0.5, largest=True) == 0
+    assert DOSES[choose_dose(effects, KL, 0.5)] == 0.15
+    assert DOSES[choose_dose(effects, KL, 0.1)] == 0.1  # within the budget
+    assert choose_dose(-effects, KL, 0.5) == 0
+
+
+def test_few_persons_of_whom_some_have_little_error_to_save_are_steered() -> None:
+    """A t test of such errors says nothing, while what is moved agrees with everybody's answers."""
+    saved = np.outer(DOSES, [4.1, 1.6, 0.6, 0.35, 0.95, 0.1])
+    likeness = np.broadcast_to([0.7, 0.6, 0.5, 0.6, 0.7, 0.4], saved.shape)
+    assert DOSES[choose_dose(likeness, KL[:, :6], 0.5, saved)] == 0.2
+    assert choose_dose(-likeness, KL[:, :6], 0.5, saved) == 0  # whatever it saves, it is not this person's
 
 
 @pytest.mark.parametrize(("budget", "dose"), [(0.5, 0.2), (0.1, 0.1), (0.001, 0.0)])
@@ -56,12 +64,12 @@ def test_the_budget_bounds_the_dose(budget: float, dose: float) -> None:
     assert DOSES[choose_dose(rising, KL, budget)] == dose
 
 
-def test_statement_effects_are_correlations_of_what_is_left_of_item_means() -> None:
+def test_likeness_of_change_are_correlations_of_what_is_left_of_item_means() -> None:
     rng = np.random.default_rng(2)
     agreements = rng.integers(1, 6, (4, 12)).astype(float)
     agreements[0, 3] = np.nan
     dlp = rng.standard_normal((2, 4, 12))
-    found = statement_effects(dlp, agreements)
+    found = likeness_of_change(dlp, agreements)
     for place in range(2):
         for person in range(4):
             x, y = [], []
@@ -74,10 +82,10 @@ def test_statement_effects_are_correlations_of_what_is_left_of_item_means() -> N
             assert found[place, person] == pytest.approx(np.corrcoef(x, y)[0, 1])
 
 
-def test_letter_effects_are_errors_saved() -> None:
+def test_errors_saved_are_errors_saved() -> None:
     agreements = np.array([[1.0, 5.0, np.nan]])
     expected = np.array([[[3.0, 3.0, 3.0]], [[2.0, 4.5, 9.0]]])
-    np.testing.assert_allclose(letter_effects(expected, agreements), [[0.0], [2.0 - 0.75]])
+    np.testing.assert_allclose(errors_saved(expected, agreements), [[0.0], [2.0 - 0.75]])
 
 
 def test_nobody_is_steered_over_the_budget() -> None:
