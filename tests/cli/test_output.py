@@ -14,6 +14,7 @@ from pasctl.cli.columns import align
 from pasctl.cli.output import print_json
 from pasctl.cli.personal_table import personal_table
 from pasctl.cli.tables import baselines_table, results_table
+from tests.evaluation.tables import PERSONAL
 
 ROW = {
     "condition": "pas",
@@ -214,19 +215,6 @@ def test_differences_that_nothing_is_known_of_are_not_printed() -> None:
     table = results_table({"coding": "agreement", "conditions": [ROW], "differences": [nothing]})
     assert "paired difference" not in table
     assert table == results_table({"coding": "agreement", "conditions": [ROW], "differences": []})
-
-
-PERSONAL = {
-    "distinctive_r": 0.124,
-    "distinctive_r_interval": [0.09, 0.16],
-    "wrong_person_r": -0.004,
-    "wrong_person_r_interval": [-0.01, 0.01],
-    "own_place": 7.1,
-    "own_place_interval": [5.5, 8.7],
-    "own_place_chance": 12.5,
-    "own_top10": 0.375,
-    "own_top10_chance": 0.125,
-}
 
 
 def test_each_reading_has_a_table_and_whether_answers_are_the_persons_stands_below() -> None:

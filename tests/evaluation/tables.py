@@ -48,3 +48,17 @@ def metrics_of(
     """The metrics of one condition."""
     [found] = metrics_table(predicted(items, expected, agreements, argmax, option_mass))
     return found
+
+
+PERSONAL: dict[str, Any] = {
+    "distinctive_r": 0.124,
+    "distinctive_r_interval": [0.09, 0.16],
+    "wrong_person_r": -0.004,
+    "wrong_person_r_interval": [-0.01, 0.01],
+    "own_place": 7.1,
+    "own_place_interval": [5.5, 8.7],
+    "own_place_chance": 12.5,
+    "own_top10": 0.375,
+    "own_top10_chance": 0.125,
+}
+"""The personal metrics of a row, as `metrics_table` gives them."""

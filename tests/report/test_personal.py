@@ -8,6 +8,7 @@ import pytest
 
 from pasctl.report.sections.labels import condition, kind, label
 from pasctl.report.sections.personal import personal_table
+from tests.evaluation.tables import PERSONAL
 
 STATEMENTS: dict[str, Any] = {
     "reading": "statements",
@@ -15,15 +16,7 @@ STATEMENTS: dict[str, Any] = {
     "setting": "4",
     "option_mass": None,
     "personas": 24,
-    "distinctive_r": 0.124,
-    "distinctive_r_interval": [0.09, 0.16],
-    "wrong_person_r": -0.004,
-    "wrong_person_r_interval": [-0.01, 0.01],
-    "own_place": 7.1,
-    "own_place_interval": [5.5, 8.7],
-    "own_place_chance": 12.5,
-    "own_top10": 0.375,
-    "own_top10_chance": 0.125,
+    **PERSONAL,
 }
 
 
