@@ -1,6 +1,8 @@
 """Durable writes, and what a disk's errors mean.
 
-A write is a temporary file in the same folder, fsync, rename, fsync of the folder.
+A write is a temporary file in the same folder, fsync, rename, fsync of the folder. Filesystems of networks and of
+programs (SMB, FUSE) may lack hard links or fsync: a file is copied then, and an fsync is left out. What was found to
+be lacking is kept in `unsaid_limits`, for those who can tell the user.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,13 @@ TEMPORARY = ".tmp-"  # files and folders that begin so are unfinished writes; no
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NOT_THERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_LINK = _NOT_THERE | {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES}
+_NO_FOLDER_SYNC = _NOT_THERE | {errno.EPERM, errno.EACCES, errno.EBADF, errno.EISDIR}
+_COPIED = 1 << 24  # bytes at once
+_NO_SYNC = "this filesystem has no fsync: what was written shortly before a power failure may be lost"
+_NO_LINKS = "this filesystem has no hard links: files are copied, which takes time and for a while twice the room"
+_limits: dict[str, bool] = {}  # what a filesystem was found to lack -> whether somebody has said so
 
 
 @contextlib.contextmanager
@@ -53,15 +63,71 @@ def read_only(path: Path, why: str) -> StoreError:
     )
 
 
+def unsaid_limits() -> list[str]:
+    """What the filesystem was found to lack since this was asked last, a sentence each; none twice in a process."""
+    unsaid = [limit for limit, said in _limits.items() if not said]
+    _limits.update(dict.fromkeys(unsaid, True))
+    return unsaid
+
+
 def make_durable(path: Path) -> None:
     """Makes a file's content, or the names inside a folder, outlast a crash, where the system can do that."""
-    if path.is_dir() and os.name == "nt":
+    folder = path.is_dir()
+    if folder and os.name == "nt":
         return  # Windows cannot open a folder
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (_NO_FOLDER_SYNC if folder else _NOT_THERE):
+            raise
+        _limits.setdefault(_NO_SYNC, False)
+
+
+def _sync(descriptor: int) -> None:
+    """Makes an open file's content outlast a crash, where the system can do that."""
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        _limits.setdefault(_NO_SYNC, False)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file; a durable copy where the filesystem has no hard links.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: it can be neither linked nor copied.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        _copy(source, target)
+        _limits.setdefault(_NO_LINKS, False)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The copy appears under its name in one step."""
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    path = temporary_path(target.parent)
+    try:
+        with source.open("rb") as given, path.open("xb") as stream:
+            shutil.copyfileobj(given, stream, _COPIED)
+            stream.flush()
+            _sync(stream.fileno())
+        path.rename(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def make_folder(folder: Path) -> None:
@@ -99,7 +165,7 @@ def write_temporary(folder: Path, chunks: Iterable[bytes | memoryview]) -> Writt
                 digest.update(chunk)
                 size += len(chunk)
             stream.flush()
-            os.fsync(stream.fileno())
+            _sync(stream.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -126,7 +192,7 @@ def create_file(path: Path, data: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno in FULL | _READ_ONLY - {errno.EPERM}:  # EPERM: no hard links on this filesystem
+        if error.errno not in _NO_LINK:
             raise
         return _create_exclusively(path, data)
     finally:
@@ -141,7 +207,7 @@ def _create_exclusively(path: Path, data: bytes) -> bool:
         with path.open("xb") as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            _sync(stream.fileno())
     except FileExistsError:
         return False
     make_durable(path.parent)

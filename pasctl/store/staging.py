@@ -7,7 +7,6 @@ appear in one rename, a damaged shard is found out, and two processes that stage
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pasctl.errors import BusyError, IntegrityError, PasctlError
 from pasctl.store import payload
 from pasctl.store.artifact import Artifact
-from pasctl.store.disk import TEMPORARY, disk_errors, make_durable, make_folder, temporary_path, write_temporary
+from pasctl.store.disk import (
+    TEMPORARY,
+    disk_errors,
+    link_or_copy,
+    make_durable,
+    make_folder,
+    temporary_path,
+    write_temporary,
+)
 from pasctl.store.keys import file_digest, make_key
 from pasctl.store.manifest import MANIFEST, SCHEMA, check_file_name, check_word, digest_content, now
 
@@ -81,7 +88,7 @@ class Staging:
         with disk_errors(target):
             make_folder(target.parent)
             with contextlib.suppress(FileExistsError):
-                _link(path, target)
+                link_or_copy(path, target)
             make_durable(target.parent)
         self._listing()[name] = [target]
 
@@ -178,7 +185,7 @@ class Staging:
             target = folder / name
             make_folder(target.parent)
             folders.add(target.parent)
-            _link(source, target)
+            link_or_copy(source, target)
         files = [
             {"name": name, "size": source.stat().st_size, "sha256": source.name.rpartition(".")[2]}
             for name, source in sorted(sources.items())
@@ -273,15 +280,3 @@ class Staging:
             return decode(self._require(check_file_name(name)))
         except FileNotFoundError as error:
             raise self._gone(name) from error
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file; a copy where the filesystem has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK):
-            raise
-        shutil.copyfile(source, target)
-        with target.open("rb") as stream:
-            os.fsync(stream.fileno())
