@@ -1,7 +1,12 @@
-"""Where an export goes: written beside its place under a name that nobody loads, and renamed when all of it stands."""
+"""Where an export goes: written beside its place under a name that nobody loads, and renamed when all of it stands.
+
+A new export takes the place of an earlier one in one step, where the system can exchange two names. Elsewhere the
+earlier one is moved aside first; what a kill leaves then, the next export finds and puts back.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import secrets
@@ -11,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pasctl.errors import InputError, PasctlError
+from pasctl.export.exchange import exchange
 from pasctl.export.files import RECORD, read_record, require_files
 from pasctl.export.proof import Proof
 from pasctl.store.disk import FULL, make_durable
 
+_ASIDE = "replaced"  # in the name of an export that was moved aside
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
 
 
@@ -73,8 +80,26 @@ class Place:
 
     def leftovers(self) -> list[Path]:
         """What exports to this place that were killed have left: unfinished ones, and whole ones that they replaced."""
-        begin = tuple(f".{self.folder.name}.{what}-" for what in ("partial", "replaced"))
+        begin = tuple(f".{self.folder.name}.{what}-" for what in ("partial", _ASIDE))
         return sorted(path for path in self.folder.parent.iterdir() if path.name.startswith(begin))
+
+    def restore(self) -> Path | None:
+        """Put back the export that one which was killed had moved aside; None if there is none, or no room for it.
+
+        Raises:
+            PasctlError: the disk is read-only.
+        """
+        if not self.is_free or not self.folder.parent.is_dir():
+            return None
+        aside = [path for path in self.leftovers() if path.name.startswith(f".{self.folder.name}.{_ASIDE}-")]
+        whole = [path for path in aside if read_record(path) is not None]
+        if not whole:
+            return None
+        latest = max(whole, key=lambda path: path.stat().st_mtime_ns)
+        with self.errors():
+            latest.rename(self.folder)  # over an empty folder, if there is one
+            make_durable(self.folder.parent)
+        return latest
 
     @contextmanager
     def partial(self) -> Iterator[Path]:
@@ -94,7 +119,7 @@ class Place:
     def publish(self, partial: Path) -> None:
         """Make what was written durable and give it its name, in one step.
 
-        With `force` an earlier export is moved aside first, and removed when the new one stands.
+        With `force` an earlier export changes places with the new one, and is removed then.
 
         Raises:
             PasctlError: something was put there meanwhile, or the disk is full or read-only.
@@ -110,20 +135,41 @@ class Place:
                 path.chmod(mode)  # weights are written for the owner alone, but a server may be somebody else
             make_durable(path)
         make_durable(partial)
-        old = None if self.is_free else self._beside("replaced")
-        if old is not None:
-            self.folder.rename(old)
+        if self.is_free:
+            self._take(partial)
+        elif exchange(partial, self.folder):
+            make_durable(self.folder.parent)
+            self._require_ours(partial)
+        else:
+            self._replace(partial)
+
+    def _take(self, partial: Path) -> None:
+        """Give the new export its name, which is free."""
         try:
             partial.rename(self.folder)
         except OSError as error:
-            if old is not None:
-                old.rename(self.folder)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise PasctlError(f"{self.given} was written by somebody else meanwhile") from error
             raise
         make_durable(self.folder.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+
+    def _require_ours(self, former: Path) -> None:
+        """See that what stood there until now was an export; give it back if somebody put something else there."""
+        if read_record(former) is None:
+            exchange(former, self.folder)
+            raise PasctlError(f"{self.given} was written by somebody else meanwhile")
+
+    def _replace(self, partial: Path) -> None:
+        """Move the earlier export aside, give the new one its name, remove the earlier one."""
+        old = self._beside(_ASIDE)
+        self.folder.rename(old)
+        try:
+            self._take(partial)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                old.rename(self.folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
+import pasctl.export.place as place_module
 from pasctl.errors import InputError, PasctlError
+from pasctl.export.exchange import exchange
 from pasctl.export.files import FORMAT, RECORD, digests, read_record, require_files
 from pasctl.export.place import Place
 
@@ -94,10 +99,120 @@ def test_a_replacement_that_fails_puts_the_old_export_back(tmp_path: Path, monke
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr("pasctl.export.place.exchange", lambda a, b: False)
     with pytest.raises(PasctlError, match="Input/output error"):
         export(place, "new")
     assert (ours / "word.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+
+
+_STEPS = ("open", "os.rename", "os.rmdir", "os.remove", "os.mkdir", "os.chmod", "exchange", "exchanged")
+
+
+def killed_at(step: int, *, folder: Path, word: str, exchanges: bool) -> bool:
+    """Export in a process that is killed at a step; whether it came so far."""
+    pid = os.fork()
+    if pid:
+        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    try:
+        seen = 0
+
+        def hook(event: str, _arguments: object) -> None:
+            nonlocal seen
+            seen += event in _STEPS
+            if event in _STEPS and seen == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def swap(a: Path, b: Path) -> bool:
+            sys.audit("exchange")
+            done = exchange(a, b) if exchanges else False
+            sys.audit("exchanged")
+            return done
+
+        place_module.exchange = swap  # type: ignore[attr-defined]
+        place = Place(folder, force=True)
+        sys.addaudithook(hook)
+        export(place, word)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_replacement_killed_anywhere_leaves_the_old_export_or_the_new_one(tmp_path: Path, exchanges: bool) -> None:
+    """Where names can be exchanged, always at its place; elsewhere the next export puts it back."""
+    if exchanges and not _exchanges(tmp_path):
+        pytest.skip("this system cannot exchange two names")
+    left: list[str | None] = []
+    for step in range(1, 100):
+        folder = tmp_path / str(step) / "out"
+        folder.mkdir(parents=True)
+        fill(folder, "old")
+        killed = killed_at(step, folder=folder, word="new", exchanges=exchanges)
+        there = folder / "word.txt"
+        left.append(there.read_text() if there.exists() else None)
+        place = Place(folder, force=True)
+        assert (place.restore() is None) is (left[-1] is not None)
+        assert there.read_text() in ("old", "new")
+        assert read_record(folder) is not None
+        place.require()
+        export(place, "newer")
+        assert there.read_text() == "newer"
+        if not killed:
+            break
+    assert left[-1] == "new"
+    assert left[0] == "old"
+    assert (None in left) is not exchanges
+
+
+def _exchanges(folder: Path) -> bool:
+    for name in ("a", "b"):
+        (folder / name).write_text(name)
+    done = exchange(folder / "a", folder / "b")
+    assert (folder / "a").read_text() == ("b" if done else "a")
+    return done
+
+
+def test_names_that_are_missing_are_not_exchanged(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    if not _exchanges(tmp_path):
+        pytest.skip("this system cannot exchange two names")
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "none")
+
+
+def test_the_latest_whole_export_is_put_back_and_only_where_there_is_room(tmp_path: Path) -> None:
+    place = Place(tmp_path / "out", force=True)
+    for name, word in ((".out.replaced-b", "older"), (".out.replaced-a", "latest"), (".out.replaced-c", "in part")):
+        (tmp_path / name).mkdir()
+        fill(tmp_path / name, word)
+    os.utime(tmp_path / ".out.replaced-b", (1, 1))
+    (tmp_path / ".out.replaced-c" / RECORD).unlink()
+    assert place.restore() == tmp_path / ".out.replaced-a"
+    assert (place.folder / "word.txt").read_text() == "latest"
+    assert place.restore() is None
+    assert [path.name for path in place.leftovers()] == [".out.replaced-b", ".out.replaced-c"]
+
+
+def test_what_somebody_else_puts_in_the_place_of_an_export_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not _exchanges(tmp_path):
+        pytest.skip("this system cannot exchange two names")
+    place = Place(tmp_path / "out", force=True)
+    place.folder.mkdir()
+    fill(place.folder, "old")
+
+    def swap(a: Path, b: Path) -> bool:
+        if b == place.folder and (b / "word.txt").exists():
+            shutil.rmtree(b)
+            b.mkdir()
+            (b / "theirs").write_text("theirs")
+        return exchange(a, b)
+
+    monkeypatch.setattr("pasctl.export.place.exchange", swap)
+    with pytest.raises(PasctlError, match="somebody else"):
+        export(place, "new")
+    assert [path.name for path in place.folder.iterdir()] == ["theirs"]
 
 
 def test_what_somebody_else_puts_there_meanwhile_stays(tmp_path: Path) -> None:
