@@ -6,6 +6,8 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+import typer
+
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
 from pasctl.generation.sampling_params import SamplingParams
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pasctl.stages.persona_catalog import PersonaCatalog
     from pasctl.stages.run import Run
 
+EXIT_INTERRUPTED = 130  # as every command that is interrupted
 USUAL_ANSWER = 512  # tokens, where the context is not short
 _ROWS = 2  # an answer, or two side by side
 
@@ -68,7 +71,20 @@ def present(options: Chat, run: Run, *, json: bool) -> None:
         dialogue = Dialogue(engine, state, view, how=how, system=options.system, interactive=typed, recalled=json)
         if typed:
             view.note(dialogue.heading)
-        dialogue.run(_lines(catalog))
+        try:
+            dialogue.run(_lines(catalog))
+        except KeyboardInterrupt as error:
+            view.note(_left(options.memory))
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _left(memory: str | None) -> str:
+    """What is true of a chat that was left by Ctrl-C: the same command begins a new one, unless it has a name."""
+    if memory is None:
+        return "left the chat: nothing of it is kept, but what /save wrote"
+    return (
+        f"left the chat: conversation {memory!r} is kept up to its last answer, and --memory {memory} goes on with it"
+    )
 
 
 def _view(*, as_json: bool) -> View:

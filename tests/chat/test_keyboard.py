@@ -49,6 +49,8 @@ def test_in_a_terminal_it_streams_stops_completes_and_keeps_lines(
         time.sleep(IDLE)
         typist.press(CTRL_C)
         assert typist.end() == 130
+        assert "left the chat: nothing of it is kept" in typist.plain
+        assert "same command" not in typist.plain  # which would begin another chat
         assert "Traceback" not in typist.plain
     kept = tmp_path / "state" / "pasctl" / "chat_history"
     assert kept.read_text().splitlines()[:2] == ["/persona none", LONG]
