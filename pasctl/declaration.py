@@ -115,7 +115,7 @@ class StageDeclaration(Declaration):
     unrecorded: ClassVar[frozenset[str]] = frozenset()
     sometimes: ClassVar[frozenset[str]] = frozenset()
     against: ClassVar[Mapping[str, tuple[str, Any]]] = {}
-    takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "dry_run", "json")
+    takes: ClassVar[tuple[str, ...]] = ("store", "batch_tokens", "max_memory", "wait", "dry_run", "json")
 
     def key(self, omit: Sequence[str] = (), **resolved: Any) -> dict[str, Any]:
         """The parameters that enter the key, under their names there.

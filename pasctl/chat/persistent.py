@@ -228,6 +228,7 @@ class PersistentConversation:
             numerics=handle.numerics(params.seed) | {"attn": "memory"},
             compute=self._payload,
             provenance={"model": handle.provenance()},
+            keeps_label=True,
         )
         made = run_job(self._store, job).artifact
         if made is None:

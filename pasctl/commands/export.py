@@ -28,7 +28,7 @@ class ExportCreate(
     panel="Using a model",
     place=3,
     positional=("directions", "output"),
-    takes=("store", "max_memory", "dry_run", "json"),
+    takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=(
         "pasctl export directions/demo/e+-n- --persona E+ --alpha 4 -o steered",
         "pasctl export latest --persona E+ --engine vllm-plugin -o steered",

@@ -24,7 +24,7 @@ class MemoryAsk(
     panel="Memory",
     place=2,
     positional=("memory", "questions", "how"),
-    takes=("store", "max_memory", "dry_run", "json"),
+    takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=(
         'pasctl memory-ask latest "Who hid the letter?"',
         'pasctl memory-ask memory/qwen3-0.6b/long "Where was it found?" "Who found it?" --json',

@@ -27,7 +27,7 @@ class MemoryEval(
     panel="Memory",
     place=4,
     positional=("model", "plan"),
-    takes=("store", "max_memory", "dry_run", "json"),
+    takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=(
         "pasctl memory-eval --model Qwen/Qwen3-0.6B --tasks passkey --lengths 4k,16k --compare window,full",
         "pasctl memory-eval --model Qwen/Qwen3-0.6B --tasks nll --text docs.txt --lengths 32k",

@@ -34,7 +34,7 @@ class MemoryRun(
     panel="Memory",
     place=1,
     positional=("model", "texts"),
-    takes=("store", "max_memory", "dry_run", "json"),
+    takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=(
         'pasctl memory-run long.txt --model Qwen/Qwen3-0.6B --ask "Who hid the letter?"',
         "pasctl memory-run more.txt --extend memory/qwen3-0.6b/long",

@@ -41,5 +41,13 @@ class RunOptions:
         env="PASCTL_MAX_MEMORY",
         record="nowhere",
     )
+    wait: float | None = option(
+        None,
+        help="Wait at most so many seconds for another process that computes the same, then exit with 5. Default: as "
+        "long as it works.",
+        minimum=0,
+        metavar="SECONDS",
+        record="nowhere",
+    )
     dry_run: bool = option(False, help="Print what would be done, and do nothing.", record="nowhere")
     json: bool = option(False, help="Print JSON instead of text.", record="nowhere")

@@ -24,7 +24,7 @@ class TrainProbes(
     panel="Steering",
     place=2,
     implied=frozenset(("inventory",)),
-    takes=("store", "max_memory", "dry_run", "json"),
+    takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=("pasctl train-probes --personas builtin:0-5", "pasctl train-probes --personas E+,N-"),
 ):
     """Find the heads that distinguish a persona's answers."""

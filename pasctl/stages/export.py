@@ -105,6 +105,8 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     job = _job(declared, target, handle)
     planned = run_job(run.store, job if run.dry_run else replace(job, estimate=dict), dry_run=True)
     place = Place(output, force=declared.force)
+    if not run.dry_run and (aside := place.restore()) is not None:
+        run.reporter.note(f"{aside}, the export that one which was killed had moved aside, is in its place again")
     earlier = None if declared.force else place.holds(planned.key)
     if earlier is not None and planned.artifact is not None:
         return ExportOutcome(planned, place.folder, False, earlier)
@@ -118,7 +120,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
         making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
         job = replace(job, compute=lambda work: _compute(work, making, proofs))
-        outcome = run_job(run.store, job, reporter=run.reporter)
+        outcome = run_job(run.store, job, reporter=run.reporter, wait=run.wait)
         if not proofs:  # the store has the artifact, and the folder is gone
             proofs.append(make(making, run.reporter))
         place.publish(folder)

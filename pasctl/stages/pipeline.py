@@ -74,9 +74,9 @@ def run(
         store: the store or its folder.
         reporter: receives notes and progress.
         dry_run: say what would be done and do nothing.
-        **options: options of the stages, and `batch_tokens` and `max_memory`.
+        **options: options of the stages, and `batch_tokens`, `max_memory` and `wait`.
     """
-    bounds = {name: options.pop(name) for name in ("batch_tokens", "max_memory") if name in options}
+    bounds = {name: options.pop(name) for name in ("batch_tokens", "max_memory", "wait") if name in options}
     declared = replace(params, **options) if params is not None else PipelineParams.of(**options)
     shared = Run(store, reporter=reporter, dry_run=dry_run, **bounds)
     return plan(replace(declared, models=tuple(models)), shared)

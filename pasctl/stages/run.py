@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cached_property
@@ -33,6 +34,7 @@ class Run:
         dry_run: print what would be done, and do nothing.
         batch_tokens: peak number of tokens in one forward pass.
         max_memory: peak memory, process and weights included, in bytes; None is no bound.
+        wait: seconds to wait for another process that computes the same; None waits as long as it works.
     """
 
     def __init__(
@@ -43,17 +45,21 @@ class Run:
         dry_run: bool = False,
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
         max_memory: str | int | None = None,
+        wait: float | None = None,
     ) -> None:
         """Nothing is opened or loaded yet.
 
         Raises:
-            InputError: `batch_tokens` is below 1, or `max_memory` is no size.
+            InputError: `batch_tokens` is below 1, `max_memory` is no size, or `wait` is no time.
         """
+        if wait is not None and not 0 <= wait < math.inf:
+            raise InputError(f"wait: expected seconds, at least 0, found {wait}")
         if batch_tokens < 1:
             raise InputError(f"batch tokens: expected at least 1, found {batch_tokens}")
         self._place = store
         self.reporter: Reporter = reporter or Silent()
         self.dry_run, self.batch_tokens, self.max_memory = dry_run, batch_tokens, parse_size(max_memory)
+        self.wait = wait
         self._handle: ModelHandle | None = None
 
     @cached_property
@@ -70,7 +76,7 @@ class Run:
         module, _, name = declared.action.partition(":")
         result = getattr(import_module(module), name)(declared, self)
         if isinstance(result, Job):
-            return run_job(self.store, result, reporter=self.reporter, dry_run=self.dry_run)
+            return run_job(self.store, result, reporter=self.reporter, dry_run=self.dry_run, wait=self.wait)
         return result
 
     def model(self, model: ModelLike, options: ModelOptions | None = None) -> ModelHandle:

@@ -16,9 +16,14 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
+from pasctl.stages.headline import headline
+from pasctl.stages.made_options import made_options, option_defaults
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.store import Artifact, Bf16, Holder, Staging, Store, make_key
+from pasctl.store.disk import unsaid_limits
+from pasctl.store.labels import Made, settled_label
 from pasctl.store.manifest import check_word
+from pasctl.store.refs import Name
 
 __all__ = [
     "Artifact",
@@ -140,6 +145,7 @@ class Job:
         provenance: facts that do not enter the key.
         parts: gives the keys of the parts the artifact will hold; called only when it is computed.
         estimate: for `--dry-run`, what the work would be; it may not load a model.
+        keeps_label: the label is a user's own name for what is continued under it, whatever the options.
     """
 
     stage: Stage
@@ -153,6 +159,7 @@ class Job:
     provenance: dict[str, Any] = field(default_factory=dict)
     parts: Callable[[], tuple[str, ...]] = tuple
     estimate: Callable[[], dict[str, Any]] = dict
+    keeps_label: bool = False
 
     @property
     def document(self) -> dict[str, Any]:
@@ -221,7 +228,9 @@ def open_store(store: Store | Path | str) -> Store:
     return store if isinstance(store, Store) else Store(store)
 
 
-def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run: bool = False) -> Outcome:
+def run_job(
+    store: Store, job: Job, *, reporter: Reporter | None = None, dry_run: bool = False, wait: float | None = None
+) -> Outcome:
     """Give the job's artifact: from the store, from another process that is at it, or by computing it.
 
     What an interrupted run left is taken up; a failed one leaves its finished files for the next.
@@ -229,6 +238,7 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
     Raises:
         StoreError: the store cannot be written.
         IntegrityError: an input does not match its digest.
+        BusyError: another process is at it after `wait` seconds.
     """
     reporter = reporter or Silent()
     began = time.monotonic()
@@ -251,7 +261,7 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
     def waiting(holder: Holder) -> None:
         reporter.note(f"waiting for {holder}, which is computing the same {job.stage.kind}")
 
-    with store.lease(key, on_wait=waiting) as done:
+    with store.lease(key, on_wait=waiting, timeout=wait) as done:
         if done is not None:
             return outcome(done, reused=True)
         try:
@@ -262,32 +272,61 @@ def run_job(store: Store, job: Job, *, reporter: Reporter | None = None, dry_run
             if made_elsewhere is None:
                 raise
             return outcome(made_elsewhere, reused=True)
+        for limit in unsaid_limits():
+            reporter.note(limit)
         return outcome(made, reused=False)
 
 
 def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) -> Artifact:
     staging = store.stage(key)
     work = StageContext(store, staging, reporter, began)
-    for name, content in job.compute(work).items():
+    files = job.compute(work)
+    for name, content in files.items():
         work.write(name, content)
+    figure = headline(job.stage.kind, files.__getitem__)
     return staging.commit(
         kind=job.stage.kind,
         stage=job.stage.name,
         stage_version=job.stage.version,
         model=job.model,
-        label=job.label,
+        label=_label(store, job),
         document=job.document,
         inputs=job.inputs,
         parts=job.parts(),
         provenance={
             **job.provenance,
             **work.provenance,
+            **({"headline": figure} if figure else {}),
             "seconds": round(time.monotonic() - began, 3),
             "peak_bytes": peak_memory((job.provenance.get("model") or {}).get("device", "cpu")),
             "host": platform.node(),
             "versions": _versions(),
         },
     )
+
+
+def _label(store: Store, job: Job) -> str:
+    """The label that says which options the artifact was made with, where they are not those of the first."""
+    name = Name(job.stage.kind, job.model, job.label)
+    for what, word in (("kind", name.kind), ("model", name.model), ("label", name.label)):
+        check_word(what, word)
+    if job.keeps_label:
+        return job.label
+    options = made_options(job.stage.name, job.document, job.provenance)
+    return settled_label(store, Made(name, job.stage.name, options, tuple(job.inputs.values())), _STAGES)
+
+
+class _Stages:
+    """What labels must know of the stages."""
+
+    def options_of(self, artifact: Artifact) -> dict[str, Any]:
+        return made_options(artifact.stage, artifact.document, artifact.provenance)
+
+    def defaults_of(self, stage: str) -> dict[str, Any]:
+        return option_defaults(stage)
+
+
+_STAGES = _Stages()
 
 
 def find_input(

@@ -56,6 +56,7 @@ class EpisodicMemory(episodic.EpisodicMemory):
             numerics=handle.numerics(self.params.seed) | {"attn": "memory"},
             compute=partial(self._payload, described),
             provenance={"model": handle.provenance()},
+            keeps_label=True,
         )
         made = run_job(open_store(store), job).artifact
         if made is None:

@@ -116,7 +116,7 @@ def _fitting(personas: str | Personas | None, model: ModelLike | None) -> Any:
     inventory, right_model = _inventory_of(personas), of_model(model)
 
     def fits(artifact: Artifact) -> bool:
-        return right_model(artifact) and (inventory is None or artifact.label == inventory)
+        return right_model(artifact) and (inventory is None or artifact.plain_label == inventory)
 
     return fits
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pasctl.errors import IntegrityError
 from pasctl.store import payload
 from pasctl.store.keys import file_digest, key_hash
-from pasctl.store.manifest import REPAIR_HINT
+from pasctl.store.manifest import LABEL_SEPARATOR, REPAIR_HINT
 from pasctl.store.notebook import Viewable
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class Artifact(Viewable):
     def label(self) -> str:
         """The last part of its name."""
         return str(self.manifest["label"])
+
+    @property
+    def plain_label(self) -> str:
+        """The label without the words that say which options it has."""
+        return self.label.partition(LABEL_SEPARATOR)[0]
 
     @property
     def name(self) -> str:

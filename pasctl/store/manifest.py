@@ -15,13 +15,15 @@ from pasctl.store.keys import canonical_json, is_key, key_hash
 
 SCHEMA = "pasctl-manifest/1"
 MANIFEST = "manifest.json"
+LABEL_SEPARATOR = "~"
+"""Between a label and the words that say which options an artifact has (see `pasctl.store.labels`)."""
 SUFFIXES = (".safetensors", ".json", ".parquet")
 REPAIR_HINT = (
     "see what else is damaged with `pasctl store verify --deep`; "
-    "then remove the artifact's folder and run its stage again"
+    "then move the artifact's folder out of the store and run its stage again"
 )
 
-_WORD = re.compile(r"[a-z0-9][a-z0-9._+-]{0,99}")
+_WORD = re.compile(r"[a-z0-9][a-z0-9._+~-]{0,99}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=,@-]{0,150}(/[A-Za-z0-9_][A-Za-z0-9_.+=,@-]{0,150})*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FIELDS: dict[str, type] = {
@@ -50,7 +52,7 @@ def check_word(what: str, word: str) -> str:
     """A kind, model or label as it may stand in a name and as a folder; InputError for anything else."""
     if not _WORD.fullmatch(word) or word.endswith("."):
         raise InputError(
-            f"{what} {word!r} cannot be part of an artifact's name: expected lower-case letters, digits and . _ + -",
+            f"{what} {word!r} cannot be part of an artifact's name: expected lower-case letters, digits and . _ + - ~",
             hint="the name becomes a folder: use at most 100 of these signs and begin with a letter or digit",
         )
     return word
@@ -94,14 +96,14 @@ def _fault(manifest: Any, folder: Path) -> str | None:
     """What is wrong with a manifest, or None."""
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        return f"expected schema {SCHEMA}, found {found}"
+        return f"expected schema {SCHEMA}, found {found!r}"
     for name, kind in _FIELDS.items():
         if type(manifest.get(name)) is not kind:
             return f"field {name!r}: expected {kind.__name__}, found {type(manifest.get(name)).__name__}"
     if not all(_WORD.fullmatch(manifest[name]) for name in ("kind", "model", "label")):
         return "kind, model or label is no name"
     if not is_key(manifest["key"]) or key_hash(manifest["key"]) != folder.name:
-        return f"key {manifest['key']} is not that of its folder {folder.name}"
+        return f"key {manifest['key']!r} is not that of its folder {folder.name}"
     if folder.parent.parent.name != manifest["kind"]:
         return f"kind {manifest['kind']} is not that of its folder {folder.parent.parent.name}"
     if not all(_is_file_entry(entry) for entry in manifest["files"]):

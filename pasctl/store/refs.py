@@ -1,14 +1,18 @@
 """Names and tags on disk: small files that hold a key.
 
-refs/names/<kind>/<model>/<label>/v<N> is created exactly once, so no two processes get the same version.
+refs/names/<kind>/<model>/<label>/v<N> is created exactly once, so no two processes get the same version;
+refs/options/<kind>/<model>/<label>.json holds the options that all versions of the name have, and is created once too.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pasctl.errors import InputError
 from pasctl.store.disk import create_file, disk_errors, make_folder, replace_file
@@ -16,6 +20,7 @@ from pasctl.store.disk import create_file, disk_errors, make_folder, replace_fil
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _KEY_LIKE = re.compile(r"[0-9a-f]{4,}")
+_WRITING_SECONDS = 1.0  # that a file may be empty where it cannot be created with its content
 KINDS = (
     "activations",
     "probes",
@@ -49,6 +54,7 @@ class Refs:
     def __init__(self, folder: Path) -> None:
         self._names = folder / "names"
         self._tags = folder / "tags"
+        self._options = folder / "options"
 
     def names(self) -> Iterator[Name]:
         """Every name, sorted."""
@@ -85,6 +91,37 @@ class Refs:
                 make_folder(folder)
                 if create_file(folder / f"v{version}", f"{key}\n".encode("ascii")):
                     return version
+
+    def options(self, name: Name) -> dict[str, Any] | None:
+        """The options that a name was taken for; None for a name without a record."""
+        try:
+            options = json.loads((self._options / name.kind / name.model / f"{name.label}.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return options if isinstance(options, dict) else None
+
+    def claim(self, name: Name, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Take a name for some options, unless it was taken before; those that it is taken for.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        if (taken := self.options(name)) is not None:
+            return taken
+        path = self._options / name.kind / name.model / f"{name.label}.json"
+        data = json.dumps(dict(options), sort_keys=True, indent=1).encode("ascii") + b"\n"
+        with disk_errors(path):
+            make_folder(path.parent)
+            if not create_file(path, data) and self._written(name) is None:
+                replace_file(path, data)  # its writer was killed, or somebody damaged it
+        return self.options(name) or dict(options)
+
+    def _written(self, name: Name) -> dict[str, Any] | None:
+        """The options of a name that another process is just taking."""
+        until = time.monotonic() + _WRITING_SECONDS
+        while (options := self.options(name)) is None and time.monotonic() < until:
+            time.sleep(0.02)
+        return options
 
     def tags(self) -> dict[str, str]:
         """Key by tag."""

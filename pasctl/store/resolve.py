@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pasctl.store.artifact import Artifact
     from pasctl.store.refs import Refs
 
-_NAME = re.compile(r"(?P<path>[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*){0,2})(@v(?P<version>[1-9][0-9]*))?")
+_WORD = "[a-z0-9][a-z0-9._+~-]*"
+_NAME = re.compile(rf"(?P<path>{_WORD}(/{_WORD}){{0,2}})(@v(?P<version>[1-9][0-9]*))?")
 _HEX = re.compile(r"(s1:)?(?P<hex>[0-9a-f]{4,64})")
 _LISTED = 5
 _LS_HINT = "see what there is with `pasctl store ls`"

@@ -88,22 +88,78 @@ def test_a_holder_that_lives_makes_the_others_busy_after_the_timeout(store: Stor
         pytest.fail("the lease is another process'")
 
 
-@pytest.mark.parametrize(
-    "gone", [{"pid": 2**22 + 1}, {"started": "1"}, {"realm": "another machine", "expires": time.time() - 1}]
-)
+@pytest.mark.parametrize("gone", [{"pid": 2**22 + 1}, {"started": "1"}])
 def test_holders_that_are_gone_do_not_count(store: Store, gone: dict[str, object]) -> None:
-    """A dead process, a process id that was given to another process, and another machine that fell silent."""
+    """A dead process, and a process id that was given to another process."""
     plant(store, **gone)
     with store.lease(KEY, timeout=0) as done:
         assert done is None
 
 
-def test_another_machine_counts_until_its_lease_expires(store: Store) -> None:
-    plant(store, realm="another machine", host="node7", pid=2**22 + 1, expires=time.time() + 0.5)
+DAY = 86_400.0
+AWAY = {"realm": "another machine", "host": "node7", "pid": 2**22 + 1}
+CLOCKS = [-1e5 * DAY, -DAY, 0.0, DAY, 1e9 * DAY]
+
+
+@pytest.mark.parametrize("ahead", CLOCKS)
+def test_another_machine_that_falls_silent_is_taken_over_whatever_its_clock_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.6)
+    plant(store, **AWAY, since=time.time() + ahead, expires=time.time() + ahead)
+    told: list[Holder] = []
     with pytest.raises(BusyError, match="node7"), store.lease(KEY, timeout=0.1):
-        pytest.fail("the lease is another machine's")
-    with store.lease(KEY, timeout=5) as done:
+        pytest.fail("the lease may still be the other machine's")
+    begun = time.monotonic()
+    with store.lease(KEY, on_wait=told.append, timeout=10) as done:
         assert done is None
+        assert 0.5 < time.monotonic() - begun < 5
+    assert told == []  # nobody was seen to live
+
+
+@pytest.mark.parametrize("ahead", CLOCKS)
+def test_another_machine_that_beats_keeps_its_lease_whatever_its_clock_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 1.0)
+    plant(store, **AWAY, since=time.time() + ahead, expires=time.time() + ahead)
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.2)
+    stop = threading.Event()
+    beating = threading.Thread(target=leases._beat, args=(store.index, KEY, "somebody", stop))
+    beating.start()
+    told: list[Holder] = []
+    try:
+        with pytest.raises(BusyError, match="node7"), store.lease(KEY, on_wait=told.append, timeout=2.5):
+            pytest.fail("the lease is another machine's")
+    finally:
+        stop.set()
+        beating.join()
+    assert [holder.host for holder in told] == ["node7"]
+
+
+def test_a_process_of_this_machine_that_hangs_is_taken_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "EXPIRY_SECONDS", 0.5)
+    plant(store, expires=time.time() + DAY)
+    with store.lease(KEY, timeout=10) as done:
+        assert done is None
+
+
+@pytest.mark.parametrize("clock", [lambda: 1e9, lambda: -time.monotonic()], ids=["stands still", "runs backwards"])
+def test_every_heartbeat_is_seen_whatever_the_own_clock_does(
+    store: Store, monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]
+) -> None:
+    plant(store)
+    monkeypatch.setattr(leases, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(leases.time, "time", clock)
+    stop, seen = threading.Event(), []
+    beating = threading.Thread(target=leases._beat, args=(store.index, KEY, "somebody", stop))
+    beating.start()
+    for _ in range(20):
+        seen.append(held(store)[0]["expires"])
+        time.sleep(0.1)
+    stop.set()
+    beating.join()
+    assert len(set(seen)) == len(seen)
 
 
 def test_the_heartbeat_keeps_a_lease_alive(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
