@@ -120,7 +120,7 @@ def _store(folder: str) -> Finding:
         return Finding("store", None, f"{folder} does not exist yet")
     store = open_store(folder)
     try:
-        problems = [problem for problem in store.verify() if not problem.note]
+        problems = [problem for problem in store.verify() if problem.damaged]
         count = len(store.artifacts())
     except PasctlError as error:
         return Finding("store", False, error.message)

@@ -244,7 +244,7 @@ def test_a_broken_manifest_is_refused_by_lookup_and_named_by_verify(store: Store
     (artifact.path / MANIFEST).write_text(broken if isinstance(broken, str) else json.dumps(broken))
     with pytest.raises(IntegrityError, match=MANIFEST) as caught:
         store.lookup(artifact.key)
-    assert "remove the artifact's folder" in (caught.value.hint or "")
+    assert "move the artifact's folder out of the store" in (caught.value.hint or "")
     assert [found.params["seed"] for found in store.artifacts()] == [1]
     with pytest.raises(IntegrityError):
         list(store.candidates("activations"))
