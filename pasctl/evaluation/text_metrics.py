@@ -81,8 +81,8 @@ def calibration_notes(calibrations: Mapping[str, Mapping[str, Any]]) -> list[str
         auc = _auc(facts.get("auc"))
         if auc is not None and not (auc.differs and auc.auc > 0.5):
             notes.append(
-                f"warning: log-odds do not separate texts prompted with {target} from those of its opposite, AUC {auc}: "
-                "what they say of steered texts means little"
+                f"warning: log-odds do not separate texts prompted with {target} from those of its opposite, "
+                f"AUC {auc}: what they say of steered texts means little"
             )
     return notes
 

@@ -222,7 +222,10 @@ def test_personal_tables_have_the_numbers_that_are_kept(page: str) -> None:
 def test_the_table_of_texts_has_the_numbers_that_are_kept() -> None:
     kept = {row["target"]: row for row in json.loads(text_of("docs/images/smollm2-texts.json"))["rows"]}
     pattern = r"^    ([OCEAN]\+) +([\d.]+) +([\d.]+) +([\d.]+)\.\.([\d.]+) +([\d.]+) +([\d.]+)\.\.([\d.]+) +([\d.]+) "
-    shown = {name: [float(value) for value in values] for name, *values in re.findall(pattern, text_of("docs/real-model.md"), re.M)}
+    shown = {
+        name: [float(value) for value in values]
+        for name, *values in re.findall(pattern, text_of("docs/real-model.md"), re.M)
+    }
     assert list(shown) == list(kept)
     for name, row in kept.items():
         expected = [row["alpha"], *row["auc"][:3], *row["embedding_auc"][:3], row["auc_prompted"][0]]
