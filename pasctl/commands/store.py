@@ -188,7 +188,7 @@ class StoreCollect(
         help="Remove what nobody made or asked for in this time, such as 30d or 12h. With --keep-latest: both.",
         metavar="AGE",
     )
-    kind: str | None = option(None, help="Remove artifacts of this kind only.", metavar="KIND")
+    kind: str | None = same(StoreList, "kind", None)
 
 
 @dataclass(frozen=True, kw_only=True)
