@@ -40,7 +40,7 @@ LAYERS = (
     {"option"},
     {"errors", "version"},
 )
-STORE_USERS = {"stages/runner.py", "cli/store.py"}
+STORE_USERS = {"stages/runner.py", "cli/store.py", "cli/store_remove.py"}
 FRAMES = "frames.py"  # of a package: its kinds of artifacts, which the store finds by name
 DURABLE = "pasctl.store.disk"  # how files are written so that they last: it knows no store, and anybody may use it
 

@@ -89,7 +89,7 @@ app = typer.Typer(
 )
 _GROUPS = {
     "export": export.app,
-    "store": typer.Typer(help="Inspect the store: list, show, compare, trace, tag, check.", no_args_is_help=True),
+    "store": typer.Typer(help="The store: list, show, compare, trace, tag, check, remove.", no_args_is_help=True),
     "data": typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True),
 }
 """Commands that are groups of commands: a declaration named "group name" becomes a command of one."""
@@ -104,6 +104,7 @@ _PRESENTERS = {
     "memory-run": "pasctl.cli.memory:present",
     "memory-show": "pasctl.cli.memory_show:present",
     "say": "pasctl.cli.say:present",
+    **{f"store {name}": f"pasctl.cli.store_remove:{name}" for name in ("untag", "rm", "gc", "du")},
 }
 """Commands that print something else than a stage's outcome."""
 
@@ -111,10 +112,10 @@ _PRESENTERS = {
 def _presenter(declared: type[Declaration]) -> str:
     """What does a command and prints what comes of it, as "module:function"."""
     group, _, name = declared.command.rpartition(" ")
-    if group:
+    if group and declared.command not in _PRESENTERS:
         return f"pasctl.cli.{group}:{name}"
     stage = issubclass(declared, StageDeclaration)
-    return _PRESENTERS.get(name, "pasctl.cli.command:present" if stage else f"pasctl.cli.{name}:present")
+    return _PRESENTERS.get(declared.command, "pasctl.cli.command:present" if stage else f"pasctl.cli.{name}:present")
 
 
 for _declared in declarations():

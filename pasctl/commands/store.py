@@ -118,3 +118,87 @@ class StorePath(
     examples=("pasctl store path latest",),
 ):
     """Print the folder of an artifact, for other programs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreUntag(
+    Declaration,
+    command="store untag",
+    panel="Data and store",
+    place=19,
+    examples=("pasctl store untag best",),
+):
+    """Take a tag away. The artifact stays."""
+
+    name: str = option(help="The tag.", metavar="NAME", argument=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreRemove(
+    Declaration,
+    command="store rm",
+    panel="Data and store",
+    place=20,
+    takes=("store", "dry_run", "json"),
+    examples=(
+        "pasctl store rm texts/demo/demo-answers@v1",
+        "pasctl store rm activations/demo/builtin --cascade --dry-run",
+    ),
+):
+    """Remove artifacts from the disk.
+
+    Refused while something else was made from one of them, while one has a tag, and while a running stage reads or
+    writes one.
+    """
+
+    ref: tuple[str, ...] = option(
+        help="kind/model/label[@vN], a key or its first digits, or latest; several may be given.",
+        metavar="REF...",
+        argument=True,
+    )
+    cascade: bool = option(False, help="Also remove all that was made from them.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreCollect(
+    Declaration,
+    command="store gc",
+    panel="Data and store",
+    place=21,
+    takes=("store", "dry_run", "json"),
+    examples=(
+        "pasctl store gc",
+        "pasctl store gc --keep-latest 2 --older-than 30d --dry-run",
+        "pasctl store gc --kind texts --older-than 12h",
+    ),
+):
+    """Remove what nobody needs.
+
+    Without options no artifact is removed: only temporary files of processes that have ended, unfinished work of
+    artifacts that are finished, and unfinished work that was not touched for 30 days. Never removed: what has a tag,
+    what a running stage reads or writes, what was made or asked for within the last hour, and all that anything which
+    stays was made from.
+    """
+
+    keep_latest: int | None = option(
+        None, help="Remove versions before the latest N of each name.", metavar="N", minimum=1
+    )
+    older_than: str | None = option(
+        None,
+        help="Remove what nobody made or asked for in this time, such as 30d or 12h. With --keep-latest: both.",
+        metavar="AGE",
+    )
+    kind: str | None = same(StoreList, "kind", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreUsage(
+    Declaration,
+    command="store du",
+    panel="Data and store",
+    place=22,
+    examples=("pasctl store du", "pasctl store du --top 3 --json"),
+):
+    """Show what takes the room on the disk."""
+
+    top: int = option(10, help="Number of artifacts to list, the largest first.", metavar="N", minimum=0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pasctl.errors import InputError, PasctlError
 from pasctl.export.exchange import exchange
 from pasctl.export.files import RECORD, read_record, require_files
 from pasctl.export.proof import Proof
-from pasctl.store.disk import FULL, make_durable
+from pasctl.store.disk import FULL, make_durable, unique_suffix
 
 _ASIDE = "replaced"  # in the name of an export that was moved aside
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
@@ -198,4 +197,4 @@ class Place:
         return PasctlError(f"{self.given} cannot be written: {why}", hint="give a folder that you can write to")
 
     def _beside(self, what: str) -> Path:
-        return self.folder.with_name(f".{self.folder.name}.{what}-{secrets.token_hex(6)}")
+        return self.folder.with_name(f".{self.folder.name}.{what}-{unique_suffix()}")

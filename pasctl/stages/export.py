@@ -233,6 +233,7 @@ def _compute(work: StageContext, making: Making, proofs: list[Proof]) -> Payload
     proof = make(making, work.reporter)
     proofs.append(proof)
     work.provenance["counts"] = {"tokens_compared": proof.tokens}
+    work.provenance["folder"] = str(making.place.folder)  # where `store gc` looks for what killed exports have left
     return {_PROOF: {"proof": proof.to_json(), "files": digests(making.folder)}}
 
 

@@ -11,6 +11,7 @@ from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
+from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
@@ -68,6 +69,7 @@ def plan(declared: Extract, run: Run) -> Job:
         compute=partial(_compute, handle=handle, inventory=inventory, declared=declared, run=run),
         provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": run.batch_tokens},
         estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
+        writes=lambda: head_output_bytes(handle, len(inventory.indices(declared.items)) * len(columns_of(declared))),
     )
 
 
@@ -193,12 +195,12 @@ def _estimate(handle: ModelHandle, inventory: Inventory, declared: Extract, batc
         plan_within(footprint, prompts.sequences(shard), batch_tokens=batch_tokens, own_mask=handle.takes_masks())
         for shard in prompts.shards.values()
     ]
-    sequences, geometry = len(prompts.prompts) * len(prompts.columns), handle.geometry()
+    sequences = len(prompts.prompts) * len(prompts.columns)
     return {
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": sequences * geometry.layers * geometry.width * footprint.itemsize,
+        "bytes": head_output_bytes(handle, sequences),
         "memory_bytes": max(plan_bytes(footprint, plan) for plan in plans),
     }
 

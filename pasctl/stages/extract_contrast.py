@@ -15,6 +15,7 @@ from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, items_contrast, st
 from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import load_inventory
+from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
@@ -52,6 +53,7 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
             "batch_tokens": run.batch_tokens,
         },
         estimate=lambda: _estimate(handle, contrast, run.batch_tokens),
+        writes=lambda: head_output_bytes(handle, 2 * len(contrast.pairs)),
     )
 
 

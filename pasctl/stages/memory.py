@@ -113,6 +113,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         compute=partial(_compute, reading=reading),
         provenance={"model": handle.provenance(), "texts": [text.name for text in texts]},
         estimate=partial(_estimate, reading),
+        writes=lambda: int(_estimate(reading)["bytes"]),
     )
 
 

@@ -24,6 +24,7 @@ from pasctl.store.disk import unsaid_limits
 from pasctl.store.labels import Made, settled_label
 from pasctl.store.manifest import check_word
 from pasctl.store.refs import Name
+from pasctl.store.usage import require_room
 
 __all__ = [
     "Artifact",
@@ -128,8 +129,8 @@ class StageContext:
         return self._staging.path(name)
 
     def find_parts(self, keys: Sequence[str]) -> dict[str, Artifact]:
-        """Those of the parts that some finished artifact holds already."""
-        return self._store.find_parts(keys)
+        """Those of the parts that some finished artifact holds already; none of these is removed while this runs."""
+        return self._store.find_parts(keys, reader=self._staging.key)
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class Job:
         provenance: facts that do not enter the key.
         parts: gives the keys of the parts the artifact will hold; called only when it is computed.
         estimate: for `--dry-run`, what the work would be; it may not load a model.
+        writes: bytes that the artifact will take; asked before the work begins, and it may not load a model.
         keeps_label: the label is a user's own name for what is continued under it, whatever the options.
     """
 
@@ -159,6 +161,7 @@ class Job:
     provenance: dict[str, Any] = field(default_factory=dict)
     parts: Callable[[], tuple[str, ...]] = tuple
     estimate: Callable[[], dict[str, Any]] = dict
+    writes: Callable[[], int] = int
     keeps_label: bool = False
 
     @property
@@ -236,7 +239,8 @@ def run_job(
     What an interrupted run left is taken up; a failed one leaves its finished files for the next.
 
     Raises:
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or the disk has no room for what the job writes.
+        MissingError: an input was removed from the store meanwhile.
         IntegrityError: an input does not match its digest.
         BusyError: another process is at it after `wait` seconds.
     """
@@ -261,9 +265,10 @@ def run_job(
     def waiting(holder: Holder) -> None:
         reporter.note(f"waiting for {holder}, which is computing the same {job.stage.kind}")
 
-    with store.lease(key, on_wait=waiting, timeout=wait) as done:
+    with store.lease(key, reads=job.inputs.values(), on_wait=waiting, timeout=wait) as done:
         if done is not None:
             return outcome(done, reused=True)
+        require_room(store.root, job.writes(), store.stage(key).folder)
         try:
             made = _make(store, key, job, reporter, began)
         except BusyError:

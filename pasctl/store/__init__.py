@@ -8,8 +8,9 @@ from pasctl.store.artifact import Artifact, InputRef
 from pasctl.store.keys import ABSENT, Difference, canonical_json, explain, file_digest, make_key
 from pasctl.store.lineage import Lineage
 from pasctl.store.payload import Bf16, Tensor
+from pasctl.store.reindex import Counts
 from pasctl.store.staging import Staging
-from pasctl.store.store import Counts, Store
+from pasctl.store.store import Store
 from pasctl.store.verify import Problem
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasctl.errors import StoreError
+from pasctl.store.processes import realm_tag
 
 TEMPORARY = ".tmp-"  # files and folders that begin so are unfinished writes; nobody reads them
 
@@ -141,7 +142,12 @@ def make_folder(folder: Path) -> None:
 
 def temporary_path(folder: Path) -> Path:
     """A name in `folder` that no other process uses."""
-    return folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+    return folder / f"{TEMPORARY}{unique_suffix()}"
+
+
+def unique_suffix() -> str:
+    """The end of a name that no other process uses; it says which process may still write what is called so."""
+    return f"{os.getpid()}-{realm_tag()}-{secrets.token_hex(8)}"
 
 
 @dataclass(frozen=True)
@@ -174,9 +180,14 @@ def write_temporary(folder: Path, chunks: Iterable[bytes | memoryview]) -> Writt
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Writes a whole file durably, over an older one if there is one."""
+    """Writes a whole file durably, over an older one if there is one; it leaves nothing behind when it fails."""
     written = write_temporary(path.parent, [data])
-    written.path.replace(path)
+    try:
+        written.path.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            written.path.unlink()
+        raise
     make_durable(path.parent)
 
 

@@ -117,6 +117,15 @@ class Index:
             connection.execute(schema.tags.delete().where(schema.tags.c.name == name))
             connection.execute(schema.tags.insert().values(name=name, key=key))
 
+    def drop(self, connection: sa.Connection, key: str) -> None:
+        """Takes the row of an artifact away, in a write transaction of the caller's."""
+        connection.execute(schema.artifacts.delete().where(schema.artifacts.c.key == key))
+
+    def drop_tag(self, name: str) -> None:
+        """Takes a tag away."""
+        with self.write() as connection:
+            connection.execute(schema.tags.delete().where(schema.tags.c.name == name))
+
     def rebuild(self) -> None:
         """Makes the index what the disk says. A file that is no database is replaced by a new one.
 

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +26,7 @@ import sqlalchemy as sa
 from pasctl.errors import BusyError, PasctlError
 from pasctl.store.artifact import Artifact
 from pasctl.store.index import Index
+from pasctl.store.processes import realm, runs, start_time
 from pasctl.store.schema import leases
 
 HEARTBEAT_SECONDS = 5.0
@@ -128,8 +128,8 @@ class Watch:
 
     def counts(self, row: Any) -> bool:
         """Whether a lease still counts, as it stands in the table now."""
-        here = row["realm"] == _realm()
-        if here and not (_runs(row["pid"]) and row["started"] == _start_time(row["pid"])):
+        here = row["realm"] == realm()
+        if here and not (runs(row["pid"]) and row["started"] == start_time(row["pid"])):
             return False
         beat, now = (row["owner"], row["expires"]), time.monotonic()
         if beat != self._last:
@@ -181,46 +181,9 @@ def _myself() -> dict[str, Any]:
     now = time.time()
     return {
         "host": platform.node(),
-        "realm": _realm(),
+        "realm": realm(),
         "pid": os.getpid(),
-        "started": _start_time(os.getpid()),
+        "started": start_time(os.getpid()),
         "since": now,
         "expires": now + EXPIRY_SECONDS,
     }
-
-
-def _realm() -> str:
-    """Where a process id means the same process: one boot of one machine, one process namespace (container) on it."""
-    boot, namespace = "", ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    with contextlib.suppress(OSError):
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{platform.node()} {boot} {namespace}"
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's process
-    return not _is_zombie(pid)
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat after the command's name, which may hold spaces; empty where there is no /proc."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    return []
-
-
-def _is_zombie(pid: int) -> bool:
-    return _stat(pid)[:1] == ["Z"]
-
-
-def _start_time(pid: int) -> str:
-    """When a process started, in ticks since boot; it tells a process from a later one with the same id."""
-    fields = _stat(pid)
-    return fields[19] if len(fields) > 19 else ""

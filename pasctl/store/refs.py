@@ -2,6 +2,8 @@
 
 refs/names/<kind>/<model>/<label>/v<N> is created exactly once, so no two processes get the same version;
 refs/options/<kind>/<model>/<label>.json holds the options that all versions of the name have, and is created once too.
+When an artifact is removed its file is called v<N>.removed: no other key gets that number, and the same key gets it
+again.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.store.disk import create_file, disk_errors, make_folder, replace_file
+from pasctl.store.disk import create_file, disk_errors, make_durable, make_folder, replace_file
+from pasctl.store.keys import is_key
+
+if TYPE_CHECKING:
+    from pasctl.store.artifact import Artifact
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
+_REMOVED = re.compile(r"v([1-9][0-9]*)\.removed")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _KEY_LIKE = re.compile(r"[0-9a-f]{4,}")
 _WRITING_SECONDS = 1.0  # that a file may be empty where it cannot be created with its content
@@ -47,6 +54,11 @@ class Name:
     def __str__(self) -> str:
         return f"{self.kind}/{self.model}/{self.label}"
 
+    @classmethod
+    def of(cls, artifact: Artifact) -> Name:
+        """The name of an artifact."""
+        return cls(artifact.kind, artifact.model, artifact.label)
+
 
 class Refs:
     """The names and tags of one store."""
@@ -57,18 +69,28 @@ class Refs:
         self._options = folder / "options"
 
     def names(self) -> Iterator[Name]:
-        """Every name, sorted."""
+        """Every name that has a version, sorted."""
         for path in sorted(self._names.glob("*/*/*")):
-            if path.is_dir():
+            if path.is_dir() and any(_VERSION.fullmatch(inner.name) for inner in path.iterdir()):
                 yield Name(*path.relative_to(self._names).parts)
 
     def versions(self, name: Name) -> dict[int, str]:
         """Key by version, oldest first. A file that holds no key counts as taken, with the text that it holds."""
-        folder = self._names / name.kind / name.model / name.label
+        return self._files(name, _VERSION)
+
+    def removed(self, name: Name) -> dict[int, str]:
+        """Key by version of the artifacts that were removed."""
+        return self._files(name, _REMOVED)
+
+    def _files(self, name: Name, pattern: re.Pattern[str]) -> dict[int, str]:
+        folder = self._folder(name)
         if not folder.is_dir():
             return {}
-        found = {int(match[1]): path for path in folder.iterdir() if (match := _VERSION.fullmatch(path.name))}
+        found = {int(match[1]): path for path in folder.iterdir() if (match := pattern.fullmatch(path.name))}
         return {version: _read(found[version]) for version in sorted(found)}
+
+    def _folder(self, name: Name) -> Path:
+        return self._names / name.kind / name.model / name.label
 
     def version_of(self, name: Name, key: str) -> int | None:
         """The version that a key has under a name."""
@@ -80,17 +102,31 @@ class Refs:
         Numbers are handed out without gaps and each try looks at all of them first, so two processes that register the
         same key end with the same version.
         """
-        folder = self._names / name.kind / name.model / name.label
+        folder = self._folder(name)
         with disk_errors(folder):
             while True:
-                taken = self.versions(name)
+                taken, removed = self.versions(name), self.removed(name)
                 for version, held in taken.items():
                     if held == key:
                         return version
-                version = max(taken, default=0) + 1
+                again = next((version for version, held in removed.items() if held == key), None)
+                version = again or max([*taken, *removed], default=0) + 1
                 make_folder(folder)
                 if create_file(folder / f"v{version}", f"{key}\n".encode("ascii")):
+                    if again:
+                        (folder / f"v{version}.removed").unlink(missing_ok=True)
                     return version
+
+    def retire(self, name: Name, key: str) -> None:
+        """Takes away the version of an artifact that is removed; the number stays taken."""
+        folder = self._folder(name)
+        with disk_errors(folder):
+            for version, held in self.versions(name).items():
+                if held == key:
+                    # in this order: at no moment could another process think that the number is free
+                    create_file(folder / f"v{version}.removed", f"{key}\n".encode("ascii"))
+                    (folder / f"v{version}").unlink(missing_ok=True)
+                    make_durable(folder)
 
     def options(self, name: Name) -> dict[str, Any] | None:
         """The options that a name was taken for; None for a name without a record."""
@@ -147,9 +183,22 @@ class Refs:
             if force:
                 replace_file(path, data)
             elif not create_file(path, data) and (held := _read(path)) != key:
+                if not is_key(held):  # its writer ended before it had written the key
+                    replace_file(path, data)
+                    return
                 raise InputError(
                     f"tag {tag!r} points to {held[:15]} already", hint="give another name, or --force to move the tag"
                 )
+
+    def remove_tag(self, tag: str) -> bool:
+        """Takes a tag away; whether there was one."""
+        path = self._tags / tag
+        if not (_TAG.fullmatch(tag) and path.is_file()):
+            return False
+        with disk_errors(path):
+            path.unlink(missing_ok=True)
+            make_durable(path.parent)
+        return True
 
     def _check_tag(self, tag: str) -> None:
         if not _TAG.fullmatch(tag):

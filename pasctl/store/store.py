@@ -4,6 +4,7 @@ Truth is on disk, below `root`:
 
     objects/<kind>/<k2>/<hash>/               manifest.json and the payload files; k2 is the hash's first two digits
     staging/<hash>/                           shards of unfinished work
+    trash/                                    artifacts that are being deleted (see `pasctl.store.removal`)
     refs/names/<kind>/<model>/<label>/v<N>    a file that holds a key
     refs/tags/<tag>                           the same
     index.sqlite                              an index of all that
@@ -18,11 +19,11 @@ import contextlib
 import errno
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pasctl.errors import IntegrityError, PasctlError, StoreError
+from pasctl.errors import IntegrityError, MissingError, PasctlError, StoreError
 from pasctl.store import keys as keys_module
 from pasctl.store.artifact import Artifact
 from pasctl.store.disk import disk_errors, make_durable, make_folder, temporary_path, write_temporary
@@ -30,7 +31,10 @@ from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
 from pasctl.store.kinds import FRAMES, load
 from pasctl.store.lineage import Lineage, trace
 from pasctl.store.manifest import MANIFEST, now, read_manifest
+from pasctl.store.parts import find_parts
 from pasctl.store.refs import Name, Refs
+from pasctl.store.registration import is_present, register, removed
+from pasctl.store.reindex import Counts, reindex
 from pasctl.store.resolve import resolve
 from pasctl.store.staging import Staging
 from pasctl.store.verify import Problem, verify
@@ -40,16 +44,6 @@ if TYPE_CHECKING:
 
     from pasctl.store.index import Index, Row
     from pasctl.store.leases import Holder
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a reindex found; `broken` are object folders whose manifest cannot be read."""
-
-    artifacts: int
-    names: int
-    tags: int
-    broken: int
 
 
 class Store:
@@ -67,7 +61,7 @@ class Store:
         if self._index is None:
             from pasctl.store.index import Index
 
-            self._index = Index(self.root / "index.sqlite", self._readable, self.refs.tags)
+            self._index = Index(self.root / "index.sqlite", self.readable, self.refs.tags)
         return self._index
 
     def lookup(self, key: str) -> Artifact | None:
@@ -109,6 +103,7 @@ class Store:
         self,
         key: str,
         *,
+        reads: Iterable[Artifact] = (),
         on_wait: Callable[[Holder], None] | None = None,
         until: Callable[[], Artifact | None] | None = None,
         timeout: float | None = None,
@@ -116,20 +111,25 @@ class Store:
         """Holds the work on a key for the `with` block. Yields None if it is ours to do, or the finished artifact.
 
         While another process is at it this waits, and takes over if that process dies. `until` is asked for the
-        finished artifact; by default that is `lookup(key)`.
+        finished artifact; by default that is `lookup(key)`. Nobody removes `reads` from the store inside the block.
 
         Raises:
+            MissingError: one of `reads` was removed before.
             BusyError: `timeout` seconds have passed and the holder still lives.
             StoreError: the store cannot be written.
         """
         from pasctl.store.leases import lease
+        from pasctl.store.uses import using
 
         look = until if until is not None else lambda: self.lookup(key)
         if (done := look()) is not None:
             yield done
             return
         self.ensure_writable()
-        with lease(self.index, key, until=look, on_wait=on_wait, timeout=timeout) as found:
+        with (
+            lease(self.index, key, until=look, on_wait=on_wait, timeout=timeout) as found,
+            using(self.index, key, reads) if found is None else contextlib.nullcontext(),
+        ):
             yield found
 
     def resolve(self, ref: str, kind: str | None = None) -> Artifact:
@@ -168,26 +168,25 @@ class Store:
         with contextlib.suppress(StoreError):
             self.index.touch(artifact.key, now())
 
-    def find_parts(self, part_keys: Iterable[str]) -> dict[str, Artifact]:
-        """For each part that some artifact holds, the newest such artifact."""
-        found: dict[str, Artifact] = {}
-        loaded: dict[str, Artifact | None] = {}
-        for part, rows in self.index.holders(part_keys).items():
-            for row in rows:
-                if row.key not in loaded:
-                    loaded[row.key] = self._of_row(row)
-                artifact = loaded[row.key]
-                if artifact is not None:
-                    found[part] = artifact
-                    break
-        return found
+    def find_parts(self, part_keys: Iterable[str], reader: str = "") -> dict[str, Artifact]:
+        """For each part that some artifact holds, the newest such artifact; see `pasctl.store.parts`."""
+        return find_parts(self.index, self._of_row, part_keys, reader)
 
     def tag(self, what: Artifact | str, name: str, *, force: bool = False) -> Artifact:
         """Gives an artifact, or what a reference means, a tag. `force` moves a tag that points elsewhere."""
         artifact = self.resolve(what) if isinstance(what, str) else what
         self.refs.set_tag(name, artifact.key, force=force)
         self.index.put_tag(name, artifact.key)
+        if not is_present(artifact):  # a removal holds the index, and this one came first
+            self.untag(name)
+            raise removed(artifact)
         return artifact
+
+    def untag(self, name: str) -> bool:
+        """Takes a tag away, not what it names; whether there was one."""
+        existed = self.refs.remove_tag(name)
+        self.index.drop_tag(name)
+        return existed
 
     def tags(self) -> dict[str, str]:
         """Key by tag."""
@@ -210,18 +209,8 @@ class Store:
         return verify(self.objects, self.refs, self.index, deep=deep)
 
     def reindex(self) -> Counts:
-        """Rebuilds the index from the disk, and gives a version to artifacts that were killed before they got one."""
-        for artifact in sorted(self._readable(), key=lambda artifact: artifact.created_at):
-            if artifact.version is None:
-                self.refs.assign(_name(artifact), artifact.key)
-        self.index.rebuild()
-        readable = sum(1 for _ in self._readable())
-        return Counts(
-            artifacts=readable,
-            names=sum(1 for _ in self.refs.names()),
-            tags=len(self.refs.tags()),
-            broken=sum(1 for _ in self.folders()) - readable,
-        )
+        """Rebuilds the index from the disk; see `pasctl.store.reindex`."""
+        return reindex(self.refs, self.index, self.readable, self.folders)
 
     @staticmethod
     def is_key(text: str) -> bool:
@@ -239,9 +228,10 @@ class Store:
             return None
         own = FRAMES.get(manifest["kind"])
         artifact = (load(own) if own else Artifact)(manifest["key"], manifest, folder)
-        return replace(artifact, version=self.refs.version_of(_name(artifact), artifact.key))
+        return replace(artifact, version=self.refs.version_of(Name.of(artifact), artifact.key))
 
-    def _readable(self) -> Iterator[Artifact]:
+    def readable(self) -> Iterator[Artifact]:
+        """Every artifact on disk whose manifest can be read."""
         for folder in sorted(self.folders()):
             with contextlib.suppress(IntegrityError):
                 if artifact := self._load(folder):
@@ -251,11 +241,14 @@ class Store:
         hexes = key_hash(row.key)
         return self._load(self.objects / row.kind / hexes[:2] / hexes)
 
-    def _settled(self, artifact: Artifact) -> Artifact:
+    def _settled(self, artifact: Artifact) -> Artifact | None:
         """The artifact after its commit was finished, if it was not; a store that cannot be written stays as it is."""
-        with contextlib.suppress(StoreError):
+        try:
             return artifact if self._is_settled(artifact) else self._register(artifact)
-        return artifact
+        except MissingError:
+            return None
+        except StoreError:
+            return artifact
 
     def _is_settled(self, artifact: Artifact) -> bool:
         row = self.index.row(artifact.key)
@@ -264,9 +257,8 @@ class Store:
 
     def _register(self, artifact: Artifact) -> Artifact:
         """Everything of a commit that comes after the rename. Doing it again changes nothing."""
-        versioned = replace(artifact, version=self.refs.assign(_name(artifact), artifact.key))
+        versioned = register(self.refs, self.index, artifact)
         shutil.rmtree(self._staging(artifact.key), ignore_errors=True)
-        self.index.put(versioned)
         return versioned
 
     def _publish(self, folder: Path, kind: str) -> Artifact:
@@ -291,7 +283,3 @@ class Store:
         if artifact is None:
             raise PasctlError(f"{place} was removed while it was being committed")
         return self._register(artifact)
-
-
-def _name(artifact: Artifact) -> Name:
-    return Name(artifact.kind, artifact.model, artifact.label)

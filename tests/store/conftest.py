@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,14 @@ import pasctl
 from pasctl.store import Store
 
 WORKER = Path(__file__).with_name("worker.py")
+
+
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """A folder in memory, where the system has that: a sync costs nothing there."""
+    memory = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -30,8 +39,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     path = str(Path(pasctl.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-    def launch(*arguments: object, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        command = [*before, sys.executable, str(WORKER), *map(str, arguments)]
+    def launch(*arguments: object, before: tuple[str, ...] = (), worker: Path = WORKER) -> subprocess.Popen[str]:
+        command = [*before, sys.executable, str(worker), *map(str, arguments)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         started.append(process)
         return process

@@ -117,10 +117,10 @@ def run_crash_everywhere(folder: str) -> None:
     while True:
         step += 1
         root = Path(folder) / str(step)
-        killed = _in_child(lambda root=root, step=step: (_kill_at(step), build(Store(root))))
+        killed = in_child(lambda root=root, step=step: (_kill_at(step), build(Store(root))))
         staged = len(list((root / "staging").glob("*/parts/rows-*")))
         placed = any(root.glob("objects/*/*/*/manifest.json"))
-        found = _in_child(lambda root=root: report(*build(Store(root))))
+        found = in_child(lambda root=root: report(*build(Store(root))))
         say(step=step, killed=killed, resumed=not found, staged=staged, placed=placed)
         if not killed:
             return
@@ -139,7 +139,7 @@ def _kill_at(step: int) -> None:
     sys.addaudithook(hook)
 
 
-def _in_child(work: Any) -> bool:
+def in_child(work: Any) -> bool:
     """Runs `work` in a fork; whether it was killed."""
     sys.stdout.flush()
     pid = os.fork()
