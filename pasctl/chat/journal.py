@@ -11,6 +11,7 @@ from typing import Any
 
 from pasctl.chat.session import Turn
 from pasctl.errors import IntegrityError
+from pasctl.json_file import read_json
 from pasctl.store.disk import disk_errors, replace_file
 
 _VERSION = 1
@@ -67,7 +68,7 @@ class Journal:
             IntegrityError: the file is no journal.
         """
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
+            document = read_json(self.path)
             turns = tuple(Turn.from_json(turn) for turn in document.pop("turns"))
             if document.pop("version") != _VERSION:
                 raise ValueError("another version of pasctl wrote it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, IntegrityError
+from pasctl.json_file import read_json
 from pasctl.store.keys import canonical_json, is_key, key_hash
 
 SCHEMA = "pasctl-manifest/1"
@@ -80,7 +80,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_json(path, unique=True)
     except ValueError as error:
         raise IntegrityError(f"{path}: no JSON ({error})", hint=REPAIR_HINT) from error
     fault = _fault(manifest, folder)

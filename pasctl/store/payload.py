@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from pasctl.json_file import parse_json, read_json
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -40,6 +42,7 @@ _DTYPES = {
 }
 _NAMES = {text: name for name, text in _DTYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+_MOST_JSON = 1 << 31  # bytes; a file of ours, whose digest has been checked
 _CHUNK = 1 << 24
 
 
@@ -88,7 +91,7 @@ def encode_json(value: Any) -> bytes:
 def decode_json(path: Path) -> Any:
     """The value in a JSON file."""
     try:
-        return json.loads(path.read_bytes())
+        return read_json(path, most_bytes=_MOST_JSON)
     except ValueError as error:
         raise FormatError(f"no JSON: {error}") from error
 
@@ -175,7 +178,7 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     if length > min(size - 8, _MAX_HEADER):
         raise FormatError(f"no safetensors: header of {length} bytes in a file of {size}")
     try:
-        header = json.loads(stream.read(length))
+        header = parse_json(stream.read(length), unique=True)
     except ValueError as error:
         raise FormatError(f"no safetensors: {error}") from error
     if not isinstance(header, dict):
