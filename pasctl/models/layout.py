@@ -47,6 +47,6 @@ def _weights_gap(folder: Path) -> str | None:
         return None if any(folder.glob("*.safetensors")) else "model.safetensors"
     try:
         shards = sorted(set(read_json(index)["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError):
+        return next((shard for shard in shards if not (folder / shard).is_file()), None)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"a readable {INDEX}"
-    return next((shard for shard in shards if not (folder / shard).is_file()), None)
