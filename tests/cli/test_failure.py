@@ -1,4 +1,4 @@
-"""Whatever a command raises ends in one line, at most one hint and an exit code; a fault of ours says that it is one."""
+"""Whatever a command raises ends in one line, at most one hint and an exit code; our own faults say what they are."""
 
 from __future__ import annotations
 
