@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json as jsonlib
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, tell, write, write_line, write_path
 from pasctl.cli.tables import results_table
 from pasctl.errors import InputError, IntegrityError, MissingError
 from pasctl.report.blocks import size
@@ -40,10 +39,10 @@ def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
     if json:
         print_json([{**_summary(artifact), **said} for artifact, said in listed])
     elif not listed:
-        print(f"store {run.store.root} holds no artifacts", file=sys.stderr)
+        tell(f"store {run.store.root} holds no artifacts")
     else:
         header = ["name", "key", "size", "made", "options", "figure", "tags"]
-        print(align([header, *(_row(artifact, said) for artifact, said in listed)]))
+        write(align([header, *(_row(artifact, said) for artifact, said in listed)]))
 
 
 def show(options: declared.StoreShow, run: Run, *, json: bool) -> None:
@@ -53,22 +52,22 @@ def show(options: declared.StoreShow, run: Run, *, json: bool) -> None:
     if json:
         print_json({**artifact.manifest, "name": artifact.name, "path": str(artifact.path)})
         return
-    print(f"{artifact.name}  {artifact.key}")
-    print(f"content   {artifact.content_digest}")
-    print(f"made      {artifact.created_at} by {artifact.stage} version {artifact.stage_version}")
-    print(f"size      {size(artifact.size)} in {len(artifact.files())} files")
+    write_line(f"{artifact.name}  {artifact.key}")
+    write_line(f"content   {artifact.content_digest}")
+    write_line(f"made      {artifact.created_at} by {artifact.stage} version {artifact.stage_version}")
+    write_line(f"size      {size(artifact.size)} in {len(artifact.files())} files")
     for role, source in artifact.inputs.items():
-        print(f"input     {role}: {source.name}")
+        write_line(f"input     {role}: {source.name}")
     for user in opened.consumers(artifact.key):
-        print(f"used by   {user.name}")
+        write_line(f"used by   {user.name}")
     for section in ("params", "model", "numerics"):
         for name, value in (artifact.document.get(section) or {}).items():
-            print(f"{section:<9} {name} = {_plain(value)}")
+            write_line(f"{section:<9} {name} = {_plain(value)}")
     for name, value in artifact.provenance.items():
-        print(f"run       {name} = {_plain(value)}")
+        write_line(f"run       {name} = {_plain(value)}")
     if artifact.kind == "results":
-        print()
-        print(results_table(artifact.read_json("metrics.json")))
+        write()
+        write(results_table(artifact.read_json("metrics.json")))
 
 
 def explain(options: declared.StoreExplain, run: Run, *, json: bool) -> None:
@@ -77,9 +76,9 @@ def explain(options: declared.StoreExplain, run: Run, *, json: bool) -> None:
     if json:
         print_json([{"path": each.path, "a": each.a, "b": each.b} for each in differences])
     elif not differences:
-        print("the same key")
+        write_line("the same key")
     else:
-        print(align([["what", "A", "B"], *([each.path, _plain(each.a), _plain(each.b)] for each in differences)]))
+        write(align([["what", "A", "B"], *([each.path, _plain(each.a), _plain(each.b)] for each in differences)]))
 
 
 def lineage(options: declared.StoreLineage, run: Run, *, json: bool) -> None:
@@ -98,7 +97,7 @@ def tag(options: declared.StoreTag, run: Run, *, json: bool) -> None:
     if json:
         print_json({"tag": options.name, "name": artifact.name, "key": artifact.key})
     else:
-        print(f"{options.name} -> {artifact.name}")
+        write_line(f"{options.name} -> {artifact.name}")
 
 
 def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
@@ -113,7 +112,7 @@ def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
         for problem in problems:
             about = " ".join(filter(None, (problem.artifact, problem.file)))
             advice = f" ({problem.advice})" if problem.advice else ""
-            print(f"{problem.grade}: {about}: {problem.what}{advice}")
+            write_line(f"{problem.grade}: {about}: {problem.what}{advice}")
     damaged = sum(problem.damaged for problem in problems)
     if damaged:
         raise IntegrityError(
@@ -123,7 +122,9 @@ def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
     if not json:
         stale = sum(problem.grade == "stale" for problem in problems)
         also = f", {stale} stale" if stale else ""
-        print(f"store {root} is sound{also}{'' if options.deep else ' (names and sizes; --deep reads every byte)'}")
+        write_line(
+            f"store {root} is sound{also}{'' if options.deep else ' (names and sizes; --deep reads every byte)'}"
+        )
 
 
 def reindex(options: declared.StoreReindex, run: Run, *, json: bool) -> None:
@@ -133,7 +134,7 @@ def reindex(options: declared.StoreReindex, run: Run, *, json: bool) -> None:
     if json:
         print_json(figures)
     else:
-        print(", ".join(f"{name} {value}" for name, value in figures.items()))
+        write_line(", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def path(options: declared.StorePath, run: Run, *, json: bool) -> None:
@@ -142,7 +143,7 @@ def path(options: declared.StorePath, run: Run, *, json: bool) -> None:
     if json:
         print_json({"name": artifact.name, "path": str(artifact.path)})
     else:
-        print(artifact.path)
+        write_path(artifact.path)
 
 
 def _require_known(what: str, given: str | None, known: Sequence[str]) -> None:
@@ -253,7 +254,7 @@ def _lineage_json(node: Lineage) -> dict[str, Any]:
 
 def _print_lineage(node: Lineage, depth: int) -> None:
     gone = "" if node.artifact is not None else "  (not in this store)"
-    print(f"{'  ' * depth}{node.name}{gone}")
+    write_line(f"{'  ' * depth}{node.name}{gone}")
     for each in node.inputs:
         _print_lineage(each, depth + 1)
 

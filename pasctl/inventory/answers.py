@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.personas import PersonaSet
+from pasctl.json_file import parse_json
 
 Row = tuple[str, str, Any]  # persona, item id, agreement as the file has it
 
@@ -48,7 +48,10 @@ def read_answers(path: Path | str, inventory: Inventory) -> PersonaSet:
         raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text: {error}", hint=_FORMS) from error
-    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    try:
+        rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    except csv.Error as error:
+        raise InputError(f"{path}: not readable as CSV: {error}", hint=_FORMS) from error
     return _persona_set(rows, path, inventory)
 
 
@@ -94,7 +97,7 @@ def _agreement(value: Any, where: str) -> float:
 
 def _json_rows(text: str, path: Path) -> list[Row]:
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = parse_json(text, unique=True, constants=True)
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON: {error}", hint=_FORMS) from error
     if isinstance(document, list):
@@ -120,15 +123,6 @@ def _listed_rows(document: list[Any], path: Path) -> list[Row]:
         seen.add(name)
         rows.extend((name, item, value) for item, value in entry["answers"].items())
     return rows
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names occur once: json keeps the last of two without a word."""
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} occurs twice")
-    return document
 
 
 def _csv_rows(text: str, path: Path) -> list[Row]:

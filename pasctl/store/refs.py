@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
-from pasctl.store.disk import create_file, disk_errors, make_durable, make_folder, replace_file
+from pasctl.json_file import JsonError, read_json
+from pasctl.store.disk import (
+    create_file,
+    disk_errors,
+    is_of_path,
+    make_durable,
+    make_folder,
+    replace_file,
+    unreadable,
+)
 from pasctl.store.keys import is_key
 
 if TYPE_CHECKING:
@@ -86,7 +95,7 @@ class Refs:
         folder = self._folder(name)
         if not folder.is_dir():
             return {}
-        found = {int(match[1]): path for path in folder.iterdir() if (match := pattern.fullmatch(path.name))}
+        found = {int(match[1]): path for path in _entries(folder) if (match := pattern.fullmatch(path.name))}
         return {version: _read(found[version]) for version in sorted(found)}
 
     def _folder(self, name: Name) -> Path:
@@ -131,8 +140,8 @@ class Refs:
     def options(self, name: Name) -> dict[str, Any] | None:
         """The options that a name was taken for; None for a name without a record."""
         try:
-            options = json.loads((self._options / name.kind / name.model / f"{name.label}.json").read_bytes())
-        except (OSError, ValueError, RecursionError):
+            options = read_json(self._options / name.kind / name.model / f"{name.label}.json")
+        except (OSError, JsonError):
             return None
         return options if isinstance(options, dict) else None
 
@@ -163,7 +172,7 @@ class Refs:
         """Key by tag."""
         if not self._tags.is_dir():
             return {}
-        return {path.name: _read(path) for path in sorted(self._tags.iterdir()) if _TAG.fullmatch(path.name)}
+        return {path.name: _read(path) for path in sorted(_entries(self._tags)) if _TAG.fullmatch(path.name)}
 
     def tag(self, tag: str) -> str | None:
         """The key that a tag points to."""
@@ -209,8 +218,19 @@ class Refs:
             raise InputError(f"tag {tag!r} looks like the beginning of a key", hint="choose another tag")
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if not is_of_path(error):
+            raise
+        return ""  # gone, a folder, or not ours to read: it holds no key

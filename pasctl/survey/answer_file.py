@@ -17,6 +17,7 @@ from typing import Any
 from pasctl.errors import InputError
 from pasctl.inventory.answers import read_answers
 from pasctl.inventory.items import Inventory, listing
+from pasctl.json_file import read_json
 from pasctl.store.disk import replace_file
 from pasctl.survey.session import Entries
 
@@ -95,7 +96,7 @@ def read_note(path: Path) -> Note | None:
     if not path.exists() or not place.exists():
         return None
     try:
-        document = json.loads(place.read_text(encoding="utf-8"))
+        document = read_json(place)
         return Note(str(document["inventory"]), str(document["name"]), str(document["digest"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -140,7 +141,7 @@ def read_file(path: Path, inventory: Inventory, name: str | None) -> AnswerFile:
         MissingError: there is no such file.
     """
     read_answers(path, inventory)  # refuses whatever train-probes would
-    document = json.loads(path.read_text(encoding="utf-8-sig"))
+    document = read_json(path)
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: a list of personas, where a survey writes an object",
