@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +28,36 @@ def gguf_config(path: Path) -> Any:
     """The config that transformers makes of a .gguf file, with the file's own sizes where it takes defaults."""
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
+    with alone(path) as place:
+        config: Any = AutoConfig.from_pretrained(str(place), gguf_file=path.name, local_files_only=True)
     sizes = read_gguf_sizes(path)
     for said, name in _SIZES:
         if said in sizes and hasattr(config, name):
             setattr(config, name, sizes[said])
     return config
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[Path]:
+    """A folder with nothing in it but a .gguf file, under its own name, while the context lasts.
+
+    Of what stands beside such a file, transformers takes tokenizer.json, chat templates, generation_config.json and
+    adapters for the file's own: the file's digest would be the key of another model.
+    """
+    with tempfile.TemporaryDirectory(prefix="pasctl-gguf-") as folder:
+        place = Path(folder) / path.name
+        try:
+            place.symlink_to(path.resolve())
+        except OSError:  # Windows lets only some users make links
+            _link_or_copy(path, place)
+        yield Path(folder)
+
+
+def _link_or_copy(path: Path, place: Path) -> None:
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
 
 
 def put_back_biases(model: Any, path: Path) -> None:

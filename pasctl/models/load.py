@@ -17,6 +17,7 @@ from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
+from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
 from pasctl.models.selfcheck import self_check
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
@@ -54,8 +55,8 @@ def load_model(
 
     Raises:
         MissingError: files, or packages to read them, are not there.
-        InputError: an unsupported family or unknown option.
-        PasctlError: transformers could not load it, or the self-check failed.
+        InputError: an unsupported family, an unknown option, or files that loading must not read.
+        PasctlError: transformers could not load it, its files changed meanwhile, or the self-check failed.
     """
     if isinstance(source, str):
         source = resolve_model(source)
@@ -67,6 +68,9 @@ def load_model(
     require_packages(source, device_map)
     require_attention(attn)
     path = _local_path(source, weights=True)
+    before = source.files or _stamps(path)
+    if trust_remote_code and path.is_dir():
+        require_own_code(path, list_model_files(path))
     common = {"trust_remote_code": trust_remote_code}
     place = {"device_map": device_map} if device_map is not None else {}
     with one_line_errors(source.spec), quiet_transformers():
@@ -74,6 +78,7 @@ def load_model(
         if device_map is None:
             model = model.to(device)
         tokenizer = read_tokenizer(path, **common)
+    require_unchanged(source.spec, before, _stamps(path))
     loaded = LoadedModel.wrap(model, tokenizer, source)
     if check:
         self_check(loaded)
@@ -126,6 +131,11 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
         stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
         return MetaModel(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored))
+
+
+def _stamps(path: Path) -> tuple[FileStamp, ...]:
+    """Of what loading reads, as it is now; of a hub model this is where its files are looked through."""
+    return stamps(list_model_files(path) if path.is_dir() else [path])
 
 
 def _local_path(source: ModelSource, *, weights: bool) -> Path:
