@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+from pasctl.printable import is_hidden
 
 MOST_DEPTH = 64
 """Lists and objects within each other; no file of ours has ten."""
@@ -59,6 +62,18 @@ def parse_json(text: str | bytes, *, unique: bool = False, constants: bool = Fal
     if text.count("[") + text.count("{") > MOST_DEPTH:
         _require_flat(value)
     return value
+
+
+def json_line(document: Any, *, default: Callable[[Any], Any] | None = None) -> str:
+    """A value as JSON on one line. Letters stay as they are; what a terminal would obey is escaped, which JSON allows.
+
+    Raises:
+        ValueError: NaN or infinity.
+    """
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, default=default)
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(sign)[1:-1] if is_hidden(sign) else sign for sign in text)
 
 
 def _require_flat(value: Any) -> None:

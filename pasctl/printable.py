@@ -46,19 +46,19 @@ def without_controls(text: str) -> str:
     if text.isprintable():
         return text
     plain = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
-    return "".join(sign for sign in plain if sign in "\n\t" or not _is_hidden(sign))
+    return "".join(sign for sign in plain if sign in "\n\t" or not is_hidden(sign))
 
 
 def _escaped(text: str, kept: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        sign.encode("unicode_escape").decode("ascii") if sign not in kept and _is_hidden(sign) else sign
-        for sign in text
+        sign.encode("unicode_escape").decode("ascii") if sign not in kept and is_hidden(sign) else sign for sign in text
     )
 
 
-def _is_hidden(sign: str) -> bool:
+def is_hidden(sign: str) -> bool:
+    """Whether a character is no visible one, nor one that words are written with."""
     return category(sign) in _HIDDEN and sign not in _JOINERS
 
 

@@ -48,7 +48,10 @@ def read_answers(path: Path | str, inventory: Inventory) -> PersonaSet:
         raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text: {error}", hint=_FORMS) from error
-    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    try:
+        rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    except csv.Error as error:
+        raise InputError(f"{path}: not readable as CSV: {error}", hint=_FORMS) from error
     return _persona_set(rows, path, inventory)
 
 

@@ -43,6 +43,7 @@ _DTYPES = {
 _NAMES = {text: name for name, text in _DTYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 _MOST_JSON = 1 << 31  # bytes; a file of ours, whose digest has been checked
+_MOST_SIDES = 32  # of an array; the limit of numpy 1
 _CHUNK = 1 << 24
 
 
@@ -114,7 +115,9 @@ def decode_table(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:  # read_table would take folder names such as `a=1` for columns
             return file.read()
-    except (pa.ArrowInvalid, OSError) as error:
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise FormatError(f"no Parquet: {error}") from error
 
 
@@ -192,11 +195,13 @@ def _entry(name: str, entry: Any, room: int) -> tuple[str, list[int], int]:
     try:
         dtype, shape, (begin, end) = entry["dtype"], list(entry["shape"]), entry["data_offsets"]
         width = np.dtype(_DTYPES[dtype]).itemsize
-        fits = (
-            all(side >= 0 for side in shape) and 0 <= begin <= end <= room and end - begin == math.prod(shape) * width
-        )
+        if len(shape) > _MOST_SIDES or not all(type(each) is int for each in (*shape, begin, end)):
+            raise TypeError("a shape and offsets are whole numbers")
+        # numpy makes no array that would not fit into memory if its empty sides had one element
+        fits = all(side >= 0 for side in shape) and math.prod(max(1, side) for side in shape) * width < 1 << 62
+        fits = fits and 0 <= begin <= end <= room and end - begin == math.prod(shape) * width
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"tensor {name}: bad header entry {entry!r}") from error
+        raise FormatError(f"tensor {name}: bad header entry {entry!r:.200}") from error
     if not fits:
-        raise FormatError(f"tensor {name}: {entry!r} does not fit the file's {room} bytes of data")
+        raise FormatError(f"tensor {name}: {entry!r:.200} does not fit the file's {room} bytes of data")
     return dtype, shape, begin

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasctl.errors import InputError
-from pasctl.store.disk import create_file, disk_errors, make_folder, replace_file
+from pasctl.store.disk import create_file, disk_errors, is_of_path, make_folder, replace_file
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -126,5 +126,7 @@ class Refs:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if not is_of_path(error):
+            raise
+        return ""  # gone, a folder, or not ours to read: it holds no key
