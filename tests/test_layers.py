@@ -39,7 +39,7 @@ LAYERS = (
     {"declaration"},
     {"option"},
     {"errors", "version"},
-    {"json_file", "printable"},
+    {"bounded", "json_file", "printable"},
 )
 BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {"stages/runner.py", "cli/store.py"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
+from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
 from pasctl.models.selfcheck import self_check
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
@@ -41,6 +43,7 @@ def load_model(
     device_map: str | dict[str, Any] | None = None,
     trust_remote_code: bool = False,
     check: bool = True,
+    note: Callable[[str], None] | None = None,
 ) -> LoadedModel:
     """Load a model and prove on one question that it can be read and steered.
 
@@ -52,10 +55,12 @@ def load_model(
         device_map: how accelerate spreads the model over devices; `device` then only decides dtype.
         trust_remote_code: run code that comes with the model.
         check: run the self-check.
+        note: is given a sentence about a model that barely fits the machine.
 
     Raises:
         MissingError: files, or packages to read them, are not there.
-        InputError: an unsupported family, an unknown option, or files that loading must not read.
+        InputError: an unsupported family, an unknown option, files that loading must not read, or a model that cannot
+            fit into this machine's memory.
         PasctlError: transformers could not load it, its files changed meanwhile, or the self-check failed.
     """
     if isinstance(source, str):
@@ -71,6 +76,10 @@ def load_model(
     before = source.files or _stamps(path)
     if trust_remote_code and path.is_dir():
         require_own_code(path, list_model_files(path))
+    if device_map is None:
+        tight = _require_fit(source, dtype, device, trust_remote_code=trust_remote_code)
+        if tight and note:
+            note(tight)
     common = {"trust_remote_code": trust_remote_code}
     place = {"device_map": device_map} if device_map is not None else {}
     with one_line_errors(source.spec), quiet_transformers():
@@ -108,11 +117,13 @@ class MetaModel:
         geometry: layers, heads and widths.
         takes_masks: whether it takes a mask of our own.
         sizes: of its weights.
+        quantized: bytes of the weights' files, where they are loaded as they are; None where they take the run's dtype.
     """
 
     geometry: Geometry
     takes_masks: bool
     sizes: Sizes
+    quantized: int | None = None
 
 
 def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> MetaModel:
@@ -130,7 +141,18 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
         model = empty_model(path, trust_remote_code=trust_remote_code)
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
         stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
-        return MetaModel(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored))
+        quantized = None
+        if path.is_dir() and getattr(model.config, "quantization_config", None):
+            quantized = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+        return MetaModel(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored), quantized)
+
+
+def _require_fit(source: ModelSource, dtype: str, device: str, *, trust_remote_code: bool) -> str | None:
+    """Refuse what cannot fit, from sizes alone; a checkpoint that is quantized stays as large as its files."""
+    meta, itemsize = load_meta_model(source, trust_remote_code=trust_remote_code), torch_dtype(dtype).itemsize
+    footprint = Footprint(meta.geometry, meta.sizes, itemsize, device == "cpu")
+    weights = itemsize * meta.sizes.parameters if meta.quantized is None else meta.quantized
+    return require_fit(source.spec, footprint, weights=weights, dtype=dtype, device=device)
 
 
 def _stamps(path: Path) -> tuple[FileStamp, ...]:

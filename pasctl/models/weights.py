@@ -11,6 +11,7 @@ from typing import Any
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.models.gguf_weights import alone, gguf_config, put_back_biases
 from pasctl.models.identity import ModelSource
+from pasctl.models.tokenizer_check import check_tokenizer
 
 
 def read_weights(path: Path, **options: Any) -> Any:
@@ -97,8 +98,15 @@ def _unmark_quantized(model: Any) -> None:
 
 
 def read_tokenizer(path: Path, **options: Any) -> Any:
-    """The tokenizer of a model folder or .gguf file."""
+    """The tokenizer of a model folder or .gguf file.
+
+    Raises:
+        InputError: a pattern of it hangs or takes all memory.
+    """
     from transformers import AutoTokenizer
+
+    if path.is_dir():
+        check_tokenizer(path)
 
     more = options if path.is_dir() else {"gguf_file": path.name, **options}
     with _place(path) as place:

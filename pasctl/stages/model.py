@@ -120,6 +120,7 @@ class ModelHandle:
                 attn=self.attn,
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
+                note=reporter.note,
             )
             self._loaded.max_memory = self.max_memory
             if self._loaded.chat.warning:
