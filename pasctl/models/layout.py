@@ -8,6 +8,7 @@ DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 ADAPTER = "adapter_config.json"
 CUSTOM_GENERATE = "custom_generate/generate.py"
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")

@@ -13,7 +13,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
-from pasctl.models.footprint import Sizes, read_sizes
+from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model

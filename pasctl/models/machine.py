@@ -19,8 +19,8 @@ _QWEN3 = {"0.6B": 596e6, "1.7B": 1_721e6, "4B": 4_022e6, "8B": 8_191e6, "14B": 1
 def require_fit(spec: str, footprint: Footprint, *, weights: int, dtype: str, device: str) -> str | None:
     """Refuse a model that cannot fit; None, or a sentence about one that barely does.
 
-    What counts is what can be had, not what is free: the system gives up its page cache, so weights that are mapped from
-    files in their own dtype count as well, for a model that is read from the disk anew with every pass is of no use.
+    What counts is what can be had, not what is free: the system gives up its page cache. Weights that are mapped from
+    their files could be given up as well, but a model that is read from the disk with every pass is of no use.
 
     Args:
         spec: the model's name for the user.

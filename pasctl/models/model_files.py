@@ -16,6 +16,7 @@ from pasctl.models.layout import (
     ADAPTER,
     CUSTOM_GENERATE,
     DEMO_FOLDER,
+    GENERATION,
     INDEX,
     OTHER_VOCABULARIES,
     TOKENIZER_FILES,
@@ -38,6 +39,7 @@ class ModelFiles:
         tokenizer: of the tokenizer and the chat template.
         others: rarer ones: vocabularies of other classes of tokenizers, and files for one version of transformers.
         code: Python files, if the folder names code that `trust_remote_code` would run.
+        generation: generation_config.json. It is in no digest: of what it says only `own_ends` matters to pasctl.
     """
 
     config: Path
@@ -45,10 +47,11 @@ class ModelFiles:
     tokenizer: tuple[Path, ...]
     others: tuple[Path, ...]
     code: tuple[Path, ...]
+    generation: tuple[Path, ...]
 
     def __iter__(self) -> Iterator[Path]:
         """All of them."""
-        return iter((self.config, *self.weights, *self.tokenizer, *self.others, *self.code))
+        return iter((self.config, *self.weights, *self.tokenizer, *self.others, *self.code, *self.generation))
 
 
 class FileStamp(NamedTuple):
@@ -86,6 +89,7 @@ def list_model_files(folder: Path) -> ModelFiles:
         tuple(sorted(matching(folder, TOKENIZER_FILES))),
         tuple(sorted(others)),
         tuple(_code(folder, config, words)),
+        tuple(matching(folder, (GENERATION,))),
     )
     if folder.resolve() != DEMO_FOLDER.resolve():  # some installers link the package's own files
         for path in (*files.weights, *files.code):
@@ -109,6 +113,20 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object, found {type(content).__name__}")
     return content
+
+
+def own_ends(folder: Path) -> list[int] | None:
+    """Tokens that end a text by the folder's generation_config.json, if its config.json does not name the same ones.
+
+    Part of the keys of what a model wrote. None, the usual case, leaves keys as they are without that file.
+
+    Raises:
+        InputError: one of the files is no JSON object.
+    """
+    if not (folder / GENERATION).is_file():
+        return None
+    own, usual = (_ends(read_document(folder / name)) for name in (GENERATION, "config.json"))
+    return None if own == usual else sorted(own)
 
 
 def require_own_code(folder: Path, files: ModelFiles) -> None:
@@ -153,6 +171,11 @@ def require_unchanged(spec: str, before: tuple[FileStamp, ...], after: tuple[Fil
             f"{spec} changed while it was read: {changed[0]} is not as it was when its digest was taken",
             hint="run the same command again when nothing writes to the model",
         )
+
+
+def _ends(document: Mapping[str, Any]) -> set[int]:
+    ends = document.get("eos_token_id")
+    return {token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)}
 
 
 def _stamp(path: Path) -> FileStamp:
