@@ -93,7 +93,7 @@ class ModelHandle:
 
         Args:
             seed: of what is drawn.
-            writes: the stage lets the model write, which ends at tokens that a folder's generation_config.json may name.
+            writes: the stage lets the model write, which ends at tokens that generation_config.json may name.
         """
         ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
         more = {} if ends is None else {"ends": ends}
