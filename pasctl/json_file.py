@@ -78,8 +78,8 @@ def json_line(document: Any, *, default: Callable[[Any], Any] | None = None) -> 
 
 def _require_flat(value: Any) -> None:
     """Refuse what code that follows a value inwards would fail on."""
-    level = [value]
-    for _ in range(MOST_DEPTH + 1):
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MOST_DEPTH):
         level = [
             inner
             for outer in level

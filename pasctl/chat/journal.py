@@ -15,6 +15,7 @@ from pasctl.json_file import read_json
 from pasctl.store.disk import disk_errors, replace_file
 
 _VERSION = 1
+_KINDS = {"model": dict, "dtype": str, "params": dict, "before": int}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Journal:
             turns = tuple(Turn.from_json(turn) for turn in document.pop("turns"))
             if document.pop("version") != _VERSION:
                 raise ValueError("another version of pasctl wrote it")
+            if not all(isinstance(document[name], kind) for name, kind in _KINDS.items()):
+                raise TypeError("a field has another type")
             return Entry(**document, turns=turns)
         except FileNotFoundError:
             return None

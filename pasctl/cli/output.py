@@ -104,7 +104,7 @@ def print_json(document: Any) -> None:
     try:
         line.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        line = json.dumps(json.loads(line))
+        line = json.dumps(document, allow_nan=False, default=str)
     print(line, flush=True)
 
 
