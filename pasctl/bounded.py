@@ -38,7 +38,7 @@ class Bounds:
     """What a child process may take: bytes of address space, and seconds of computing; of waiting, three times that."""
 
     memory: int = 1 << 30
-    seconds: int = 20
+    seconds: int = 5
 
 
 class BoundsError(Exception):

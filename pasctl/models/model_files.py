@@ -97,6 +97,13 @@ def list_model_files(folder: Path) -> ModelFiles:
     return files
 
 
+def tokenizer_documents(folder: Path) -> list[Path]:
+    """The files of a folder that a tokenizer is built from by the library of that name."""
+    named = folder / "tokenizer_config.json"
+    versioned = _versioned(folder, read_document(named)) if named.is_file() else ()
+    return sorted({*matching(folder, ("tokenizer.json", "tekken.json")), *versioned})
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 

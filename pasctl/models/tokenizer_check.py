@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pasctl.bounded import Bounds, BoundsError, run_bounded
 from pasctl.errors import InputError
-from pasctl.models.model_files import read_document
+from pasctl.models.model_files import read_document, tokenizer_documents
 
 _PROBE = Path(__file__).with_name("tokenizer_probe.py")
-_BOUNDS = Bounds(memory=2 << 30, seconds=10)
+_BOUNDS = Bounds(memory=2 << 30)
 _COMPUTING = ("normalizer", "pre_tokenizer", "post_processor", "decoder", "padding", "truncation")
 _EMPTY_MODEL = {"type": "BPE", "vocab": {}, "merges": []}
 _FEW_PARTS = 32  # of all steps together, such as a template's tokens
+_MOST_SIGNS = 64  # of patterns, on which they are tried
 _SHORT = 4  # characters that a replacement may have at most
 
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -43,11 +45,10 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         InputError: a pattern hangs, memory runs out, the library crashes, or it is no tokenizer.
     """
-    for path in sorted({*folder.glob("tokenizer*.json"), *folder.glob("tekken.json")}):
-        if path.name != "tokenizer_config.json":
-            steps = _steps(read_document(path))
-            if not _is_plain(steps):
-                _probe(path, steps)
+    for path in tokenizer_documents(folder):
+        steps = _steps(read_document(path))
+        if not _is_plain(steps):
+            _probe(path, steps)
 
 
 def _steps(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,16 +62,19 @@ def _steps(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _probe(path: Path, steps: Mapping[str, Any]) -> None:
-    texts = [text[:1000] * 20 for text in _replaced(steps)]
     document = {"version": "1.0", "added_tokens": [], "model": _EMPTY_MODEL, **steps}
-    given = json.dumps({"tokenizer": document, "texts": texts})
     try:
-        run_bounded(_PROBE, given=given.encode(), bounds=_BOUNDS)
+        _try(json.dumps({"tokenizer": document, "texts": _texts(steps)}), _BOUNDS)
     except BoundsError as error:
         raise InputError(
             f"{path}: the tokenizer does not get through a few short texts: {error}",
             hint="a pattern or replacement in the file hangs or grows; take the file from the model's own repository",
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _try(given: str, bounds: Bounds) -> None:
+    run_bounded(_PROBE, given=given.encode(), bounds=bounds)
 
 
 def _is_plain(steps: Mapping[str, Any]) -> bool:
@@ -110,8 +114,12 @@ def _parts(value: Any) -> Iterator[Mapping[str, Any]]:
         yield from _parts(item)
 
 
-def _replaced(steps: Mapping[str, Any]) -> Iterator[str]:
-    """Texts that the steps look for or put in, on which replacements feed each other."""
-    for step in steps.values():
-        for part in _parts(step):
-            yield from (text for text in (part.get("String"), part.get("content")) if isinstance(text, str) and text)
+def _texts(steps: Mapping[str, Any]) -> list[str]:
+    """Texts of what the steps look for or put in: replacements feed each other, patterns go back over their own signs."""
+    parts = [part for step in steps.values() for part in _parts(step)]
+    words = [part.get(name) for part in parts for name in ("String", "content")]
+    texts = [word[:1000] * 20 for word in words if isinstance(word, str)]
+    patterns = [part["Regex"] for part in parts if isinstance(part.get("Regex"), str)]
+    signs = sorted(set("".join(patterns)))[:_MOST_SIGNS]
+    mixed = "".join(signs)
+    return [*texts, mixed * 20, *(text for sign in signs for text in (mixed + sign * 1000, sign * 1000 + mixed))]

@@ -53,7 +53,7 @@ def test_every_end_of_the_reader_is_one_line(tmp_path, monkeypatch, script):
 def test_damaged_spreadsheets_are_one_line(tmp_path):
     """A few mutants of a whole file; thousands are tried by `make fuzz`."""
     write_xlsx(tmp_path / "key.xls", [HEADER, *([n, "+N1", "fear", "quiet"] for n in range(1, 30))])
-    whole, chance = (tmp_path / "key.xls").read_bytes(), random.Random(7)  # noqa: S311 - no secret
+    whole, chance = (tmp_path / "key.xls").read_bytes(), random.Random(7)
     for _ in range(6):
         data = bytearray(whole)
         for _ in range(8):
@@ -83,7 +83,7 @@ def test_a_script_runs_without_the_folder_it_is_started_from(tmp_path, monkeypat
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs resource limits that the system keeps")
 def test_time_and_memory_are_bounded(tmp_path):
     (tmp_path / "s.py").write_text("while True: pass")
-    with pytest.raises(BoundsError, match="1 seconds"):
+    with pytest.raises(BoundsError, match=r"more than [13] seconds"):
         run_bounded(tmp_path / "s.py", bounds=Bounds(seconds=1))
     (tmp_path / "s.py").write_text("bytearray(300 << 20)")
     run_bounded(tmp_path / "s.py")
