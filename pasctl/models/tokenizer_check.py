@@ -115,7 +115,7 @@ def _parts(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _texts(steps: Mapping[str, Any]) -> list[str]:
-    """Texts of what the steps look for or put in: replacements feed each other, patterns go back over their own signs."""
+    """Texts of what the steps look for or put in: replacements feed each other, patterns retry on their own signs."""
     parts = [part for step in steps.values() for part in _parts(step)]
     words = [part.get(name) for part in parts for name in ("String", "content")]
     texts = [word[:1000] * 20 for word in words if isinstance(word, str)]
