@@ -97,7 +97,10 @@ def _hint(room: int, footprint: Footprint, weights: int, device: str) -> str:
     numbers = max(room, 0) / 2
     fitting = [name for name, size in _QWEN3.items() if size <= numbers]
     largest = f", such as Qwen3-{fitting[-1]}" if fitting else ""
-    ways.append(f"a model of up to about {numbers / 1e9:.1f} billion parameters fits in bfloat16{largest}")
+    if numbers >= 1e8:
+        ways.append(f"a model of up to about {numbers / 1e9:.1f} billion parameters fits in bfloat16{largest}")
+    else:
+        ways.append("take a smaller model, or check the sizes in its config.json")
     return "; ".join(ways)
 
 

@@ -67,12 +67,12 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_tokenizer_that_hangs_or_grows_is_one_line(folder, monkeypatch, kind):
-    monkeypatch.setattr(tokenizer_check, "_BOUNDS", tokenizer_check.Bounds(memory=2 << 30, seconds=2))
+    monkeypatch.setattr(tokenizer_check, "_BOUNDS", tokenizer_check.Bounds(memory=2 << 30, seconds=1))
     change(folder, **HOSTILE[kind])
     started = time.monotonic()
     with pytest.raises(InputError, match="does not get through a few short texts") as caught:
         check_tokenizer(folder)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 30
     assert "\n" not in caught.value.message
 
 
