@@ -12,6 +12,7 @@ from pasctl.printable import is_hidden
 MOST_DEPTH = 64
 """Lists and objects within each other; no file of ours has ten."""
 MOST_BYTES = 1 << 28
+_PART = 1 << 20  # bytes that are read at once: a file may be a device without an end
 
 
 class JsonError(ValueError):
@@ -31,11 +32,13 @@ def read_json(path: Path, *, most_bytes: int = MOST_BYTES, unique: bool = False,
         OSError: the file cannot be read.
         JsonError: it is no JSON, larger, or nested too deeply.
     """
+    data = bytearray()
     with path.open("rb") as stream:
-        data = stream.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise JsonError(f"more than {most_bytes:,} bytes")
-    return parse_json(data, unique=unique, constants=constants)
+        while part := stream.read(_PART):
+            data += part
+            if len(data) > most_bytes:
+                raise JsonError(f"more than {most_bytes:,} bytes")
+    return parse_json(bytes(data), unique=unique, constants=constants)
 
 
 def parse_json(text: str | bytes, *, unique: bool = False, constants: bool = False) -> Any:

@@ -97,7 +97,7 @@ def _agreement(value: Any, where: str) -> float:
 
 def _json_rows(text: str, path: Path) -> list[Row]:
     try:
-        document = parse_json(text, unique=True)
+        document = parse_json(text, unique=True, constants=True)
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON: {error}", hint=_FORMS) from error
     if isinstance(document, list):

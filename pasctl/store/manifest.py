@@ -116,6 +116,9 @@ def _fault(manifest: Any, folder: Path) -> str | None:
         return "an entry of inputs is not {key, content_digest, name}"
     if not all(isinstance(part, str) for part in manifest["parts"]):
         return "an entry of parts is no text"
+    words = (manifest["stage"], manifest["created_at"], manifest["content_digest"], *manifest["parts"])
+    if not all(map(str.isascii, (*words, *manifest["inputs"]))):
+        return "stage, created_at, content digest, parts or the roles of inputs are not ASCII"
     for name in _MAPPINGS:
         if not isinstance(manifest["document"].get(name, {}), dict | None):
             return f"{name} of its document: expected dict, found {type(manifest['document'][name]).__name__}"
@@ -138,4 +141,5 @@ def _is_file_entry(entry: Any) -> bool:
 
 
 def _is_input(entry: Any) -> bool:
-    return isinstance(entry, dict) and is_key(entry.get("key")) and isinstance(entry.get("content_digest"), str)
+    digest = entry.get("content_digest") if isinstance(entry, dict) else None
+    return isinstance(digest, str) and digest.isascii() and is_key(entry.get("key"))

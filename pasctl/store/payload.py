@@ -114,7 +114,9 @@ def decode_table(path: Path) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:  # read_table would take folder names such as `a=1` for columns
-            return file.read()
+            table = file.read()
+        table.validate(full=True)  # a damaged page may decode to texts that are none
+        return table
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:

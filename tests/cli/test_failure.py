@@ -28,11 +28,9 @@ def fail(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int,
 @pytest.mark.parametrize("number", EVERY_ERRNO, ids=errno.errorcode.get)
 def test_an_error_of_the_system_is_one_line_with_the_file(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines = fail(OSError(number, os.strerror(number), "some\nfile"), capsys)
-    if number == errno.EPIPE:
+    if number in (errno.EPIPE, errno.ESHUTDOWN):
         assert (code, lines) == (141, [])
         return
-    if number == errno.EINTR:
-        assert code == 1
     assert code in (1, 2, 3)
     assert [line.split(" ")[0] for line in lines] in (["error:"], ["error:", "hint:"])
     assert "some\\nfile" in lines[0]
@@ -142,7 +140,7 @@ def test_words_that_are_not_understood_are_refused_like_everything_else(run_pasc
     assert_one_line(run_pasctl("store", "ls", "--no-such-option"), 2, "--no-such-option")
     assert_one_line(run_pasctl("extrac"), 2, "extrac", "extract")
     assert_one_line(run_pasctl("store", "show"), 2, "REF")
-    assert_one_line(run_pasctl("eval", "--seed", "x\x1b[31m"), 2, r"\x1b[31m")
+    assert_one_line(run_pasctl("eval", "--x\x1b[31m"), 2, r"\x1b[31m")
 
 
 def test_letters_that_a_terminal_does_not_know_are_written_out(run_pasctl: PasctlRun, tmp_path: Path) -> None:

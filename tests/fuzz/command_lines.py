@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -60,14 +61,31 @@ def _hostile(folder: Path) -> list[str]:
     (folder / "deep.json").write_text("[" * 5000)
     (folder / "line\nbreak \x1b[31m.json").write_text('{"E01\\u001b[2J": 3}')
     (folder / "folder.json").mkdir()
+    _damaged_store(folder / "store")
     return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*"))]
+
+
+def _damaged_store(root: Path) -> None:
+    """A store whose artifacts have manifests with odd words in them, and no files."""
+    for number, place in enumerate(sorted((CORPUS / "manifest").iterdir())):
+        manifest = json.loads(place.read_text())
+        name = f"{number:064x}"
+        folder = root / "objects" / manifest["kind"] / name[:2] / name
+        folder.mkdir(parents=True)
+        odd = {"key": f"s1:{name}", "label": f"odd{number}", "provenance": {"a\x1b[2J": "two\nlines", "seconds": None}}
+        (folder / "manifest.json").write_text(json.dumps(manifest | odd))
+        version = root / "refs" / "names" / manifest["kind"] / manifest["model"] / f"odd{number}"
+        version.mkdir(parents=True)
+        (version / "v1").write_text(f"s1:{name}\n")
+    (root / "refs" / "tags").mkdir()
+    (root / "refs" / "tags" / "mine").write_bytes(b"\xff\x1b[31m\n")
 
 
 def _options(declared: type[Declaration], folder: Path, files: list[str], random: Random) -> Iterator[str]:
     """Words for some of a command's options, right and wrong ones; always a store and a model that do not work."""
     own = [each for each in parameters(declared) if not each.option.python_only]
     running = [each for each in parameters(RunOptions) if each.name in declared.takes and each.name != "store"]
-    chosen = random.sample([*own, *running], min(len(own), random.randrange(5)))
+    chosen = random.sample([*own, *running], min(len(own), random.choice((0, 0, 1, 1, 2, 4))))
     needed = [each for each in own if (each.option.argument or each.option.required) and random.random() < 0.85]
     models = [each for each in own if each.name in ("model", "models")]
     for each in {each.name: each for each in (*needed, *chosen, *models)}.values():
@@ -82,8 +100,12 @@ def _options(declared: type[Declaration], folder: Path, files: list[str], random
 def _option(parameter: Parameter, files: list[str], random: Random) -> Iterator[str]:
     if parameter.name in ("model", "models"):
         word = random.choice(("no-such-model", "a/b", "model", *files[:60]))
-    elif parameter.choices and random.random() < 0.5:
+    elif parameter.choices and random.random() < 0.7:
         word = str(random.choice(parameter.choices))
+    elif parameter.type in (int, float) and random.random() < 0.7:
+        word = random.choice(("1", "2", "7", "40", "0.5"))
+    elif parameter.name in ("ref", "refs", "a", "b", "what", "name") and random.random() < 0.5:
+        word = random.choice(("latest", "probes", "probes/tiny/odd0", "probes/tiny/odd1@v1", "mine", "0000"))
     else:
         word = _word(files, random)
     if parameter.option.argument:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +148,19 @@ def _pairs(suffix: str) -> Callable[[Path], object]:
 def _config(folder: Path) -> object:
     import os
 
-    import typer
-
-    from pasctl.cli.app import app
     from pasctl.cli.config import read_config
 
     os.environ["PASCTL_CONFIG"] = str(folder / "pasctl.toml")
-    return read_config(typer.main.get_command(app))
+    return read_config(_command())
+
+
+@cache
+def _command() -> Any:
+    import typer
+
+    from pasctl.cli.app import app
+
+    return typer.main.get_command(app)
 
 
 def _segment(folder: Path) -> object:

@@ -112,7 +112,8 @@ def _store() -> None:
         "content_digest": digest_content(files),
     }
     _put("manifest/probes.json", manifest)
-    _put("manifest/escapes.json", {**manifest, "stage": "\x1b[2J\nspoofed", "created_at": "\ud800" * 20})
+    _put("manifest/escapes.json", {**manifest, "stage": "\x1b[2J\nspoofed", "provenance": {"\ud800": ["\u202e"]}})
+    _put("manifest/surrogates.json", {**manifest, "created_at": "\ud800" * 20})
     segment = {
         "ids": np.arange(3, dtype=np.int32),
         "surprise": np.ones(3, dtype=np.float32),

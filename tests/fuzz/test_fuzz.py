@@ -14,7 +14,7 @@ from tests.fuzz.command_lines import wrong
 from tests.fuzz.mutate import mutants
 from tests.fuzz.readers import CORPUS, READERS
 
-PER_READER = int(os.environ.get("PASCTL_FUZZ_READERS", "400"))
+PER_READER = int(os.environ.get("PASCTL_FUZZ_READERS", "2000"))
 COMMANDS = int(os.environ.get("PASCTL_FUZZ_COMMANDS", "500"))
 
 
