@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import shutil
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from pasctl.errors import PasctlError
 from pasctl.models.adapters import adapter_for
-from pasctl.models.gguf_header import read_gguf_sizes, read_gguf_tensor_names
+from pasctl.models.footprint import Footprint, Sizes
+from pasctl.models.geometry import Geometry
+from pasctl.models.gguf_header import read_gguf_shapes, read_gguf_sizes, read_gguf_tensor_names
 
 _SIZES = (("attention.key_length", "head_dim"), ("expert_feed_forward_length", "moe_intermediate_size"))
 _BIAS = re.compile(r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output)\.bias")
@@ -35,6 +38,23 @@ def gguf_config(path: Path) -> Any:
         if said in sizes and hasattr(config, name):
             setattr(config, name, sizes[said])
     return config
+
+
+def read_gguf_footprint(path: Path, itemsize: int, *, on_host: bool) -> Footprint | None:
+    """What the model of a .gguf file takes, from its header alone: transformers needs seconds for its config.
+
+    None where the header does not say all sizes.
+    """
+    known, shapes = read_gguf_sizes(path), read_gguf_shapes(path)
+    try:
+        hidden, heads, layers = (known[name] for name in ("embedding_length", "attention.head_count", "block_count"))
+        kv_heads = known.get("attention.head_count_kv", heads)
+        geometry = Geometry(layers, heads, kv_heads, known.get("attention.key_length", hidden // heads), hidden)
+        channels, vocabulary = known["feed_forward_length"], max(shapes["token_embd.weight"])
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+    counts = [math.prod(shape) for shape in shapes.values()]
+    return Footprint(geometry, Sizes(sum(counts), max(counts), channels, vocabulary, 0), itemsize, on_host)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.gguf_weights import read_gguf_footprint
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
@@ -149,9 +150,15 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
 
 def _require_fit(source: ModelSource, dtype: str, device: str, *, trust_remote_code: bool) -> str | None:
     """Refuse what cannot fit, from sizes alone; a checkpoint that is quantized stays as large as its files."""
-    meta, itemsize = load_meta_model(source, trust_remote_code=trust_remote_code), torch_dtype(dtype).itemsize
-    footprint = Footprint(meta.geometry, meta.sizes, itemsize, device == "cpu")
-    weights = itemsize * meta.sizes.parameters if meta.quantized is None else meta.quantized
+    itemsize, on_host = torch_dtype(dtype).itemsize, device == "cpu"
+    if source.kind == "gguf" and source.path is not None:
+        footprint, quantized = read_gguf_footprint(source.path, itemsize, on_host=on_host), None
+    else:
+        meta = load_meta_model(source, trust_remote_code=trust_remote_code)
+        footprint, quantized = Footprint(meta.geometry, meta.sizes, itemsize, on_host), meta.quantized
+    if footprint is None:
+        return None
+    weights = itemsize * footprint.sizes.parameters if quantized is None else quantized
     return require_fit(source.spec, footprint, weights=weights, dtype=dtype, device=device)
 
 

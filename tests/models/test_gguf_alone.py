@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pasctl.export.gguf_model import write_model
+from pasctl.models.footprint import Footprint
+from pasctl.models.gguf_weights import read_gguf_footprint
 from pasctl.models.load import load_chat, load_meta_model, load_model
 from tests.tiny import save_tiny, tiny_loaded
 
@@ -33,6 +36,14 @@ def facts(file: Path) -> dict[str, Any]:
         "geometry": load_meta_model(str(file)).geometry,
         "mean": float(loaded.model.get_input_embeddings().weight.mean()),
     }
+
+
+def test_what_it_takes_is_told_from_its_header(file: Path) -> None:
+    """As the loaded model's own sizes have it."""
+    loaded = load_model(str(file), dtype="float32", device="cpu")
+    assert read_gguf_footprint(file, 4, on_host=True) == Footprint(
+        loaded.geometry, replace(loaded.footprint.sizes, stored=0), 4, on_host=True
+    )
 
 
 def test_files_beside_a_gguf_change_nothing(file: Path) -> None:

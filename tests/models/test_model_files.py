@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from pasctl.errors import InputError, PasctlError
 from pasctl.models import load as loading
+from pasctl.models.digests import files_sha256
 from pasctl.models.identity import resolve_model
 from pasctl.models.load import load_model
 from pasctl.models.model_files import list_model_files, own_ends
@@ -131,6 +132,7 @@ def test_a_shard_that_is_none_is_one_line(sharded, header):
 
 def test_the_digest_is_of_what_is_opened_and_of_nothing_else(sharded):
     before = identity(sharded)
+    assert before["weights"] == files_sha256(sharded, sharded.glob("*.safetensors*"))  # as keys have always had it
     shutil.copy(sharded / "model-00001-of-00002.safetensors", sharded / "spare.safetensors")
     assert identity(sharded) == before
     shard = sharded / "model-00002-of-00002.safetensors"
