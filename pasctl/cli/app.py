@@ -20,7 +20,8 @@ from pasctl.errors import InputError
 from pasctl.version import __version__
 
 # what typer raises for words that it does not understand, and for everything that it tells itself
-_USAGE, _FAILURE = typer.BadParameter.__mro__[1:3]
+_USAGE: Any = typer.BadParameter.__mro__[1]
+_FAILURE: Any = typer.BadParameter.__mro__[2]
 
 
 class Root(TyperGroup):

@@ -33,9 +33,10 @@ def failures_told(
         leave: makes the exception to leave with.
         passing: exceptions that pass; SystemExit always does.
     """
+    passed: tuple[type[BaseException], ...] = (SystemExit, GeneratorExit, *passing)
     try:
         yield
-    except (SystemExit, GeneratorExit, *passing):
+    except passed:
         raise
     except BaseException as error:  # KeyboardInterrupt, and the panics of libraries in Rust
         raise leave(tell_failure(error)) from error

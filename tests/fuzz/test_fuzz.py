@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -19,9 +20,9 @@ COMMANDS = int(os.environ.get("PASCTL_FUZZ_COMMANDS", "500"))
 
 
 def run(*words: object, seconds: float = 600) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", *map(str, words)], capture_output=True, text=True, timeout=seconds
-    )
+    command = [sys.executable, "-m", "tests.fuzz", *map(str, words)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=root, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
     return done.stdout
 
