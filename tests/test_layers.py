@@ -39,7 +39,7 @@ LAYERS = (
     {"declaration"},
     {"option"},
     {"errors", "version"},
-    {"json_file", "printable"},
+    {"bounded", "json_file", "printable"},
 )
 BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {"stages/runner.py", "cli/store.py", "cli/store_remove.py"}
@@ -52,6 +52,7 @@ OWN_JSON = {  # what is read elsewhere was just made, by tokenizers, by matplotl
     "json_file.py",
     "export/gguf_tokenizer.py",
     "export/vllm_reader.py",
+    "models/tokenizer_probe.py",
     "report/encode.py",
 }
 PRINTERS = {"cli/output.py", "cli/failure.py", "cli/reference.py", "cli/app.py"}

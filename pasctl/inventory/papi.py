@@ -6,7 +6,7 @@ agreements. Here they become agreements, after the correlations have shown that 
 
 from __future__ import annotations
 
-import io
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import python_calamine
 
 from pasctl import json_file
+from pasctl.bounded import BoundsError, run_bounded
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.coding import prove_coding, require_clear
 from pasctl.inventory.items import TRAITS, Inventory, Item, Split, listing
@@ -34,6 +34,7 @@ LABELS = (
     "Moderately Inaccurate",
     "Very Inaccurate",
 )
+_SHEET_ROWS = Path(__file__).with_name("sheet_rows.py")
 _MOST_BYTES = 1 << 31  # a test set may have a million respondents
 CODINGS = ("auto", "keyed", "agreement", "as-published")
 
@@ -119,12 +120,7 @@ def find_file(folder: Path, name: str) -> Path:
 
 def _key_rows(path: Path) -> dict[int, tuple[str, str, str]]:
     """Full# -> (Sign, Facet, Item) of the first sheet."""
-    try:
-        # From bytes, not by path: calamine then goes by the content, so a key saved again as xlsx can keep its name.
-        sheet = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes())).get_sheet_by_index(0)
-        header, *body = cast("list[list[Any]]", sheet.to_python())
-    except (python_calamine.CalamineError, OSError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: not a readable spreadsheet: {_first_line(error)}") from error
+    header, *body = _sheet(path)
     columns = ("Full#", "Sign", "Facet", "Item")
     absent = [name for name in columns if name not in header]
     if absent:
@@ -135,10 +131,23 @@ def _key_rows(path: Path) -> dict[int, tuple[str, str, str]]:
         number, sign, facet, text = (row[i] for i in at)
         if number == "":
             continue  # a note below the table
-        if not isinstance(number, int | float) or number != int(number) or number in rows:
+        if type(number) not in (int, float) or not math.isfinite(number) or number % 1 or number in rows:
             raise InputError(f"{path}: Full# is a whole number that occurs once, found {number!r}")
         rows[int(number)] = (str(sign).strip(), str(facet).strip(), str(text).strip())
     return rows
+
+
+def _sheet(path: Path) -> list[list[Any]]:
+    """The rows of the first sheet, read in a process of its own: the reader may crash or take all memory."""
+    if not path.is_file():
+        raise MissingError(f"{path} is missing", hint=LAYOUT)
+    try:
+        rows = json_file.parse_json(run_bounded(_SHEET_ROWS, str(path)), constants=True)
+    except (BoundsError, ValueError) as error:
+        raise InputError(f"{path}: not a readable spreadsheet: {error}") from error
+    if not rows:
+        raise InputError(f"{path}: its first sheet is empty")
+    return cast("list[list[Any]]", rows)
 
 
 def _read_split(folder: Path) -> dict[int, Split]:

@@ -18,6 +18,7 @@ from pasctl.errors import InputError, MissingError
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 _MAX_NAME = 1 << 16
+_MAX_DIMENSIONS = 8  # GGUF itself has 4
 _MAX_SKIP = 1 << 48  # bytes
 # Families whose name in GGUF is not transformers' model_type. Mistral is stored as "llama": module for module it is.
 _MODEL_TYPES = {"qwen3moe": "qwen3_moe", "qwen2moe": "qwen2_moe"}
@@ -75,7 +76,21 @@ def read_gguf_tensor_names(path: Path) -> list[str]:
         tensors, pairs = _counts(stream, path)
         for _ in _read_pairs(stream, pairs):
             pass
-        return [_tensor_name(stream) for _ in range(tensors)]
+        return [_tensor(stream)[0] for _ in range(tensors)]
+
+
+def read_gguf_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's tensors by name, the fastest axis first.
+
+    Raises:
+        InputError: not a GGUF file of version 2 or 3, or cut short.
+        MissingError: the file cannot be read.
+    """
+    with _opened(path) as stream:
+        tensors, pairs = _counts(stream, path)
+        for _ in _read_pairs(stream, pairs):
+            pass
+        return dict(_tensor(stream) for _ in range(tensors))
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str | int | None]]:
@@ -120,11 +135,14 @@ def _read_pairs(stream: BinaryIO, pairs: int) -> Iterator[tuple[str, str | int |
             yield key, None
 
 
-def _tensor_name(stream: BinaryIO) -> str:
-    """Of the tensor told next: name, u32 dimensions, u64 each, u32 type, u64 offset."""
-    name = _string(stream)
-    _pass(stream, 8 * _u32(stream) + 12)
-    return name
+def _tensor(stream: BinaryIO) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of the tensor told next: name, u32 dimensions, u64 each, u32 type, u64 offset."""
+    name, dimensions = _string(stream), _u32(stream)
+    if dimensions > _MAX_DIMENSIONS:
+        raise struct.error(f"a tensor of {dimensions} dimensions")
+    shape = tuple(_u64(stream) for _ in range(dimensions))
+    _pass(stream, 12)
+    return name, shape
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:

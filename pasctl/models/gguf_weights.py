@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
+import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,9 @@ from numpy.typing import NDArray
 
 from pasctl.errors import PasctlError
 from pasctl.models.adapters import adapter_for
-from pasctl.models.gguf_header import read_gguf_sizes, read_gguf_tensor_names
+from pasctl.models.footprint import Footprint, Sizes
+from pasctl.models.geometry import Geometry
+from pasctl.models.gguf_header import read_gguf_shapes, read_gguf_sizes, read_gguf_tensor_names
 
 _SIZES = (("attention.key_length", "head_dim"), ("expert_feed_forward_length", "moe_intermediate_size"))
 _BIAS = re.compile(r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output)\.bias")
@@ -23,12 +31,53 @@ def gguf_config(path: Path) -> Any:
     """The config that transformers makes of a .gguf file, with the file's own sizes where it takes defaults."""
     from transformers import AutoConfig
 
-    config: Any = AutoConfig.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
+    with alone(path) as place:
+        config: Any = AutoConfig.from_pretrained(str(place), gguf_file=path.name, local_files_only=True)
     sizes = read_gguf_sizes(path)
     for said, name in _SIZES:
         if said in sizes and hasattr(config, name):
             setattr(config, name, sizes[said])
     return config
+
+
+def read_gguf_footprint(path: Path, itemsize: int, *, on_host: bool) -> Footprint | None:
+    """What the model of a .gguf file takes, from its header alone: transformers needs seconds for its config.
+
+    None where the header does not say all sizes.
+    """
+    known, shapes = read_gguf_sizes(path), read_gguf_shapes(path)
+    try:
+        hidden, heads, layers = (known[name] for name in ("embedding_length", "attention.head_count", "block_count"))
+        kv_heads = known.get("attention.head_count_kv", heads)
+        geometry = Geometry(layers, heads, kv_heads, known.get("attention.key_length", hidden // heads), hidden)
+        channels, vocabulary = known["feed_forward_length"], max(shapes["token_embd.weight"])
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+    counts = [math.prod(shape) for shape in shapes.values()]
+    return Footprint(geometry, Sizes(sum(counts), max(counts), channels, vocabulary, 0), itemsize, on_host)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[Path]:
+    """A folder with nothing in it but a .gguf file, under its own name, while the context lasts.
+
+    Of what stands beside such a file, transformers takes tokenizer.json, chat templates, generation_config.json and
+    adapters for the file's own: the file's digest would be the key of another model.
+    """
+    with tempfile.TemporaryDirectory(prefix="pasctl-gguf-") as folder:
+        place = Path(folder) / path.name
+        try:
+            place.symlink_to(path.resolve())
+        except OSError:  # Windows lets only some users make links
+            _link_or_copy(path, place)
+        yield Path(folder)
+
+
+def _link_or_copy(path: Path, place: Path) -> None:
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copyfile(path, place)
 
 
 def put_back_biases(model: Any, path: Path) -> None:

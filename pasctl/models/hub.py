@@ -10,7 +10,8 @@ from typing import Any
 
 from pasctl.errors import InputError, MissingError
 from pasctl.json_file import read_json
-from pasctl.models.layout import VOCABULARIES, first_gap, matching
+from pasctl.models.layout import VOCABULARIES, matching
+from pasctl.models.shards import first_gap
 from pasctl.models.transformers_compat import first_line
 
 TIMEOUT_SECONDS = 5.0

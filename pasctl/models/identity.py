@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pasctl.errors import InputError, MissingError
-from pasctl.json_file import read_json
 from pasctl.models.adapters import adapter_for
 from pasctl.models.digests import file_sha256, files_sha256
 from pasctl.models.gguf_header import read_gguf_header
 from pasctl.models.hub import resolve_commit
-from pasctl.models.layout import PICKLES, TOKENIZER_FILES, WEIGHT_FILES, first_gap, matching
+from pasctl.models.layout import DEMO_FOLDER, PICKLES, matching
+from pasctl.models.model_files import FileStamp, list_model_files, read_document, stamps
+from pasctl.models.shards import first_gap
 
 DEMO = "demo"
-_DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
@@ -34,6 +34,7 @@ class ModelSource:
         identity: JSON-able; goes into store keys. Equal for equal contents wherever they are kept.
         family: transformers' model_type if it is cheaply known.
         context: tokens that the model's positions were made for, if that is cheaply known.
+        files: of a folder or .gguf file, those that its identity is made of, as they were before they were read.
     """
 
     spec: str
@@ -45,6 +46,7 @@ class ModelSource:
     identity: dict[str, Any] = field(hash=False)
     family: str | None
     context: int | None = None
+    files: tuple[FileStamp, ...] = field(default=(), compare=False, repr=False)
 
 
 def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
@@ -55,10 +57,11 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
         revision: branch, tag or commit of a hub model; None = main.
 
     Raises:
-        InputError: an unsupported family, pickled weights, a damaged .gguf, a revision of a local model.
+        InputError: an unsupported family, pickled weights, weights from outside the folder, a damaged .gguf, a revision
+            of a local model.
         MissingError: there is no such file, folder or hub model, or the hub cannot be reached and has nothing cached.
     """
-    path = _DEMO_FOLDER if spec == DEMO else Path(spec).expanduser()
+    path = DEMO_FOLDER if spec == DEMO else Path(spec).expanduser()
     if spec and path.exists():
         if revision is not None:
             raise InputError(f"{spec} is local and has no revision {revision!r}", hint="drop --revision")
@@ -99,23 +102,29 @@ def _folder_source(spec: str, folder: Path) -> ModelSource:
             f"{spec} is no complete model folder: {gap} is missing",
             hint="a model folder holds config.json, *.safetensors and the tokenizer's files (tokenizer.json)",
         )
+    files = list_model_files(folder)
+    before = stamps(files)
     identity = {
         "kind": "folder",
-        "config": file_sha256(folder / "config.json"),
-        "weights": files_sha256(folder, matching(folder, WEIGHT_FILES)),
-        "tokenizer": files_sha256(folder, matching(folder, TOKENIZER_FILES)),
+        "config": file_sha256(files.config),
+        "weights": files_sha256(folder, files.weights),
+        "tokenizer": files_sha256(folder, files.tokenizer),
     }
-    family = _config(folder).get("model_type")
+    identity |= {
+        name: files_sha256(folder, paths) for name, paths in (("others", files.others), ("code", files.code)) if paths
+    }
+    family = read_document(files.config).get("model_type")
     return ModelSource(
         spec,
         "folder",
         folder,
         None,
         None,
-        _slug(DEMO if folder.resolve() == _DEMO_FOLDER.resolve() else folder.resolve().name),
+        _slug(DEMO if folder.resolve() == DEMO_FOLDER.resolve() else folder.resolve().name),
         identity,
         family if isinstance(family, str) else None,
         read_context(folder),
+        before,
     )
 
 
@@ -125,31 +134,20 @@ def _gguf_source(spec: str, file: Path) -> ModelSource:
             f"{spec} is a file but no .gguf", hint="give a model folder, a .gguf file, a hub id org/name, or demo"
         )
     header = read_gguf_header(file)
+    before = stamps([file])
     identity = {"kind": "gguf", "file": file_sha256(file)}
-    return ModelSource(spec, "gguf", file, None, None, _slug(file.stem), identity, header.family, header.context)
+    slug = _slug(file.stem)
+    return ModelSource(spec, "gguf", file, None, None, slug, identity, header.family, header.context, before)
 
 
 def read_context(folder: Path) -> int | None:
     """Tokens that a model's positions were made for, as the config.json in its folder says; None if it does not."""
-    config = _config(folder)
+    config = read_document(folder / "config.json")
     inner = config.get("text_config")
     found = config.get("max_position_embeddings") or (
         inner.get("max_position_embeddings") if isinstance(inner, dict) else None
     )
     return found if type(found) is int and found > 0 else None
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        content = read_json(path, constants=True)
-    except OSError as error:
-        raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object, found {type(content).__name__}")
-    return content
 
 
 def _looks_like_path(spec: str) -> bool:

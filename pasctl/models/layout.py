@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pasctl.json_file import read_json
-
+DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json")
+GENERATION = "generation_config.json"
+ADAPTER = "adapter_config.json"
+CUSTOM_GENERATE = "custom_generate/generate.py"
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
 TOKENIZER_FILES = (
     *VOCABULARIES,
@@ -21,32 +23,15 @@ TOKENIZER_FILES = (
     "chat_templates/*",
     "additional_chat_templates/*",
 )
+# What else some class of transformers' tokenizers reads; a config.json or tokenizer_config.json may name any class.
+OTHER_VOCABULARIES = (
+    *("vocab.txt", "vocab-src.json", "vocab-tgt.json", "target_vocab.json", "entity_vocab.json", "dict.txt"),
+    *("sentencepiece.model", "sentencepiece.bpe.model", "spiece.model", "spm.model", "spm_char.model", "*.spm"),
+    *("tokenizer.model.*", "tiktoken.model", "*.tiktoken", "bpe.codes", "byte_maps.json", "emoji.json"),
+    *("normalizer.json", "prophetnet.tokenizer", "word_shape.json", "word_pronunciation.json"),
+)
 
 
 def matching(folder: Path, patterns: tuple[str, ...]) -> set[Path]:
     """The files of a folder that match any of the patterns."""
     return {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
-
-
-def first_gap(folder: Path) -> str | None:
-    """Name of a file that a loadable model folder needs and this one lacks; None if it has all."""
-    if not (folder / "config.json").is_file():
-        return "config.json"
-    weights = _weights_gap(folder)
-    if weights is not None:
-        return weights
-    # transformers makes up an empty tokenizer where there is none
-    return None if matching(folder, VOCABULARIES) else VOCABULARIES[0]
-
-
-def _weights_gap(folder: Path) -> str | None:
-    if (folder / "model.safetensors").is_file():
-        return None
-    index = folder / INDEX
-    if not index.is_file():
-        return None if any(folder.glob("*.safetensors")) else "model.safetensors"
-    try:
-        shards = sorted(set(read_json(index)["weight_map"].values()))
-        return next((shard for shard in shards if not (folder / shard).is_file()), None)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return f"a readable {INDEX}"

@@ -24,7 +24,7 @@ def one_line_errors(spec: str) -> Iterator[None]:
     """Turn whatever transformers raises while it loads `spec` into one line with the cause.
 
     Raises:
-        PasctlError: for every Exception; KeyboardInterrupt and SystemExit pass.
+        PasctlError: for every Exception and every panic in Rust; KeyboardInterrupt and SystemExit pass.
     """
     import torch
 
@@ -37,7 +37,10 @@ def one_line_errors(spec: str) -> Iterator[None]:
             f"{spec} does not fit into memory: {first_line(error)}",
             hint="try --dtype bfloat16, a --device-map or a smaller model",
         ) from error
-    except Exception as error:  # transformers documents no errors: any of a dozen classes can mean a damaged file
+    except BaseException as error:
+        # transformers documents no errors: any of a dozen classes can mean a damaged file, and a panic in Rust is none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise PasctlError(f"cannot load {spec}: {type(error).__name__}: {first_line(error)}") from error
 
 

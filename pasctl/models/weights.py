@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError, PasctlError
-from pasctl.models.gguf_weights import gguf_config, put_back_biases
+from pasctl.models.gguf_weights import alone, gguf_config, put_back_biases
 from pasctl.models.identity import ModelSource
+from pasctl.models.tokenizer_check import check_tokenizer
 
 
 def read_weights(path: Path, **options: Any) -> Any:
@@ -20,16 +22,12 @@ def read_weights(path: Path, **options: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    if path.is_dir():
-        options["use_safetensors"] = True
-        place: Path = path
-    else:
-        options |= _gguf_options(path)
-        place = path.parent
+    options |= {"use_safetensors": True} if path.is_dir() else _gguf_options(path)
     auto: Any = AutoModelForCausalLM  # annotated as if it could not return the report
-    model, report = auto.from_pretrained(
-        str(place), local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
-    )
+    with _place(path) as place:
+        model, report = auto.from_pretrained(
+            str(place), local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        )
     _require_all_weights(path, report)
     if path.is_file():
         _unmark_quantized(model)
@@ -100,12 +98,24 @@ def _unmark_quantized(model: Any) -> None:
 
 
 def read_tokenizer(path: Path, **options: Any) -> Any:
-    """The tokenizer of a model folder or .gguf file."""
+    """The tokenizer of a model folder or .gguf file.
+
+    Raises:
+        InputError: a pattern of it hangs or takes all memory.
+    """
     from transformers import AutoTokenizer
 
     if path.is_dir():
-        return AutoTokenizer.from_pretrained(str(path), local_files_only=True, **options)
-    return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True, **options)
+        check_tokenizer(path)
+
+    more = options if path.is_dir() else {"gguf_file": path.name, **options}
+    with _place(path) as place:
+        return AutoTokenizer.from_pretrained(str(place), local_files_only=True, **more)
+
+
+def _place(path: Path) -> AbstractContextManager[Path]:
+    """The folder that transformers is given to read a model folder or .gguf file from."""
+    return nullcontext(path) if path.is_dir() else alone(path)
 
 
 def require_attention(name: str) -> None:

@@ -71,7 +71,8 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
         if isinstance(made, Outcome):
             return made
         strengths = made
-    numerics = handle.numerics(declared.seed)
+    writes = bool(declared.audit) or declared.neutral_text != NO_TEXT
+    numerics = handle.numerics(declared.seed, writes=writes)
     chosen = _chosen(declared, strengths, rows)
     task = EvaluationTask(source, params, handle.identity, numerics, chosen, rows)
     evaluation = _evaluation(declared, run, task, handle, strengths)

@@ -44,7 +44,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
         params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None),
         inputs={},
         identity=handle.identity,
-        numerics=handle.numerics(params.seed) | {"attn": "memory"},
+        numerics=handle.numerics(params.seed, writes=True) | {"attn": "memory"},
         compute=partial(_compute, keys=keys, plan=trials, handle=handle, params=params, text=text),
         provenance={"model": handle.provenance(), "text": text.name if text else None},
         parts=lambda: tuple(keys),
@@ -65,7 +65,7 @@ def _part(unit: TrialSpec, plan: TrialPlan, handle: ModelHandle, params: MemoryP
             "memory": None if unit.system == "full" else asdict(params),
             "text": text.digest if text and unit.task == NLL else None,
             "model": handle.identity,
-            "numerics": handle.numerics(params.seed),
+            "numerics": handle.numerics(params.seed, writes=True),
         }
     )
 

@@ -13,6 +13,7 @@ from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
+from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
 from pasctl.stages.progress import Reporter, Silent
 
@@ -87,9 +88,16 @@ class ModelHandle:
         """What enters keys: repository and commit, or digests of the files."""
         return self.source.identity
 
-    def numerics(self, seed: int) -> dict[str, Any]:
-        """What else of the model's run enters keys; device and batch size do not."""
-        return {"dtype": self.dtype, "attn": self.attn, "seed": seed}
+    def numerics(self, seed: int, *, writes: bool = False) -> dict[str, Any]:
+        """What else of the model's run enters keys; device and batch size do not.
+
+        Args:
+            seed: of what is drawn.
+            writes: the stage lets the model write, which ends at tokens that generation_config.json may name.
+        """
+        ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
+        more = {} if ends is None else {"ends": ends}
+        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more}
 
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""
@@ -120,6 +128,7 @@ class ModelHandle:
                 attn=self.attn,
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
+                note=reporter.note,
             )
             self._loaded.max_memory = self.max_memory
             if self._loaded.chat.warning:

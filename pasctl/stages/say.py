@@ -77,7 +77,7 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         ),
         inputs={"directions": source},
         identity=handle.identity,
-        numerics=handle.numerics(declared.seed),
+        numerics=handle.numerics(declared.seed, writes=True),
         compute=partial(_compute, scorer=scorer, prompts=tuple(prompts), on_delta=declared.on_delta),
         provenance={"model": handle.provenance(), "judge": declared.judge, "batch_tokens": run.batch_tokens},
         parts=scorer.parts,

@@ -261,7 +261,7 @@ class TextScorer:
             {
                 "texts": "calibration-1",
                 "model": handle.identity,
-                "numerics": handle.numerics(0),
+                "numerics": handle.numerics(0, writes=True),
                 "prompts": [list(pair) for pair in words.prompts] if words else None,
                 "judges": [list(pair) for pair in words.judges] if words else None,
                 "tuning": list(self.tuning),

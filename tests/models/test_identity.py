@@ -15,6 +15,7 @@ import pytest
 from pasctl.errors import InputError, MissingError
 from pasctl.models import digests
 from pasctl.models.identity import resolve_model
+from pasctl.models.shards import read_weight_names
 from tests.models.chat_templates import LLAMA3
 from tests.tiny import save_tiny
 
@@ -93,6 +94,11 @@ def test_an_added_tokenizer_file_changes_the_identity(saved, folder, name):
 
 def test_contents_under_another_name_are_another_model(saved, folder):
     (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    with pytest.raises(MissingError, match=r"model\.safetensors is missing"):  # no index: it would not be loaded
+        identity(folder)
+    shard = folder / "model-00001-of-00001.safetensors"
+    weight_map = dict.fromkeys(read_weight_names(shard), shard.name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     assert identity(folder)["weights"] != identity(saved)["weights"]
 
 
