@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.inventory.answer_sums import AnswerSums
 from pasctl.inventory.items import Inventory
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,6 +22,7 @@ Found = Literal["keyed", "agreement", "ambiguous"]
 
 CLEAR = 0.1  # a mean correlation nearer to 0 than this decides nothing
 FEWEST_RESPONDENTS = 20  # with fewer, the mean of the same few people's correlations can land on the wrong side
+FEWEST_OF_PAIR = 10  # respondents who answered both items of a pair; its correlation counts for nothing with fewer
 
 
 @dataclass(frozen=True)
@@ -48,29 +50,6 @@ class CodingReport:
         return f"{figures} {_figure(self.opposite)} ({self.n_respondents} respondents)"
 
 
-def pairwise_correlations(answers: FloatArray) -> FloatArray:
-    """Pearson correlation of every two columns over the rows where both are present.
-
-    Args:
-        answers: float64 [P, I], NaN where missing.
-
-    Returns:
-        float64 [I, I], NaN where fewer than three rows are complete or a column does not vary over them.
-    """
-    present = ~np.isnan(answers)
-    m = present.astype(np.float64)
-    x = np.where(present, answers - 3, 0.0)  # centred on the scale: sums of squares lose no precision
-    n = m.T @ m
-    # Sums run over the rows where both columns are present, so each is a product with the other column's mask.
-    total, square, product = x.T @ m, (x * x).T @ m, x.T @ x
-    with np.errstate(divide="ignore", invalid="ignore"):
-        covariance = product - total * total.T / n
-        variance = square - total * total / n
-        r: FloatArray = covariance / np.sqrt(variance * variance.T)
-    r[(n < 3) | (variance < 1e-9) | (variance.T < 1e-9)] = np.nan
-    return r
-
-
 def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
     """Reads the coding of stored answers off the within-facet correlations.
 
@@ -78,7 +57,12 @@ def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
         answers: float64 [P, I] as stored, NaN where missing; all respondents of the file, not a selection.
         inventory: The items in column order.
     """
-    r = pairwise_correlations(answers)
+    return report_of(AnswerSums.of(answers), inventory)
+
+
+def report_of(sums: AnswerSums, inventory: Inventory) -> CodingReport:
+    """The same from the sums over all respondents of a file, or over a sample from the whole of it."""
+    r = sums.correlations(FEWEST_OF_PAIR)
     facet = np.array([f"{item.trait}/{item.facet}" for item in inventory.items])
     keys = inventory.keys
     pair = np.triu(facet[:, None] == facet[None, :], k=1) & ~np.isnan(r)
@@ -86,14 +70,21 @@ def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
     same, opposite = r[pair & alike], r[pair & ~alike]
     mean_same = float(same.mean()) if same.size else None
     mean_opposite = float(opposite.mean()) if opposite.size else None
+    people = sums.respondents
     found: Found = "ambiguous"
     # Same-keyed pairs must agree with each other first: where they do not, the columns are not what the key says.
-    if len(answers) >= FEWEST_RESPONDENTS and mean_same is not None and mean_opposite is not None and mean_same > CLEAR:
+    if people >= FEWEST_RESPONDENTS and mean_same is not None and mean_opposite is not None and mean_same > CLEAR:
         if mean_opposite > CLEAR:
             found = "keyed"
         elif mean_opposite < -CLEAR:
             found = "agreement"
-    return CodingReport(mean_same, mean_opposite, found, len(answers), same.size, opposite.size)
+    return CodingReport(mean_same, mean_opposite, found, people, same.size, opposite.size)
+
+
+def unkeyed(scores: FloatArray, inventory: Inventory) -> FloatArray:
+    """Agreements [P, I] from keyed scores: those of items keyed -1 are reversed. It is its own inverse."""
+    agreements: FloatArray = np.where(inventory.keys > 0, scores, 6 - scores)
+    return agreements
 
 
 def require_clear(report: CodingReport, source: str) -> None:
