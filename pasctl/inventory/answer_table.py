@@ -99,7 +99,9 @@ def _respondent_rows(
     if len(names) != 1:
         found = " and ".join(header[place] for place in names) or f"none among {listing(header)}"
         raise InputError(f"{path}: one column id, case or persona is expected, found {found}", hint=FORM)
-    others = [name for place, name in enumerate(header) if place not in names and name not in items]
+    others = [
+        name or "one without a name" for place, name in enumerate(header) if place not in names and name not in items
+    ]
     if others:
         raise InputError(
             f"{path}: columns that are no items of the inventory: {listing(others)}",

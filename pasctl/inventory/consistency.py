@@ -27,7 +27,7 @@ import numpy as np
 
 from pasctl.inventory.answer_sums import AnswerSums, FloatArray
 from pasctl.inventory.coding import CLEAR, FEWEST_OF_PAIR
-from pasctl.inventory.items import Inventory
+from pasctl.inventory.items import IntArray, Inventory
 
 FALSE_ALARMS = 0.01  # files of unrelated answers that are taken for partly reversed
 SUSPICIOUS = 2.0  # standard errors below 0 from which an item is named
@@ -53,7 +53,7 @@ class Correlations:
         return z
 
     @property
-    def suspicious(self) -> FloatArray:
+    def suspicious(self) -> IntArray:
         """Places that lie below 0 by more than chance gives one of them, ascending."""
         return np.flatnonzero((self.errors < -SUSPICIOUS) & (self.r < -CLEAR))
 
@@ -125,7 +125,7 @@ def desirability(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> tupl
     return mean, mean / float(np.sqrt(variance / sums.answered[asked].min()))
 
 
-def _by_trait(sums: AnswerSums, inventory: Inventory) -> dict[str, FloatArray]:
+def _by_trait(sums: AnswerSums, inventory: Inventory) -> dict[str, IntArray]:
     """The columns of each trait that enough respondents answered."""
     traits = np.array(inventory.traits)
     enough = sums.answered >= FEWEST_OF_PAIR

@@ -96,7 +96,8 @@ class PersonaSource:
                 row, place = (int(each) for each in np.argwhere(wrong)[0])
                 raise InputError(
                     f"{self.path}: row {rows[row]}, {ids[row]}, item {self.inventory.items[place].id}: "
-                    f"a whole number 1..5 is expected, found {values[row, place]:g}"
+                    f"a whole number 1..5 is expected, found {values[row, place]:g}",
+                    hint=FORM,
                 )
             agreements = unkeyed(values, self.inventory) if self.keyed else values
             yield PersonaSet(label_of(self.path), tuple(ids), agreements)
