@@ -3,11 +3,14 @@
 Within a facet, people who score high on one item score high on the others. So two items of one facet with the same
 key correlate positively however the file is coded, and two with opposite keys correlate positively only if the answers
 to one of them have been reversed: in keyed scores. In agreements they correlate negatively.
+
+Respondents who agree whatever an item says make all agreements correlate positively, and those of keyed scores by key.
+Items of different traits show how far: their mean correlation, same-keyed or opposite-keyed, is subtracted first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +39,8 @@ class CodingReport:
         n_respondents: Respondents in the file.
         pairs_same: Same-keyed pairs that have a correlation.
         pairs_opposite: Opposite-keyed pairs that have a correlation.
+        same_across: Mean correlation of same-keyed items of different traits, 0 without any.
+        opposite_across: The same for opposite-keyed items.
     """
 
     same: float | None
@@ -44,10 +49,15 @@ class CodingReport:
     n_respondents: int
     pairs_same: int
     pairs_opposite: int
+    same_across: float = 0.0
+    opposite_across: float = 0.0
 
     def __str__(self) -> str:
         figures = f"same-keyed items of a facet correlate at {_figure(self.same)}, opposite-keyed at"
-        return f"{figures} {_figure(self.opposite)} ({self.n_respondents} respondents)"
+        across = ""
+        if max(abs(self.same_across), abs(self.opposite_across)) > CLEAR:
+            across = f"; of different traits at {self.same_across:+.2f} and {self.opposite_across:+.2f}"
+        return f"{figures} {_figure(self.opposite)}{across} ({self.n_respondents} respondents)"
 
 
 def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
@@ -63,22 +73,23 @@ def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
 def report_of(sums: AnswerSums, inventory: Inventory) -> CodingReport:
     """The same from the sums over all respondents of a file, or over a sample from the whole of it."""
     r = sums.correlations(FEWEST_OF_PAIR)
-    facet = np.array([f"{item.trait}/{item.facet}" for item in inventory.items])
-    keys = inventory.keys
-    pair = np.triu(facet[:, None] == facet[None, :], k=1) & ~np.isnan(r)
-    alike = keys[:, None] == keys[None, :]
-    same, opposite = r[pair & alike], r[pair & ~alike]
-    mean_same = float(same.mean()) if same.size else None
-    mean_opposite = float(opposite.mean()) if opposite.size else None
-    people = sums.respondents
-    found: Found = "ambiguous"
-    # Same-keyed pairs must agree with each other first: where they do not, the columns are not what the key says.
-    if people >= FEWEST_RESPONDENTS and mean_same is not None and mean_opposite is not None and mean_same > CLEAR:
-        if mean_opposite > CLEAR:
-            found = "keyed"
-        elif mean_opposite < -CLEAR:
-            found = "agreement"
-    return CodingReport(mean_same, mean_opposite, found, people, same.size, opposite.size)
+    facet, trait = (np.array(names) for names in ([f"{i.trait}/{i.facet}" for i in inventory.items], inventory.traits))
+    known = np.triu(~np.isnan(r), k=1)
+    within = known & (facet[:, None] == facet[None, :])
+    across = known & (trait[:, None] != trait[None, :])
+    alike = inventory.keys[:, None] == inventory.keys[None, :]
+    same, opposite = r[within & alike], r[within & ~alike]
+    report = CodingReport(
+        same=float(same.mean()) if same.size else None,
+        opposite=float(opposite.mean()) if opposite.size else None,
+        found="ambiguous",
+        n_respondents=sums.respondents,
+        pairs_same=same.size,
+        pairs_opposite=opposite.size,
+        same_across=float(r[across & alike].mean()) if (across & alike).any() else 0.0,
+        opposite_across=float(r[across & ~alike].mean()) if (across & ~alike).any() else 0.0,
+    )
+    return replace(report, found=_verdict(report))
 
 
 def unkeyed(scores: FloatArray, inventory: Inventory) -> FloatArray:
@@ -97,6 +108,16 @@ def require_clear(report: CodingReport, source: str) -> None:
         f"{source}: cannot tell keyed scores from agreements: {report}; {why}",
         hint="say which it is with --coding keyed or --coding agreement",
     )
+
+
+def _verdict(report: CodingReport) -> Found:
+    if report.n_respondents < FEWEST_RESPONDENTS or report.same is None or report.opposite is None:
+        return "ambiguous"
+    # Same-keyed pairs must agree with each other first: where they do not, the columns are not what the key says.
+    if report.same - report.same_across <= CLEAR:
+        return "ambiguous"
+    opposite = report.opposite - report.opposite_across
+    return "keyed" if opposite > CLEAR else "agreement" if opposite < -CLEAR else "ambiguous"
 
 
 def _figure(value: float | None) -> str:

@@ -6,7 +6,8 @@ pairs of items (see `pasctl.inventory.coding`) hardly moves then. Three figures 
 - the corrected item-total correlation: of an item's keyed score with the sum of the trait's other items
   (J. C. Nunnally, "Psychometric Theory", 1978). It is below 0 for an item that is coded the other way than the rest;
 - for each trait, the correlation of the sum of its items keyed +1 with the sum of those keyed -1, as stored. It is
-  negative in agreements and positive in keyed scores;
+  negative in agreements and positive in keyed scores, once the other traits' items have said how much each respondent
+  agrees with whatever is asked (a partial correlation);
 - the proof of the coding for stretches of the rows by themselves.
 
 All follow from the covariances of the items, so respondents may come in parts. With missing answers a covariance is
@@ -14,8 +15,9 @@ over those who answered both items, and so are the figures.
 
 A correlation counts as below 0 beyond chance by Fisher's z (R. A. Fisher, "On the probable error of a coefficient of
 correlation", Metron 1, 1921): atanh(r) has a standard error of 1 / sqrt(n - 3). Beyond doubt is what chance gives once
-in a hundred files of unrelated answers, all items or traits of a file taken together (Bonferroni), and what is below
--0.1 besides: with very many respondents a poor item's -0.02 is no chance, and no reversal either.
+in a hundred files of unrelated answers, all items or traits of a file taken together (Bonferroni); what it gives in
+every second file is worth a note. Either is below -0.1 besides: with very many respondents a poor item's -0.02 is no
+chance, and no reversal either.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from pasctl.inventory.answer_sums import AnswerSums, FloatArray
 from pasctl.inventory.coding import CLEAR, FEWEST_OF_PAIR
 from pasctl.inventory.items import IntArray, Inventory
 
-FALSE_ALARMS = 0.01  # files of unrelated answers that are taken for partly reversed
-SUSPICIOUS = 2.0  # standard errors below 0 from which an item is named
+REFUSED, NOTED = 0.01, 0.5  # of files of unrelated answers: taken for partly reversed, or thought so
+SUSPICIOUS = 2.0  # standard errors below 0 from which an item is named, where any is noted or refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +56,13 @@ class Correlations:
 
     @property
     def suspicious(self) -> IntArray:
-        """Places that lie below 0 by more than chance gives one of them, ascending."""
+        """Places that lie below 0 by more than chance gives a single one, ascending."""
         return np.flatnonzero((self.errors < -SUSPICIOUS) & (self.r < -CLEAR))
 
-    @property
-    def beyond_doubt(self) -> bool:
-        """Whether any lies further below 0 than chance would bring any of them."""
+    def any_below(self, chance: float) -> bool:
+        """Whether any lies further below 0 than chance brings one of all of them so often."""
         tested = int(np.count_nonzero(~np.isnan(self.r)))
-        limit = NormalDist().inv_cdf(1 - FALSE_ALARMS / max(tested, 1))
+        limit = NormalDist().inv_cdf(1 - chance / max(tested, 1))
         return bool(((self.errors < -limit) & (self.r < -CLEAR)).any())
 
 
@@ -90,23 +91,43 @@ def item_totals(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> Corre
 def key_halves(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> tuple[tuple[str, ...], Correlations]:
     """For each trait the correlation of its items keyed +1 with those keyed -1, positive where the coding is as said.
 
+    It is the partial correlation given the acquiescence that the other traits' items show; arguments as above.
+
     Returns:
         the traits that have items of both keys, and their correlations.
     """
     covariances = sums.covariances(FEWEST_OF_PAIR)
-    traits: list[str] = []
-    r: list[float] = []
-    n: list[float] = []
+    halves = _halves(sums, inventory)
+    r, n = np.full(len(halves), np.nan), np.zeros(len(halves))
+    for place, (trait, (plus, minus)) in enumerate(halves.items()):
+        others = [half for other, half in halves.items() if other != trait]
+        # In agreements acquiescence raises both keys of a trait; in keyed scores it lowers those of items keyed -1.
+        acquiescence = sum((up - down if keyed else up + down for up, down in others), np.zeros(len(inventory)))
+        r[place] = _partial(covariances, plus, minus, acquiescence) * (1 if keyed else -1)
+        columns = np.flatnonzero(plus + minus)
+        n[place] = sums.count[np.ix_(columns, columns)].min()
+    return tuple(halves), Correlations(r, n)
+
+
+def _halves(sums: AnswerSums, inventory: Inventory) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Weights [I] of the mean over each trait's items keyed +1, and of that over those keyed -1, where it has both."""
+    halves = {}
     for trait, columns in _by_trait(sums, inventory).items():
-        plus, minus = (columns[inventory.keys[columns] == key] for key in (1, -1))
-        if not len(plus) or not len(minus):
-            continue
-        between = covariances[np.ix_(plus, minus)].sum()
-        within = covariances[np.ix_(plus, plus)].sum() * covariances[np.ix_(minus, minus)].sum()
-        traits.append(trait)
-        r.append(float(_ratio(between if keyed else -between, within)))
-        n.append(float(sums.count[np.ix_(columns, columns)].min()))
-    return tuple(traits), Correlations(np.array(r), np.array(n))
+        plus, minus = (np.isin(np.arange(len(inventory)), columns[inventory.keys[columns] == key]) for key in (1, -1))
+        if plus.any() and minus.any():
+            halves[trait] = (plus / plus.sum(), minus / minus.sum())
+    return halves
+
+
+def _partial(covariances: FloatArray, a: FloatArray, b: FloatArray, given: FloatArray) -> float:
+    """Correlation of two weighted sums of items given a third, each as its weights [I]; NaN where it cannot be had."""
+    own = np.flatnonzero(a + b)
+    if np.isnan(covariances[np.ix_(own, own)]).any():
+        return float("nan")
+    weights = np.stack([a, b, given])
+    c = weights @ np.nan_to_num(covariances) @ weights.T
+    left = c[:2, :2] - (np.outer(c[:2, 2], c[2, :2]) / c[2, 2] if c[2, 2] > 1e-9 else 0.0)
+    return float(_ratio(left[0, 1], left[0, 0] * left[1, 1]))
 
 
 def desirability(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> tuple[float, float]:

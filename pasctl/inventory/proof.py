@@ -18,7 +18,7 @@ from operator import add
 from pasctl.errors import InputError
 from pasctl.inventory.answer_sums import AnswerSums, FloatArray
 from pasctl.inventory.coding import FEWEST_RESPONDENTS, CodingReport, report_of, unkeyed
-from pasctl.inventory.consistency import item_totals, key_halves
+from pasctl.inventory.consistency import NOTED, REFUSED, item_totals, key_halves
 from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note
 from pasctl.inventory.oddities import oddities
@@ -111,7 +111,7 @@ def require_consistent(evidence: Evidence, inventory: Inventory, source: str, no
     """
     _require_alike_rows(evidence, inventory, source, keyed=keyed)
     traits, halves = key_halves(evidence.total, inventory, keyed=keyed)
-    if halves.beyond_doubt:
+    if halves.any_below(REFUSED):
         stored = halves.r if keyed else -halves.r
         named = [f"{traits[place]} ({stored[place]:+.2f})" for place in halves.suspicious]
         raise InputError(
@@ -121,15 +121,14 @@ def require_consistent(evidence: Evidence, inventory: Inventory, source: str, no
         )
     totals = item_totals(evidence.total, inventory, keyed=keyed)
     named = [f"{inventory.items[place].id} ({totals.r[place]:+.2f})" for place in totals.suspicious]
-    if not named:
-        return
     those = f"{listing(named, _NAMED)} (corrected item-total correlation, {evidence.total.respondents} respondents)"
-    if totals.beyond_doubt:
+    if totals.any_below(REFUSED):
         raise InputError(
             f"{source}: items that correlate negatively with the rest of their trait, as reversed ones do: {those}",
             hint=f"store 6 minus the answer for these items, or leave them out{_way(keyed)}",
         )
-    note(f"{source}: items that may be reversed, they correlate negatively with the rest of their trait: {those}")
+    if totals.any_below(NOTED):
+        note(f"{source}: items that may be reversed, they correlate negatively with the rest of their trait: {those}")
 
 
 def _require_agreeing(report: CodingReport, source: str, *, keyed: bool) -> None:

@@ -196,19 +196,22 @@ def test_a_large_file_whose_end_is_keyed_is_refused(tmp_path: Path) -> None:
 # ----- rates
 
 
+MODELS = (CLEAR, GradedResponse(), GradedResponse(discrimination=1.0), GradedResponse(acquiescence=1.2))
+
+
 @pytest.mark.parametrize("count", [24, 100])
-@pytest.mark.parametrize("model", [CLEAR, GradedResponse(), GradedResponse(discrimination=1.0)])
+@pytest.mark.parametrize("model", MODELS)
 def test_correct_answers_are_not_refused(count: int, model: GradedResponse) -> None:
-    refused = [verdict(people(count, seed, model)) for seed in range(60)]
+    refused = [verdict(people(count, seed, model)) for seed in range(40)]
     assert sum(map(bool, refused)) <= 1, refused
-    keyed = [verdict(unkeyed(people(count, seed, model), INVENTORY), "keyed") for seed in range(60)]
+    keyed = [verdict(unkeyed(people(count, seed, model), INVENTORY), "keyed") for seed in range(40)]
     assert list(map(bool, keyed)) == list(map(bool, refused))
 
 
 @pytest.mark.parametrize("count", [24, 100])
-@pytest.mark.parametrize("model", [CLEAR, GradedResponse(), GradedResponse(discrimination=1.0)])
+@pytest.mark.parametrize("model", MODELS)
 def test_keyed_scores_are_refused_at_every_size(count: int, model: GradedResponse) -> None:
-    for seed in range(60):
+    for seed in range(40):
         assert "keyed scores" in verdict(unkeyed(people(count, seed, model), INVENTORY))
 
 
@@ -270,17 +273,23 @@ def test_item_totals_with_gaps_follow_from_the_covariances_of_pandas() -> None:
         assert totals.n[COLUMN[item.id]] == min((present[item.id] * present[other]).sum() for other in others)
 
 
-def test_key_halves_equal_pandas() -> None:
-    values = people(40, model=GradedResponse())
-    traits, halves = key_halves(AnswerSums.of(values), INVENTORY, keyed=False)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_key_halves_equal_the_correlation_of_what_a_regression_on_acquiescence_leaves(keyed: bool) -> None:
+    values = people(40, model=GradedResponse(acquiescence=0.8))
+    stored = unkeyed(values, INVENTORY) if keyed else values
+    traits, halves = key_halves(AnswerSums.of(stored), INVENTORY, keyed=keyed)
     table = pd.DataFrame(values, columns=list(COLUMN))
-    assert traits == ("O", "C", "E", "A", "N")
+    mean = {
+        (trait, key): table[[i.id for i in INVENTORY.items if (i.trait, i.key) == (trait, key)]].mean(axis=1)
+        for trait in "OCEAN"
+        for key in (1, -1)
+    }
+    assert traits == tuple(dict.fromkeys(INVENTORY.traits))
     for trait, r in zip(traits, halves.r, strict=True):
-        plus, minus = (
-            table[[item.id for item in INVENTORY.items if (item.trait, item.key) == (trait, key)]].sum(axis=1)
-            for key in (1, -1)
-        )
-        assert r == pytest.approx(-plus.corr(minus), abs=1e-12)
+        others = sum(half for (other, _), half in mean.items() if other != trait)
+        design = np.stack([np.ones(40), others], axis=1)
+        left = [mean[trait, key] - design @ np.linalg.lstsq(design, mean[trait, key], rcond=None)[0] for key in (1, -1)]
+        assert r == pytest.approx(-np.corrcoef(*left)[0, 1], abs=1e-12)
 
 
 def test_parts_add_up_to_the_whole_exactly() -> None:
@@ -314,12 +323,12 @@ def test_what_cannot_be_proven_is_said_and_not_refused() -> None:
 
 
 def test_one_reversed_item_is_noted_where_chance_could_do_it() -> None:
-    """Below 0 by two standard errors, and not by what 60 items would need."""
+    """Below 0 by what chance gives one of 60 items in a few files, not in a few hundred."""
     values = people(24, 5, GradedResponse())
     r = item_totals(AnswerSums.of(values), INVENTORY, keyed=False).r
-    weak = [item.id for item, each in zip(INVENTORY.items, r, strict=True) if 0.45 < each < 0.5]
+    weak = [item.id for item, each in zip(INVENTORY.items, r, strict=True) if 0.5 < each < 0.6]
     lines = told(reverse(values, weak[0]))
-    assert re.search(rf"items that may be reversed.*: {weak[0]} \(-0\.4\d\)", lines)
+    assert re.search(rf"items that may be reversed.*: {weak[0]} \(-0\.5\d\)", lines)
 
 
 @BY_FORM
