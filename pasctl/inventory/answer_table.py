@@ -86,7 +86,7 @@ def _answer_rows(lines: list[tuple[int, list[str]]], header: list[str], path: Pa
     unread = [name for place, name in enumerate(header) if place not in (item, agreement, *names)]
     if unread:
         one = "" if names else "; no column persona, case or id, so all answers are those of one persona"
-        note(f"{path}: columns that are not read: {listing(unread)}{one}")
+        note(f"reading {path}: columns that are not read: {listing(unread)}{one}")
     for number, cells in lines:
         name = _name(cells[names[0]], header[names[0]], number, path) if names else path.stem
         yield name, cells[item], _value(cells[agreement])

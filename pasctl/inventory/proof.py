@@ -96,10 +96,10 @@ def reads_keyed(evidence: Evidence, inventory: Inventory, coding: str, source: s
             note(_too_few(report, source, keyed=keyed))
         else:
             if report.found == "ambiguous" and len(set(inventory.keys.tolist())) > 1:
-                note(f"{source}: the coding cannot be proven, {_taken(keyed)}: {report}")
+                note(f"reading {source}: the coding cannot be proven, {_taken(keyed)}: {report}")
             require_consistent(evidence, inventory, source, note, keyed=keyed)
     for odd in oddities(evidence.total, inventory, keyed=keyed):
-        note(f"{source}: {odd}")
+        note(f"reading {source}: {odd}")
     return keyed
 
 
@@ -128,7 +128,7 @@ def require_consistent(evidence: Evidence, inventory: Inventory, source: str, no
             hint=f"store 6 minus the answer for these items, or leave them out{_way(keyed)}",
         )
     if totals.any_below(NOTED):
-        note(f"{source}: items that may be reversed, they correlate negatively with the rest of their trait: {those}")
+        note(f"reading {source}: items that may be reversed, they correlate negatively with the rest of their trait: {those}")
 
 
 def _require_agreeing(report: CodingReport, source: str, *, keyed: bool) -> None:
@@ -162,7 +162,7 @@ def _require_alike_rows(evidence: Evidence, inventory: Inventory, source: str, *
 
 def _too_few(report: CodingReport, source: str, *, keyed: bool) -> str:
     people = f"{report.n_respondents} respondent{'' if report.n_respondents == 1 else 's'}"
-    return f"{source}: {people}, too few to prove the coding (from {FEWEST_RESPONDENTS}), {_taken(keyed)}"
+    return f"reading {source}: {people}, too few to prove the coding (from {FEWEST_RESPONDENTS}), {_taken(keyed)}"
 
 
 def _way(keyed: bool) -> str:
