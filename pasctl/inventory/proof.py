@@ -128,9 +128,7 @@ def require_consistent(evidence: Evidence, inventory: Inventory, source: str, no
             hint=f"store 6 minus the answer for these items, or leave them out{_way(keyed)}",
         )
     if totals.any_below(NOTED):
-        note(
-            f"reading {source}: items that may be reversed, they correlate negatively with the rest of their trait: {those}"
-        )
+        note(f"reading {source}: items that may be reversed, against the rest of their trait: {those}")
 
 
 def _require_agreeing(report: CodingReport, source: str, *, keyed: bool) -> None:
