@@ -5,7 +5,11 @@ READY  := $(VENV)/.ready
 DEMO   := build/demo
 VENV_VLLM ?= .venv-vllm
 
-.PHONY: demo demo-real test test-all test-vllm test-gpu bench-gpu unit check bench clean
+# mutants per reader, and the seed of `make fuzz`; another seed makes others
+FUZZ ?= 5000
+SEED ?= 0
+
+.PHONY: fuzz demo demo-real test test-all test-vllm test-gpu bench-gpu unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -22,7 +26,12 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-vllm  ## everything, vLLM included
+test-all: export PASCTL_FUZZ_READERS ?= 2000
+test-all: test test-vllm  ## everything, vLLM included, with more mutants
+
+fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
+	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
+	$(BIN)/python -m tests.fuzz commands --count 5000 --seed $(SEED)
 
 test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
 	$(VENV_VLLM)/bin/pytest -n 2 -m vllm tests/vllm_plugin

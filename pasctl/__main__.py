@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from pasctl.cli.app import app
+import io
+import sys
+
+from pasctl.cli.failure import failures_told
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="pasctl")
+    """Run the command line; whatever fails, be it an import, is told in one line."""
+    with failures_told(SystemExit):
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few letters
+
+        from pasctl.cli.app import app
+
+        app(prog_name="pasctl")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from pasctl.printable import clean
+
+MOST_CHARACTERS = 1000
+"""Of a message and of a hint: what a file holds may be of any length."""
+
 
 class PasctlError(Exception):
     """An expected failure.
 
-    The message names the thing, what was expected and what was found; the hint says what to do.
+    The message names the thing, what was expected and what was found; the hint says what to do. Both are one line:
+    control characters in what they quote are written as escapes, and the middle of long ones is left out.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = clean(message, MOST_CHARACTERS)
+        self.hint = None if hint is None else clean(hint, MOST_CHARACTERS)
+        super().__init__(self.message)
 
 
 class InputError(PasctlError):

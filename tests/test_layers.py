@@ -39,12 +39,22 @@ LAYERS = (
     {"declaration"},
     {"option"},
     {"errors", "version"},
+    {"json_file", "printable"},
 )
+BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {"stages/runner.py", "cli/store.py"}
 FRAMES = "frames.py"  # of a package: its kinds of artifacts, which the store finds by name
 DURABLE = "pasctl.store.disk"  # how files are written so that they last: it knows no store, and anybody may use it
 
 OPTIONS = "pasctl.serving.settings"  # a front end's group of options, which the declaration of its command nests
+
+OWN_JSON = {  # what is read elsewhere was just made, by tokenizers, by matplotlib, or by the other process of a pair
+    "json_file.py",
+    "export/gguf_tokenizer.py",
+    "export/vllm_reader.py",
+    "report/encode.py",
+}
+PRINTERS = {"cli/output.py", "cli/failure.py", "cli/reference.py", "cli/app.py"}
 
 MOST_LINES = 300
 LONG_FILES = {"stages/runner.py"}
@@ -68,7 +78,7 @@ def test_the_store_is_used_by_the_runner_and_imports_nothing_of_the_rest() -> No
     assert [
         f"{file} imports {module}"
         for file, module in internal_imports()
-        if (package_of(file) == "store" and package(module) not in ("store", "errors"))
+        if (package_of(file) == "store" and package(module) not in BELOW_THE_STORE)
         or (package(module) == "store" != package_of(file) and module != DURABLE and not _uses_store(file))
     ] == []
 
@@ -92,6 +102,16 @@ def test_the_package_imports_no_tests() -> None:
 def test_nothing_loads_code_from_data() -> None:
     unsafe = {"pickle", "joblib", "marshal", "shelve", "dill"}
     assert [f"{file} imports {module}" for file, module in imports() if module.split(".")[0] in unsafe] == []
+
+
+def test_json_is_read_in_one_place() -> None:
+    """Others know no bounds: a file may be nested so deeply that reading it fails, or what looks into it later."""
+    assert {file for file, name in calls() if name in ("json.load", "json.loads")} == OWN_JSON
+
+
+def test_commands_print_in_one_place() -> None:
+    """Elsewhere, what others wrote would reach the terminal as it is."""
+    assert {file for file, name in calls() if name == "print" and package_of(file) == "cli"} == PRINTERS
 
 
 def test_files_are_short() -> None:
@@ -137,6 +157,16 @@ def named(node: ast.AST) -> Iterator[str]:
         known = {module_of(file) for file in files()}
         names = {f"{node.module}.{alias.name}" for alias in node.names}
         yield from sorted(names & known) or [node.module]
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """(file, "name" or "module.name" that is called in it)."""
+    for file in files():
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                yield file, node.func.id
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                yield file, f"{getattr(node.func.value, 'id', '')}.{node.func.attr}"
 
 
 def internal_imports() -> Iterator[tuple[str, str]]:

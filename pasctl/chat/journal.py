@@ -11,9 +11,11 @@ from typing import Any
 
 from pasctl.chat.session import Turn
 from pasctl.errors import IntegrityError
+from pasctl.json_file import read_json
 from pasctl.store.disk import disk_errors, replace_file
 
 _VERSION = 1
+_KINDS = {"model": dict, "dtype": str, "params": dict, "before": int}
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,12 @@ class Journal:
             IntegrityError: the file is no journal.
         """
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
+            document = read_json(self.path)
             turns = tuple(Turn.from_json(turn) for turn in document.pop("turns"))
             if document.pop("version") != _VERSION:
                 raise ValueError("another version of pasctl wrote it")
+            if not all(isinstance(document[name], kind) for name, kind in _KINDS.items()):
+                raise TypeError("a field has another type")
             return Entry(**document, turns=turns)
         except FileNotFoundError:
             return None

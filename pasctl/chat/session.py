@@ -70,7 +70,10 @@ class Turn:
 
         Raises:
             KeyError: it lacks what was said.
+            TypeError: what was said is no text.
         """
+        if not all(isinstance(document[name], str) for name in ("user", "answer", "model")):
+            raise TypeError("what was said is no text")
         known = {field.name for field in fields(cls)}
         return cls(
             **{"user": document["user"], "answer": document["answer"], "model": document["model"]}

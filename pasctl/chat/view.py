@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import sys
 import threading
@@ -14,12 +12,11 @@ from typing import Any, Protocol
 from pasctl.chat.columns import Columns, column_width
 from pasctl.chat.session import Turn
 from pasctl.errors import PasctlError
+from pasctl.json_file import json_line
+from pasctl.printable import clean, clean_lines, without_controls
 
 Texts = Sequence[tuple[str, Iterable[str]]]
 """Some headings, each with the pieces of a text."""
-
-# what could move the cursor, ring, or set a window's title; words in any language stay
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class View(Protocol):
@@ -42,14 +39,14 @@ class View(Protocol):
 
 
 class Plain:
-    """Answers as they come, each with a blank line behind it; nothing that is not text."""
+    """Answers as they come, each with a blank line behind it; nothing in them that a terminal would obey."""
 
     def __init__(self) -> None:
         self._out = sys.stdout
 
     def note(self, text: str) -> None:
         """Print on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(clean_lines(text), file=sys.stderr, flush=True)
 
     def fail(self, error: PasctlError) -> None:
         """Print on stderr."""
@@ -61,7 +58,7 @@ class Plain:
         """Write pieces as they come."""
         try:
             for piece in pieces:
-                self._out.write(self._safe(piece))
+                self._out.write(without_controls(piece))
                 self._out.flush()
         finally:
             self._out.write("\n\n")
@@ -70,18 +67,15 @@ class Plain:
     def compare(self, texts: Texts) -> None:
         """Write one below the other; those below are written in the meantime."""
         for heading, pieces in texts:
-            self._out.write(f"[{heading}]\n")
+            self._out.write(f"[{clean(heading)}]\n")
             self.answer(pieces)
 
     def turn(self, turn: Turn, told: dict[str, Any]) -> None:
         """It has been shown."""
 
-    def _safe(self, text: str) -> str:
-        return text
-
 
 class Screen(Plain):
-    """The same on a terminal: dim notes, two columns where there is room, nothing in an answer that is no text."""
+    """The same on a terminal: dim notes, two columns where there is room."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -93,7 +87,7 @@ class Screen(Plain):
         """Print dimly."""
         from rich.text import Text
 
-        self._console.print(Text(_CONTROL.sub("", text), style="dim"))
+        self._console.print(Text(clean_lines(text), style="dim"))
 
     def compare(self, texts: Texts) -> None:
         """Side by side if the terminal is wide enough."""
@@ -103,17 +97,14 @@ class Screen(Plain):
             return
         columns = Columns(self._out, width)
         for side, (heading, _) in enumerate(texts):
-            columns.add(side, f"[{heading}]\n")
+            columns.add(side, f"[{clean(heading)}]\n")
         try:
             for side, piece in together([pieces for _, pieces in texts]):
-                columns.add(side, self._safe(piece).replace("\t", "    "))
+                columns.add(side, without_controls(piece).replace("\t", "    "))
         finally:
             columns.finish()
             self._out.write("\n")
             self._out.flush()
-
-    def _safe(self, text: str) -> str:
-        return _CONTROL.sub("", text)
 
 
 class Json(Plain):
@@ -134,7 +125,7 @@ class Json(Plain):
         document = turn.to_json()
         user, answer = document.pop("user"), document.pop("answer")
         for each in ({"role": "user", "text": user}, {"role": "assistant", "text": answer, **document, **told}):
-            print(json.dumps(each, ensure_ascii=False, allow_nan=False), file=self._out, flush=True)
+            print(json_line(each), file=self._out, flush=True)
 
 
 def together(texts: Sequence[Iterable[str]]) -> Iterable[tuple[int, str]]:

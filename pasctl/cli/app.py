@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -15,13 +13,15 @@ from typer.core import TyperGroup
 from pasctl.cli import export
 from pasctl.cli.command import build
 from pasctl.cli.config import read_config
+from pasctl.cli.failure import failures_told
 from pasctl.commands import PANELS, declarations
 from pasctl.declaration import Declaration, StageDeclaration
-from pasctl.errors import PasctlError
+from pasctl.errors import InputError
 from pasctl.version import __version__
 
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
+# what typer raises for words that it does not understand, and for everything that it tells itself
+_USAGE: Any = typer.BadParameter.__mro__[1]
+_FAILURE: Any = typer.BadParameter.__mro__[2]
 
 
 class Root(TyperGroup):
@@ -57,26 +57,20 @@ class Root(TyperGroup):
 
 @contextmanager
 def _ending() -> Iterator[None]:
-    try:
-        yield
-    except PasctlError as error:
-        _tell(error)
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        print("interrupted: partial results are saved; run the same command to resume", file=sys.stderr)
-        raise typer.Exit(EXIT_INTERRUPTED) from error
-    except BrokenPipeError as error:
-        # the reader has gone: what is still buffered must not raise again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_BROKEN_PIPE) from error
+    with failures_told(typer.Exit, passing=(typer.Exit, typer.Abort, _FAILURE)):
+        try:
+            yield
+        except _USAGE as error:
+            if error.message.startswith("Usage:"):  # a command without arguments shows its help
+                raise
+            raise _refusal(error) from error
 
 
-def _tell(error: PasctlError) -> None:
-    if os.environ.get("PASCTL_DEBUG") == "1":
-        traceback.print_exception(error)
-    print(f"error: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+def _refusal(error: Any) -> InputError:
+    """Words that the command line does not know, as every other refusal."""
+    words = error.format_message().replace("Value error, ", "").rstrip(".")
+    command = error.ctx.command_path if error.ctx is not None else "pasctl"
+    return InputError(words[:1].lower() + words[1:], hint=f"`{command} --help` lists what there is")
 
 
 app = typer.Typer(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pasctl.printable import clean
+
 
 def align(rows: Sequence[Sequence[str]], *, left: int = 99) -> str:
-    """Rows as text in columns: the first `left` columns flush left, the others right."""
+    """Rows as text in columns: the first `left` columns flush left, the others right; a cell stays on its line."""
+    rows = [[clean(cell) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

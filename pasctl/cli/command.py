@@ -12,7 +12,6 @@ from typer.core import TyperCommand
 
 from pasctl.commands.running import RunOptions
 from pasctl.declaration import Declaration, StageDeclaration
-from pasctl.errors import InputError
 from pasctl.option import MISSING, Parameter, parameters
 
 if TYPE_CHECKING:
@@ -29,17 +28,6 @@ class DeclaredCommand(TyperCommand):
 
     panels: dict[str, str]
     examples: tuple[str, ...]
-    choosing: frozenset[str]
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words; a value that is not allowed is refused in one line, as from Python."""
-        try:
-            return super().parse_args(ctx, args)
-        except typer.BadParameter as error:
-            if error.param is None or error.param.name not in self.choosing:
-                raise
-            words = error.format_message().replace("Value error, ", "").rstrip(".")
-            raise InputError(words[0].lower() + words[1:]) from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, panel by panel."""
@@ -91,8 +79,7 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
-    choosing = frozenset(each.name for each in (*own, *running) if each.choices or each.option.minimum is not None)
-    body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
+    body = {"panels": shown, "examples": declared.examples}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 

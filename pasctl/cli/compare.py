@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, write, write_path
 
 if TYPE_CHECKING:
     from pasctl.commands.compare import Compare
@@ -25,9 +25,9 @@ def present(options: Compare, run: Run, *, json: bool) -> None:
     if json:
         print_json(outcome.to_json())
         return
-    print(comparison_table(outcome))
+    write(comparison_table(outcome))
     for written in filter(None, (outcome.path, *outcome.figures)):
-        print(written)
+        write_path(written)
 
 
 def comparison_table(outcome: CompareOutcome) -> str:

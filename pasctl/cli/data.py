@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, write, write_path
 from pasctl.cli.tables import baselines_table
 from pasctl.errors import InputError
 
@@ -23,11 +23,11 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
         print_json(asdict(report))
         return
     per_trait = ", ".join(f"{trait} {count}" for trait, count in report.items_per_trait.items())
-    print(f"items         {report.items} ({per_trait}), {report.items_keyed_minus} keyed -1")
-    print(f"split         {report.split['fit']} to fit, {report.split['report']} to report")
-    print(f"respondents   {report.respondents}, {report.respondents_with_missing} with missing answers")
-    print(f"missing       {report.missing_answers} answers")
-    print(f"coding        {report.coding.found}: {report.coding}")
+    write(f"items         {report.items} ({per_trait}), {report.items_keyed_minus} keyed -1")
+    write(f"split         {report.split['fit']} to fit, {report.split['report']} to report")
+    write(f"respondents   {report.respondents}, {report.respondents_with_missing} with missing answers")
+    write(f"missing       {report.missing_answers} answers")
+    write(f"coding        {report.coding.found}: {report.coding}")
 
 
 def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
@@ -38,7 +38,7 @@ def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
     if json:
         print_json(predicted)
     else:
-        print(baselines_table(predicted))
+        write(baselines_table(predicted))
 
 
 def pull(options: DataPull, run: Run, *, json: bool) -> None:
@@ -51,4 +51,4 @@ def pull(options: DataPull, run: Run, *, json: bool) -> None:
     if json:
         print_json({"dataset": options.dataset, "path": str(folder)})
     else:
-        print(folder)
+        write_path(folder)

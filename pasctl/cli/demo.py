@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
 from pasctl.cli.memory_eval import tables
-from pasctl.cli.output import outcome_json, print_json, print_outcome
+from pasctl.cli.output import outcome_json, print_json, print_outcome, write, write_generated
 
 if TYPE_CHECKING:
     from pasctl.commands.demo import Demo
@@ -29,7 +29,7 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
     outcomes = []
     for number, step in enumerate(walk.steps, start=1):
         if not json:
-            print(f"\n{number}. {step.purpose}\n   $ {step.command}\n", flush=True)
+            write(f"\n{number}. {step.purpose}\n   $ {step.command}\n")
         outcomes.append(step.run())
         if not json:
             _show(walk, outcomes[-1])
@@ -41,9 +41,9 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
         ]
         print_json({"figures": walk.figures(), "stages": stages, "report": str(page.path)})
         return
-    print(f"\nEverything is in the store {run.store.root}:\n")
-    print(align([[artifact.name, artifact.short_key] for artifact in walk.artifacts]))
-    print(f"\nThe report, with figures: {page.path}")
+    write(f"\nEverything is in the store {run.store.root}:\n")
+    write(align([[artifact.name, artifact.short_key] for artifact in walk.artifacts]))
+    write(f"\nThe report, with figures: {page.path}")
 
 
 def _show(walk: Walk | RealWalk, outcome: Outcome) -> None:
@@ -61,12 +61,12 @@ def _show(walk: Walk | RealWalk, outcome: Outcome) -> None:
     if made.kind == "directions":
         heads = DirectionSet.read(made).heads[0]
         layers = ", ".join(map(str, sorted(set(heads[:, 0].tolist()))))
-        print(f"steered: {len(heads)} heads, all of layers {layers}")
+        write(f"steered: {len(heads)} heads, all of layers {layers}")
     elif made.kind == "texts":
         print_texts(made)
     elif made.kind == "answers" and isinstance(walk, Walk):
         [answer] = read_answers(made)
-        print(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")
+        write_generated(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")
     elif made.kind == "trials":
         figures: dict[str, Any] = trial_figures(made.read_json("trials.json"), made.provenance["costs"])
-        print(f"\n{tables(figures)[0]}")
+        write(f"\n{tables(figures)[0]}")

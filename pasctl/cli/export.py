@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json, print_outcome
+from pasctl.cli.output import print_json, print_outcome, write
 from pasctl.errors import PasctlError
 
 if TYPE_CHECKING:
@@ -54,19 +54,19 @@ def create(options: ExportCreate, run: Run, *, json: bool) -> None:
 def _print_checkpoint(made: ExportOutcome, output: str) -> None:
     name = made.outcome.artifact.name if made.outcome.artifact else ""
     if made.proof is None and name:
-        print(f"{output}  would be written again  ({name})")
+        write(f"{output}  would be written again  ({name})")
     elif made.proof is None:
         print_outcome(made.outcome, as_json=False)
     else:
         outcome = "written and proven" if made.written else "is there already and whole, nothing was loaded or written"
-        print(f"{output}  {outcome}  ({name})")
-        print(figures(made.proof))
+        write(f"{output}  {outcome}  ({name})")
+        write(figures(made.proof))
 
 
 def _print_control_vector(made: ControlVector, path: str) -> None:
     layers = f"{len(made.layers)} layers" + (", not layer 0, where llama.cpp adds none" if made.without else "")
     if made.proof is None:
-        print(f"{path}  would be written  ({layers})")
+        write(f"{path}  would be written  ({layers})")
         return
     proof = made.proof
     rows = [
@@ -74,9 +74,9 @@ def _print_control_vector(made: ControlVector, path: str) -> None:
         ["control vector and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
         ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],
     ]
-    print(f"{path}  written  ({layers})")
-    print("an approximation: added after a layer, not after its attention")
-    print(f"{align(rows)}\n{proof.tokens} tokens in {proof.engine}; {proof.share:.1%} of the steering's effect")
+    write(f"{path}  written  ({layers})")
+    write("an approximation: added after a layer, not after its attention")
+    write(f"{align(rows)}\n{proof.tokens} tokens in {proof.engine}; {proof.share:.1%} of the steering's effect")
 
 
 def check(options: ExportCheck, run: Run, *, json: bool) -> None:
@@ -88,13 +88,13 @@ def check(options: ExportCheck, run: Run, *, json: bool) -> None:
     try:
         proof = run.make(options)
     except AbsentEngine:
-        print("\n".join(ENGINES.get(options.engine)().instructions(folder, str(run.store.root))))
+        write("\n".join(ENGINES.get(options.engine)().instructions(folder, str(run.store.root))))
         raise
     fault = proof.fault()
     if json:
         print_json({"folder": folder, "passed": fault is None, "fault": fault, **proof.to_json()})
     else:
-        print(figures(proof))
+        write(figures(proof))
     if fault is not None:
         raise PasctlError(f"{folder} {fault}")
 

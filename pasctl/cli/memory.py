@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
 from pasctl.cli.memory_ask import ask
-from pasctl.cli.output import print_outcome
+from pasctl.cli.output import print_outcome, write
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_run import MemoryRun, TextLike
@@ -27,7 +27,7 @@ def present(options: MemoryRun, run: Run, *, json: bool) -> None:
     if memory is None:
         return
     if not json:
-        print(figures(memory.read_json("memory.json"), size=memory.size, seconds=memory.provenance["seconds"]))
+        write(figures(memory.read_json("memory.json"), size=memory.size, seconds=memory.provenance["seconds"]))
     if options.ask:
         question = MemoryAsk(
             memory=memory,

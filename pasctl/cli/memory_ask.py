@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pasctl.cli.output import print_json, print_outcome
+from pasctl.cli.output import print_json, print_outcome, tell, write_generated
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_ask import MemoryAsk
@@ -22,7 +21,7 @@ def ask(options: MemoryAsk, run: Run, *, json: bool) -> None:
 
     def on_piece(piece: str) -> None:
         pieces.append(piece)
-        print(piece, end="", flush=True)
+        write_generated(piece, end="")
 
     outcome: Outcome = run.make(replace(options, on_piece=None if json else on_piece))
     if outcome.artifact is None or run.dry_run:
@@ -34,18 +33,18 @@ def ask(options: MemoryAsk, run: Run, *, json: bool) -> None:
             print_json({**answer, "name": outcome.artifact.name, "reused": outcome.reused})
         return
     if len(answers) == 1:
-        print("" if pieces else answers[0]["answer"])
+        write_generated("" if pieces else answers[0]["answer"])
     else:
         for answer in answers:
-            print(f"{answer['question']}\n{answer['answer']}\n")
+            write_generated(f"{answer['question']}\n{answer['answer']}\n")
     _note(outcome, outcome.artifact.name, answers)
 
 
 def _note(outcome: Outcome, name: str, answers: list[dict[str, Any]]) -> None:
     """What is good to know about the answers, on stderr."""
     origin = "was in the store, nothing was loaded or run" if outcome.reused else "is kept in the store"
-    print(f"{name} {origin}", file=sys.stderr)
+    tell(f"{name} {origin}")
     for answer in answers:
         if answer["stop"] == "length":
             which = "the answer" if len(answers) == 1 else f"the answer to {answer['question']!r}"
-            print(f"{which} was cut off after {answer['tokens']} tokens (--max-new-tokens)", file=sys.stderr)
+            tell(f"{which} was cut off after {answer['tokens']} tokens (--max-new-tokens)")

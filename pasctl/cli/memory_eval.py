@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json, print_outcome
+from pasctl.cli.output import print_json, print_outcome, write
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_eval import MemoryEval
@@ -27,7 +27,7 @@ def present(options: MemoryEval, run: Run, *, json: bool) -> None:
     if json:
         print_json({**outcome.to_json(), "params": trials.params, **figures, "trials": list(results.values())})
     else:
-        print("\n\n".join(tables(figures)))
+        write("\n\n".join(tables(figures)))
 
 
 def tables(figures: dict[str, Any]) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
 from pasctl.cli.memory import figures
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, tell, write
+from pasctl.printable import clean, without_controls
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_show import MemoryShow
@@ -28,15 +28,15 @@ def present(options: MemoryShow, run: Run, *, json: bool) -> None:
         print_json(document)
         return
     width = shutil.get_terminal_size().columns
-    print(document["name"])
+    write(document["name"])
     if "figures" in document:
-        print(figures(document["figures"], size=document["bytes"], seconds=document["seconds"]))
-        print(f"\n{_events(document['events'], width)}")
+        write(figures(document["figures"], size=document["bytes"], seconds=document["seconds"]))
+        write(f"\n{_events(document['events'], width)}")
         shown, matching = len(document["events"]), document["matching"]
         if shown < matching:
-            print(f"{shown:,} of {matching:,} events; --events shows more, --from others", file=sys.stderr)
+            tell(f"{shown:,} of {matching:,} events; --events shows more, --from others")
     for question in document["questions"]:
-        print(f"\n{_question(question, width)}")
+        write(f"\n{_question(question, width)}")
 
 
 def _events(events: list[dict[str, Any]], width: int) -> str:
@@ -57,7 +57,7 @@ def _question(question: dict[str, Any], width: int) -> str:
     ended = ", cut off" if question["stop"] == "length" else ""
     lines = [
         f"{one_line(question['question'])}  ({question['answers']})",
-        f"{question['answer']}  ({question['tokens']} tokens{ended})",
+        f"{without_controls(question['answer'])}  ({question['tokens']} tokens{ended})",
     ]
     if not question["recalled"]:
         return "\n".join([*lines, "  nothing was retrieved"])
@@ -71,9 +71,7 @@ def _question(question: dict[str, Any], width: int) -> str:
 
 def one_line(text: str) -> str:
     """A text on one line, with control characters written out."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in " ".join(text.split())
-    )
+    return clean(" ".join(text.split()))
 
 
 def cut(line: str, width: int) -> str:

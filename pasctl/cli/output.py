@@ -1,15 +1,22 @@
-"""What commands print: data on stdout, everything else on stderr."""
+"""What commands print: data on stdout, everything else on stderr.
+
+All of it passes through here, where what others wrote (names, file contents, messages) loses its power over a terminal.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.tables import results_table
+from pasctl.json_file import json_line
+from pasctl.printable import clean, clean_lines, without_controls
 from pasctl.stages.progress import Advance
 
 if TYPE_CHECKING:
@@ -18,12 +25,42 @@ if TYPE_CHECKING:
 BAR_AFTER_SECONDS = 2.0
 
 
+def write(text: str = "") -> None:
+    """A text of our own on stdout, one line or several."""
+    print(clean_lines(text), flush=True)
+
+
+def write_line(text: str) -> None:
+    """A line on stdout, which stays one whatever it quotes."""
+    print(clean(text), flush=True)
+
+
+def write_generated(text: str, *, end: str = "\n") -> None:
+    """A text that a model wrote, on stdout: as it is, but for what a terminal would obey."""
+    print(without_controls(text), end=end, flush=True)
+
+
+def write_path(path: Path | str) -> None:
+    """A path on stdout: byte for byte for another program, on one readable line for a terminal."""
+    if sys.stdout.isatty():
+        write(clean(str(path)))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def tell(text: str) -> None:
+    """A line on stderr."""
+    print(clean_lines(text), file=sys.stderr, flush=True)
+
+
 class Terminal:
     """A reporter on stderr: notes always, a bar for what takes longer than two seconds, none without a terminal."""
 
     def note(self, text: str) -> None:
         """Print one line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(clean(text))
 
     @contextmanager
     def progress(self, description: str, total: int, unit: str) -> Iterator[Advance]:
@@ -45,13 +82,13 @@ class Terminal:
             console=Console(stderr=True),
             transient=True,
         )
-        task = bar.add_task(description, total=total, rate="", told="")
+        task = bar.add_task(clean(description), total=total, rate="", told="")
         began = time.monotonic()
 
         def advance(steps: int, told: str = "") -> None:
             elapsed = time.monotonic() - began
             bar.advance(task, steps)
-            bar.update(task, rate=f"{bar.tasks[0].completed / max(elapsed, 1e-9):.1f}/s", told=told)
+            bar.update(task, rate=f"{bar.tasks[0].completed / max(elapsed, 1e-9):.1f}/s", told=clean(told))
             if elapsed > BAR_AFTER_SECONDS and not bar.live.is_started:
                 bar.start()
 
@@ -62,8 +99,13 @@ class Terminal:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on one line of stdout."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, default=str), flush=True)
+    """One JSON document on one line of stdout, exactly; letters that stdout does not know are written as escapes."""
+    line = json_line(document, default=str)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(document, allow_nan=False, default=str)
+    print(line, flush=True)
 
 
 def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
@@ -73,21 +115,21 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
         return
     if outcome.artifact is None:
         plan = ", ".join(_told(name, value) for name, value in outcome.plan.items())
-        print(f"{outcome.stage}: would compute {outcome.key[:15]} ({plan})")
+        write(f"{outcome.stage}: would compute {outcome.key[:15]} ({plan})")
         return
     if outcome.reused:
         told = f"already in the store, nothing was loaded or run ({outcome.seconds:.1f} s)"
     else:
         told = ", ".join([f"computed in {outcome.seconds:.1f} s", *_work_done(outcome.artifact.provenance)])
-    print(f"{outcome.artifact.name}  {told}", flush=True)
+    write(f"{outcome.artifact.name}  {told}")
     _print_finding(outcome.artifact)
     if outcome.artifact.kind == "strengths":
         from pasctl.cli.strengths import strengths_table
 
-        print(f"\n{strengths_table(outcome.artifact.read_json('curves.json'))}")
+        write(f"\n{strengths_table(outcome.artifact.read_json('curves.json'))}")
     if outcome.artifact.kind == "results":
-        print()
-        print(results_table(outcome.artifact.read_json("metrics.json")))
+        write()
+        write(results_table(outcome.artifact.read_json("metrics.json")))
 
 
 def _print_finding(artifact: Artifact) -> None:
@@ -95,15 +137,15 @@ def _print_finding(artifact: Artifact) -> None:
     from pasctl.stages.findings import finding, warnings
 
     if found := finding(artifact):
-        print(found, flush=True)
+        write(found)
     for line in warnings(artifact):
-        print(f"warning: {line}", file=sys.stderr)
+        tell(f"warning: {line}")
 
 
 def print_next(command: str) -> None:
     """Name the command that comes next, to whoever reads it in a terminal."""
     if command and sys.stderr.isatty():
-        print(f"next: {command}", file=sys.stderr)
+        tell(f"next: {command}")
 
 
 def _work_done(provenance: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, write_path
 
 if TYPE_CHECKING:
     from pasctl.commands.report import Report
@@ -20,4 +20,4 @@ def present(options: Report, run: Run, *, json: bool) -> None:
         print_json(outcome.to_json())
         return
     for path in (outcome.path, *outcome.figures):
-        print(path)
+        write_path(path)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import outcome_json, print_json, print_next, print_outcome
+from pasctl.cli.output import outcome_json, print_json, print_next, print_outcome, write, write_generated
+from pasctl.printable import clean, without_controls
 
 if TYPE_CHECKING:
     from pasctl.commands.say import Say
@@ -47,7 +48,7 @@ def present(options: Say, run: Run, *, json: bool) -> None:
         print_texts(texts, streamed=live is not None and live.used)
         print_outcome(outcome, as_json=False)
         metrics = texts.read_json("metrics.json")
-        print("\n" + "\n".join(_findings(metrics)))
+        write("\n" + "\n".join(_findings(metrics)))
         first = metrics["rows"][0]
         print_next(f"pasctl chat --persona {first['target']!r} --alpha {first['alpha']:g} --model {options.model}")
 
@@ -78,7 +79,7 @@ class _Live:
         """The texts are complete."""
         if self._columns is not None:
             self._columns.finish()
-            print(flush=True)
+            write()
 
     def _begin(self) -> None:
         from pasctl.chat.columns import Columns, column_width
@@ -90,7 +91,7 @@ class _Live:
             return
         self._columns, self.used = Columns(sys.stdout, width, len(self._titles)), True
         for side, title in enumerate(self._titles):
-            self._columns.add(side, f"[{title}]\n")
+            self._columns.add(side, f"[{clean(title)}]\n")
 
 
 def _print_lines(texts: Artifact) -> None:
@@ -111,7 +112,7 @@ def print_texts(texts: Artifact, *, streamed: bool = False) -> None:
             own = [row for row in rows if (row["prompt"], row["target"]) == (prompt, target)]
             _print_side_by_side(prompt, sorted(own, key=lambda row: _CONDITIONS.index(row["condition"])))
     if len(shown) < len(prompts):
-        print(f"The texts of {len(prompts) - len(shown)} more prompts are in {texts.name}.\n")
+        write(f"The texts of {len(prompts) - len(shown)} more prompts are in {texts.name}.\n")
 
 
 def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -121,10 +122,10 @@ def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
     titles = [text_title(row["target"], row["condition"], row["alpha"]) for row in rows]
     width = column_width(shutil.get_terminal_size().columns, len(rows)) if sys.stdout.isatty() else None
-    print(f"> {_safe(prompt)}")
+    write_generated(f"> {prompt}")
     if width is None:
         for title, row in zip(titles, rows, strict=True):
-            print(f"[{title}]\n{_safe(row['text'])}\n")
+            write_generated(f"[{title}]\n{row['text']}\n")
         return
     from rich.console import Console
     from rich.table import Table
@@ -132,14 +133,14 @@ def _print_side_by_side(prompt: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
     table = Table(expand=True, pad_edge=False)
     for title in titles:
-        table.add_column(Text(title))
+        table.add_column(Text(clean(title)))
     table.add_row(*(Text(_safe(row["text"])) for row in rows))
     Console().print(table)
 
 
 def _safe(text: str) -> str:
-    """A text without what could move the cursor of a terminal."""
-    return "".join(letter for letter in text.replace("\t", "    ") if letter == "\n" or letter.isprintable())
+    """A text in a column: without what could move the cursor of a terminal."""
+    return without_controls(text).replace("\t", "    ")
 
 
 def _findings(metrics: Mapping[str, Any]) -> Iterable[str]:

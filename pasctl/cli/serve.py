@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, tell, write
 
 if TYPE_CHECKING:
     from pasctl.commands.serve import Serve
@@ -24,10 +23,10 @@ def present(options: Serve, run: Run, *, json: bool) -> None:
         if json:
             print_json(service)
         else:
-            print(_line(service), flush=True)
+            write(_line(service))
 
     serve(options, run, ready=ready)
-    print("stopped", file=sys.stderr)
+    tell("stopped")
 
 
 def _line(service: dict[str, Any]) -> str:

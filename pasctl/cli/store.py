@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, tell, write, write_line, write_path
 from pasctl.cli.tables import results_table
 from pasctl.errors import IntegrityError
 from pasctl.report.blocks import size
@@ -29,7 +28,7 @@ def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
         print_json([_summary(artifact, tags) for artifact in artifacts])
         return
     if not artifacts:
-        print(f"store {run.store.root} holds no artifacts", file=sys.stderr)
+        tell(f"store {run.store.root} holds no artifacts")
         return
     rows = [["name", "key", "size", "made", "tags"]]
     for artifact in artifacts:
@@ -37,7 +36,7 @@ def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
         rows.append(
             [artifact.name, artifact.short_key, size(artifact.size), made, ",".join(tags.get(artifact.key, []))]
         )
-    print(align(rows))
+    write(align(rows))
 
 
 def show(options: declared.StoreShow, run: Run, *, json: bool) -> None:
@@ -47,22 +46,22 @@ def show(options: declared.StoreShow, run: Run, *, json: bool) -> None:
     if json:
         print_json({**artifact.manifest, "name": artifact.name, "path": str(artifact.path)})
         return
-    print(f"{artifact.name}  {artifact.key}")
-    print(f"content   {artifact.content_digest}")
-    print(f"made      {artifact.created_at} by {artifact.stage} version {artifact.stage_version}")
-    print(f"size      {size(artifact.size)} in {len(artifact.files())} files")
+    write_line(f"{artifact.name}  {artifact.key}")
+    write_line(f"content   {artifact.content_digest}")
+    write_line(f"made      {artifact.created_at} by {artifact.stage} version {artifact.stage_version}")
+    write_line(f"size      {size(artifact.size)} in {len(artifact.files())} files")
     for role, source in artifact.inputs.items():
-        print(f"input     {role}: {source.name}")
+        write_line(f"input     {role}: {source.name}")
     for user in opened.consumers(artifact.key):
-        print(f"used by   {user.name}")
+        write_line(f"used by   {user.name}")
     for section in ("params", "model", "numerics"):
         for name, value in (artifact.document.get(section) or {}).items():
-            print(f"{section:<9} {name} = {_plain(value)}")
+            write_line(f"{section:<9} {name} = {_plain(value)}")
     for name, value in artifact.provenance.items():
-        print(f"run       {name} = {_plain(value)}")
+        write_line(f"run       {name} = {_plain(value)}")
     if artifact.kind == "results":
-        print()
-        print(results_table(artifact.read_json("metrics.json")))
+        write()
+        write(results_table(artifact.read_json("metrics.json")))
 
 
 def explain(options: declared.StoreExplain, run: Run, *, json: bool) -> None:
@@ -71,9 +70,9 @@ def explain(options: declared.StoreExplain, run: Run, *, json: bool) -> None:
     if json:
         print_json([{"path": each.path, "a": each.a, "b": each.b} for each in differences])
     elif not differences:
-        print("the same key")
+        write_line("the same key")
     else:
-        print(align([["what", "A", "B"], *([each.path, _plain(each.a), _plain(each.b)] for each in differences)]))
+        write(align([["what", "A", "B"], *([each.path, _plain(each.a), _plain(each.b)] for each in differences)]))
 
 
 def lineage(options: declared.StoreLineage, run: Run, *, json: bool) -> None:
@@ -92,7 +91,7 @@ def tag(options: declared.StoreTag, run: Run, *, json: bool) -> None:
     if json:
         print_json({"tag": options.name, "name": artifact.name, "key": artifact.key})
     else:
-        print(f"{options.name} -> {artifact.name}")
+        write_line(f"{options.name} -> {artifact.name}")
 
 
 def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
@@ -102,7 +101,9 @@ def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
         print_json([{"artifact": p.artifact, "file": p.file, "what": p.what, "note": p.note} for p in problems])
     else:
         for problem in problems:
-            print(f"{'note' if problem.note else 'problem'}: {problem.artifact} {problem.file or ''}: {problem.what}")
+            write_line(
+                f"{'note' if problem.note else 'problem'}: {problem.artifact} {problem.file or ''}: {problem.what}"
+            )
     broken = sum(not problem.note for problem in problems)
     if broken:
         raise IntegrityError(
@@ -110,7 +111,9 @@ def verify(options: declared.StoreVerify, run: Run, *, json: bool) -> None:
             hint="remove the folders named and run the stages again; `pasctl store reindex` mends the index",
         )
     if not json:
-        print(f"store {run.store.root} is sound{'' if options.deep else ' (names and sizes; --deep reads every byte)'}")
+        write_line(
+            f"store {run.store.root} is sound{'' if options.deep else ' (names and sizes; --deep reads every byte)'}"
+        )
 
 
 def reindex(options: declared.StoreReindex, run: Run, *, json: bool) -> None:
@@ -120,7 +123,7 @@ def reindex(options: declared.StoreReindex, run: Run, *, json: bool) -> None:
     if json:
         print_json(figures)
     else:
-        print(", ".join(f"{name} {value}" for name, value in figures.items()))
+        write_line(", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def path(options: declared.StorePath, run: Run, *, json: bool) -> None:
@@ -129,7 +132,7 @@ def path(options: declared.StorePath, run: Run, *, json: bool) -> None:
     if json:
         print_json({"name": artifact.name, "path": str(artifact.path)})
     else:
-        print(artifact.path)
+        write_path(artifact.path)
 
 
 def _summary(artifact: Artifact, tags: dict[str, list[str]]) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def _lineage_json(node: Lineage) -> dict[str, Any]:
 
 def _print_lineage(node: Lineage, depth: int) -> None:
     gone = "" if node.artifact is not None else "  (not in this store)"
-    print(f"{'  ' * depth}{node.name}{gone}")
+    write_line(f"{'  ' * depth}{node.name}{gone}")
     for each in node.inputs:
         _print_lineage(each, depth + 1)
 

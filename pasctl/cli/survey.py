@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, write
 from pasctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _print_profile(
     counts += f", {skipped} skipped" if skipped else ""
     counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
-    print(
+    write(
         profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pasctl import json_file
 from pasctl.errors import InputError, MissingError
 
 MOST_BYTES = 100_000_000
@@ -105,8 +105,8 @@ def parse_json(text: str, where: str) -> Any:
         InputError: it is none.
     """
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return json_file.parse_json(text)
+    except ValueError as error:
         hint = (
             "JSON lines, one object per line, go in a file that ends in .jsonl" if "Extra data" in str(error) else FORMS
         )

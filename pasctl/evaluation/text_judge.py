@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from pasctl.errors import InputError, PasctlError
+from pasctl.json_file import MOST_BYTES, parse_json
 
 KEY_VARIABLE = "PASCTL_JUDGE_KEY"
 """Environment variable with the endpoint's key, where it wants one."""
@@ -97,7 +98,7 @@ class TextJudge:
         request = urllib.request.Request(self.url.rstrip("/") + path, data, headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
-                return json.loads(response.read())
+                return parse_json(response.read(MOST_BYTES))
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise PasctlError(

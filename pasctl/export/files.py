@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pasctl.errors import PasctlError
+from pasctl.json_file import read_json
 
 RECORD = "pasctl_export.json"
 """In every export: what it is, by machine. A folder without it is not ours."""
@@ -22,7 +22,7 @@ _LOADABLE = {".json", ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".jinja", 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What an export says about itself; None if the folder is no export of ours."""
     try:
-        found = json.loads((folder / RECORD).read_bytes())
+        found = read_json(folder / RECORD)
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

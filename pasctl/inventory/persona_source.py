@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pasctl.errors import InputError, MissingError
+from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.inventory.answers import label_of, unknown_item
 from pasctl.inventory.coding import unkeyed
 from pasctl.inventory.items import IntArray, Inventory, listing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ID_COLUMNS = ("id", "case", "persona")
 FORM = "one row a respondent: a column id (or case, persona), and a column for each item id with 1..5 or null"
 _BATCH = 1024  # rows
+_MOST_ROWS, _MOST_ROWS_PER_BYTE = 1_000_000, 100  # numbers that count up take next to no room
 _BUFFER = 1 << 16  # bytes of a column that are read at once: a row group may be the whole file
 
 
@@ -61,10 +63,10 @@ class PersonaSource:
             raise MissingError(f"answers file {path} does not exist", hint=FORM) from error
         except OSError as error:
             raise _unreadable(path, error) from error
-        with _parquet(path) as file:
+        with _readable(path), _parquet(path) as file:
             names = [each.name for each in file.schema_arrow]
             kinds = {each.name: each.type for each in file.schema_arrow}
-            count = int(file.metadata.num_rows)
+            count = _rows_of(file, path.stat().st_size)
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice:
             raise InputError(f"{path}: column {twice[0]} occurs twice", hint=FORM)
@@ -112,14 +114,14 @@ class PersonaSource:
         """(rows, their batch) of runs of rows."""
         if _stamp(self.path) != self.stamp:
             raise InputError(f"{self.path} has changed since it was checked", hint="run the same command again")
-        with _parquet(self.path) as file:
+        with _readable(self.path), _parquet(self.path) as file:
             sizes = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
             ends = np.cumsum(sizes)
             for sweep in sweeps_of(runs):
                 starts, stops = np.array(sweep).T
                 first, last = np.searchsorted(ends, starts[0], "right"), np.searchsorted(ends, stops[-1], "left")
                 groups, row = list(range(int(first), int(last) + 1)), int(ends[first]) - sizes[first]
-                for batch in _decoded(self.path, file, row_groups=groups, columns=columns):
+                for batch in file.iter_batches(_BATCH, use_threads=False, row_groups=groups, columns=columns):
                     end = row + batch.num_rows
                     near = slice(np.searchsorted(stops, row, "right"), np.searchsorted(starts, end, "left"))
                     pieces = zip(np.maximum(starts[near], row), np.minimum(stops[near], end), strict=True)
@@ -127,6 +129,8 @@ class PersonaSource:
                     if len(rows):
                         yield rows, batch if len(rows) == batch.num_rows else batch.take(rows - row)
                     row = end
+                if row < stops[-1]:
+                    raise ValueError(f"it ends after row {row}, expected {int(stops[-1])} rows")
 
     def _names(self, rows: IntArray, column: pa.Array) -> list[str]:
         import pyarrow as pa
@@ -139,27 +143,36 @@ class PersonaSource:
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        return pq.ParquetFile(path, buffer_size=_BUFFER)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+    return pq.ParquetFile(path, buffer_size=_BUFFER)
 
 
-def _decoded(path: Path, file: pq.ParquetFile, **what: Any) -> Iterator[pa.RecordBatch]:
-    """The batches of some row groups and columns; a damaged page is an error of the file."""
+def _rows_of(file: pq.ParquetFile, size: int) -> int:
+    """How many rows a file has, if its parts agree on it and so many different names can be in so few bytes."""
+    sizes = [int(file.metadata.row_group(place).num_rows) for place in range(file.num_row_groups)]
+    count = int(file.metadata.num_rows)
+    if min(sizes, default=0) < 0 or sum(sizes) != count or count > _MOST_ROWS + _MOST_ROWS_PER_BYTE * size:
+        raise ValueError(f"it says {count} rows in a file of {size} bytes, and its parts have {sum(sizes)}")
+    return count
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong with a file's schema, pages and texts is an error of the file."""
     import pyarrow as pa
 
     try:
-        yield from file.iter_batches(_BATCH, use_threads=False, **what)
-    except (pa.ArrowException, OSError) as error:
+        yield
+    except PasctlError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError, MemoryError) as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}", hint=FORM)
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return InputError(f"{path}: not readable as Parquet: {reason}", hint=FORM)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -81,6 +81,8 @@ class PersonaSet:
         if len(set(self.ids)) < len(self.ids):
             twice = sorted(name for name, count in Counter(self.ids).items() if count > 1)
             raise InputError(f"persona names must be unique, found more than once: {listing(twice)}")
+        if (half := next((name for name in self.ids if not _is_unicode(name)), None)) is not None:
+            raise InputError(f"persona {half!r}: a name is Unicode text, found half a surrogate pair in it")
         wrong = ~(np.isnan(values) | ((values >= 1) & (values <= 5)))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
@@ -135,6 +137,14 @@ class PersonaSet:
             return cls(document["label"], tuple(document["ids"]), np.array(rows, dtype=np.float64), document["coding"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a set of personas: {error}") from error
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class PersonaDigest:

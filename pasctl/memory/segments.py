@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import mmap
 import struct
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import IntegrityError
+from pasctl.json_file import parse_json
 from pasctl.memory.codec import dequantize, quantize
 
 RESIDENT_BYTES = 32 << 20
@@ -198,7 +198,7 @@ class Segments:
                 (length,) = struct.unpack("<Q", stream.read(8))
                 if length > len(mapped) - 8:
                     raise ValueError(f"header of {length} bytes in a file of {len(mapped)}")
-                header = json.loads(stream.read(length))
+                header = parse_json(stream.read(length), unique=True)
             tensors: dict[str, Tensor] = {}
             for name in ("k", "v"):
                 shape = (self.layers, self.kv_heads, stop - start, self.head_dim)

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from pasctl.errors import IntegrityError
 
+_LISTS = ("ids", "surprise", "counts", "starts", "pending")
+
 
 @dataclass(frozen=True)
 class KeptText:
@@ -74,8 +76,11 @@ def _read(path: Path, names: Sequence[str] | None, framework: str) -> dict[str, 
     try:
         with safe_open(path, framework=framework) as file:
             wanted = names or [name for name in file.keys() if name[0] not in "kv"]  # noqa: SIM118 - no mapping
-            return {name: file.get_tensor(name) for name in wanted}
-    except (SafetensorError, OSError) as error:
+            tensors = {name: file.get_tensor(name) for name in wanted}
+        if odd := [name for name in _LISTS if name in tensors and tensors[name].ndim != 1]:
+            raise ValueError(f"{odd[0]} is no list")
+        return tensors
+    except (SafetensorError, OSError, ValueError) as error:
         raise IntegrityError(
             f"segment {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
         ) from error

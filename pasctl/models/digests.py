@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import MissingError
+from pasctl.json_file import read_json
 
 # A file changed this recently may change again without its times telling: its hash is not remembered.
 RACY_SECONDS = 2.0
@@ -72,7 +73,7 @@ def _cache_dir() -> Path:
 
 def _read_note(note: Path) -> Mapping[str, Any] | None:
     try:
-        known = json.loads(note.read_text(encoding="utf-8"))
+        known = read_json(note)
     except (OSError, ValueError):
         return None
     return known if isinstance(known, dict) and isinstance(known.get("sha256"), str) else None

@@ -18,6 +18,7 @@ from pasctl.errors import InputError, MissingError
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _UINT32, _STRING, _ARRAY = 4, 8, 9
 _MAX_NAME = 1 << 16
+_MAX_SKIP = 1 << 48  # bytes
 # Families whose name in GGUF is not transformers' model_type. Mistral is stored as "llama": module for module it is.
 _MODEL_TYPES = {"qwen3moe": "qwen3_moe", "qwen2moe": "qwen2_moe"}
 
@@ -91,7 +92,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield stream
     except OSError as error:
         raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
-    except (struct.error, UnicodeDecodeError) as error:
+    except (struct.error, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not a whole GGUF file: its header breaks off or makes no sense") from error
 
 
@@ -122,24 +123,31 @@ def _read_pairs(stream: BinaryIO, pairs: int) -> Iterator[tuple[str, str | int |
 def _tensor_name(stream: BinaryIO) -> str:
     """Of the tensor told next: name, u32 dimensions, u64 each, u32 type, u64 offset."""
     name = _string(stream)
-    stream.seek(8 * _u32(stream) + 12, 1)
+    _pass(stream, 8 * _u32(stream) + 12)
     return name
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:
     if kind == _STRING:
-        stream.seek(_u64(stream), 1)
+        _pass(stream, _u64(stream))
     elif kind == _ARRAY:
         element, length = _u32(stream), _u64(stream)
         if element in _SCALAR_SIZES:
-            stream.seek(length * _SCALAR_SIZES[element], 1)
+            _pass(stream, length * _SCALAR_SIZES[element])
         else:
             for _ in range(length):
                 _skip(stream, element)
     elif kind in _SCALAR_SIZES:
-        stream.seek(_SCALAR_SIZES[kind], 1)
+        _pass(stream, _SCALAR_SIZES[kind])
     else:
         raise struct.error(f"value type {kind}")
+
+
+def _pass(stream: BinaryIO, size: int) -> None:
+    """Go past some bytes, which may be the last ones; no file is as long as 64 bits can say."""
+    if size > _MAX_SKIP:
+        raise struct.error(f"a value of {size} bytes")
+    stream.seek(size, 1)
 
 
 def _string(stream: BinaryIO) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError
+from pasctl.json_file import read_json
 from pasctl.models.layout import VOCABULARIES, first_gap, matching
 from pasctl.models.transformers_compat import first_line
 
@@ -162,11 +162,11 @@ def _hint(repo: str) -> str:
 def _from_cache(repo: str, sha: str) -> HubCommit:
     folder = _snapshot(repo, sha)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json", constants=True)
     except (OSError, ValueError):
         return HubCommit(sha, None, None)
     family = config.get("model_type") if isinstance(config, dict) else None
-    return HubCommit(sha, family, folder)
+    return HubCommit(sha, family if isinstance(family, str) else None, folder)
 
 
 def _repo_folder(repo: str) -> Path:

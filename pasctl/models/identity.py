@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pasctl.errors import InputError, MissingError
+from pasctl.json_file import read_json
 from pasctl.models.adapters import adapter_for
 from pasctl.models.digests import file_sha256, files_sha256
 from pasctl.models.gguf_header import read_gguf_header
@@ -132,17 +132,24 @@ def _gguf_source(spec: str, file: Path) -> ModelSource:
 def read_context(folder: Path) -> int | None:
     """Tokens that a model's positions were made for, as the config.json in its folder says; None if it does not."""
     config = _config(folder)
-    found = config.get("max_position_embeddings") or (config.get("text_config") or {}).get("max_position_embeddings")
-    return found if isinstance(found, int) else None
+    inner = config.get("text_config")
+    found = config.get("max_position_embeddings") or (
+        inner.get("max_position_embeddings") if isinstance(inner, dict) else None
+    )
+    return found if type(found) is int and found > 0 else None
 
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, constants=True)
+    except OSError as error:
+        raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object, found {type(content).__name__}")
+    return content
 
 
 def _looks_like_path(spec: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from pasctl.json_file import read_json
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 INDEX = "model.safetensors.index.json"
@@ -45,7 +46,7 @@ def _weights_gap(folder: Path) -> str | None:
     if not index.is_file():
         return None if any(folder.glob("*.safetensors")) else "model.safetensors"
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError):
+        shards = sorted(set(read_json(index)["weight_map"].values()))
+        return next((shard for shard in shards if not (folder / shard).is_file()), None)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"a readable {INDEX}"
-    return next((shard for shard in shards if not (folder / shard).is_file()), None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasctl.errors import IntegrityError
 from pasctl.store import payload
+from pasctl.store.disk import unreadable
 from pasctl.store.keys import file_digest, key_hash
 from pasctl.store.manifest import REPAIR_HINT
 from pasctl.store.notebook import Viewable
@@ -141,10 +142,14 @@ class Artifact(Viewable):
 
         Raises:
             IntegrityError: the artifact has no such file, it is gone, or its bytes are not those that were committed.
+            StoreError: it cannot be read.
         """
         expected, path = self.digest_of(name), self.path / name
         if name not in self._verified:
-            found = file_digest(path) if path.is_file() else "no file"
+            try:
+                found = file_digest(path) if path.is_file() else "no file"
+            except OSError as error:
+                raise unreadable(path, error) from error
             if found != expected:
                 raise IntegrityError(
                     f"{self.name}: {name} is damaged: expected sha256 {expected}, found {found}",

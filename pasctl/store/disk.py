@@ -20,6 +20,10 @@ TEMPORARY = ".tmp-"  # files and folders that begin so are unfinished writes; no
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_OF_PATH = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE, errno.ENXIO),
+}
 
 
 @contextlib.contextmanager
@@ -37,6 +41,25 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno == errno.EIO:
             raise StoreError(f"disk error at {path}: {os.strerror(error.errno)}") from error
         raise
+
+
+def is_of_path(error: OSError) -> bool:
+    """Whether an error says something of one path, and not of the process or the machine (no more open files, say)."""
+    return error.errno in _OF_PATH
+
+
+def unreadable(path: Path, error: OSError) -> StoreError:
+    """The error for a file of the store that cannot be read.
+
+    Raises:
+        OSError: the error itself, if it is not the file's.
+    """
+    if not is_of_path(error):
+        raise error
+    return StoreError(
+        f"cannot read {path}: {os.strerror(error.errno or 0)}",
+        hint="look at the file's permissions and at the disk; nothing in the store was changed",
+    )
 
 
 def disk_full(path: Path, why: str) -> StoreError:

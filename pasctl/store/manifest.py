@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, IntegrityError
+from pasctl.json_file import read_json
+from pasctl.store.disk import unreadable
 from pasctl.store.keys import canonical_json, is_key, key_hash
 
 SCHEMA = "pasctl-manifest/1"
@@ -24,6 +25,7 @@ REPAIR_HINT = (
 _WORD = re.compile(r"[a-z0-9][a-z0-9._+-]{0,99}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=,@-]{0,150}(/[A-Za-z0-9_][A-Za-z0-9_.+=,@-]{0,150})*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_MAPPINGS = ("params", "model", "numerics")  # of a document, where it has them
 _FIELDS: dict[str, type] = {
     "key": str,
     "kind": str,
@@ -80,7 +82,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_json(path, unique=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise IntegrityError(*unreadable(path, error).args, hint="look at its permissions and at the disk") from error
     except ValueError as error:
         raise IntegrityError(f"{path}: no JSON ({error})", hint=REPAIR_HINT) from error
     fault = _fault(manifest, folder)
@@ -110,6 +116,12 @@ def _fault(manifest: Any, folder: Path) -> str | None:
         return "an entry of inputs is not {key, content_digest, name}"
     if not all(isinstance(part, str) for part in manifest["parts"]):
         return "an entry of parts is no text"
+    words = (manifest["stage"], manifest["created_at"], manifest["content_digest"], *manifest["parts"])
+    if not all(map(str.isascii, (*words, *manifest["inputs"]))):
+        return "stage, created_at, content digest, parts or the roles of inputs are not ASCII"
+    for name in _MAPPINGS:
+        if not isinstance(manifest["document"].get(name, {}), dict | None):
+            return f"{name} of its document: expected dict, found {type(manifest['document'][name]).__name__}"
     found = digest_content(manifest["files"])
     if found != manifest["content_digest"]:
         return f"content digest {manifest['content_digest']} is not that of its files, {found}"
@@ -129,4 +141,5 @@ def _is_file_entry(entry: Any) -> bool:
 
 
 def _is_input(entry: Any) -> bool:
-    return isinstance(entry, dict) and is_key(entry.get("key")) and isinstance(entry.get("content_digest"), str)
+    digest = entry.get("content_digest") if isinstance(entry, dict) else None
+    return isinstance(digest, str) and digest.isascii() and is_key(entry.get("key"))

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from pasctl.json_file import parse_json, read_json
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -40,6 +42,8 @@ _DTYPES = {
 }
 _NAMES = {text: name for name, text in _DTYPES.items() if name != "BF16"}
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+_MOST_JSON = 1 << 31  # bytes; a file of ours, whose digest has been checked
+_MOST_SIDES = 32  # of an array; the limit of numpy 1
 _CHUNK = 1 << 24
 
 
@@ -88,7 +92,7 @@ def encode_json(value: Any) -> bytes:
 def decode_json(path: Path) -> Any:
     """The value in a JSON file."""
     try:
-        return json.loads(path.read_bytes())
+        return read_json(path, most_bytes=_MOST_JSON)
     except ValueError as error:
         raise FormatError(f"no JSON: {error}") from error
 
@@ -110,8 +114,12 @@ def decode_table(path: Path) -> pa.Table:
 
     try:
         with pq.ParquetFile(path) as file:  # read_table would take folder names such as `a=1` for columns
-            return file.read()
-    except (pa.ArrowInvalid, OSError) as error:
+            table = file.read()
+        table.validate(full=True)  # a damaged page may decode to texts that are none
+        return table
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise FormatError(f"no Parquet: {error}") from error
 
 
@@ -175,7 +183,7 @@ def _header(stream: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     if length > min(size - 8, _MAX_HEADER):
         raise FormatError(f"no safetensors: header of {length} bytes in a file of {size}")
     try:
-        header = json.loads(stream.read(length))
+        header = parse_json(stream.read(length), unique=True)
     except ValueError as error:
         raise FormatError(f"no safetensors: {error}") from error
     if not isinstance(header, dict):
@@ -189,11 +197,13 @@ def _entry(name: str, entry: Any, room: int) -> tuple[str, list[int], int]:
     try:
         dtype, shape, (begin, end) = entry["dtype"], list(entry["shape"]), entry["data_offsets"]
         width = np.dtype(_DTYPES[dtype]).itemsize
-        fits = (
-            all(side >= 0 for side in shape) and 0 <= begin <= end <= room and end - begin == math.prod(shape) * width
-        )
+        if len(shape) > _MOST_SIDES or not all(type(each) is int for each in (*shape, begin, end)):
+            raise TypeError("a shape and offsets are whole numbers")
+        # numpy makes no array that would not fit into memory if its empty sides had one element
+        fits = all(side >= 0 for side in shape) and math.prod(max(1, side) for side in shape) * width < 1 << 62
+        fits = fits and 0 <= begin <= end <= room and end - begin == math.prod(shape) * width
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"tensor {name}: bad header entry {entry!r}") from error
+        raise FormatError(f"tensor {name}: bad header entry {entry!r:.200}") from error
     if not fits:
-        raise FormatError(f"tensor {name}: {entry!r} does not fit the file's {room} bytes of data")
+        raise FormatError(f"tensor {name}: {entry!r:.200} does not fit the file's {room} bytes of data")
     return dtype, shape, begin

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasctl.errors import InputError
-from pasctl.store.disk import create_file, disk_errors, make_folder, replace_file
+from pasctl.store.disk import create_file, disk_errors, is_of_path, make_folder, replace_file, unreadable
 
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -61,7 +61,7 @@ class Refs:
         folder = self._names / name.kind / name.model / name.label
         if not folder.is_dir():
             return {}
-        found = {int(match[1]): path for path in folder.iterdir() if (match := _VERSION.fullmatch(path.name))}
+        found = {int(match[1]): path for path in _entries(folder) if (match := _VERSION.fullmatch(path.name))}
         return {version: _read(found[version]) for version in sorted(found)}
 
     def version_of(self, name: Name, key: str) -> int | None:
@@ -90,7 +90,7 @@ class Refs:
         """Key by tag."""
         if not self._tags.is_dir():
             return {}
-        return {path.name: _read(path) for path in sorted(self._tags.iterdir()) if _TAG.fullmatch(path.name)}
+        return {path.name: _read(path) for path in sorted(_entries(self._tags)) if _TAG.fullmatch(path.name)}
 
     def tag(self, tag: str) -> str | None:
         """The key that a tag points to."""
@@ -123,8 +123,19 @@ class Refs:
             raise InputError(f"tag {tag!r} looks like the beginning of a key", hint="choose another tag")
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if not is_of_path(error):
+            raise
+        return ""  # gone, a folder, or not ours to read: it holds no key

@@ -148,7 +148,7 @@ class Store:
         """The artifacts of a kind and model, newest first; those with a damaged manifest are left to `verify`."""
         found = []
         for row in self.index.rows(kind, model):
-            with contextlib.suppress(IntegrityError):
+            with contextlib.suppress(IntegrityError, StoreError):
                 if artifact := self._of_row(row):
                     found.append(artifact)
         return found
@@ -243,7 +243,7 @@ class Store:
 
     def _readable(self) -> Iterator[Artifact]:
         for folder in sorted(self.folders()):
-            with contextlib.suppress(IntegrityError):
+            with contextlib.suppress(IntegrityError, StoreError):
                 if artifact := self._load(folder):
                     yield artifact
 

@@ -19,6 +19,7 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import silent
 from pasctl.inventory.proof import as_agreements
+from pasctl.json_file import read_json
 from pasctl.store.disk import replace_file
 from pasctl.survey.session import Entries
 
@@ -97,7 +98,7 @@ def read_note(path: Path) -> Note | None:
     if not path.exists() or not place.exists():
         return None
     try:
-        document = json.loads(place.read_text(encoding="utf-8"))
+        document = read_json(place)
         return Note(str(document["inventory"]), str(document["name"]), str(document["digest"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -143,7 +144,7 @@ def read_file(path: Path, inventory: Inventory, name: str | None) -> AnswerFile:
     """
     # refuses whatever train-probes would: keyed scores of others, too, which the new answers must not stand among
     as_agreements(read_answers(path, inventory), inventory, "auto", str(path), silent)
-    document = json.loads(path.read_text(encoding="utf-8-sig"))
+    document = read_json(path)
     if not isinstance(document, dict):
         raise InputError(
             f"{path}: a list of personas, where a survey writes an object",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.prompts import labels_by_level
+from pasctl.printable import clean, clean_lines
 from pasctl.survey.profile import TRAIT_NAMES, Population, Score
 from pasctl.survey.session import Session
 
@@ -38,13 +39,13 @@ def question(session: Session, inventory: Inventory, told: str = "") -> Renderab
         for level, label in sorted(labels_by_level(inventory).items()):
             chosen = level == given
             options.add_row(">" if chosen else " ", str(level), Text(f"{label} (your answer)" if chosen else label))
-        parts += [Text(_ASKED), Text(), Text(item.text, style="bold"), Text(), options, Text()]
+        parts += [Text(_ASKED), Text(), Text(clean_lines(item.text), style="bold"), Text(), options, Text()]
         if session.settled and given is None:
             parts += [Text("You skipped this one."), Text()]
         keys = KEYS_TOLD + ("   Enter leave it so" if session.settled else "")
     parts.append(Text(keys))
     if told:
-        parts.append(Text(told, style="bold"))
+        parts.append(Text(clean(told), style="bold"))
     return Group(*parts)
 
 
@@ -72,7 +73,7 @@ def _progress(session: Session) -> str:
 def profile_text(scores: Sequence[Score], population: Population, *, heading: str, width: int) -> str:
     """A profile in lines of at most `width` characters, if that is 30 or more."""
     header = ("mean", "items", "percentile")
-    names = [TRAIT_NAMES[score.trait] if score.facet is None else f"  {score.facet}" for score in scores]
+    names = [TRAIT_NAMES[score.trait] if score.facet is None else f"  {clean(score.facet)}" for score in scores]
     figures = [_figures(score) for score in scores]
     name_width = max(map(len, names))
     widths = [max(len(row[place]) for row in (header, *figures)) for place in range(len(header))]
@@ -94,7 +95,7 @@ def profile_text(scores: Sequence[Score], population: Population, *, heading: st
     if population.simulated:
         notes.append("The built-in inventory has not been validated on people: it shows how a profile works.")
     told = [line for note in notes for line in textwrap.wrap(note, width)]
-    return "\n".join([*textwrap.wrap(heading, width), "", *lines, "", *told])
+    return "\n".join([*textwrap.wrap(clean(heading), width), "", *lines, "", *told])
 
 
 def _row(name: str, figures: Sequence[str], widths: Sequence[int], bar: str, name_width: int) -> str:

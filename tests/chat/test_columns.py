@@ -31,7 +31,7 @@ def test_lines_fit_lose_nothing_and_only_the_last_one_changes(text: str, width: 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_stands_there_at_the_end_does_not_depend_on_the_pieces(seed: int) -> None:
-    rng, out, width = random.Random(seed), io.StringIO(), 30  # noqa: S311 - texts in pieces, not secrets
+    rng, out, width = random.Random(seed), io.StringIO(), 30
     columns, left = Columns(out, width), list(TEXTS[:2])
     while any(left):
         side = rng.randrange(2)

@@ -116,7 +116,7 @@ def test_a_wide_terminal_shows_columns_while_texts_are_written(
 
 
 def test_a_text_cannot_move_the_cursor() -> None:
-    assert presenter._safe("a\x1b[2Jb\tc\nd\r") == "a[2Jb    c\nd"
+    assert presenter._safe("a\x1b[2Jb\tc\nd\r") == "ab    c\nd"
 
 
 @pytest.mark.integration

@@ -128,7 +128,7 @@ def test_a_single_head_is_not_tried_again():
 def test_no_trial_is_made_twice_and_the_count_is_the_most_there_can_be(n_layers, n_heads, alphas):
     most = 0
     for seed in range(300):
-        drawn, made = random.Random(seed), []  # noqa: S311 - errors of a made-up model
+        drawn, made = random.Random(seed), []
 
         def trial(layers, heads, alpha, drawn=drawn, made=made):
             made.append((layers, heads, alpha))

@@ -23,7 +23,7 @@ from tests.integration.warm import Done, Warm
 
 pytestmark = pytest.mark.integration
 
-_DICE = random.Random(7)  # noqa: S311 - moments, not secrets
+_DICE = random.Random(7)
 MOMENTS = [round(_DICE.random(), 3) for _ in range(8)]  # as shares of an undisturbed run's time
 FLAGS: tuple[object, ...] = ("--persona", "ada", "--alpha", ALPHA)
 

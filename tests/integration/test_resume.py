@@ -20,7 +20,7 @@ from tests.integration.warm import Done, Warm
 
 pytestmark = pytest.mark.integration
 
-_DICE = random.Random(8)  # noqa: S311 - moments, not secrets
+_DICE = random.Random(8)
 MOMENTS = sorted(round(_DICE.random(), 3) for _ in range(4))  # as shares of an undisturbed run's time
 _SHARD = re.compile(r"(\d{5})-(\d{5})\.safetensors\.[0-9a-f]{64}")
 

@@ -148,7 +148,7 @@ def preload() -> None:
     import pasctl.stages.memory_ask
     import pasctl.stages.pipeline
     import pasctl.store.leases  # noqa: F401
-    from pasctl.__main__ import app
+    from pasctl.cli.app import app
     from tests.tiny import tiny_loaded
 
     tiny_loaded()

@@ -23,7 +23,7 @@ def cut(every: int, seed: int = 0) -> EventTexts:
     """The text in events of 1 to `every` tokens, the tiny tokenizer's, which has no token for most characters."""
     tokenizer = tiny_tokenizer()
     ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     starts = [draw.randint(0, 3)]
     while starts[-1] + every < len(ids):
         starts.append(starts[-1] + draw.randint(1, every))

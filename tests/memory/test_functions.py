@@ -65,7 +65,7 @@ def test_a_spike_starts_an_event_where_it_is() -> None:
 
 
 def test_event_lengths_hold_and_pieces_equal_the_whole() -> None:
-    draw = random.Random(0)  # noqa: S311
+    draw = random.Random(0)
     for _ in range(50):
         candidates = sorted(draw.sample(range(5, 300), draw.randint(0, 80)))
         whole = merge_and_split(candidates, begin=4, end=300, min_block=4, max_block=11)
@@ -157,7 +157,7 @@ def test_scores_are_dot_products_summed_over_heads() -> None:
 
 
 def test_recall_keeps_its_budget_and_takes_no_event_twice() -> None:
-    draw = random.Random(1)  # noqa: S311
+    draw = random.Random(1)
     for trial in range(100):
         count = draw.randint(1, 60)
         lengths = torch.tensor([draw.randint(2, 12) for _ in range(count)])

@@ -40,7 +40,7 @@ class Case:
 
 def drawn(seed: int) -> Case:
     """Scores are distinct; the queue may hold events that are found again."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     count, longest = draw.randint(1, 60), draw.choice([1, 4, 12])
     scores = [float(place) for place in range(count)]
     draw.shuffle(scores)

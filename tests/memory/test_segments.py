@@ -55,7 +55,7 @@ def test_spans_equal_slices_of_one_tensor(
         if place == "replaced":
             segments.replace_with_file(number, written(path, *part, int8))
         assert segments.tokens == stop
-    draw = random.Random(0)  # noqa: S311
+    draw = random.Random(0)
     for _ in range(60):
         starts = [draw.randint(0, CUTS[-1]) for _ in range(draw.randint(0, 5))]
         spans = [(start, draw.randint(start, CUTS[-1])) for start in starts]

@@ -101,7 +101,7 @@ WRONG: dict[str, list[Any]] = {
 
 def malformed(seed: int) -> bytes:
     """A body that must be refused."""
-    rng = random.Random(seed)  # noqa: S311 - bodies to be refused
+    rng = random.Random(seed)
     name = rng.choice(list(WRONG))
     broken = json.dumps({**GOOD, name: rng.choice(WRONG[name])}).encode()
     whole = json.dumps(GOOD).encode()

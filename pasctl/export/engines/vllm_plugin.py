@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pasctl.errors import InputError
 from pasctl.export.engines.vllm import Vllm
+from pasctl.json_file import read_json
 from pasctl.vllm_plugin import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ export check DIR --engine vllm` repeats it in vLLM. Plain transformers loads the
         architecture = _architecture(model.adapter.family)
         super().write(model, intervention, folder, shard_size=shard_size)
         path = folder / "config.json"
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path, constants=True)
         config["architectures"] = [architecture]
         path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

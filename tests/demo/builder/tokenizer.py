@@ -110,7 +110,7 @@ def fixed_texts(inventory: Inventory) -> list[str]:
 
 def _corpus(seed: int) -> Iterator[str]:
     """What the BPE merges are learned from: filler, pass keys' sentences, and a few words of chat."""
-    rng = random.Random(seed)  # noqa: S311 - texts to read, not secrets
+    rng = random.Random(seed)
     yield from islice(varied(rng), 8000)
     for _ in range(200):
         yield from islice(repetitive(rng), 5)

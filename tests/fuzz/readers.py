@@ -1,0 +1,233 @@
+"""Everything of pasctl that reads a file which others may have written, each as a function of one mutant."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader and where it looks.
+
+    Attributes:
+        corpus: folder of its seeds in `corpus/`.
+        place: where a mutant is put, relative to an empty folder.
+        read: reads it; is given that folder, which `prepare` has filled.
+        prepare: puts there what else the reader needs.
+        suffixes: of the seeds it takes; () is all. The mutant gets its seed's.
+    """
+
+    corpus: str
+    place: str
+    read: Callable[[Path], object]
+    prepare: Callable[[Path], object] = lambda folder: None
+    suffixes: tuple[str, ...] = ()
+
+    def seeds(self) -> list[bytes]:
+        """The contents of its seeds, in a fixed order."""
+        paths = sorted((CORPUS / self.corpus).iterdir())
+        return [path.read_bytes() for path in paths if not self.suffixes or path.suffix in self.suffixes]
+
+
+def _model_folder(folder: Path) -> None:
+    """A model folder whose weights and vocabulary are not looked at before it loads."""
+    shutil.copy(CORPUS / "config" / "tiny-config.json", folder / "config.json")
+    shutil.copy(CORPUS / "model" / "tiny-model.safetensors.index.json", folder / "model.safetensors.index.json")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model-1-of-1.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+
+
+def _model(folder: Path) -> None:
+    from pasctl.models.identity import read_context, resolve_model
+
+    resolve_model(str(folder))
+    read_context(folder)
+
+
+def _gguf(folder: Path) -> None:
+    from pasctl.models import gguf_header
+
+    path = folder / "model.gguf"
+    for read in (gguf_header.read_gguf_sizes, gguf_header.read_gguf_tensor_names, gguf_header.read_gguf_header):
+        read(path)
+
+
+def _tensors(folder: Path) -> None:
+    from pasctl.store.payload import decode_tensors
+
+    decode_tensors(folder / "x.safetensors")
+
+
+def _table(folder: Path) -> None:
+    from pasctl.store.payload import decode_table
+
+    decode_table(folder / "x.parquet").to_pylist()
+
+
+def _json(folder: Path) -> None:
+    from pasctl.store.payload import decode_json
+
+    decode_json(folder / "x.json")
+
+
+def _manifest(folder: Path) -> None:
+    """What `store ls`, `show`, `lineage` and `explain` take from a manifest."""
+    from pasctl.cli.store import _plain
+    from pasctl.store.artifact import Artifact
+    from pasctl.store.keys import explain
+    from pasctl.store.manifest import read_manifest
+
+    place = folder / Path(MANIFEST_PLACE).parent
+    manifest = read_manifest(place)
+    artifact = Artifact(manifest["key"], manifest, place)
+    about: list[Any] = [artifact.name, artifact.size, artifact.files(), artifact.inputs, artifact.parts]
+    about += [
+        artifact.params,
+        artifact.created_at[:19],
+        artifact.stage_version,
+        artifact.stage,
+        artifact.content_digest,
+    ]
+    for values in (artifact.document, artifact.provenance, artifact.params):
+        about += [_plain(value) for value in values.values()]
+    explain(artifact.document, {"params": {}})
+    artifact.digest_of(artifact.files()[0]) if artifact.files() else None
+
+
+MANIFEST_KEY = "0" * 64
+MANIFEST_PLACE = f"objects/probes/00/{MANIFEST_KEY}/manifest.json"
+
+
+def _answers(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from pasctl.inventory import builtin_inventory
+        from pasctl.inventory.answers import read_answers
+
+        return read_answers(folder / name, builtin_inventory()).digest
+
+    return read
+
+
+def _personas(folder: Path) -> object:
+    from pasctl.inventory import builtin_inventory
+    from pasctl.inventory.spec import open_personas
+
+    return open_personas(str(folder / "people.parquet"), builtin_inventory()).digest
+
+
+def _papi_split(folder: Path) -> object:
+    from pasctl.inventory import papi
+
+    return papi._read_split(folder)
+
+
+def _papi_answers(folder: Path) -> object:
+    from pasctl.inventory import builtin_inventory
+    from pasctl.inventory.papi import stored_answers
+
+    return stored_answers(folder, builtin_inventory())
+
+
+def _pairs(suffix: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from pasctl.contrasts.pairs import read_pairs
+
+        return read_pairs(folder / f"pairs{suffix}")
+
+    return read
+
+
+def _config(folder: Path) -> object:
+    import os
+
+    from pasctl.cli.config import read_config
+
+    os.environ["PASCTL_CONFIG"] = str(folder / "pasctl.toml")
+    return read_config(_command())
+
+
+@cache
+def _command() -> Any:
+    import typer
+
+    from pasctl.cli.app import app
+
+    return typer.main.get_command(app)
+
+
+def _segment(folder: Path) -> object:
+    import torch
+
+    from pasctl.errors import PasctlError
+    from pasctl.memory.segments import Segments
+    from pasctl.memory.stored_text import read_text
+
+    path = folder / "segment.safetensors"
+    with suppress(PasctlError):
+        Segments(2, 1, 4, torch.float32).attach(path, 0, 3)
+    return read_text([path])
+
+
+def _journal(folder: Path) -> object:
+    from pasctl.chat.journal import Journal
+
+    return Journal(folder, "model", "label").read()
+
+
+def _survey(folder: Path) -> object:
+    from pasctl.errors import PasctlError
+    from pasctl.inventory import builtin_inventory
+    from pasctl.survey.answer_file import read_file, read_note
+    from pasctl.survey.session import Session
+
+    path = folder / "answers.json"
+    with suppress(PasctlError):
+        file = read_file(path, builtin_inventory(), None)
+        Session.begin(tuple(item.id for item in builtin_inventory().items), file.entries)
+    shutil.copy(path, folder / "answers.json.survey")
+    return read_note(path)
+
+
+def _record(folder: Path) -> object:
+    from pasctl.export.files import read_record
+
+    return read_record(folder)
+
+
+def _prose(folder: Path) -> object:
+    from pasctl.inventory.prose import load_prose
+
+    return load_prose(str(folder / "prose.json"), ["ada", "bob"])
+
+
+READERS: dict[str, Reader] = {
+    "model config": Reader("config", "config.json", _model, _model_folder),
+    "weights index": Reader("model", "model.safetensors.index.json", _model, _model_folder),
+    "GGUF header": Reader("gguf", "model.gguf", _gguf),
+    "safetensors": Reader("safetensors", "x.safetensors", _tensors),
+    "Parquet table": Reader("parquet", "x.parquet", _table),
+    "JSON payload": Reader("json", "x.json", _json),
+    "manifest": Reader("manifest", MANIFEST_PLACE, _manifest),
+    "answers JSON": Reader("answers", "answers.json", _answers("answers.json"), suffixes=(".json",)),
+    "answers CSV": Reader("answers", "answers.csv", _answers("answers.csv"), suffixes=(".csv",)),
+    "personas Parquet": Reader("parquet", "people.parquet", _personas),
+    "PAPI split": Reader("papi-split", "mpi_300_split.json", _papi_split),
+    "PAPI answers": Reader("papi-answers", "Test-set.json", _papi_answers),
+    "pairs JSON": Reader("pairs", "pairs.json", _pairs(".json"), suffixes=(".json",)),
+    "pairs JSON lines": Reader("pairs", "pairs.jsonl", _pairs(".jsonl"), suffixes=(".jsonl",)),
+    "pairs CSV": Reader("pairs", "pairs.csv", _pairs(".csv"), suffixes=(".csv",)),
+    "pasctl.toml": Reader("toml", "pasctl.toml", _config),
+    "memory segment": Reader("segment", "segment.safetensors", _segment),
+    "chat journal": Reader("journal", "chats/model/label.json", _journal),
+    "survey file": Reader("answers", "answers.json", _survey, suffixes=(".json",)),
+    "export record": Reader("record", "pasctl_export.json", _record),
+    "prose": Reader("prose", "prose.json", _prose),
+}
