@@ -22,7 +22,14 @@ from pasctl.inventory.prompts import (
 )
 from pasctl.inventory.prose import load_prose
 from pasctl.inventory.simulate import GradedResponse, simulate
-from pasctl.inventory.spec import default_personas, inventory_of, load_inventory, load_personas, open_personas
+from pasctl.inventory.spec import (
+    default_personas,
+    inventory_of,
+    load_inventory,
+    load_personas,
+    open_personas,
+    resolve_personas,
+)
 
 __all__ = [
     "LETTERS",
@@ -60,6 +67,7 @@ __all__ = [
     "question",
     "read_answers",
     "require_usable",
+    "resolve_personas",
     "second_person",
     "set_of_table",
     "signs",

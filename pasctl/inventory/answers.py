@@ -1,4 +1,4 @@
-"""A user's own answers: agreements with items, from a JSON or a CSV file.
+"""A user's own answers to items, from a JSON file or a table.
 
 JSON is one of
 
@@ -6,13 +6,12 @@ JSON is one of
     {"ada": {"E01": 5}, "bob": {"E01": 1}}            several personas
     [{"id": "ada", "answers": {"E01": 5}}]            the same as a list
 
-and CSV has a header with the columns `item` (or `item id`, `id`), `agreement`, and `persona` if there are several. Null
-or an empty field is a missing answer, and so is an item that is not mentioned.
+and `pasctl.inventory.answer_table` has the forms of `.csv` and `.tsv`. Null is a missing answer, and so is an item that
+is not mentioned. The values are agreements, or keyed scores that `pasctl.inventory.proof` makes agreements of.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
 from collections.abc import Iterable
@@ -22,20 +21,27 @@ from typing import Any
 import numpy as np
 
 from pasctl.errors import InputError, MissingError
+from pasctl.inventory.answer_table import Row, table_rows
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
 from pasctl.json_file import parse_json
-
-Row = tuple[str, str, Any]  # persona, item id, agreement as the file has it
 
 _FORMS = (
     "answers are {item: 1..5}, {persona: {item: 1..5}}, a list of {id, answers}, or CSV with columns item, agreement"
 )
-_ITEM_COLUMNS = ("item", "item id", "id")
+_MISSING = "a missing answer is null in JSON, and an empty field or NA in a table"
+_SCALE = "answers on another scale, or numbered from 0, have to be brought to 1..5 first"
+_MANY = "name the respondents in a column persona"
 
 
-def read_answers(path: Path | str, inventory: Inventory) -> PersonaSet:
-    """Personas from a `.json` or `.csv` file, as agreements with the items of `inventory`.
+def read_answers(path: Path | str, inventory: Inventory, note: Note = silent) -> PersonaSet:
+    """Personas from a `.json`, `.csv` or `.tsv` file, with their answers to the items of `inventory` as stored.
+
+    Args:
+        path: The file.
+        inventory: What was answered.
+        note: Is told what of the file is not read.
 
     Raises:
         InputError: unknown or repeated items or personas, or a value that is not a whole number 1..5.
@@ -48,10 +54,8 @@ def read_answers(path: Path | str, inventory: Inventory) -> PersonaSet:
         raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text: {error}", hint=_FORMS) from error
-    try:
-        rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
-    except csv.Error as error:
-        raise InputError(f"{path}: not readable as CSV: {error}", hint=_FORMS) from error
+    table = path.suffix.lower() in (".csv", ".tsv")
+    rows = table_rows(text, path, inventory.position, note) if table else _json_rows(text, path)
     return _persona_set(rows, path, inventory)
 
 
@@ -72,11 +76,13 @@ def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> Perso
     columns = inventory.position
     answers: dict[str, dict[int, float]] = {}
     for persona, item, value in rows:
+        if not persona:
+            raise InputError(f"{path}: every persona needs a name, found an empty one")
         if item not in columns:
             raise unknown_item(f"{path}: {persona}", item, inventory)
         given = answers.setdefault(persona, {})
         if columns[item] in given:
-            raise InputError(f"{path}: {persona} answers item {item} twice")
+            raise InputError(f"{path}: {persona} answers item {item} twice", hint=_MANY)
         given[columns[item]] = _agreement(value, f"{path}: {persona}, item {item}")
     if not answers:
         raise InputError(f"{path}: no answers found", hint=_FORMS)
@@ -91,7 +97,11 @@ def _agreement(value: Any, where: str) -> float:
         return np.nan
     # bool is an int to Python, but true is no agreement
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in (1, 2, 3, 4, 5):
-        raise InputError(f"{where}: a whole number 1..5 is expected, found {value!r}")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        raise InputError(
+            f"{where}: a whole number 1..5 is expected, found {value!r:.60}",
+            hint=f"{_MISSING}; {_SCALE}" if number else _MISSING,
+        )
     return float(value)
 
 
@@ -117,38 +127,11 @@ def _listed_rows(document: list[Any], path: Path) -> list[Row]:
     for entry in document:
         if not isinstance(entry, dict) or not isinstance(entry.get("answers"), dict) or "id" not in entry:
             raise InputError(f"{path}: a list holds objects with id and answers, found {entry!r:.60}", hint=_FORMS)
+        if isinstance(entry["id"], bool) or not isinstance(entry["id"], str | int):
+            raise InputError(f"{path}: an id is text or a whole number, found {entry['id']!r:.60}", hint=_FORMS)
         name = str(entry["id"])
         if name in seen:
             raise InputError(f"{path}: persona {name} occurs twice")
         seen.add(name)
         rows.extend((name, item, value) for item, value in entry["answers"].items())
     return rows
-
-
-def _csv_rows(text: str, path: Path) -> list[Row]:
-    reader = csv.reader(text.splitlines())
-    header = [name.strip().lower().replace("_", " ") for name in next(reader, [])]
-    item = next((header.index(name) for name in _ITEM_COLUMNS if name in header), None)
-    if item is None or "agreement" not in header:
-        raise InputError(
-            f"{path}: columns item and agreement are expected, found {', '.join(header) or 'none'}", hint=_FORMS
-        )
-    agreement = header.index("agreement")
-    persona = header.index("persona") if "persona" in header else None
-    rows: list[Row] = []
-    for number, cells in enumerate(reader, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise InputError(f"{path}: line {number} has {len(cells)} fields, the header has {len(header)}")
-        name = path.stem if persona is None else cells[persona].strip()
-        rows.append((name, cells[item].strip(), _number(cells[agreement].strip())))
-    return rows
-
-
-def _number(cell: str) -> Any:
-    """A number where the cell is one, else the cell: the check of agreements names what it found."""
-    try:
-        return float(cell)
-    except ValueError:
-        return cell

@@ -3,17 +3,21 @@
 Within a facet, people who score high on one item score high on the others. So two items of one facet with the same
 key correlate positively however the file is coded, and two with opposite keys correlate positively only if the answers
 to one of them have been reversed: in keyed scores. In agreements they correlate negatively.
+
+Respondents who agree whatever an item says make all agreements correlate positively, and those of keyed scores by key.
+Items of different traits show how far: their mean correlation, same-keyed or opposite-keyed, is subtracted first.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.inventory.answer_sums import AnswerSums
 from pasctl.inventory.items import Inventory
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,6 +25,7 @@ Found = Literal["keyed", "agreement", "ambiguous"]
 
 CLEAR = 0.1  # a mean correlation nearer to 0 than this decides nothing
 FEWEST_RESPONDENTS = 20  # with fewer, the mean of the same few people's correlations can land on the wrong side
+FEWEST_OF_PAIR = 10  # respondents who answered both items of a pair; its correlation counts for nothing with fewer
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class CodingReport:
         n_respondents: Respondents in the file.
         pairs_same: Same-keyed pairs that have a correlation.
         pairs_opposite: Opposite-keyed pairs that have a correlation.
+        same_across: Mean correlation of same-keyed items of different traits, 0 without any.
+        opposite_across: The same for opposite-keyed items.
     """
 
     same: float | None
@@ -42,33 +49,15 @@ class CodingReport:
     n_respondents: int
     pairs_same: int
     pairs_opposite: int
+    same_across: float = 0.0
+    opposite_across: float = 0.0
 
     def __str__(self) -> str:
         figures = f"same-keyed items of a facet correlate at {_figure(self.same)}, opposite-keyed at"
-        return f"{figures} {_figure(self.opposite)} ({self.n_respondents} respondents)"
-
-
-def pairwise_correlations(answers: FloatArray) -> FloatArray:
-    """Pearson correlation of every two columns over the rows where both are present.
-
-    Args:
-        answers: float64 [P, I], NaN where missing.
-
-    Returns:
-        float64 [I, I], NaN where fewer than three rows are complete or a column does not vary over them.
-    """
-    present = ~np.isnan(answers)
-    m = present.astype(np.float64)
-    x = np.where(present, answers - 3, 0.0)  # centred on the scale: sums of squares lose no precision
-    n = m.T @ m
-    # Sums run over the rows where both columns are present, so each is a product with the other column's mask.
-    total, square, product = x.T @ m, (x * x).T @ m, x.T @ x
-    with np.errstate(divide="ignore", invalid="ignore"):
-        covariance = product - total * total.T / n
-        variance = square - total * total / n
-        r: FloatArray = covariance / np.sqrt(variance * variance.T)
-    r[(n < 3) | (variance < 1e-9) | (variance.T < 1e-9)] = np.nan
-    return r
+        across = ""
+        if max(abs(self.same_across), abs(self.opposite_across)) > CLEAR:
+            across = f"; of different traits at {self.same_across:+.2f} and {self.opposite_across:+.2f}"
+        return f"{figures} {_figure(self.opposite)}{across} ({self.n_respondents} respondents)"
 
 
 def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
@@ -78,22 +67,35 @@ def prove_coding(answers: FloatArray, inventory: Inventory) -> CodingReport:
         answers: float64 [P, I] as stored, NaN where missing; all respondents of the file, not a selection.
         inventory: The items in column order.
     """
-    r = pairwise_correlations(answers)
-    facet = np.array([f"{item.trait}/{item.facet}" for item in inventory.items])
-    keys = inventory.keys
-    pair = np.triu(facet[:, None] == facet[None, :], k=1) & ~np.isnan(r)
-    alike = keys[:, None] == keys[None, :]
-    same, opposite = r[pair & alike], r[pair & ~alike]
-    mean_same = float(same.mean()) if same.size else None
-    mean_opposite = float(opposite.mean()) if opposite.size else None
-    found: Found = "ambiguous"
-    # Same-keyed pairs must agree with each other first: where they do not, the columns are not what the key says.
-    if len(answers) >= FEWEST_RESPONDENTS and mean_same is not None and mean_opposite is not None and mean_same > CLEAR:
-        if mean_opposite > CLEAR:
-            found = "keyed"
-        elif mean_opposite < -CLEAR:
-            found = "agreement"
-    return CodingReport(mean_same, mean_opposite, found, len(answers), same.size, opposite.size)
+    return report_of(AnswerSums.of(answers), inventory)
+
+
+def report_of(sums: AnswerSums, inventory: Inventory) -> CodingReport:
+    """The same from the sums over all respondents of a file, or over a sample from the whole of it."""
+    r = sums.correlations(FEWEST_OF_PAIR)
+    facet, trait = (np.array(names) for names in ([f"{i.trait}/{i.facet}" for i in inventory.items], inventory.traits))
+    known = np.triu(~np.isnan(r), k=1)
+    within = known & (facet[:, None] == facet[None, :])
+    across = known & (trait[:, None] != trait[None, :])
+    alike = inventory.keys[:, None] == inventory.keys[None, :]
+    same, opposite = r[within & alike], r[within & ~alike]
+    report = CodingReport(
+        same=float(same.mean()) if same.size else None,
+        opposite=float(opposite.mean()) if opposite.size else None,
+        found="ambiguous",
+        n_respondents=sums.respondents,
+        pairs_same=same.size,
+        pairs_opposite=opposite.size,
+        same_across=float(r[across & alike].mean()) if (across & alike).any() else 0.0,
+        opposite_across=float(r[across & ~alike].mean()) if (across & ~alike).any() else 0.0,
+    )
+    return replace(report, found=_verdict(report))
+
+
+def unkeyed(scores: FloatArray, inventory: Inventory) -> FloatArray:
+    """Agreements [P, I] from keyed scores: those of items keyed -1 are reversed. It is its own inverse."""
+    agreements: FloatArray = np.where(inventory.keys > 0, scores, 6 - scores)
+    return agreements
 
 
 def require_clear(report: CodingReport, source: str) -> None:
@@ -106,6 +108,16 @@ def require_clear(report: CodingReport, source: str) -> None:
         f"{source}: cannot tell keyed scores from agreements: {report}; {why}",
         hint="say which it is with --coding keyed or --coding agreement",
     )
+
+
+def _verdict(report: CodingReport) -> Found:
+    if report.n_respondents < FEWEST_RESPONDENTS or report.same is None or report.opposite is None:
+        return "ambiguous"
+    # Same-keyed pairs must agree with each other first: where they do not, the columns are not what the key says.
+    if report.same - report.same_across <= CLEAR:
+        return "ambiguous"
+    opposite = report.opposite - report.opposite_across
+    return "keyed" if opposite > CLEAR else "agreement" if opposite < -CLEAR else "ambiguous"
 
 
 def _figure(value: float | None) -> str:

@@ -18,9 +18,11 @@ import numpy.typing as npt
 from pasctl import json_file
 from pasctl.bounded import BoundsError, run_bounded
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory.coding import prove_coding, require_clear
+from pasctl.inventory.coding import report_of, require_clear, unkeyed
 from pasctl.inventory.items import TRAITS, Inventory, Item, Split, listing
+from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
+from pasctl.inventory.proof import Evidence, reads_keyed
 
 ITEM_KEY = "IPIP-NEO-ItemKey.xls"
 SPLIT = "mpi_300_split.json"
@@ -68,31 +70,35 @@ def papi_inventory(folder: Path | str) -> Inventory:
     return Inventory(name="papi", items=tuple(items), labels=LABELS)
 
 
-def papi_personas(folder: Path | str, coding: str = "auto") -> PersonaSet:
+def papi_personas(folder: Path | str, coding: str = "auto", note: Note = silent) -> PersonaSet:
     """All respondents of the test set as agreements, named by their case number.
 
     Args:
         folder: Where the three files are.
         coding: How to read the stored values. "auto" proves it from the correlations and refuses what is not clear;
-            "keyed" and "agreement" take the user's word; "as-published" leaves keyed scores as they are and marks the
-            set.
+            "keyed" and "agreement" are for what is not, and "keyed" is refused for what are clearly agreements;
+            "as-published" leaves keyed scores as they are and marks the set.
+        note: Is told what cannot be proven, and what looks odd.
 
     Raises:
-        InputError: the coding is not clear, or an answer is not a whole number 0..5.
+        InputError: the coding is not clear, a part of the file has another one, or an answer is not a whole number
+            0..5.
         MissingError: a file is missing.
     """
     if coding not in CODINGS:
         raise InputError(f"coding is one of {', '.join(CODINGS)}, found {coding!r}")
     inventory = papi_inventory(folder)
     ids, stored = stored_answers(folder, inventory)
+    if coding == "as-published":
+        return PersonaSet(label="papi", ids=ids, agreements=stored, coding=coding)
+    evidence = Evidence.of(stored)
     if coding == "auto":
-        report = prove_coding(stored, inventory)
+        report = report_of(evidence.total, inventory)
         require_clear(report, str(folder))
-        coding = "keyed" if report.found == "keyed" else "agreement"
-    if coding == "keyed":
-        stored = np.where(inventory.keys > 0, stored, 6 - stored)
-    marked = "as-published" if coding == "as-published" else "agreement"
-    return PersonaSet(label="papi", ids=ids, agreements=stored, coding=marked)
+        coding = "keyed" if report.found == "keyed" else "auto"
+    if reads_keyed(evidence, inventory, coding, str(folder), note):
+        stored = unkeyed(stored, inventory)
+    return PersonaSet(label="papi", ids=ids, agreements=stored)
 
 
 def stored_answers(folder: Path | str, inventory: Inventory) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:

@@ -21,17 +21,21 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
+from pasctl.inventory.answer_sums import AnswerSums
 from pasctl.inventory.answers import label_of
 from pasctl.inventory.items import IntArray, Inventory, listing
+from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.persona_source import FORM, PersonaSource, runs_of, sweeps_of, together
 from pasctl.inventory.personas import PersonaDigest, PersonaSet, Span
+from pasctl.inventory.proof import Evidence, reads_keyed, stretches
 from pasctl.inventory.selection import Part, parse_selection, selected_rows
 
 HELD = 1024  # personas; a selection of so many is a PersonaSet in memory, like one from JSON
@@ -56,15 +60,39 @@ def split_path(spec: str) -> tuple[Path, list[Part], str] | None:
     return Path(found[1]), parts, spec
 
 
-def read_persona_file(path: Path, parts: Sequence[Part], spec: str, inventory: Inventory) -> PersonaSet | PersonaFile:
+def read_persona_file(
+    path: Path, parts: Sequence[Part], spec: str, inventory: Inventory, coding: str = "auto", note: Note = silent
+) -> PersonaSet | PersonaFile:
     """The selected respondents of a Parquet file; more than `HELD` of them stay there.
 
+    The coding is proven on rows of the whole file, whatever is selected, see `pasctl.inventory.proof`.
+
+    Args:
+        path: the file.
+        parts: of a selection; all respondents without any.
+        spec: as it was typed, for messages.
+        inventory: what was asked.
+        coding: "auto", "keyed" or "agreement", see `pasctl.inventory.spec.open_personas`.
+        note: is told what cannot be proven, and what looks odd.
+
     Raises:
-        InputError: no such column, item or selection, a name that is missing or not unique, a value that is not 1..5.
+        InputError: no such column, item or selection, a name that is missing or not unique, a value that is not 1..5,
+            or answers that are coded in another way.
         MissingError: there is no such file.
     """
     source = PersonaSource.open(path, inventory)
+    if source.count and reads_keyed(_evidence(source), inventory, coding, str(path), note):
+        source = replace(source, keyed=True)
     return _of_rows(source, selected_rows(parts, spec, source.count, source.ids))
+
+
+def _evidence(source: PersonaSource) -> Evidence:
+    """What respondents from all over the file say about its coding, in one pass."""
+    spans = stretches(source.count)
+    ends = np.cumsum([stop - start for start, stop in spans]).tolist()
+    sample = PersonaFile(source, tuple(spans), digest="")
+    parts = [AnswerSums.of(part.agreements) for part in sample.parts(list(pairwise([0, *ends])))]
+    return Evidence(spans, parts)
 
 
 def _of_rows(source: PersonaSource, rows: IntArray) -> PersonaSet | PersonaFile:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.inventory.answers import label_of, unknown_item
+from pasctl.inventory.coding import unkeyed
 from pasctl.inventory.items import IntArray, Inventory, listing
 from pasctl.inventory.personas import PersonaSet, Span
 
@@ -42,6 +43,7 @@ class PersonaSource:
         columns: item id -> its place in the inventory.
         count: rows.
         stamp: what the system said of the file when its columns were looked at.
+        keyed: whether its answers are keyed scores, which become agreements as they are read.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class PersonaSource:
     columns: dict[str, int]
     count: int
     stamp: tuple[int, int, int]
+    keyed: bool = False
 
     @classmethod
     def open(cls, path: Path, inventory: Inventory) -> PersonaSource:
@@ -95,9 +98,11 @@ class PersonaSource:
                 row, place = (int(each) for each in np.argwhere(wrong)[0])
                 raise InputError(
                     f"{self.path}: row {rows[row]}, {ids[row]}, item {self.inventory.items[place].id}: "
-                    f"a whole number 1..5 is expected, found {values[row, place]:g}"
+                    f"a whole number 1..5 is expected, found {values[row, place]:g}",
+                    hint=FORM,
                 )
-            yield PersonaSet(label_of(self.path), tuple(ids), values)
+            agreements = unkeyed(values, self.inventory) if self.keyed else values
+            yield PersonaSet(label_of(self.path), tuple(ids), agreements)
 
     def gather(self, rows: IntArray) -> PersonaSet:
         """The respondents of these rows, in this order, in memory."""

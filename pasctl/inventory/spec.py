@@ -3,8 +3,8 @@
 Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled).
 
 Personas: `builtin`, `demo` (the demo model's people), `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles
-such as `E+` or `E+,N-`; a `.json` or `.csv` file of answers; a `.parquet` file of many respondents' answers with an
-optional `:SELECT`.
+such as `E+` or `E+,N-`; a `.json`, `.csv` or `.tsv` file of answers; a `.parquet` file of many respondents' answers
+with an optional `:SELECT`.
 
 SELECT is one or more parts with `,` or `|` between them:
 
@@ -24,10 +24,12 @@ from pasctl.errors import InputError
 from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
 from pasctl.inventory.persona_file import PersonaFile, read_persona_file, split_path
-from pasctl.inventory.personas import PersonaSet, is_pole_spec, trait_poles
+from pasctl.inventory.personas import Personas, PersonaSet, is_pole_spec, trait_poles
+from pasctl.inventory.proof import as_agreements
 from pasctl.inventory.selection import Part, selected_rows, split_selection
 from pasctl.inventory.simulate import demo_respondents, simulate
 from pasctl.registry import Registry
@@ -39,7 +41,7 @@ INVENTORIES = Registry(
 INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
-    "a .json or .csv file of answers, or a .parquet file[:SELECT]; SELECT is like 0-20 (the first 20), 7 or "
+    "a .json, .csv or .tsv file of answers, or a .parquet file[:SELECT]; SELECT is like 0-20 (the first 20), 7 or "
     "case=172481,172482"
 )
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
@@ -58,13 +60,15 @@ def load_inventory(spec: str) -> Inventory:
     raise InputError(f"unknown inventory {spec!r}", hint=f"{INVENTORY_FORMS}{added}")
 
 
-def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet:
+def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent) -> PersonaSet:
     """The personas that `spec` names, all in memory; arguments and errors are those of `open_personas`."""
-    found = open_personas(spec, inventory, coding=coding)
+    found = open_personas(spec, inventory, coding=coding, note=note)
     return found.whole() if isinstance(found, PersonaFile) else found
 
 
-def open_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> PersonaSet | PersonaFile:
+def open_personas(
+    spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent
+) -> PersonaSet | PersonaFile:
     """The personas that `spec` names, as agreements with the items of `inventory`.
 
     Those of a large `.parquet` file stay there and are read as they are used.
@@ -72,10 +76,14 @@ def open_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
     Args:
         spec: See the module's docstring.
         inventory: Respondents must have answered this very inventory.
-        coding: How stored PAPI values are read, see `papi_personas`. Other sources hold agreements by definition.
+        coding: How stored answers are read. "auto" expects agreements, or in a PAPI folder what the correlations
+            prove, and refuses what they contradict; "keyed" reverses items keyed -1; "agreement" takes the answers as
+            they are; "as-published" is about PAPI, see `papi_personas`.
+        note: Is told what cannot be proven, and what looks odd.
 
     Raises:
-        InputError: an unknown form, another inventory, a selection that matches nothing, a bad answer.
+        InputError: an unknown form, another inventory, a selection that matches nothing, a bad answer, or answers that
+            are coded in another way.
         MissingError: a file or folder is missing.
     """
     if coding not in CODINGS:
@@ -88,9 +96,11 @@ def open_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
         folder = papi_folder(place)
         _require_same(spec, papi_inventory(folder), inventory)
         # The whole file first: the proof of the coding needs all respondents.
-        return _select(papi_personas(folder, coding), parts, spec)
-    if coding in ("keyed", "as-published"):
-        raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are agreements")
+        return _select(papi_personas(folder, coding, note), parts, spec)
+    if coding == "as-published":
+        raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are none")
+    if coding == "keyed" and (source in _SIMULATED or is_pole_spec(spec)):
+        raise InputError(f"--coding {coding} is about stored answers, but personas {spec!r} are agreements")
     if source in _SIMULATED:
         place, parts = split_selection(rest)
         if not place:
@@ -99,10 +109,30 @@ def open_personas(spec: str, inventory: Inventory, *, coding: str = "auto") -> P
     if is_pole_spec(spec):
         return trait_poles(spec, inventory)
     if named := split_path(spec):
-        return read_persona_file(*named, inventory)
-    if spec.lower().endswith((".json", ".csv")):
-        return read_answers(spec, inventory)
+        return read_persona_file(*named, inventory, coding, note)
+    if spec.lower().endswith((".json", ".csv", ".tsv")):
+        return as_agreements(read_answers(spec, inventory, note), inventory, coding, spec, note)
     raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
+
+
+def resolve_personas(
+    given: str | Personas, inventory: Inventory, *, coding: str = "auto", note: Note = silent
+) -> Personas:
+    """The personas that a spec names, or those that a program hands over: the same proof for both.
+
+    Arguments and errors are those of `open_personas`.
+    """
+    if isinstance(given, str):
+        return open_personas(given, inventory, coding=coding, note=note)
+    if given.n_items != len(inventory):
+        raise InputError(
+            f"personas {given.label} answer {given.n_items} items, inventory {inventory.name} has {len(inventory)}"
+        )
+    if coding == "as-published" and given.coding != coding:
+        raise InputError(f"--coding {coding} is about stored PAPI values, but personas {given.label} are none")
+    if not isinstance(given, PersonaSet):
+        return given  # a file, which was proven when it was opened
+    return as_agreements(given, inventory, coding, f"personas {given.label}", note)
 
 
 def inventory_of(personas_spec: str) -> str | None:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from pasctl.contrasts import Contrast
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, Personas, PersonaSet, inventory_of, load_inventory, open_personas
+from pasctl.inventory import (
+    Inventory,
+    Personas,
+    PersonaSet,
+    inventory_of,
+    load_inventory,
+    open_personas,
+    resolve_personas,
+)
 from pasctl.inventory.combination import Parts, parse_combination
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
@@ -65,7 +73,7 @@ def contrast_personas(
         contrast: the contrast.
         inventory: the questionnaire that poles are evaluated on; respondents have their own.
         coding: how stored answers are read, see `open_personas`.
-        reporter: is told what scores are compared with.
+        reporter: is told what scores are compared with, and what of the answers cannot be proven.
 
     Raises:
         InputError: a pole that the contrast does not have, or respondents and a contrast that is not of traits.
@@ -82,7 +90,7 @@ def contrast_personas(
             f"contrast {contrast.name} has the axes {axes}, expected traits of inventory {asked.name} for respondents",
             hint="use --contrast big5 with respondents, or leave --personas out for the contrast's own poles",
         )
-    personas = open_personas(spec, asked, coding=coding) if isinstance(spec, str) else spec
+    personas = resolve_personas(spec, asked, coding=coding, note=reporter.note)
     population = _population(spec, asked, coding, personas)
     norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
     if not norms.persons:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from pasctl.inventory import inventory_of, load_inventory, load_personas
+from pasctl.stages.progress import Reporter, Silent
 
 
-def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto") -> dict[str, Any]:
+def baselines(
+    personas: str, *, inventory: str = "builtin", coding: str = "auto", reporter: Reporter | None = None
+) -> dict[str, Any]:
     """Predict the report items of respondents without a model, in the layout of an evaluation's metrics.json.
 
     Args:
         personas: a spec such as "papi:FOLDER", "builtin", "demo:0-20", "E+" or "answers.json".
         inventory: which one trait poles and a file of answers are about; respondents bring their own.
-        coding: how a PAPI file's answers are stored: "auto" proves it, "keyed", "agreement", or "as-published".
+        coding: how the answers are stored: "auto" expects agreements, or what a PAPI folder's answers prove; "keyed",
+            "agreement", or for PAPI "as-published".
+        reporter: receives notes.
 
     Returns:
         coding, conditions (see `metrics_table`), and left_out: baseline -> why it cannot be had.
@@ -27,7 +32,7 @@ def baselines(personas: str, *, inventory: str = "builtin", coding: str = "auto"
     from pasctl.evaluation.rows import item_table
 
     asked = load_inventory(inventory_of(personas) or inventory)
-    people = load_personas(personas, asked, coding=coding)
+    people = load_personas(personas, asked, coding=coding, note=(reporter or Silent()).note)
     fit, report = asked.indices("fit"), asked.indices("report")
     rows = baseline_rows(people.ids, people.agreements, item_table(asked), fit, report)
     return {"coding": people.coding, "conditions": metrics_table(rows), "left_out": left_out(len(people))}

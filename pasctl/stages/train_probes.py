@@ -6,13 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.train_probes import TrainProbes
-from pasctl.errors import InputError
 from pasctl.inventory import (
     Inventory,
     Personas,
     default_personas,
     inventory_of,
-    open_personas,
+    resolve_personas,
 )
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
@@ -44,11 +43,7 @@ def plan(declared: TrainProbes, run: Run) -> Job:
     inventory = Inventory.from_json(described["inventory"])
     if personas is None:
         personas = default_personas(source.provenance.get("inventory") or inventory.name)
-    chosen = open_personas(personas, inventory, coding=declared.coding) if isinstance(personas, str) else personas
-    if chosen.n_items != len(inventory.items):
-        raise InputError(
-            f"personas {chosen.label} answer {chosen.n_items} items, {source.name} has {len(inventory.items)}"
-        )
+    chosen = resolve_personas(personas, inventory, coding=declared.coding, note=run.reporter.note)
     columns = fit_columns(inventory, described)
     held_out = split_items([inventory.items[column].trait for column in columns], declared.validation, declared.seed)
     chosen = usable_personas(chosen, columns, held_out, leave_out=declared.leave_out_unusable, reporter=run.reporter)

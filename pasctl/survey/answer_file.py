@@ -17,6 +17,8 @@ from typing import Any
 from pasctl.errors import InputError
 from pasctl.inventory.answers import read_answers
 from pasctl.inventory.items import Inventory, listing
+from pasctl.inventory.notes import silent
+from pasctl.inventory.proof import as_agreements
 from pasctl.json_file import read_json
 from pasctl.store.disk import replace_file
 from pasctl.survey.session import Entries
@@ -140,7 +142,8 @@ def read_file(path: Path, inventory: Inventory, name: str | None) -> AnswerFile:
         InputError: it holds something else, unknown items or bad answers, or several personas and no name says which.
         MissingError: there is no such file.
     """
-    read_answers(path, inventory)  # refuses whatever train-probes would
+    # refuses whatever train-probes would: keyed scores of others, too, which the new answers must not stand among
+    as_agreements(read_answers(path, inventory), inventory, "auto", str(path), silent)
     document = read_json(path)
     if not isinstance(document, dict):
         raise InputError(

@@ -14,6 +14,9 @@ from typer.testing import CliRunner, Result
 from pasctl.cli.app import app
 from pasctl.evaluation.baselines import BASELINES
 from pasctl.inventory import builtin_inventory, simulate
+from pasctl.inventory.coding import unkeyed
+from pasctl.inventory.simulate import demo_respondents
+from tests.inventory.answer_files import as_json
 
 PAPI = os.environ.get("PASCTL_PAPI")
 needs_papi = pytest.mark.skipif(PAPI is None, reason="PASCTL_PAPI names no folder of PAPI answers")
@@ -51,6 +54,22 @@ def test_the_table_names_each_and_those_left_out() -> None:
     assert [line.split()[0] for line in lines[1:6]] == [name for name in BASELINES if name != "ridge"]
     assert lines[6] == "ridge is left out: it learns from other persons and needs 10, found 6"
     assert "6 personas, 30 items" in result.stdout
+
+
+def test_keyed_scores_are_refused_or_read_as_the_agreements_that_they_are(tmp_path: Path) -> None:
+    inventory, people = builtin_inventory(), demo_respondents(builtin_inventory()).subset(range(24))
+    right = as_json(tmp_path, people.agreements, inventory)
+    expected = invoke(right)
+    assert (expected.exit_code, expected.stderr) == (0, "")
+    scores = as_json(tmp_path, unkeyed(people.agreements, inventory), inventory)
+    refused = invoke(scores)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "agreements are expected, the answers are keyed scores" in refused.stderr
+    assert "--coding keyed" in refused.stderr
+    assert invoke(scores, "--coding", "keyed").stdout == expected.stdout
+    few = invoke(as_json(tmp_path, people.agreements[:3], inventory))
+    assert (few.exit_code, len(few.stderr.splitlines())) == (0, 1)
+    assert "3 respondents, too few to prove the coding" in few.stderr
 
 
 def test_one_pole_has_no_others_to_learn_from() -> None:

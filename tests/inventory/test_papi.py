@@ -13,7 +13,7 @@ import pytest
 
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory import Inventory, Item, builtin_inventory, check_data, papi_inventory, papi_personas, prove_coding
-from pasctl.inventory.coding import pairwise_correlations
+from pasctl.inventory.answer_sums import AnswerSums
 from pasctl.inventory.papi import PAPI_FILES
 from tests.inventory.papi_files import FACETS, KEYS, N_ITEMS, answers, write_folder, write_xlsx
 
@@ -105,7 +105,7 @@ def test_correlations_equal_numpy_on_the_complete_rows() -> None:
     values[rng.random(values.shape) < 0.25] = np.nan
     values[:, 4] = 2.0  # does not vary
     values[2:, 5] = np.nan  # two rows are too few
-    got = pairwise_correlations(values)
+    got = AnswerSums.of(values).correlations()
     for a, b in itertools.product(range(6), repeat=2):
         rows = ~np.isnan(values[:, a]) & ~np.isnan(values[:, b])
         if max(a, b) >= 4:

@@ -123,6 +123,11 @@ def test_require_usable_names_only_who_has_no_opinion() -> None:
         ("x.json", '[{"id": "ada", "answers": {"E01": 5, "N01": 2.0}}]', ["ada"]),
         ("ada.csv", "item id,agreement\nE01,5\nE02,\n\nN01,2\n", ["ada"]),
         ("x.csv", "\ufeffPersona,Item,Agreement\nada,E01,5\nbob,E01,1\nada,N01,2\n", ["ada", "bob"]),
+        ("x.csv", "id,item,agreement\nada,E01,5\nbob,E01,1\nada,N01,2.0\nada,E02,NA\n", ["ada", "bob"]),
+        ("x.csv", 'case,"item id",agreement\n"ada",E01,5\nada,N01,2\nbob,E01,n/a\n', ["ada", "bob"]),
+        ("x.tsv", "persona\titem\tagreement\nada\tE01\t5\nada\tN01\t2\n", ["ada"]),
+        ("x.csv", "id,E01,E02,N01\nada,5,,2\nbob,NA,nan,null\n", ["ada", "bob"]),
+        ("x.tsv", "E01\tcase\tN01\n5\tada\t2\n", ["ada"]),
     ],
 )
 def test_all_forms_of_answers_say_the_same(tmp_path: Path, name: str, text: str, ids: list[str]) -> None:
@@ -145,6 +150,14 @@ def test_all_forms_of_answers_say_the_same(tmp_path: Path, name: str, text: str,
         ("a.json", '{"E01": "5"}', "E01.*'5'"),
         ("a.json", '{"E01": NaN}', "E01.*nan"),
         ("a.json", '{"E01": [5]}', "E01"),
+        ("a.json", '{"E01": 9}', "E01.*found 9"),
+        ("a.json", '{"E01": 99}', "E01.*found 99"),
+        ("a.json", '{"E01": -1}', "E01.*found -1"),
+        ("a.json", '{"E01": 3.5}', "E01.*found 3.5"),
+        ("a.json", '{"E01": "NA"}', "E01.*found 'NA'"),
+        ("a.json", '{"": {"E01": 5}, "b": {"E01": 5}}', "every persona needs a name"),
+        ("a.json", '[{"id": null, "answers": {"E01": 5}}]', "an id is text or a whole number, found None"),
+        ("a.json", '[{"id": 1, "answers": {"E01": 5}}, {"id": "1", "answers": {"E01": 5}}]', "1 occurs twice"),
         ("a.json", '{"E01": 5, "E01": 4}', "E01' occurs twice"),
         ("a.json", '{"ada": {"E01": 5}, "E02": 4}', "mixed"),
         ("a.json", "{}", "no answers"),
@@ -152,10 +165,27 @@ def test_all_forms_of_answers_say_the_same(tmp_path: Path, name: str, text: str,
         ("a.json", '{"E01": 5', "JSON"),
         ("a.json", '[{"id": "ada"}]', "id and answers"),
         ("a.json", '[{"id": "a", "answers": {"E01": 5}}, {"id": "a", "answers": {"E02": 5}}]', "a occurs twice"),
-        ("a.csv", "E01,5\nE02,4\n", "columns item and agreement.*e01"),
+        ("a.csv", "E01,5\nE02,4\n", "columns item and agreement.*E01"),
         ("a.csv", "item,agreement\nE01,five\n", "E01.*'five'"),
         ("a.csv", "item,agreement\nE01,5\nE01,5\n", "E01 twice"),
         ("a.csv", "item,agreement\nE01\n", "line 2"),
+        ("a.csv", "item,agreement\nE01,9\n", "E01.*found 9"),
+        ("a.csv", "item,agreement\nE01,0\n", "E01.*found 0"),
+        ("a.csv", "item,agreement\nE01,-1\n", "E01.*found -1"),
+        ("a.csv", "item,agreement\nE01,3.5\n", "E01.*found 3.5"),
+        ("a.csv", "item,agreement\nE01,true\n", "E01.*'true'"),
+        ("a.csv", "item,agreement,Agreement\nE01,5,4\n", "column 'agreement' occurs twice"),
+        ("a.csv", "id,E01,E01\nada,5,4\n", "column 'E01' occurs twice"),
+        ("a.csv", "persona,item,agreement\nada,E01,5\n,E02,4\n", "line 3: a name is expected in column persona"),
+        ("a.csv", "persona,case,item,agreement\nada,1,E01,5\n", "one column persona, case or id.*persona and case"),
+        ("a.csv", "id,E01\nada,5\nada,4\n", "line 3: respondent ada occurs twice"),
+        ("a.csv", "id,E01\n,5\n", "line 2: a name is expected in column id"),
+        ("a.csv", "id,E01,e02\nada,5,5\n", "columns that are no items of the inventory: e02"),
+        ("a.csv", "id,case,E01\nada,1,5\n", "one column id, case or persona is expected, found id and case"),
+        ("a.csv", "id,E01\nada,99\n", "ada, item E01.*found 99"),
+        ("a.csv", "id;item;agreement\nada;E01;5\n", "expected, found id;item;agreement"),
+        ("a.tsv", "id,item,agreement\nada,E01,5\n", "expected, found id,item,agreement"),
+        ("a.tsv", "EXT1\tEXT2\tEXT3\tEXT4\tEXT5\tEXT6\n1\t2\t3\t4\t5\t1\n", "found EXT1, .*EXT5 and 1 more"),
         ("a.csv", "", "columns item and agreement"),
         ("a.csv", "item,agreement\n", "no answers"),
     ],
@@ -165,6 +195,37 @@ def test_bad_answers_are_named(tmp_path: Path, name: str, text: str, message: st
     with pytest.raises(InputError, match=message) as caught:
         read_answers(tmp_path / name, INVENTORY)
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_code_says_how_to_write_a_missing_answer(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"E01": 99}')
+    with pytest.raises(InputError) as caught:
+        read_answers(tmp_path / "a.json", INVENTORY)
+    assert "null in JSON, and an empty field or NA in a table" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("a.csv", "id;item;agreement\n", "commas in .csv, tabs in .tsv"),
+        ("a.tsv", "EXT1\tEXT2\n", "rename the columns to the item ids"),
+        ("a.csv", "respondent,item,agreement\nada,E01,5\nbob,E01,4\n", "name the respondents in a column persona"),
+    ],
+)
+def test_a_table_of_another_form_names_the_way_out(tmp_path: Path, name: str, text: str, hint: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_answers(tmp_path / name, INVENTORY)
+    assert hint in str(caught.value.hint)
+
+
+def test_columns_that_are_not_read_are_noted_and_that_one_persona_is_left(tmp_path: Path) -> None:
+    lines: list[str] = []
+    (tmp_path / "a.csv").write_text("respondent,item,agreement\nada,E01,5\nbob,E02,4\n")
+    assert read_answers(tmp_path / "a.csv", INVENTORY, lines.append).ids == ("a",)
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "columns that are not read: respondent; no column persona, case or id, so all answers are those of one persona"
+    ]
 
 
 def test_unknown_item_suggests_a_near_one(tmp_path: Path) -> None:

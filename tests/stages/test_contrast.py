@@ -14,6 +14,7 @@ import pasctl
 from pasctl.contrasts import load_contrast
 from pasctl.errors import InputError
 from pasctl.inventory import builtin_inventory, simulate
+from pasctl.inventory.coding import unkeyed
 from pasctl.inventory.combination import parse_combination
 from pasctl.inventory.trait_scores import Norms, trait_scores
 from pasctl.models.load import LoadedModel
@@ -25,6 +26,7 @@ from pasctl.stages.progress import Silent
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import DirectionSet
+from tests.inventory.answer_files import as_json
 from tests.tiny import HEADS, LAYERS, tiny_loaded
 
 OWN = "speaks like a cautious lawyer|speaks like a reckless salesman"
@@ -192,6 +194,21 @@ def test_only_traits_share_desirability(model: LoadedModel, tmp_path: Path) -> N
     pasctl.train_probes(personas="builtin:0-5", store=tmp_path)
     with pytest.raises(InputError, match="--remove desirability is for directions of traits"):
         pasctl.fit_directions(recipe="paper", remove="desirability", store=tmp_path)
+
+
+def test_respondents_pass_the_proof_of_their_coding_once(tmp_path: Path) -> None:
+    inventory, lines = builtin_inventory(), list[str]()
+    people, contrast = simulate(inventory, 30).agreements, load_contrast("big5")
+    reporter = Silent()
+    reporter.note = lines.append  # type: ignore[method-assign]
+    right = contrast_personas(as_json(tmp_path, people, inventory), contrast, inventory, "auto", reporter)
+    assert lines == []
+    keyed = as_json(tmp_path, unkeyed(people, inventory), inventory)
+    with pytest.raises(InputError, match="the answers are keyed scores"):
+        contrast_personas(keyed, contrast, inventory, "auto", reporter)
+    assert contrast_personas(keyed, contrast, inventory, "keyed", reporter).personas.digest == right.personas.digest
+    contrast_personas(as_json(tmp_path, people[:12], inventory), contrast, inventory, "auto", reporter)
+    assert len([line for line in lines if "too few to prove the coding" in line]) == len(lines) == 1
 
 
 def test_few_respondents_are_compared_with_the_midpoint() -> None:

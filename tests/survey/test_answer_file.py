@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory import builtin_inventory, papi_inventory, read_answers
+from pasctl.inventory import builtin_inventory, papi_inventory, read_answers, simulate
+from pasctl.inventory.coding import unkeyed
 from pasctl.survey.answer_file import (
     Note,
     check_name,
@@ -21,6 +22,7 @@ from pasctl.survey.answer_file import (
     require_same,
     write_note,
 )
+from tests.inventory.answer_files import as_json
 
 INVENTORY = builtin_inventory()
 
@@ -54,6 +56,14 @@ def test_several_personas_share_a_file_and_keep_their_answers(tmp_path: Path) ->
     assert read_file(path, INVENTORY, "carl").entries == {}
     with pytest.raises(InputError, match=r"several personas: Ada L\., bob"):
         read_file(path, INVENTORY, None)
+
+
+def test_nobody_is_asked_into_a_file_of_keyed_scores(tmp_path: Path) -> None:
+    people = simulate(INVENTORY, 30).agreements
+    path = Path(as_json(tmp_path, unkeyed(people, INVENTORY), INVENTORY))
+    with pytest.raises(InputError, match="the answers are keyed scores"):
+        read_file(path, INVENTORY, "ada")
+    assert len(read_file(Path(as_json(tmp_path, people, INVENTORY)), INVENTORY, "ada").personas) == 30
 
 
 def test_a_flat_file_takes_another_persona_in(tmp_path: Path) -> None:

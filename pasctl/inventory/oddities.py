@@ -1,0 +1,55 @@
+"""What looks odd about a source's answers although each of them is possible: told in a line, never refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pasctl.inventory.answer_sums import AnswerSums
+from pasctl.inventory.coding import FEWEST_RESPONDENTS
+from pasctl.inventory.consistency import desirability
+from pasctl.inventory.items import Inventory, listing
+
+_FEWEST_OF_SCALE = 5  # respondents; of fewer, nobody may have chosen an end of the scale
+_RECODED = {4: "1, 2, 3, 4 as 1, 2, 4, 5", 3: "1, 2, 3 as 1, 3, 5", 2: "1, 2 as 1, 5"}
+_BELOW, _ERRORS = -0.25, -3.1  # the mean person below the middle, in points and in standard errors (1 in 1,000)
+
+
+def oddities(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> Iterator[str]:
+    """A line for each oddity: another scale, items without answers or without differences, a scale upside down.
+
+    Args:
+        sums: Over the respondents, of the answers as stored.
+        inventory: What was answered.
+        keyed: Whether the answers are keyed scores; else they are agreements.
+    """
+    if sums.respondents >= _FEWEST_OF_SCALE:
+        yield from _scale(sums)
+    answered = sums.answered
+    items = np.array([item.id for item in inventory.items])
+    if 0 < np.count_nonzero(answered == 0) < len(inventory):
+        nobody = items[answered == 0].tolist()
+        yield f"{len(nobody)} of {len(inventory)} items have no answer: {listing(nobody)}"
+    if sums.respondents < FEWEST_RESPONDENTS:
+        return
+    alike = items[(answered >= FEWEST_RESPONDENTS) & (np.diag(sums.covariances()) < 1e-9)].tolist()
+    if alike:
+        yield f"{len(alike)} of {len(inventory)} items have the same answer from everybody: {listing(alike)}"
+    mean, errors = desirability(sums, inventory, keyed=keyed)
+    if mean < _BELOW and errors < _ERRORS:
+        yield (
+            f"the mean person is low on all that is desirable ({mean:+.2f} from the middle, {errors:+.0f} standard "
+            "errors): if 1 is full agreement here, store 6 minus each answer"
+        )
+
+
+def _scale(sums: AnswerSums) -> Iterator[str]:
+    """Ends of the scale that nobody chose."""
+    people, highest, lowest = sums.respondents, sums.highest, sums.lowest
+    if 2 <= highest < 5:
+        points = int(np.floor(highest))
+        unused = " or ".join(str(level) for level in range(points + 1, 6))
+        yield f"nobody of {people} chose {unused}: if the scale has {points} points, store {_RECODED[points]}"
+    if 1 < lowest < 5:
+        yield f"nobody of {people} chose 1: agreements go from 1 to 5, the lowest here is {lowest:g}"
