@@ -16,7 +16,12 @@ from jinja2.ext import loopcontrols
 MOST_CHARACTERS = 8192
 DEEPEST_LOOP = 2
 _GIVEN = {"messages", "tools", "documents"}
-_FILTERS = {"trim", "length", "count", "upper", "lower", "last", "first", "items", "default", "safe", "list", "string"}
+_FILTERS = {
+    *("trim", "length", "count", "upper", "lower", "last", "first", "items", "default", "safe", "reject", "selectattr"),
+    *("list", "string", "join", "tojson"),
+}
+_GROWING_FILTERS = {"list", "string", "join", "tojson"}
+_WIDEST_INDENT = 8
 _METHODS = {"strip", "lstrip", "rstrip", "startswith", "endswith", "split", "upper", "lower", "items", "keys", "get"}
 _FUNCTIONS = {"raise_exception", "namespace", "strftime_now"}
 _STATEMENTS = (nodes.Template, nodes.Output, nodes.If, nodes.For, nodes.Assign, nodes.Continue, nodes.Break)
@@ -40,9 +45,13 @@ def is_plain(template: str) -> bool:
 def _is_cheap(tree: nodes.Template) -> bool:
     """Whether every node is known to be, and no assignment makes a value larger than what it is made of."""
     stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    kept = {place.attr for place in tree.find_all(nodes.NSRef)} | {
+        option.key for option in tree.find_all(nodes.Keyword)
+    }
     assigned = [assign.node for assign in tree.find_all(nodes.Assign)]
     return (
-        stored.isdisjoint(_FUNCTIONS)
+        stored.isdisjoint({*_FUNCTIONS, "loop"})  # a name that is called, or counted, means what jinja2 means
+        and kept.isdisjoint(_METHODS)
         and all(_is_known(node) for node in _below(tree))
         and not any(_grows(node) for value in assigned for node in _below(value))
     )
@@ -54,11 +63,23 @@ def _is_known(node: nodes.Node) -> bool:
         named = isinstance(called, nodes.Name) and called.name in _FUNCTIONS
         return named or (isinstance(called, nodes.Getattr) and called.attr in _METHODS)
     if isinstance(node, nodes.Filter):
-        return node.name in _FILTERS or (node.name == "tojson" and not node.args and not node.kwargs)
+        return node.name in _FILTERS and (node.name not in _GROWING_FILTERS or _grows_once(node))
     if isinstance(node, nodes.Mod):  # of a loop's number: a text's would be formatting
         left = node.left
-        return isinstance(left, nodes.Getattr) and isinstance(left.node, nodes.Name) and left.node.name == "loop"
+        return isinstance(left, nodes.Getattr) and _root(left) == "loop" and left.attr in ("index", "index0")
     return isinstance(node, (*_STATEMENTS, *_WHOLES, *_PARTS, *_SIGNS, *_GROWING))
+
+
+def _grows_once(growing: nodes.Filter) -> bool:
+    """Whether a filter that makes a text longer works on no other's, and JSON is indented little."""
+    others = [node for node in growing.find_all(nodes.Filter) if node.name in _GROWING_FILTERS]
+    if growing.name != "tojson":
+        return not others
+    values = [*growing.args, *(option.value for option in growing.kwargs)]
+    return not others and all(
+        isinstance(value, nodes.Const) and isinstance(value.value, int) and value.value <= _WIDEST_INDENT
+        for value in values
+    )
 
 
 def _grows(node: nodes.Node) -> bool:
@@ -66,7 +87,7 @@ def _grows(node: nodes.Node) -> bool:
         return not isinstance(node.right.value, int)  # a number can be added to numbers only
     if isinstance(node, nodes.List):
         return bool(node.items)
-    return isinstance(node, _GROWING) or (isinstance(node, nodes.Filter) and node.name in ("tojson", "list", "string"))
+    return isinstance(node, _GROWING) or (isinstance(node, nodes.Filter) and node.name in _GROWING_FILTERS)
 
 
 def _of_conversation(tree: nodes.Template) -> set[str]:

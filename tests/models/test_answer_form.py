@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from pasctl.errors import InputError
-from pasctl.models.chat import ChatRenderer
+from pasctl.models.chat import PLAIN_TURN, ChatRenderer
 from pasctl.models.conversation import Conversation
 from tests.models.chat_templates import (
     CHANNELS,
@@ -18,6 +21,7 @@ from tests.models.chat_templates import (
     QWEN_THINKING,
     R1,
     SHORT_PROMPT,
+    TEMPLATES,
     THINK_ONLY,
     UNKNOWN_END,
 )
@@ -105,15 +109,22 @@ def test_a_thought_that_nothing_ends_is_refused() -> None:
         renderer(UNKNOWN_END)
 
 
-def test_the_digest_tells_forms_apart_and_known_templates_keep_theirs() -> None:
-    known = {
-        "qwen3": "QWEN3",
-        "llama": "LLAMA",
-        "base": "BASE",
-        "no-system": "NOSYSTEM",
-        "drops-system": "DROPS",
-    }
-    assert {kind: ChatRenderer(tiny_tokenizer(kind)).template_digest for kind in TOKENIZER_KINDS} == known
+@pytest.mark.parametrize("kind", TOKENIZER_KINDS)
+def test_templates_that_write_nothing_in_between_keep_their_stored_keys(kind: str) -> None:
+    chat = ChatRenderer(tiny_tokenizer(kind))
+    parts = [chat.kind, TEMPLATES[kind] or PLAIN_TURN, " " if kind == "base" else "", "2024-07-26T00:00:00+00:00"]
+    assert chat.template_digest == hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    assert chat.before_answer == ""
+    assert not chat.thinks
+
+
+def test_what_is_put_before_an_answer_is_part_of_the_key() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = THINK_ONLY
+    chat = ChatRenderer(tokenizer)
+    assert chat.before_answer == "\n</think>\n\n"
+    parts = [chat.kind, THINK_ONLY, "", "2024-07-26T00:00:00+00:00"]
+    assert chat.template_digest != hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def test_a_template_that_renders_no_answer_is_read_after_its_prompt_and_says_so() -> None:

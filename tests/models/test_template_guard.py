@@ -31,6 +31,9 @@ GROWS = {
     "padded": "{{ 'a'.ljust(9000000000) }}",
     "formatted": "{{ '%9000000000d' % 1 }}",
     "padded under another name": "{% set namespace = ''.ljust %}{{ namespace(9000000000) }}",
+    "padded by a method of that name": "{% set n = namespace(strip=''.ljust) %}{{ n.strip(9000000000) }}",
+    "formatted as a number": "{% set loop = namespace(index='%9000000000d') %}{{ loop.index % 1 }}",
+    "quoted in a row": "{{ '\"'" + " | tojson" * 40 + " }}",
     "indented": "{{ messages | tojson(indent=900000000) }}",
 }
 
