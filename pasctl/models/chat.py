@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -91,7 +91,11 @@ class ChatRenderer:
 
     def reply(self, text: str) -> list[int]:
         """Token ids of a text as the assistant's words, which go right behind those of `encode`."""
-        return self.encode_words(self.letter_form + text)
+        if not self._writes_space:
+            return self.encode_start(self.letter_form + text)
+        prompt = self.render(SAMPLE_QUESTIONS[0])
+        before, whole = self._tokenize(prompt), self._tokenize(prompt + self.letter_form + text)
+        return whole[len(before) :] if whole[: len(before)] == before else self.encode_words(self.letter_form + text)
 
     def encode_words(self, text: str, **how: bool) -> list[int]:
         """Token ids of a text that stands behind another, without the space that some tokenizers put before any text.
@@ -244,7 +248,7 @@ class ChatRenderer:
         return {"enable_thinking": thinking} if self.thinking_switch else {}
 
     def _answer_form(self) -> AnswerForm:
-        added = getattr(self.tokenizer, "get_added_vocab", dict)()
+        added: Collection[str] = getattr(self.tokenizer, "get_added_vocab", dict)()
         return answer_form(
             lambda messages, generation: self.render_messages(messages, generation_prompt=generation),
             self.template or "",

@@ -63,7 +63,7 @@ def _try(template: str, variables: str) -> None:
     import markupsafe
 
     task = {
-        "path": sorted({str(Path(module.__file__).parent.parent) for module in (jinja2, markupsafe)}),
+        "path": sorted({str(Path(str(module.__file__)).parent.parent) for module in (jinja2, markupsafe)}),
         "bytes": BYTES,
         "seconds": SECONDS,
         "template": template,

@@ -135,7 +135,7 @@ def test_a_template_that_renders_no_answer_is_read_after_its_prompt_and_says_so(
     assert (chat.letter_form, chat.before_answer) == ("", "")
     assert "renders no turn with an answer" in str(chat.warning)
     otherwise = NO_PROMPT + "{%- if add_generation_prompt -%}{{ 'Reasoning: none\\n' }}{%- endif -%}"
-    assert "writes '<|im_start|>assistant\\n' before an answer" in str(renderer(otherwise).warning)
+    assert "writes '<|im_end|>\\n<|im_start|>assistant\\n' before an answer" in str(renderer(otherwise).warning)
 
 
 _NAMES = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}

@@ -57,7 +57,7 @@ def test_below_half_is_a_warning() -> None:
 @pytest.mark.parametrize("contrast", [None, "items"])
 def test_an_extraction_keeps_its_warning(contrast: str | None, tmp_path: Path) -> None:
     for _ in range(2):  # computed, and found in the store
-        artifact = extract(save_tiny(tmp_path / "tiny"), contrast=contrast, store=tmp_path / "store").artifact
+        artifact = extract(str(save_tiny(tmp_path / "tiny")), contrast=contrast, store=tmp_path / "store").artifact
         assert artifact is not None
         [line] = warnings(artifact)
         assert "the option letters have 0.0" in line
