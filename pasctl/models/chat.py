@@ -118,7 +118,14 @@ class ChatRenderer:
         """Token ids of a text that nothing stands before, or special tokens alone; `how` as for `encode_words`."""
         if not text:
             return []
-        ids = self.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
+        try:
+            ids = self.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # Rust's, of no class that can be imported
+                raise
+            raise InputError(
+                f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}"
+            ) from None
         return [int(token) for token in ids]
 
     def _tokenizer_writes_space(self) -> bool:
@@ -197,7 +204,7 @@ class ChatRenderer:
 
     def _tokenize(self, text: str) -> list[int]:
         # a template writes its own BOS, so the tokenizer must not add a second one
-        return [*self.start_ids, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return [*self.start_ids, *self.encode_start(text)]
 
     def _start_ids(self) -> list[int]:
         """Special tokens that the tokenizer puts before a text (BOS); those that it puts behind (EOS) are left out."""

@@ -50,3 +50,12 @@ def test_a_harmless_pattern_that_repeats_a_group_passes() -> None:
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
     assert not is_flat(pattern)
     pattern_guard.check_patterns(tokenizer)
+
+
+def test_a_text_that_the_engine_gives_up_is_an_error_of_one_line() -> None:
+    chat = ChatRenderer(tiny_tokenizer())
+    backend = chat.tokenizer.backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(BAD[0]), "isolated")
+    with pytest.raises(InputError, match="gives up a text of 41 characters") as refused:
+        chat.encode_start("a" * 40 + "b")
+    assert "\n" not in str(refused.value)
