@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pasctl.errors import InputError
 from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form, first_line
-from pasctl.models.pattern_guard import check_patterns
 from pasctl.models.template_guard import check_template
 
 ChatKind = Literal["chat", "chat-no-system", "base"]
@@ -53,7 +52,6 @@ class ChatRenderer:
         self.tokenizer = tokenizer
         self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
         self.thinking_switch = "enable_thinking" in (self.template or "")
-        check_patterns(tokenizer)
         self._rendered = _pin_date(self.template or "")
         if self.template is not None:
             check_template(self.template, {**tokenizer.special_tokens_map, **self._switches(thinking=False)})

@@ -1,7 +1,7 @@
-"""A process of its own that tries what comes with a model within limits: a chat template, or a tokenizer's patterns.
+"""A process of its own that renders a chat template within limits.
 
-It is run as a file and imports the standard library and jinja2 or tokenizers alone, so it starts quickly.
-A task comes in as JSON on stdin; "done N" (characters of the longest text), "memory" or "failed" goes out.
+It is run as a file and imports the standard library and jinja2 alone, so it starts quickly. A task comes in as JSON on
+stdin; "done N" (characters of the longest text) or "memory" goes out.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ def main() -> None:
     sys.path[:0] = task["path"]
     _limit(task["bytes"], task["seconds"])
     try:
-        print("done", max(_lengths(task) if "template" in task else _matched(task)))
+        print("done", max(_lengths(task)))
     except MemoryError:
         print("memory")
-    except BaseException as error:  # a pattern that the engine gives up is a panic of Rust's
-        if type(error).__name__ != "PanicException":
-            raise
-        print("failed")
 
 
 def _limit(size: int, seconds: int) -> None:
@@ -40,21 +36,12 @@ def _limit(size: int, seconds: int) -> None:
             continue
 
 
-def _matched(task: dict[str, Any]) -> list[int]:
-    """Parts that each pattern makes of the texts."""
-    from tokenizers import Regex
-    from tokenizers.pre_tokenizers import Split
-
-    splits = [Split(Regex(pattern), "isolated") for pattern in task["patterns"]]
-    return [len(split.pre_tokenize_str(text)) for split in splits for text in task["texts"]]
-
-
 def _lengths(task: dict[str, Any]) -> list[int]:
     """Characters of each conversation's text, 0 where the template refuses it; jinja2's settings are transformers'."""
     from jinja2.exceptions import TemplateError
 
     try:
-        template = _environment().from_string(task["template"])
+        template = environment().from_string(task["template"])
     except (TemplateError, RecursionError):
         return [0]
     lengths = []
@@ -71,7 +58,7 @@ def _lengths(task: dict[str, Any]) -> list[int]:
     return lengths
 
 
-def _environment() -> Any:
+def environment() -> Any:
     """The environment in which transformers compiles chat templates."""
     from jinja2 import nodes
     from jinja2.exceptions import TemplateError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from pasctl.errors import InputError
 from pasctl.models.chat import PLAIN_TURN, ChatRenderer
 from pasctl.models.conversation import Conversation
+from pasctl.models.stored_form import form_digest
+from pasctl.stages.model import ModelHandle
 from tests.models.chat_templates import (
     CHANNELS,
     COLON,
@@ -25,7 +28,7 @@ from tests.models.chat_templates import (
     THINK_ONLY,
     UNKNOWN_END,
 )
-from tests.tiny import TOKENIZER_KINDS, tiny_tokenizer
+from tests.tiny import TOKENIZER_KINDS, save_tiny, tiny_tokenizer
 
 QUESTION = "How accurately does this describe you? (A) Very Accurate (E) Very Inaccurate"
 THINKING = {"r1": R1, "qwen-thinking": QWEN_THINKING, "own": OWN_THOUGHTS, "think-only": THINK_ONLY}
@@ -125,6 +128,35 @@ def test_what_is_put_before_an_answer_is_part_of_the_key() -> None:
     assert chat.before_answer == "\n</think>\n\n"
     parts = [chat.kind, THINK_ONLY, "", "2024-07-26T00:00:00+00:00"]
     assert chat.template_digest != hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("where", ["jinja", "config", "named"])
+@pytest.mark.parametrize("kind", [*TEMPLATES, *PLAIN, *THINKING])
+def test_keys_hold_what_stands_before_an_answer_and_are_else_as_before(kind: str, where: str, tmp_path: Path) -> None:
+    """Known from the files alone, and there where the renderer adds something."""
+    template = (TEMPLATES | PLAIN | THINKING)[kind]
+    tokenizer = tiny_tokenizer("llama")
+    tokenizer.chat_template = template
+    written = {
+        "jinja": None,
+        "config": template,
+        "named": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": template}],
+    }[where]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": written} if written else {}))
+    if where == "jinja" and template is not None:
+        (tmp_path / "chat_template.jinja").write_text(template)
+    chat = ChatRenderer(tokenizer)
+    adds = chat.kind != "base" and bool(chat.before_answer + chat.letter_form)
+    assert (form_digest(tmp_path) is not None) == adds == (kind not in TEMPLATES)
+
+
+def test_an_artifact_of_an_earlier_form_is_not_taken(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "tiny")
+    assert set(ModelHandle(str(folder)).numerics(0)) == {"dtype", "attn", "seed"}
+    (folder / "chat_template.jinja").write_text(THINK_ONLY)
+    handle = ModelHandle(str(folder))
+    assert handle.numerics(0)["answer_form"] == handle.numerics(1)["answer_form"]
+    assert not handle.is_loaded
 
 
 def test_a_template_that_renders_no_answer_is_read_after_its_prompt_and_says_so() -> None:
