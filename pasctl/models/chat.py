@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pasctl.errors import InputError
+from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form, first_line
+from pasctl.models.template_guard import check_template
 
 ChatKind = Literal["chat", "chat-no-system", "base"]
 
@@ -20,6 +22,10 @@ SAMPLE_QUESTIONS = (
     'Statement: "I worry about things."\nOptions: (A) Very Accurate (E) Very Inaccurate',
     "How accurately does this describe you?\n\nYou get stressed out easily",
 )
+_PLAIN_FORM = AnswerForm(
+    " ", warning="the model has no chat template: questions are rendered as plain text that ends in 'Answer:'"
+)
+_ANCHOR = "\n"  # stands before words where their tokens depend on that something does
 _SENTINELS = ("pasctl-system-sentinel", "pasctl-user-sentinel")
 
 
@@ -27,12 +33,16 @@ class ChatRenderer:
     """Renders one question as a model expects it, up to the point where its answer begins.
 
     Thinking is switched off where the template has a switch for it, unless it is asked for. Nothing is ever cut off a
-    rendered conversation: the template is asked for a generation prompt and the answer letter is appended to that.
+    rendered conversation: the template is asked for a generation prompt, and what it writes between that and an answer
+    (see `answer_form`) and the answer letter are appended to it.
 
     Attributes:
         kind: "chat"; "chat-no-system", a template that refuses or drops a system turn, so the system text goes into the
             user turn; "base", no template, so the question is plain text.
-        letter_form: what stands between the prompt and the answer letter: "" after a template, " " in plain text.
+        letter_form: spaces between the prompt and the answer letter, which belong to the letter's token: "" after most
+            templates, " " after some, such as Mistral's, and in plain text.
+        before_answer: what stands between the template's generation prompt and the answer, without these spaces.
+        thinks: whether the generation prompt always opens a thought, which `before_answer` closes.
         warning: something the user should know about the rendering, or None.
         template_digest: sha256 of everything here that decides the text; part of a store key.
         start_ids: special tokens before a plain text; none where a template writes them.
@@ -42,15 +52,18 @@ class ChatRenderer:
         self.tokenizer = tokenizer
         self.template: str | None = tokenizer.get_chat_template() if tokenizer.chat_template else None
         self.thinking_switch = "enable_thinking" in (self.template or "")
+        self._rendered = _pin_date(self.template or "")
+        if self.template is not None:
+            check_template(self.template, {**tokenizer.special_tokens_map, **self._switches(thinking=False)})
         self.kind: ChatKind = self._detect_kind()
-        self.letter_form = " " if self.kind == "base" else ""
-        self.warning = (
-            "the model has no chat template: questions are rendered as plain text that ends in 'Answer:'"
-            if self.kind == "base"
-            else None
-        )
+        form = _PLAIN_FORM if self.kind == "base" else self._answer_form()
+        self.before_answer, self.letter_form = form.stem, form.space
+        self.thinks, self.warning = form.thinks, form.warning
         self.start_ids: list[int] = self._start_ids() if self.kind == "base" else []
-        parts = [self.kind, self.template or PLAIN_TURN, self.letter_form, PINNED_DATE.isoformat()]
+        self._writes_space = self._tokenizer_writes_space()
+        if self.letter_form and self.kind != "base" and self._space_is_doubled():
+            self.letter_form = ""
+        parts = [self.kind, self.template or PLAIN_TURN, form.text, PINNED_DATE.isoformat()]
         self.template_digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def render(self, user: str, system: str | None = None, *, thinking: bool = False) -> str:
@@ -61,16 +74,16 @@ class ChatRenderer:
         Raises:
             InputError: thinking is asked for and the template has no switch for it.
         """
-        if thinking and not self.thinking_switch:
+        if thinking and not (self.thinking_switch or self.thinks):
             raise InputError(
                 f"the model's chat template has no switch for thinking (kind: {self.kind})",
                 hint="ask without --think, or take a model whose template knows enable_thinking, such as Qwen3",
             )
-        if self.kind == "chat":
-            return self._apply_template(user, system, thinking=thinking)
+        if self.kind == "base":
+            return _joined(system, PLAIN_TURN.format(user=user))
         if self.kind == "chat-no-system":
-            return self._apply_template(_joined(system, user), None, thinking=thinking)
-        return _joined(system, PLAIN_TURN.format(user=user))
+            user, system = _joined(system, user), None
+        return self._apply_template(user, system, thinking=thinking) + ("" if thinking else self.before_answer)
 
     def encode(self, user: str, system: str | None = None) -> list[int]:
         """Token ids of `render`, with the special tokens that a text starts with and none at its end."""
@@ -78,7 +91,51 @@ class ChatRenderer:
 
     def reply(self, text: str) -> list[int]:
         """Token ids of a text as the assistant's words, which go right behind those of `encode`."""
-        return list(self.tokenizer(self.letter_form + text, add_special_tokens=False)["input_ids"])
+        if not self._writes_space:
+            return self.encode_start(self.letter_form + text)
+        prompt = self.render(SAMPLE_QUESTIONS[0])
+        before, whole = self._tokenize(prompt), self._tokenize(prompt + self.letter_form + text)
+        return whole[len(before) :] if whole[: len(before)] == before else self.encode_words(self.letter_form + text)
+
+    def encode_words(self, text: str, **how: bool) -> list[int]:
+        """Token ids of a text that stands behind another, without the space that some tokenizers put before any text.
+
+        Args:
+            text: the words.
+            how: options of the tokenizer, such as split_special_tokens.
+        """
+        if not text:
+            return []
+        if self._writes_space:
+            before, whole = self.encode_start(_ANCHOR, **how), self.encode_start(_ANCHOR + text, **how)
+            if whole[: len(before)] == before:
+                return whole[len(before) :]
+        return self.encode_start(text, **how)
+
+    def encode_start(self, text: str, **how: bool) -> list[int]:
+        """Token ids of a text that nothing stands before, or special tokens alone; `how` as for `encode_words`."""
+        if not text:
+            return []
+        try:
+            ids = self.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # Rust's, of no class that can be imported
+                raise
+            raise InputError(
+                f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}"
+            ) from None
+        return [int(token) for token in ids]
+
+    def _tokenizer_writes_space(self) -> bool:
+        """Whether the tokenizer puts a space before a text's first word, as SentencePiece's do."""
+        before = self.encode_start(_ANCHOR)
+        return self.encode_start(_ANCHOR + "A") != [*before, *self.encode_start("A")]
+
+    def _space_is_doubled(self) -> bool:
+        """Whether the tokenizer itself writes the space before an answer, so that the template's is one too many."""
+        prompt = self.render(SAMPLE_QUESTIONS[0])
+        ids, bare, spaced = (self._tokenize(prompt + text) for text in ("", "A", f"{self.letter_form}A"))
+        return len(spaced) > len(ids) + 1 and bare[:-1] == ids
 
     def around(self, thinking: bool = False) -> tuple[list[int], str]:
         """What stands around a user's text: the token ids before it, and the text behind it up to the answer.
@@ -145,7 +202,7 @@ class ChatRenderer:
 
     def _tokenize(self, text: str) -> list[int]:
         # a template writes its own BOS, so the tokenizer must not add a second one
-        return [*self.start_ids, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return [*self.start_ids, *self.encode_start(text)]
 
     def _start_ids(self) -> list[int]:
         """Special tokens that the tokenizer puts before a text (BOS); those that it puts behind (EOS) are left out."""
@@ -156,20 +213,18 @@ class ChatRenderer:
     def _detect_kind(self) -> ChatKind:
         if self.template is None:
             return "base"
-        from jinja2.exceptions import TemplateError
-
         system, user = _SENTINELS
         try:
             alone = self._apply_template(user, None)
-        except TemplateError as error:
-            raise InputError(f"the chat template cannot render one user turn: {error}") from error
+        except RENDERING_ERRORS as error:
+            raise InputError(f"the chat template cannot render one user turn: {first_line(error)}") from error
         if user not in alone:
             raise InputError(
                 "the chat template drops the user's text", hint="the model may expect another message format"
             )
         try:
             both = self._apply_template(user, system)
-        except TemplateError:
+        except RENDERING_ERRORS:
             return "chat-no-system"
         return "chat" if system in both and user in both else "chat-no-system"
 
@@ -179,21 +234,33 @@ class ChatRenderer:
             messages.insert(0, {"role": "system", "content": system})
         return self.render_messages(messages, thinking=thinking)
 
-    def render_messages(self, messages: Sequence[Mapping[str, str]], *, thinking: bool = False) -> str:
+    def render_messages(
+        self, messages: Sequence[Mapping[str, str]], *, thinking: bool = False, generation_prompt: bool = True
+    ) -> str:
         """Text that the template makes of messages (role, content), up to where the next answer begins.
 
         Raises:
-            jinja2.exceptions.TemplateError: the template refuses them.
+            jinja2.exceptions.TemplateError: the template refuses them; other RENDERING_ERRORS where it fails.
         """
-        switches = {"enable_thinking": thinking} if self.thinking_switch else {}
         text = self.tokenizer.apply_chat_template(
             list(messages),
-            chat_template=_pin_date(self.template or ""),
+            chat_template=self._rendered,
             tokenize=False,
-            add_generation_prompt=True,
-            **switches,
+            add_generation_prompt=generation_prompt,
+            **self._switches(thinking=thinking),
         )
         return str(text)
+
+    def _switches(self, *, thinking: bool) -> dict[str, bool]:
+        return {"enable_thinking": thinking} if self.thinking_switch else {}
+
+    def _answer_form(self) -> AnswerForm:
+        added: Collection[str] = getattr(self.tokenizer, "get_added_vocab", dict)()
+        return answer_form(
+            lambda messages, generation: self.render_messages(messages, generation_prompt=generation),
+            self.template or "",
+            added,
+        )
 
 
 def _joined(system: str | None, user: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jinja2.exceptions import TemplateError
-
 from pasctl.errors import InputError
+from pasctl.models.answer_form import RENDERING_ERRORS, first_line
 from pasctl.models.chat import PLAIN_TURN, ChatRenderer
 
 _SYSTEM, *_MARKS = (f"pasctl-{name}-sentinel" for name in ("system", "first", "reply", "second", "answer", "last"))
@@ -23,7 +22,8 @@ class _Markup:
         opening: before the system text, and from there to the first user's words.
         reply: behind a user's words that were answered.
         between: behind the answer.
-        behind: behind the last user's words.
+        behind: behind the last user's words, up to where the answer begins; a thought that a template always opens is
+            left open, since the model goes on with it.
     """
 
     opening: tuple[str, str]
@@ -60,7 +60,7 @@ class Conversation:
         """Token ids from the beginning up to the first user's words."""
         before, behind = self._markup.opening
         system = self.words(self._system, before) if self._system else []
-        return [*self._chat.start_ids, *self._encode(before), *system, *self._encode(behind)]
+        return [*self._chat.start_ids, *self._chat.encode_start(before.rstrip(" ")), *system, *self._encode(behind)]
 
     def turn(self, user: str, answer: str) -> list[int]:
         """Token ids of a turn from the user's words on, up to the next user's words."""
@@ -85,8 +85,9 @@ class Conversation:
         return self._ids(markup.rstrip(" "))
 
     def _ids(self, text: str, **how: bool) -> list[int]:
-        ids = self._chat.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"] if text else []
-        return [int(token) for token in ids]
+        if self._chat.kind == "base":  # the first words begin the text, and cannot be told from later ones
+            return self._chat.encode_start(text, **how)
+        return self._chat.encode_words(text, **how)
 
 
 def spoken(answer: str) -> str:
@@ -112,14 +113,15 @@ def _markup(chat: ChatRenderer, system: str, thinking: bool) -> _Markup:
             messages[0]["content"] = f"{_SYSTEM}{_BETWEEN}{_MARKS[0]}"
     try:
         parts = _split(chat.render_messages(messages, thinking=thinking), marks)
-    except TemplateError as error:
-        raise InputError(f"the chat template cannot render a conversation: {error}") from error
+    except RENDERING_ERRORS as error:
+        raise InputError(f"the chat template cannot render a conversation: {first_line(error)}") from error
     if len(parts) != len(marks) + 1 or parts[-5] != parts[-3] or parts[-4] != parts[-2]:
         raise InputError(
             "the chat template renders one turn unlike another, so that turns cannot be left out or read on",
             hint="chat with a model whose template marks every turn alike, such as Qwen3",
         )
-    return _Markup((parts[0], parts[1] if system else ""), parts[-5], parts[-4], parts[-1])
+    start = "" if thinking or chat.thinks else chat.before_answer
+    return _Markup((parts[0], parts[1] if system else ""), parts[-5], parts[-4], parts[-1] + start)
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from pasctl.inventory import LETTERS, builtin_inventory, question
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
 from pasctl.models.options import ModelOptions
+from pasctl.stages.letter_mass import letter_mass, mass_warning
 from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
 
@@ -82,8 +83,17 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     )
     if model.chat.warning:
         findings.append(Finding("template", None, model.chat.warning))
+    findings += [_letters(model, [question(item, inventory) for item in inventory.items], run.batch_tokens)]
     findings.append(_steered_sample(model))
     return findings
+
+
+def _letters(model: LoadedModel, questions: list[str], batch_tokens: int) -> Finding:
+    """Whether the model answers with a letter where its answer begins; one that does not is no fault."""
+    mass = letter_mass(model, questions, batch_tokens)
+    warning = mass_warning(mass)
+    told = f"the option letters have {mass:.2f} of the probability where the answer begins"
+    return Finding("letters", None, f"warning: {warning}") if warning else Finding("letters", True, told)
 
 
 def _steered_sample(model: LoadedModel) -> Finding:

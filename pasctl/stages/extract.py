@@ -12,6 +12,7 @@ from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
 from pasctl.stages.head_outputs import head_output_bytes
+from pasctl.stages.letter_mass import note_letter_mass
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
@@ -152,6 +153,9 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
     model = handle.load(work.reporter)
     prompts = PromptSet.render(model.chat, inventory, declared)
     counts = {"tokens_asked": 0, "tokens_run": 0, "items_resumed": 0}
+    note_letter_mass(
+        work, model, [question(inventory.items[row], inventory) for row in prompts.prompts], run.batch_tokens
+    )
     work.ready()
     with work.reporter.progress("extract", len(prompts.prompts), "items") as advance, work.writing_behind() as write:
         for name, shard in prompts.shards.items():

@@ -16,6 +16,7 @@ from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import load_inventory
 from pasctl.stages.head_outputs import head_output_bytes
+from pasctl.stages.letter_mass import note_letter_mass
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
 
@@ -89,6 +90,9 @@ def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, rea
     model = handle.load(work.reporter)
     counts = {"tokens_asked": 0, "tokens_run": 0}
     work.ready()
+    if reading == LETTERS:
+        asked = [pair.plus.user for pair in contrast.pairs if pair.plus.user is not None]
+        note_letter_mass(work, model, list(dict.fromkeys(asked)), run.batch_tokens)
     with work.reporter.progress("extract", len(contrast.pairs), "pairs") as advance, work.writing_behind() as write:
         for start in range(0, len(contrast.pairs), SHARD_PAIRS):
             pairs = contrast.pairs[start : start + SHARD_PAIRS]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
+from pasctl.stages.letter_mass import stored_warning
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.runner import Artifact
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
@@ -31,6 +32,8 @@ def warnings(artifact: Artifact) -> tuple[str, ...]:
         from pasctl.evaluation.verdicts import at_chance
 
         return ("no head tells these answers apart better than shuffled ones",) if at_chance(level) else ()
+    if artifact.kind == "activations" and (doubt := stored_warning(artifact.provenance)) is not None:
+        return (doubt,)
     return ()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pasctl.errors import InputError
+from pasctl.errors import InputError, MissingError
 from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
@@ -97,7 +98,19 @@ class ModelHandle:
         """
         ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
         more = {} if ends is None else {"ends": ends}
-        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more}
+        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more} | self._answer_form
+
+    @cached_property
+    def _answer_form(self) -> dict[str, str]:
+        """What the template wants before an answer, where it wants something; the weights stay where they are."""
+        from pasctl.models.stored_form import form_digest
+
+        folder = self.source.path
+        if folder is None and self.source.repo and self.source.sha:  # the key must be the same once it is cached
+            with suppress(MissingError):
+                folder = fetch_snapshot(self.source.repo, self.source.sha, weights=False)
+        digest = form_digest(folder) if folder is not None and folder.is_dir() and self.source.spec != DEMO else None
+        return {} if digest is None else {"answer_form": digest}
 
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""

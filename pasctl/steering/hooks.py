@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
+from pasctl.steering.answer_places import AnswerPlaces
 from pasctl.steering.intervention import Intervention
 
 POSITIONS = ("all", "answer")
@@ -33,24 +34,30 @@ def steer(
     Args:
         model: the model to steer; it is left as it was when the block ends.
         intervention: what to add; None steers nothing.
-        positions: "all" positions, as the paper does, or "answer": only the last position of each forward pass.
-            That is the answer position when the pass ends with the prompt, and every generated token after it.
-            A tensor of ints [S]: these positions of each forward pass.
+        positions: "all" positions, as the paper does, or "answer": only the last position of each forward pass, in
+            each row the last that the attention mask says is no padding. That is the answer position when the pass
+            ends with the prompt, and every generated token after it. A tensor of ints [S]: these positions of each
+            forward pass.
         rows: int [B, S], which row of the intervention displaces each of these positions; by default each row of the
             batch has its own, or all have the only one.
 
     Raises:
-        InputError: unknown positions, or a batch whose size is not the intervention's row count.
+        InputError: unknown positions, or a batch whose size is not the intervention's row count; or, with "answer", a
+            batch that may be padded and no attention mask that says where.
     """
     if isinstance(positions, str) and positions not in POSITIONS:
         raise InputError(f"positions {positions!r} is unknown, expected one of {', '.join(POSITIONS)}")
     handles: list[RemovableHandle] = []
     try:
         if intervention is not None:
+            places = None
+            if isinstance(positions, str) and positions == "answer":
+                places = AnswerPlaces(model.backbone, _padding(model))
+                handles.append(model.backbone.register_forward_pre_hook(places.read, with_kwargs=True))
             projections = model.outputs()
             for layer, displacement in intervention.displacements.items():
                 delta = output_shift(projections[layer], displacement)
-                handles.append(projections[layer].register_forward_hook(_adder(delta, positions, rows)))
+                handles.append(projections[layer].register_forward_hook(_adder(delta, places or positions, rows)))
         yield
     finally:
         for handle in handles:
@@ -72,10 +79,14 @@ def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
     return moved
 
 
-def _adder(delta: Tensor, positions: str | Tensor, rows: Tensor | None) -> Any:
+def _padding(model: LoadedModel) -> frozenset[int]:
+    """Tokens that batches are usually padded with; 0 is what harnesses take where a tokenizer names none."""
+    named = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, getattr(model.model.config, "pad_token_id", 0))
+    return frozenset({0, *(token for token in named if isinstance(token, int))})
+
+
+def _adder(delta: Tensor, positions: str | Tensor | AnswerPlaces, rows: Tensor | None) -> Any:
     """A forward hook that adds delta [R, hidden] to an output [B, T, hidden]."""
-    named = {"all": slice(None), "answer": slice(-1, None)}
-    where = named[positions] if isinstance(positions, str) else positions
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         moved = delta.to(device=output.device, dtype=output.dtype)
@@ -86,7 +97,11 @@ def _adder(delta: Tensor, positions: str | Tensor, rows: Tensor | None) -> Any:
         else:
             raise InputError(f"the intervention has {len(delta)} rows, the batch has {len(output)}")
         steered = output.clone()
-        steered[:, where] += moved
+        if isinstance(positions, AnswerPlaces):
+            batch, last = torch.arange(len(output), device=output.device), positions.last_of(output)
+            steered[batch, last.clamp(min=0)] += moved[:, -1] * (last >= 0)[:, None]
+        else:
+            steered[:, slice(None) if isinstance(positions, str) else positions] += moved
         return steered
 
     return hook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tokenizers import processors
+from tokenizers import Regex, pre_tokenizers, processors
 
 from pasctl.errors import InputError
 from pasctl.models.chat import ChatRenderer
@@ -173,3 +173,11 @@ def test_the_digest_tells_templates_apart():
     digests = {ChatRenderer(tiny_tokenizer(kind)).template_digest for kind in TOKENIZER_KINDS}
     assert len(digests) == len(TOKENIZER_KINDS)
     assert ChatRenderer(tiny_tokenizer("qwen3")).template_digest in digests
+
+
+def test_a_text_that_the_tokenizer_gives_up_is_an_error_of_one_line():
+    chat = ChatRenderer(tiny_tokenizer("qwen3"))
+    chat.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(a+)+$"), "isolated")
+    with pytest.raises(InputError, match="gives up a text of 41 characters") as refused:
+        chat.encode_start("a" * 40 + "b")
+    assert "\n" not in str(refused.value)
