@@ -44,7 +44,8 @@ class MemoryState:
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance."""
-        self.afar = self.rotary.angles(torch.tensor([[self.params.n_local - 1]]))
+        place = torch.tensor([[self.params.n_local - 1]])
+        self.afar, self.afar_exact = self.rotary.angles(place), self.rotary.angles(place, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,8 @@ class ForwardPass:
         real = self.positions >= 0
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
-        mean = torch.einsum("bhcd,bc->bhd", query, share.to(query.dtype))[:, :, None]
-        turned = rotate(mean, past.afar)
+        mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]
+        turned = rotate(mean, past.afar_exact)
         groups = past.segments.kv_heads
         summed = turned.view(batch, groups, heads // groups, width).sum(2)
         asked = real.any(-1).tolist()
