@@ -43,15 +43,22 @@ def rank_events(scores: Tensor, most: int) -> list[int]:
         most: at least so many of the best are wanted.
 
     Returns:
-        The best `most` events, and all that may tie with the last of them.
+        The best `most` events, and all that tie with the last of them.
     """
-    tolerance = TIE * float(scores.abs().max())
-    least = float(scores.topk(min(most, len(scores))).values[-1])
-    among = (scores >= least - tolerance).nonzero()[:, 0]
-    values, order = scores[among].sort(descending=True, stable=True)
-    runs = torch.zeros(len(among), dtype=torch.int64)
-    runs[order[1:]] = (values[:-1] - values[1:] > tolerance).cumsum(0)
-    return among[runs.sort(stable=True).indices].tolist()
+    events, tolerance = len(scores), TIE * float(scores.abs().max())
+    count = most = min(most, events)
+    while True:  # until no run of ties is cut off
+        count = min(2 * count, events)
+        values, order = scores.topk(count)
+        apart = values[:-1] - values[1:] > tolerance
+        ends = apart[most - 1 :].nonzero()
+        if len(ends) or count == events:
+            break
+    stop = most + int(ends[0]) if len(ends) else count
+    runs = torch.cat([torch.zeros(1, dtype=torch.int64), apart.cumsum(0)])[:stop]
+    order = order[:stop]
+    ranked: list[int] = order[(runs * events + order).argsort()].tolist()
+    return ranked
 
 
 def choose_events(

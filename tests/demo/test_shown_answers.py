@@ -96,8 +96,9 @@ def test_the_server_answers_what_pages_show(model: LoadedModel, store: Path) -> 
             assert reply.choices[0].message.content == answer, page
 
 
-def recalled(answer: Answer) -> list[tuple[int, int, tuple[int, ...]]]:
-    return [(each.step, each.layer, each.events) for each in answer.recalled]
+def recalled(answer: Answer) -> list[tuple[int, tuple[int, ...]]]:
+    """Layer and events of each retrieval, in order; steps count those of the company as well."""
+    return [(each.layer, each.events) for each in answer.recalled]
 
 
 def test_a_question_is_answered_the_same_in_any_company(model: LoadedModel, trial: Trial, store: Path) -> None:
