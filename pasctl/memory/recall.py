@@ -33,6 +33,7 @@ class MemoryState:
 
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
+        wide: whether attention scores are kept in float32 (see `joint_attention`).
     """
 
     params: MemoryParams
@@ -41,6 +42,7 @@ class MemoryState:
     segments: Segments
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
+    wide: bool = False
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance."""
@@ -114,7 +116,7 @@ class ForwardPass:
         window.append(key, rotate(key, self._here), value, self.positions)
         near = Keys(rotate(query, self._here), window.turned, window.value, *self._hidden_near(window, sliding))
         placed = None if far is None else self._place(far, query, near.query, window.start)
-        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count)
+        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count, wide=self.past.wide)
         if mass is not None:
             window.receive(mass)
         return out

@@ -112,6 +112,18 @@ def test_wrong_families_are_refused_in_half_precision_too(family: str, dtype: to
     assert proof.error > 2 * proof.tolerance
 
 
+@pytest.mark.parametrize("size", [3.0, 20.0])
+def test_large_key_biases_are_no_fault_in_half_precision(size: float) -> None:
+    """Qwen2's keys have biases of norm 600 to 900; with scores in bfloat16 nothing of the attention is left."""
+    model = tiny_model("qwen2", 0, torch.bfloat16)
+    attention = cast(Any, model).model.layers[0].self_attn
+    for projection, bias in ((attention.k_proj, 300.0), (attention.q_proj, size)):
+        with torch.no_grad():
+            projection.bias.view(-1, HEAD_DIM)[:, [6, 7, 14, 15]] = bias  # the slowest frequencies
+    proof = prove_memory(LoadedModel.wrap(model, tiny_tokenizer()))
+    assert proof.holds
+
+
 def test_rounding_that_is_the_models_own_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a tolerance that no rounding keeps, the model's own attention is measured, and says what is its own."""
     monkeypatch.setitem(TOLERANCE, "bfloat16", 1e-6)
