@@ -143,8 +143,8 @@ def _weights(sets: list[_Row], kv: slice, heads: slice, scratch: Scratch, *, wid
     parts = [_scores(each, kv, heads, scratch, f"scores {number}", wide=wide) for number, each in enumerate(sets)]
     scores = parts[0]
     if len(parts) > 1:
-        wide = sum(part.shape[-1] for part in parts)
-        scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], wide))
+        length = sum(part.shape[-1] for part in parts)
+        scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], length))
     return torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
 
 

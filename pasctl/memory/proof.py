@@ -121,11 +121,11 @@ def _prove(model: LoadedModel) -> MemoryProof:
     except Exception as error:  # a family may do anything in its attention, and fail by it in any way
         reason = f"its memory path fails ({type(error).__name__}: {first_line(error)})"
         return MemoryProof(math.inf, tolerance, TOKENS, reason)
-    error = _difference(through, plain)
-    if error <= tolerance or model.dtype not in ("float16", "bfloat16"):
-        return MemoryProof(error, tolerance, 2 * TOKENS)
+    difference = _difference(through, plain)
+    if difference <= tolerance or model.dtype not in ("float16", "bfloat16"):
+        return MemoryProof(difference, tolerance, 2 * TOKENS)
     own = _difference(_plain(model, ids, _PARAMS.chunk), plain)
-    return MemoryProof(error, max(tolerance, OWN_ROUNDING * own), 3 * TOKENS)
+    return MemoryProof(difference, max(tolerance, OWN_ROUNDING * own), 3 * TOKENS)
 
 
 def _difference(logits: Tensor, plain: Tensor) -> float:
@@ -139,7 +139,7 @@ def _plain(model: LoadedModel, ids: list[int], chunk: int) -> Tensor:
     given, cache = torch.tensor([ids], device=model.device), DynamicCache(config=model.model.config)
     states: list[Tensor] = []
     with attention_of(model, model.attn):
-        for piece in given.split(chunk, dim=1):
+        for piece in torch.split(given, chunk, dim=1):
             out: Any = model.backbone(input_ids=piece, past_key_values=cache, use_cache=True)
             states.append(out.last_hidden_state[0])
     return model.logits(torch.cat(states))
