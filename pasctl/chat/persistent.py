@@ -23,7 +23,7 @@ from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, run_job
 from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer
 
-STAGE = Stage("chat", "memory", 1)
+STAGE = Stage("chat", "memory", 2)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
 _SLICE_CHUNKS = 4  # read between two looks at whether the user wants to stop
 

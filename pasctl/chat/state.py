@@ -55,7 +55,8 @@ class ChatState:
             note: tells the user something.
             alpha: the strength that the user wants.
             conversation: the conversation, if it is kept.
-            before_choice: called before the model is run to choose a strength, which it must be free for.
+            before_choice: called before the model is run to choose a strength, or to prove that it can have a memory,
+                which it must be free for.
         """
         self._handle, self._store, self._catalog, self._note = handle, store, catalog, note
         self._alpha, self._thinking, self._before_choice = alpha, how.think, before_choice
@@ -113,6 +114,7 @@ class ChatState:
         else:
             text = self._store.resolve(ref, "memory")
             self._require_same_steering(text, self.target)
+            self._before_choice()
             opened = open_memory(text, self._handle, store=self._store)
             self.past = TextMemory(text, opened, self._handle.chat(), thinking=self._thinking)
             self.text = text

@@ -59,7 +59,7 @@ class Scratch:
 
 
 def joint_attention(
-    far: Keys | None, near: Keys, scaling: float, scratch: Scratch, *, count: bool
+    far: Keys | None, near: Keys, scaling: float, scratch: Scratch, *, count: bool, wide: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """One exact softmax over two sets of keys, for which the queries may be rotated differently.
 
@@ -73,6 +73,8 @@ def joint_attention(
         scaling: of the scores.
         scratch: buffers for keys, scores and weights.
         count: whether to give the attention received.
+        wide: whether scores are kept in float32 in half precision. Keys with large biases have scores of a thousand
+            and more, of which bfloat16 keeps steps of 8.
 
     Returns:
         The output [B, H, C, D], and the attention each near key received, summed over queries and over the
@@ -87,7 +89,7 @@ def joint_attention(
         sets, value = _rows(far, near, row, scaling, scratch)
         by_group = out[row].view(groups, share, chunk, width)
         for kv, heads_of in _blocks(groups, share, chunk * (offset + local), out.device.type):
-            weights = _weights(sets, kv, heads_of, scratch)
+            weights = _weights(sets, kv, heads_of, scratch, wide=wide).to(value.dtype)
             by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
             if mass is not None:
                 mass[row, kv] += weights.sum(1)[:, offset:]
@@ -136,19 +138,21 @@ def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tup
         yield slice(first, min(first + some, groups)), slice(head, min(head + each, share))
 
 
-def _weights(sets: list[_Row], kv: slice, heads: slice, scratch: Scratch) -> Tensor:
+def _weights(sets: list[_Row], kv: slice, heads: slice, scratch: Scratch, *, wide: bool) -> Tensor:
     """Attention weights [g, heads * C, M + N] of some key-value heads and some query heads of each."""
-    parts = [_scores(each, kv, heads, scratch, f"scores {number}") for number, each in enumerate(sets)]
+    parts = [_scores(each, kv, heads, scratch, f"scores {number}", wide=wide) for number, each in enumerate(sets)]
     scores = parts[0]
     if len(parts) > 1:
-        wide = sum(part.shape[-1] for part in parts)
-        scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], wide))
+        length = sum(part.shape[-1] for part in parts)
+        scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], length))
     return torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
 
 
-def _scores(keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str) -> Tensor:
+def _scores(keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str, *, wide: bool) -> Tensor:
     """Scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
     query, key = keys.query[kv, heads].flatten(1, 2), keys.key[kv].transpose(1, 2)
+    if wide:
+        query, key = query.float(), key.float()
     scores = torch.bmm(query, key, out=scratch.take(name, query, *query.shape[:2], key.shape[-1]))
     if keys.hidden.shape[-1]:
         masked = scores[..., keys.clear :]

@@ -20,6 +20,7 @@ from pasctl.memory.asking import Answer, MemoryTextState
 from pasctl.memory.checkpoint import checkpoint, restore
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
+from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
@@ -38,6 +39,7 @@ class EpisodicMemory:
         prompt: turns texts and questions into token ids.
         reader: the text so far: token ids, surprise, events, keys and values.
         intervention: steers reading and answering, if given.
+        proof: that memory on this model is the model.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class EpisodicMemory:
             **named: parameters of `MemoryParams`.
 
         Raises:
-            InputError: parameters that contradict each other, or both ways of giving them.
+            InputError: parameters that contradict each other, or both ways of giving them; or a model whose memory
+                path is not the model (see `pasctl.memory.proof`).
         """
         if params is not None and named:
             raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
         self.model = model if isinstance(model, LoadedModel) else LoadedModel.wrap(model, tokenizer)
         self.params = params or MemoryParams(**named)
+        self.proof = require_memory(self.model)
         self.intervention = intervention
         self.reader = Reader(self.model, self.params)
         self._writer = writer

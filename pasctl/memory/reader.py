@@ -58,7 +58,8 @@ class Reader:
         self.model, self.params = model, params
         shape = (geometry.kv_heads, geometry.head_dim, dtype)
         events = Events(params.n_init, geometry.layers, *shape, model.device)
-        self.past = MemoryState(params, Rotary(model), events, Segments(geometry.layers, *shape))
+        segments = Segments(geometry.layers, *shape)
+        self.past = MemoryState(params, Rotary(model), events, segments, wide=has_key_biases(model))
         self.windows = [Window.empty(*shape, model.device) for _ in range(geometry.layers)]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(geometry.layers)]
         self.ids: list[int] = []
@@ -194,3 +195,9 @@ def sliding_windows(model: LoadedModel) -> list[int | None]:
     if not any(found) and getattr(config, "layer_types", None) is None:
         found = [getattr(config, "sliding_window", None) for _ in modules]
     return [None if each is None else int(each) for each in found]
+
+
+def has_key_biases(model: LoadedModel) -> bool:
+    """Whether keys have biases, as in Qwen2: a large part that they have in common."""
+    modules = [attention for _, attention, _ in model.adapter.blocks(model.model)]
+    return any(getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in modules)

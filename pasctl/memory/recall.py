@@ -33,6 +33,7 @@ class MemoryState:
 
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
+        wide: whether attention scores are kept in float32 (see `joint_attention`).
     """
 
     params: MemoryParams
@@ -41,10 +42,12 @@ class MemoryState:
     segments: Segments
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
+    wide: bool = False
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance."""
-        self.afar = self.rotary.angles(torch.tensor([[self.params.n_local - 1]]))
+        place = torch.tensor([[self.params.n_local - 1]])
+        self.afar, self.afar_exact = self.rotary.angles(place), self.rotary.angles(place, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class ForwardPass:
         window.append(key, rotate(key, self._here), value, self.positions)
         near = Keys(rotate(query, self._here), window.turned, window.value, *self._hidden_near(window, sliding))
         placed = None if far is None else self._place(far, query, near.query, window.start)
-        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count)
+        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count, wide=self.past.wide)
         if mass is not None:
             window.receive(mass)
         return out
@@ -198,8 +201,8 @@ class ForwardPass:
         real = self.positions >= 0
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
-        mean = torch.einsum("bhcd,bc->bhd", query, share.to(query.dtype))[:, :, None]
-        turned = rotate(mean, past.afar)
+        mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]
+        turned = rotate(mean, past.afar_exact)
         groups = past.segments.kv_heads
         summed = turned.view(batch, groups, heads // groups, width).sum(2)
         asked = real.any(-1).tolist()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pasctl.errors import PasctlError
+from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
 
 
@@ -39,18 +39,25 @@ class Rotary:
         """Take the frequencies from the model's `rotary_emb`.
 
         Raises:
-            PasctlError: the model has no such module, so it has no rotary positions to place.
+            InputError: the model has no such module with one set of frequencies, or rotates a part of each head alone.
         """
         module: Any = getattr(model.backbone, "rotary_emb", None)
+        family, hint = model.adapter.family, "memory needs rotary positions that are alike in all layers"
         if module is None or getattr(module, "inv_freq", None) is None:
-            raise PasctlError(f"a {model.adapter.family} model without rotary_emb cannot have an episodic memory")
+            raise InputError(f"a {family} model has no rotary_emb with one inv_freq for all layers", hint=hint)
         self.frequencies: Tensor = module.inv_freq.double().cpu()
+        rotated, width = 2 * len(self.frequencies), model.geometry.head_dim
+        if rotated != width:
+            raise InputError(f"a {family} model rotates {rotated} of the {width} components of a head", hint=hint)
         self._device, self._dtype = model.device, model.model.dtype
 
-    def angles(self, positions: Tensor) -> Angles:
-        """Angles at positions int64 [B or 1, n]; in float64, since float32 is too coarse from some 100k tokens on."""
+    def angles(self, positions: Tensor, dtype: torch.dtype | None = None) -> Angles:
+        """Angles at positions int64 [B or 1, n], in the model's dtype or another.
+
+        They are computed in float64, since float32 is too coarse from some 100k tokens on.
+        """
         angles = positions[:, None, :, None].cpu().double() * self.frequencies
-        cosine, sine = (each.to(self._dtype).to(self._device) for each in (angles.cos(), angles.sin()))
+        cosine, sine = (each.to(dtype or self._dtype).to(self._device) for each in (angles.cos(), angles.sin()))
         return Angles(cosine, sine)
 
 

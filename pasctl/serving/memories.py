@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.proof import prove_memory
 from pasctl.stages.artifact_resolver import ArtifactResolver
 from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.memory import open_memory
@@ -37,6 +38,7 @@ class Memories:
             IntegrityError: it is damaged.
         """
         self._resolver = ArtifactResolver(store, model, "memory")
+        prove_memory(model.load())  # now, since a memory may be opened while the model runs
         self._kept: LRUCache[Opened] = LRUCache(max(_OPEN, len(memories)))
         self.names = [self.find(ref).name for ref in memories]
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_run import MemoryRun
-from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.footprint import require_room
 from pasctl.models.options import ModelOptions
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
+from pasctl.stages.memory_extension import own_result, same_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
@@ -67,7 +66,8 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
     """Read texts, one after the other, into a memory, or into a child of one that stays as it is.
 
     Returns:
-        The job; or, of a dry run, the outcome of the choice of alpha that must be made first.
+        The job; or, of a dry run, the outcome of the choice of alpha that must be made first; or the memory to extend
+        itself, if these texts were the last that it was extended with.
 
     Raises:
         InputError: there is no text or no model, or what is asked for contradicts the memory to extend.
@@ -80,7 +80,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
     if declared.extend is not None:
         parent = find_memory(run.store, declared.extend)
         handle = model_of(parent, declared.model, declared.options, run)
-        params = _same_params(parent, declared.params, declared.steering)
+        params = same_params(parent, params_of(parent), declared.params, declared.steering)
     elif declared.model is None:
         raise InputError("there is no model, expected one or a memory to extend", hint="give it with --model")
     else:
@@ -88,6 +88,8 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         params = settle_params(declared.params, handle, declared.seed)
     if declared.ask:
         check_questions(handle, params, declared.ask, declared.how)
+    if parent is not None and (made := own_result(parent, texts, run)):
+        return made
     persona = None
     if declared.steering.given:
         target = resolve(replace(declared.steering, positions="all"), run, handle)  # memories are steered everywhere
@@ -192,27 +194,6 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _same_params(parent: Artifact, params: MemoryParams | Mapping[str, Any], steering: SteeringTarget) -> MemoryParams:
-    """The parameters of the memory to extend.
-
-    Raises:
-        InputError: the caller asks for others.
-    """
-    stored = params_of(parent)
-    for name, value in (asdict(params) if isinstance(params, MemoryParams) else params).items():
-        if getattr(stored, name) != value:
-            raise InputError(
-                f"{parent.name} was read with {name} {getattr(stored, name)}, it cannot be extended with {value}",
-                hint="leave the parameter out, or read all texts into a new memory",
-            )
-    if steering.given:
-        raise InputError(
-            f"{parent.name} continues as it was read, steered or not",
-            hint="leave --alpha, --persona and --directions out, or read all texts into a new memory",
-        )
-    return stored
-
-
 def _compute(work: StageContext, *, reading: _Reading) -> Payload:
     from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
 
@@ -245,6 +226,7 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
         "tokens_run": len(ids) - resumed,
         "tokens_resumed": resumed,
         "recalled_keys": memory.reader.tokens_attended,
+        "tokens_of_proof": memory.proof.tokens,
     }
     return {"memory.json": memory.describe()}
 

@@ -110,6 +110,7 @@ def _compute(work: StageContext, *, asked: _Round) -> Payload:
         "questions": len(answers),
         "tokens_made": sum(len(answer.tokens) for answer in answers),
         "recalled_events": table.num_rows,
+        "tokens_of_proof": memory.proof.tokens,
     }
     return {
         "answers.json": [

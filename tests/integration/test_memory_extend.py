@@ -64,6 +64,38 @@ def test_an_extended_memory_is_a_child_that_has_read_both(
     assert torch.equal(opened.logits(question), whole.logits(question))
 
 
+def test_the_same_text_on_its_own_result_is_taken_from_the_store(
+    warm: Warm, tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    name = "memory/tiny-a/story"
+    warm.run("memory-run", texts[0], "--model", tiny_folder, *FLAGS, "--dtype", "float32", "--store", store)
+    extend = ("memory-run", texts[1], "--extend")
+    first = warm.run(*extend, name, "--json", "--store", store).document
+    assert (first["name"], first["reused"]) == (f"{name}@v2", False)
+    for ref in (name, "latest", f"{name}@v2"):
+        again = warm.run(*extend, ref, "--json", "--store", store)
+        assert again.returncode == 0, again.stderr
+        assert (again.document["name"], again.document["reused"]) == (f"{name}@v2", True)
+        assert again.document["inputs"] == {"memory": f"{name}@v1"}
+        assert [line for line in again.stderr.splitlines() if "not read a second time" in line]
+    dry = warm.run(*extend, name, "--dry-run", "--json", "--store", store)
+    assert (dry.document["name"], dry.document["reused"]) == (f"{name}@v2", True)
+    assert warm.run(*extend, f"{name}@v1", "--json", "--store", store).document["name"] == f"{name}@v2"
+    asked = warm.run(*extend, name, "--ask", "Who worries?", "--max-new-tokens", 4, "--store", store)
+    assert (asked.returncode, asked.stdout.startswith(f"{name}@v2  already in the store")) == (0, True), asked.stderr
+    # parameters that it was not read with are refused as ever, and another text, or the same after another, is read
+    assert warm.run(*extend, name, "--n-mem", 24, "--store", store).returncode == 2
+    other = warm.run("memory-run", texts[0], "--extend", name, "--json", "--store", store).document
+    assert (other["name"], other["reused"]) == (f"{name}@v3", False)
+    third = warm.run(*extend, name, "--json", "--store", store).document
+    assert (third["name"], third["inputs"], third["reused"]) == (f"{name}@v4", {"memory": f"{name}@v3"}, False)
+    # a text that was read into a new memory has extended nothing
+    fresh = warm.run("memory-run", texts[1], "--model", tiny_folder, *FLAGS, "--json", "--store", store).document
+    twice = warm.run("memory-run", texts[1], "--extend", fresh["name"], "--json", "--store", store).document
+    assert (twice["reused"], twice["inputs"]) == (False, {"memory": fresh["name"]})
+
+
 def test_extending_keeps_parameters_and_model(
     warm: Warm, tiny_folder: Path, other_tiny_folder: Path, texts: tuple[Path, Path], tmp_path: Path
 ) -> None:

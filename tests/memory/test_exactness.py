@@ -131,10 +131,10 @@ def test_the_hidden_states_equal_a_slow_oracle(family: str, positions: str, watc
 def test_chunks_that_share_a_pass_are_read_as_if_each_had_its_own(
     family: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, watched: Any
 ) -> None:
-    text, found = text_ids(230), []
+    text, found, model = text_ids(230), [], tiny_loaded(family)
     for most in (1, 512):
         monkeypatch.setattr("pasctl.memory.reader.PASS_TOKENS", most)
-        memory, reader = watched(tiny_loaded(family), **SMALL | settings)
+        memory, reader = watched(model, **SMALL | settings)
         assert reader.pass_tokens == (SMALL["chunk"] if most == 1 else 3 * SMALL["chunk"])
         memory.read_ids(text)
         found.append((reader.attended, reader.past.events, torch.cat(reader.states), ask_ids(memory, text_ids(9))))
