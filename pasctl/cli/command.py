@@ -25,11 +25,19 @@ Presenter = Callable[..., None]
 
 
 class DeclaredCommand(TyperCommand):
-    """A command whose help text has its options under headings, and examples below them."""
+    """A command whose help text has its options under headings, and examples below them.
+
+    Attributes:
+        panels: option -> its heading.
+        examples: lines below the options.
+        choosing: options with few values or a minimum.
+        guarded: options that `pasctl.toml` may not set, or not to everything.
+    """
 
     panels: dict[str, str]
     examples: tuple[str, ...]
     choosing: frozenset[str]
+    guarded: dict[str, Parameter]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words; a value that is not allowed is refused in one line, as from Python."""
@@ -92,7 +100,8 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
     choosing = frozenset(each.name for each in (*own, *running) if each.choices or each.option.minimum is not None)
-    body = {"panels": shown, "examples": declared.examples, "choosing": choosing}
+    guarded = {each.name: each for each in (*own, *running) if each.option.from_file is not True}
+    body = {"panels": shown, "examples": declared.examples, "choosing": choosing, "guarded": guarded}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 
