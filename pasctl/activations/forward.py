@@ -91,7 +91,7 @@ def _run_node(
         _run_node(model, branch, prefix, consume, at_answer, record)
 
 
-class _Layout:
+class RowLayout:
     """Where the tokens of a row stand and what they see: its suffixes end to end, each with its forks at the end.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Layout:
         return {"position_ids": self._positions[None], "attention_mask": mask}
 
 
-def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) -> tuple[Tensor, _Layout]:
+def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) -> tuple[Tensor, RowLayout]:
     """Token ids [rows, T] and how a row is laid out: all suffixes in one, or one each."""
     if packed:
         ids = [[token for suffix in batch.suffixes for token in suffix]]
@@ -131,7 +131,7 @@ def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) ->
     else:
         ids = [list(suffix) for suffix in batch.suffixes]
         lengths = [len(ids[0])]
-    return torch.tensor(ids, device=device), _Layout(lengths, batch.forks, begins, device)
+    return torch.tensor(ids, device=device), RowLayout(lengths, batch.forks, begins, device)
 
 
 def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> Cache | None:

@@ -60,6 +60,12 @@ class FitDirections(
         help="letters: project out what the answer letters do whoever gives them; population: subtract the direction "
         "that all personas share; none: leave directions as they are. Default: letters, none by the paper's recipe.",
     )
+    remove: Literal["none", "desirability"] = option(
+        "none",
+        help="desirability: take out of each trait's direction what the desirable poles of all traits have in common. "
+        "For directions of traits.",
+        when_set=True,
+    )
     granularity: Literal["head", "kv-group"] = option(
         "head",
         help="Select and shift single heads, or all heads of a key-value group alike, for export --engine stock and "

@@ -23,7 +23,7 @@ class Say(
     function="say",
     action="pasctl.stages.say:plan",
     makes="texts",
-    version=1,
+    version=2,
     panel="Steering",
     place=6,
     positional=("model", "prompt"),

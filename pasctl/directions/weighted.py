@@ -42,6 +42,22 @@ def axis_directions(x: Tensor, axis: NDArray[np.int64], axes: int, method: Direc
     return found
 
 
+def without_shared(deltas: Floats, signs: Floats) -> Floats:
+    """Directions [T, K, D] less their projections on what they share: the mean of their units, each in its sign.
+
+    The projection is over all heads together, so that a head that shares more loses more.
+
+    Args:
+        deltas: float64 [T, K, D], none of them zero.
+        signs: which way each counts, 1 or -1, [T].
+    """
+    flat = deltas.reshape(len(deltas), -1)
+    units = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    shared = signs @ units
+    shared /= np.linalg.norm(shared)
+    return (flat - np.outer(flat @ shared, shared)).reshape(deltas.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Axes:
     """The directions of a contrast's axes in the heads that are steered.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,32 @@ class TextEmbedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of unit length [N, E]."""
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptionAxis:
+    """From one description to another in the space of an embedder: a classifier of texts that nothing is fitted for.
+
+    It shares neither the model that writes nor the texts that this writes when it is prompted.
+
+    Attributes:
+        embedder: embeds descriptions and texts.
+        axis: the mean vector of the descriptions + less that of the descriptions - [E].
+    """
+
+    embedder: TextEmbedder
+    axis: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, embedder: TextEmbedder, descriptions: Sequence[tuple[str, str]]) -> DescriptionAxis:
+        """The axis of descriptions in several wordings, each a pair (+, -)."""
+        plus, minus = (embedder.embed(side).mean(axis=0) for side in zip(*descriptions, strict=True))
+        return cls(embedder, plus - minus)
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """How much more similar (cosine) each text is to the descriptions + than to those - [N]."""
+        scores: NDArray[np.float64] = (self.embedder.embed(texts) @ self.axis).astype(np.float64)
+        return scores
 
 
 def find_embedder(spec: str) -> TextEmbedder | None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Cache
 
-from pasctl.activations.forward import cache_behind
+from pasctl.activations.forward import RowLayout, cache_behind
+from pasctl.activations.plan import PACK_PREFIX, PACK_TOKENS
 from pasctl.errors import InputError
 from pasctl.models.footprint import LOGITS_BYTES, Footprint, require_room
 from pasctl.models.kv_cache import PrefixCache
@@ -67,7 +69,8 @@ class StatementPlan:
         statements: N statements, token ids.
         shared: tokens that all prompts begin with, read once; the last token of a prompt is never among them.
         common: tokens that all statements begin with, read once for each prompt.
-        batches: the statements of each pass; all of one have the same length.
+        batches: the statements of each pass; all of one have the same length, unless the plan is packed.
+        packed: whether the statements of a pass stand end to end in one row, and do not see each other.
         at_once: tokens of the shared prefix that go through the model together.
     """
 
@@ -76,6 +79,7 @@ class StatementPlan:
     shared: Ids
     common: Ids
     batches: tuple[tuple[int, ...], ...]
+    packed: bool
     at_once: int
 
     @property
@@ -97,6 +101,7 @@ def plan_statements(
     *,
     batch_tokens: int,
     footprint: Footprint | None = None,
+    own_mask: bool = False,
 ) -> StatementPlan:
     """Plan the passes for statements behind prompts; it depends on the arguments alone.
 
@@ -105,6 +110,7 @@ def plan_statements(
         statements: token ids, none empty.
         batch_tokens: bound on the tokens of a pass, what stands before them counted per row.
         footprint: of the model; passes keep to its memory limit.
+        own_mask: whether the model takes a mask of ours. Then a long prompt is not repeated for each statement.
 
     Raises:
         InputError: there is nothing to score, or the memory limit is too low even for small passes.
@@ -115,11 +121,15 @@ def plan_statements(
     shared = told[0][: min(_alike(told), min(map(len, told)) - 1)]
     common = said[0][: min(_alike(said), min(map(len, said)) - 1)]
     longest = max(map(len, told)) + len(common)
+    packed = own_mask and longest >= PACK_PREFIX
     while True:
-        batches = tuple(_batches(said, len(common), longest, batch_tokens))
-        needed = _bytes(footprint, said, batches, longest, len(common)) if footprint else 0
+        cut = _packed_rows if packed else _equal_rows
+        plan = StatementPlan(
+            told, said, shared, common, tuple(cut(said, len(common), longest, batch_tokens)), packed, batch_tokens
+        )
+        needed = _bytes(footprint, plan) if footprint else 0
         if footprint is None or footprint.limit is None or needed <= footprint.limit:
-            return StatementPlan(told, said, shared, common, batches, batch_tokens)
+            return plan
         if batch_tokens <= _FEWEST:
             require_room(footprint, needed)
         batch_tokens = max(_FEWEST, batch_tokens // 2)
@@ -127,8 +137,7 @@ def plan_statements(
 
 def plan_bytes(footprint: Footprint, plan: StatementPlan) -> int:
     """Bytes at the most while a plan runs, or while the weights are loaded."""
-    longest = max(map(len, plan.prompts)) + len(plan.common)
-    return max(footprint.loading, _bytes(footprint, plan.statements, plan.batches, longest, len(plan.common)))
+    return max(footprint.loading, _bytes(footprint, plan))
 
 
 def score_statements(
@@ -154,7 +163,9 @@ def score_statements(
     Raises:
         InputError: as `plan_statements`.
     """
-    plan = plan_statements(prompts, statements, batch_tokens=batch_tokens, footprint=model.footprint)
+    plan = plan_statements(
+        prompts, statements, batch_tokens=batch_tokens, footprint=model.footprint, own_mask=model.takes_masks
+    )
     shape = (len(prompts), len(statements), max(map(len, statements)))
     logprobs = np.full((len(interventions), *shape), np.nan, np.float32)
     for values, intervention in zip(logprobs, interventions, strict=True):
@@ -207,13 +218,25 @@ class _Run:
         own = torch.tensor([[statement[depth] for statement in plan.statements]])
         values[:, depth] = self._logprobs(start[-1:], own)[0]
         for rows in plan.batches:
-            said = torch.tensor([plan.statements[row][depth:] for row in rows])
-            ids = said[:, :-1].to(self._model.model.device)
-            with self._steered():
-                past = PrefixCache(cache, len(rows))
-                hidden = self._model.backbone(ids, past_key_values=past, use_cache=True).last_hidden_state
-            found = self._logprobs(hidden.flatten(0, 1), said[:, 1:].reshape(-1, 1))
-            values[list(rows), depth + 1 : depth + said.shape[1]] = found.reshape(len(rows), -1)
+            said = [plan.statements[row][depth:] for row in rows]
+            wanted = torch.tensor([token for statement in said for token in statement[1:]])
+            found = iter(self._logprobs(self._hidden(said, cache), wanted[:, None])[:, 0])
+            for row, statement in zip(rows, said, strict=True):
+                values[row, depth + 1 : depth + len(statement)] = list(islice(found, len(statement) - 1))
+
+    def _hidden(self, said: Sequence[Ids], cache: Cache) -> Tensor:
+        """Hidden states behind the cache of all tokens but each statement's last, end to end [n, hidden]."""
+        read, device = [statement[:-1] for statement in said], self._model.model.device
+        if self._plan.packed:
+            ids = torch.tensor([[token for each in read for token in each]], device=device)
+            layout = RowLayout([len(each) for each in read], 1, int(cache.get_seq_length()), device)
+            placed = layout.arguments(self._model.model.dtype)
+        else:
+            ids, placed = torch.tensor(read, device=device), {}
+        with self._steered():
+            past = PrefixCache(cache, len(ids))
+            output = self._model.backbone(ids, past_key_values=past, use_cache=True, **placed)
+        return output.last_hidden_state.flatten(0, 1)  # type: ignore[no-any-return]
 
     def _logprobs(self, hidden: Tensor, ids: Tensor) -> NDArray[np.float32]:
         """Log-probabilities float32 [n, k] of k tokens behind each of n hidden states [n, hidden]."""
@@ -229,7 +252,7 @@ class _Run:
         return found
 
 
-def _batches(statements: Sequence[Ids], common: int, before: int, batch_tokens: int) -> Iterator[tuple[int, ...]]:
+def _equal_rows(statements: Sequence[Ids], common: int, before: int, batch_tokens: int) -> Iterator[tuple[int, ...]]:
     """Statements of one length, as many as `batch_tokens` allow; none that have nothing of their own to be read."""
     alike: defaultdict[int, list[int]] = defaultdict(list)
     for place, statement in enumerate(statements):
@@ -240,14 +263,31 @@ def _batches(statements: Sequence[Ids], common: int, before: int, batch_tokens: 
             yield from (tuple(places[start : start + size]) for start in range(0, len(places), size))
 
 
-def _bytes(
-    footprint: Footprint, statements: Sequence[Ids], batches: Sequence[Sequence[int]], before: int, common: int
-) -> int:
+def _packed_rows(statements: Sequence[Ids], common: int, before: int, batch_tokens: int) -> Iterator[tuple[int, ...]]:
+    """Statements that make one row together, in their order; none that have nothing of their own to be read."""
+    room = min(PACK_TOKENS, max(1, batch_tokens - before))
+    row: list[int] = []
+    tokens = 0
+    for place, statement in enumerate(statements):
+        width = len(statement) - 1 - common
+        if row and tokens + width > room:
+            yield tuple(row)
+            row, tokens = [], 0
+        if width:
+            row.append(place)
+            tokens += width
+    if row:
+        yield tuple(row)
+
+
+def _bytes(footprint: Footprint, plan: StatementPlan) -> int:
     """Bytes while the passes run, the model and the prompt's keys and values included."""
+    before = max(map(len, plan.prompts)) + len(plan.common)
     needs = [footprint.forward(1, before, 0)]
-    for rows in batches:
-        width = len(statements[rows[0]]) - 1 - common
-        needs.append(footprint.forward(len(rows), width, before) + footprint.logits(len(rows) * width))
+    for rows in plan.batches:
+        widths = [len(plan.statements[row]) - 1 - len(plan.common) for row in rows]
+        shape = (1, sum(widths)) if plan.packed else (len(rows), widths[0])
+        needs.append(footprint.forward(*shape, before) + footprint.logits(sum(widths)))
     return footprint.resting + 2 * footprint.keys_and_values(before) + max(needs)
 
 

@@ -82,32 +82,6 @@ class TextClassifier:
         return known
 
 
-def cross_validated(features: ArrayLike, plus: ArrayLike, groups: ArrayLike, folds: int = 5) -> Floats:
-    """The score of each text by a classifier that was fitted without the prompts of its fold [N].
-
-    Args:
-        features: [N] or [N, F].
-        plus: bool [N].
-        groups: [N], the prompt of each text.
-        folds: parts of the prompts; each is left out once.
-
-    Returns:
-        NaN where it has none: a feature is missing, or what is left does not do for a classifier.
-    """
-    x, y, names = _columns(features), np.asarray(plus, dtype=np.bool_), np.asarray(groups)
-    distinct = {name: place for place, name in enumerate(dict.fromkeys(names.tolist()))}
-    fold = np.array([distinct[name] % folds for name in names.tolist()])
-    scores = np.full(len(x), np.nan)
-    for number in range(min(folds, len(distinct))):
-        out = fold == number
-        try:
-            classifier = TextClassifier.fit(x[~out], y[~out])
-        except InputError:
-            continue
-        scores[out] = classifier.score(x[out])
-    return scores
-
-
 def _columns(features: ArrayLike) -> Floats:
     x = np.asarray(features, dtype=np.float64)
     return x[:, None] if x.ndim == 1 else x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ AXES = "axes.json"
 READING_POSITIONS = {STATEMENTS: "all", LETTERS: "answer"}
 """Where directions are steered by default, by the reading that suits them."""
 _AXIS_METHOD = "mass-mean"
+_DESIRABLE = {"O": 1.0, "C": 1.0, "E": 1.0, "A": 1.0, "N": -1.0}
 _SHUFFLED_PAIRS = 3  # of the random streams that a seed has
 _OF_ANSWERS = ("top_k", "center", "alphas", "positions", "granularity")
 
@@ -75,7 +77,8 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
     method = TRAITS if declared.method in (None, TRAITS) else DIRECTIONS.canonical(str(declared.method))
     contrast = read_contrast(source)
     people = contrast_personas(declared.personas, contrast, declared.inventory, declared.coding, run.reporter)
-    fit = ContrastFit(source, people, _AXIS_METHOD if method == TRAITS else method, declared.seed)
+    shared = None if declared.remove == "none" else desirability(people.traits)
+    fit = ContrastFit(source, people, _AXIS_METHOD if method == TRAITS else method, declared.seed, shared)
     label = people.personas.label
     return Job(
         stage=Stage.of(FitDirections),
@@ -111,12 +114,14 @@ class ContrastFit:
         people: who directions are combined for.
         method: the formula of an axis' direction.
         seed: of the shuffled controls.
+        shared: the signs of the axes in the component that is removed; None removes none.
     """
 
     activations: Artifact
     people: ContrastPersonas
     method: str
     seed: int
+    shared: Floats | None = None
 
     @property
     def heads(self) -> NDArray[np.int64]:
@@ -137,16 +142,14 @@ class ContrastFit:
 
     def compute(self, work: StageContext) -> Payload:
         """Fit the axes once, and combine them shard by shard."""
-        from pasctl.directions.weighted import Axes, axis_directions
         from pasctl.stages.extract import read_head_outputs
 
         x, described = read_head_outputs(self.activations)
-        axis, method, heads = self._axis_of_pair(), DIRECTIONS.build(self.method), self.heads
-        count = len(self.people.contrast.axes)
-        axes = Axes.of(axis_directions(x, axis, count, method), heads)
+        heads = self.heads
+        axes = self._axes(x)
         flips = np.random.default_rng([self.seed, _SHUFFLED_PAIRS]).permutation(np.arange(len(x)) % 2 == 0)
         x[flips] = x[flips].flip(1)
-        shuffled = Axes.of(axis_directions(x, axis, count, method), heads)
+        shuffled = self._axes(x)
         self._combine(work, axes, shuffled)
         work.provenance["counts"] = {"personas": len(self.people.personas), "heads": len(heads)}
         return {
@@ -161,6 +164,14 @@ class ContrastFit:
                 **{key: described[key] for key in ("geometry", "template")},
             },
         }
+
+    def _axes(self, x: Tensor) -> Axes:
+        """The directions of all axes in the heads that are steered."""
+        from pasctl.directions.weighted import Axes, axis_directions, without_shared
+
+        raw = axis_directions(x, self._axis_of_pair(), len(self.people.contrast.axes), DIRECTIONS.build(self.method))
+        axes = Axes.of(raw, self.heads)
+        return axes if self.shared is None else Axes(axes.heads, without_shared(axes.deltas, self.shared))
 
     def _axis_of_pair(self) -> NDArray[np.int64]:
         place = {axis.name: row for row, axis in enumerate(self.people.contrast.axes)}
@@ -204,6 +215,22 @@ class ContrastFit:
                 **{name: np.round(getattr(norms, name), 6).tolist() for name in ("mean", "spread", "reliability")},
             },
         }
+
+
+def desirability(axes: Sequence[str]) -> Floats:
+    """Which pole of each trait is the desirable one: 1 the first, -1 the second, [T].
+
+    Raises:
+        InputError: an axis that is none of the five traits, or fewer than two, which share nothing.
+    """
+    if len(axes) < 2:
+        raise InputError(f"--remove desirability is for two or more traits, found {len(axes)}", hint="leave it out")
+    if unknown := [name for name in axes if name not in _DESIRABLE]:
+        raise InputError(
+            f"--remove desirability is for traits ({', '.join(_DESIRABLE)}), found the axis {unknown[0]}",
+            hint="leave it out, or use --contrast big5",
+        )
+    return np.array([_DESIRABLE[name] for name in axes])
 
 
 def reading_of(directions: Artifact) -> str:

@@ -56,6 +56,11 @@ def _plan_answers(declared: FitDirections, run: Run) -> Job:
             "personas of answers come with their probes, expected no --personas here",
             hint="give it to train-probes; or extract a contrast first: pasctl extract --contrast big5",
         )
+    if declared.remove != "none":
+        raise InputError(
+            f"--remove {declared.remove} is for directions of traits, found activations of answers",
+            hint="leave it out, or extract a contrast first: pasctl extract --contrast big5",
+        )
     if declared.method == TRAITS:
         raise InputError(
             "method traits combines a contrast's directions, found activations of answers",

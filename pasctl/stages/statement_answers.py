@@ -105,13 +105,13 @@ class StatementTask:
 
         held = store.find_parts(list(self.distinct))
         missing = [unit for key, unit in self.distinct.items() if key not in held]
-        chat, footprint = self.handle.chat(), self.handle.footprint()
+        chat, footprint, own_mask = self.handle.chat(), self.handle.footprint(), self.handle.takes_masks()
         plans: dict[str | None, StatementPlan] = {}
         for unit in missing:
             if unit.system not in plans:
                 prompts, statements = self._tokens(chat, unit)
                 plans[unit.system] = plan_statements(
-                    prompts, statements, batch_tokens=self.batch_tokens, footprint=footprint
+                    prompts, statements, batch_tokens=self.batch_tokens, footprint=footprint, own_mask=own_mask
                 )
         return {
             "units": len(self.units),

@@ -19,7 +19,7 @@ from pasctl.stages.text_writing import Text, TextCase, TextWriter
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pasctl.evaluation.embeddings import TextEmbedder
+    from pasctl.evaluation.embeddings import DescriptionAxis, TextEmbedder
     from pasctl.evaluation.text_classifier import TextClassifier
     from pasctl.evaluation.text_judge import TextJudge
     from pasctl.evaluation.texts import Floats, Reader
@@ -58,17 +58,15 @@ class Measures:
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """The classifiers of one target's texts, fitted on prompted, unsteered ones.
+    """What classifies one target's texts.
 
     Attributes:
-        odds: on log-odds.
-        embeddings: on sentence embeddings; None for none.
-        facts: what results say of them.
+        odds: log-odds, fitted on prompted, unsteered texts.
+        embeddings: how much nearer a sentence embedding is to the descriptions + than to those -; None for none.
     """
 
     odds: TextClassifier
-    embeddings: TextClassifier | None
-    facts: dict[str, Any]
+    embeddings: DescriptionAxis | None
 
 
 @dataclass(eq=False)
@@ -154,9 +152,8 @@ class TextScorer:
         if self.measures.classified:
             calibrated = self._calibrated(work, target)
             columns["p_plus"] = calibrated.odds.p_plus(odds)
-            if calibrated.embeddings is not None and self.measures.embedder is not None:
-                vectors = self.measures.embedder.embed([text.text for text in texts])
-                columns["embedding_score"] = calibrated.embeddings.score(vectors)
+            if calibrated.embeddings is not None:
+                columns["embedding_score"] = calibrated.embeddings.score([text.text for text in texts])
         return columns
 
     def _model_scores(self, work: StageContext, place: int, own: Mapping[int, Sequence[Text]]) -> tuple[Floats, Floats]:
@@ -204,9 +201,10 @@ class TextScorer:
         return np.array(work.read_json(part), dtype=np.float64)
 
     def _calibrated(self, work: StageContext, target: TextTarget) -> Calibrated:
-        """The classifiers of a target's texts."""
+        """The classifiers of a target's texts, and how they tell its prompted ones apart."""
         from pasctl.evaluation.auc import paired_auc
-        from pasctl.evaluation.text_classifier import TextClassifier, cross_validated
+        from pasctl.evaluation.embeddings import DescriptionAxis
+        from pasctl.evaluation.text_classifier import TextClassifier
 
         rows = self.stored[self._part(target)] = self._prompted(work, target)
         odds = np.array([row["log_odds"] for row in rows], dtype=np.float64)
@@ -214,13 +212,13 @@ class TextScorer:
         facts = self.calibrations[target.name] = {"auc": paired_auc(odds[plus], odds[~plus])}
         classifier = TextClassifier.fit(odds, plus)
         facts["log_odds"] = classifier.to_json()
-        embedder = self.measures.embedder
-        if embedder is None:
-            return Calibrated(classifier, None, facts)
-        vectors = embedder.embed([row["text"] for row in rows])
-        scores = cross_validated(vectors, plus, [row["prompt"] for row in rows])
+        embedder, words = self.measures.embedder, target.words
+        if embedder is None or words is None:
+            return Calibrated(classifier, None)
+        axis = DescriptionAxis.of(embedder, (*words.prompts, *words.judges))
+        scores = axis.score([row["text"] for row in rows])
         facts["embedding_auc"] = paired_auc(scores[plus], scores[~plus])
-        return Calibrated(classifier, TextClassifier.fit(vectors, plus), facts)
+        return Calibrated(classifier, axis)
 
     def _prompted(self, work: StageContext, target: TextTarget) -> list[dict[str, Any]]:
         """Texts of the model prompted with either side's words, with their log-odds; from the store if it has them.

@@ -47,6 +47,25 @@ def test_scores_equal_a_plain_forward_pass(family: str, positions: str, statemen
     assert totals == pytest.approx(sum(naive(model, PROMPTS[0], statements[-1], given[1], positions)), abs=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("positions", ["all", "answer"])
+def test_statements_behind_a_long_prompt_share_a_row_and_see_nothing_of_each_other(
+    family: str, positions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_loaded(family)
+    statements = [*STATEMENTS, [30, 31], [30], [30, 50, 51]]
+    given = [None, random_intervention(10)]
+    apart = score_statements(model, PROMPTS, statements, batch_tokens=30, interventions=given, positions=positions)
+    monkeypatch.setattr(module, "PACK_PREFIX", 5)
+    monkeypatch.setattr(module, "PACK_TOKENS", 7)
+    plan = plan_statements(PROMPTS, statements, batch_tokens=30, own_mask=model.takes_masks)
+    assert plan.packed
+    assert max(len({len(statements[row]) for row in rows}) for rows in plan.batches) > 1  # of several lengths
+    packed = score_statements(model, PROMPTS, statements, batch_tokens=30, interventions=given, positions=positions)
+    np.testing.assert_allclose(packed.logprobs, apart.logprobs, atol=2e-5)
+    assert packed.tokens_run == apart.tokens_run
+
+
 def test_a_prompt_alone_is_its_own_prefix() -> None:
     model = tiny_loaded()
     [[[found]]] = score_statements(model, [[5]], [[30, 31]], batch_tokens=8).logprobs

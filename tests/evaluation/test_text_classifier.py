@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.evaluation.auc import paired_auc
 from pasctl.evaluation.embeddings import MeanPooled, find_embedder
-from pasctl.evaluation.text_classifier import TextClassifier, cross_validated
+from pasctl.evaluation.text_classifier import TextClassifier
 from pasctl.evaluation.text_judge import KEY_VARIABLE, TextJudge
 from tests.evaluation.text_judges import endpoint, save_encoder
 
@@ -73,20 +73,9 @@ def test_many_features_and_few_texts_generalise_and_a_null_does_not() -> None:
     assert np.mean(told_apart) <= 0.1  # 0.05, and two standard errors of 100 draws
 
 
-def test_cross_validated_scores_never_saw_the_prompt() -> None:
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(20), 2)
-    plus = np.tile([True, False], 20)
-    memorable = np.eye(20)[groups] * np.where(plus, 1, -1)[:, None]  # a feature per prompt: known from it alone
-    assert cross_validated(memorable, plus, groups) == pytest.approx(0, abs=1e-6)
-    planted_scores = cross_validated(np.where(plus, 1.0, -1.0) + 0.1 * rng.normal(size=40), plus, groups)
-    assert (planted_scores[plus] > planted_scores[~plus].max()).all()
-
-
 def test_too_few_texts_are_refused() -> None:
     with pytest.raises(InputError, match="4 texts of each side, found 3"):
         TextClassifier.fit([1.0, 2, 3, 4, 5, 6, 7, np.nan], [True] * 4 + [False] * 3 + [False])
-    assert np.isnan(cross_validated([1.0, 2.0], [True, False], ["a", "b"])).all()
 
 
 @pytest.fixture(scope="module")

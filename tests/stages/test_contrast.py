@@ -117,6 +117,21 @@ def test_a_respondent_is_a_sum_of_traits_by_standardised_scores(store: Path, pol
     assert (cosine < 0.999).any()
 
 
+def test_what_desirable_poles_share_can_be_removed(store: Path, poles: Artifact) -> None:
+    plain, less = (
+        np.stack([(known.sigma[row][:, None] * known.theta[row]).ravel() for row in range(0, 10, 2)]).astype(np.float64)
+        for known in (
+            DirectionSet.read(poles),
+            DirectionSet.read(pasctl.fit_directions(remove="desirability", store=store).artifact),
+        )
+    )
+    shared = sum(sign * row / np.linalg.norm(row) for sign, row in zip((1, 1, 1, 1, -1), plain, strict=True))
+    for before, after in zip(plain, less, strict=True):
+        expected = before - before @ shared / (shared @ shared) * shared
+        np.testing.assert_allclose(after, expected, atol=1e-5)
+        assert not np.allclose(after, before, atol=1e-3)
+
+
 def test_trait_scores_are_means_of_keyed_answers() -> None:
     inventory, people = builtin_inventory(), simulate(builtin_inventory()).subset(range(3))
     scores = trait_scores(inventory, people, "OCEAN")
@@ -167,6 +182,16 @@ def test_what_is_refused(model: LoadedModel, store: Path, tmp_path: Path) -> Non
         pasctl.fit_directions(personas="builtin:0-3", store=tmp_path)
     with pytest.raises(InputError, match="--center is for directions of answers"):
         pasctl.fit_directions(center="population", store=tmp_path)
+
+
+def test_only_traits_share_desirability(model: LoadedModel, tmp_path: Path) -> None:
+    pasctl.extract(model, contrast=OWN, store=tmp_path)
+    with pytest.raises(InputError, match="--remove desirability is for two or more traits"):
+        pasctl.fit_directions(remove="desirability", store=tmp_path)
+    pasctl.extract(model, store=tmp_path)
+    pasctl.train_probes(personas="builtin:0-5", store=tmp_path)
+    with pytest.raises(InputError, match="--remove desirability is for directions of traits"):
+        pasctl.fit_directions(recipe="paper", remove="desirability", store=tmp_path)
 
 
 def test_few_respondents_are_compared_with_the_midpoint() -> None:

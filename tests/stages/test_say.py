@@ -16,7 +16,6 @@ from pasctl.contrasts import EVERYDAY_PROMPTS, JUDGES, TUNING_PROMPTS, WORDINGS,
 from pasctl.errors import InputError, MissingError
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.side_effects import measure, repetition
-from pasctl.evaluation.text_classifier import TextClassifier
 from pasctl.evaluation.text_metrics import AS_IS, COLUMNS, DOWN, PROMPTED, UP, budget_notes
 from pasctl.evaluation.texts import Reader, WrittenText, log_odds, perplexities
 from pasctl.generation.loop import generate
@@ -272,12 +271,13 @@ def test_embeddings_and_a_judge_classify_as_well(model: LoadedModel, store: Path
     assert row["agreement"] == pytest.approx((steered["p_plus"] > 0.5).mean())
     assert (metrics["judge"], metrics["embeddings"]) == ("local-judge", folder.name)
     assert metrics["calibration"]["E+"]["embedding_auc"] is not None
-    # fitted on the prompted texts that are stored, and on nothing else
-    [rows] = made.read_json("calibration.json").values()
+    # similarities to the descriptions, one by one
     embedder = find_embedder(str(folder))
     assert embedder is not None
-    classifier = TextClassifier.fit(embedder.embed([row["text"] for row in rows]), [row["plus"] for row in rows])
-    expected = classifier.score(embedder.embed(frame["text"].tolist()))
+    words = [[describe(side) for side in pair] for pair in (*WORDINGS["E"], *JUDGES["E"])]
+    plus, minus = (embedder.embed([pair[side] for pair in words]) for side in (0, 1))
+    texts = embedder.embed(frame["text"].tolist())
+    expected = [np.mean([text @ one for one in plus]) - np.mean([text @ one for one in minus]) for text in texts]
     assert frame["embedding_score"].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
