@@ -27,7 +27,7 @@ One = Annotated[float, Field(ge=1, le=1)]
 NoList = Annotated[list[Any], Field(max_length=0)]
 NoMap = Annotated[dict[str, Any], Field(max_length=0)]
 
-_FREE = "it is not supported, so every token keeps its probability"
+_FREE = "every token keeps its probability"
 _FORM = "answers are free text"
 _TOOLS = "the model calls no tools"
 _TEXT = "only text is read and written"
@@ -80,7 +80,7 @@ class NeutralFields(Metadata):
     bad_words: NoList | None = neutral(_FREE)
     min_tokens: IntZero | None = neutral("an answer ends where the model ends it")
     ignore_eos: Off | None = neutral("an answer ends where the model ends it")
-    stop_token_ids: NoList | None = neutral("it is not supported; stop takes strings")
+    stop_token_ids: NoList | None = neutral("stop takes strings")
     include_stop_str_in_output: Off | None = neutral("a stop string is not part of the answer")
     skip_special_tokens: On | None = neutral(_SPECIAL)
     return_token_ids: Off | None = neutral("token ids are not given")
@@ -119,7 +119,7 @@ class NeutralChatFields(NeutralFields):
     audio: None = neutral(_TEXT)
     prediction: dict[str, Any] | None = neutral("a hint for speed, which changes no answer")
     reasoning_effort: Literal["none"] | None = neutral("pasctl.think lets the model think, without degrees")
-    verbosity: Literal["medium"] | None = neutral("it is not supported; say in words how long the answer should be")
+    verbosity: Literal["medium"] | None = neutral("say in words how long the answer should be")
     add_generation_prompt: On | None = neutral("the answer is a message of its own")
     continue_final_message: Off | None = neutral("the answer is a message of its own")
 

@@ -54,7 +54,7 @@ def _unsupported(kind: type[BaseModel], path: Sequence[str]) -> APIError | None:
         model = _model_at(kind, path[:depth])
         if is_neutral(model, name):
             place, why = ".".join(path[: depth + 1]), model.model_fields[name].description
-            message = f"{place} is not supported with this value: {why}; leave it out"
+            message = f"{place} is not supported with this value: {why} (leave it out)"
             return APIError(400, message, place, "unsupported_parameter")
     return None
 
