@@ -75,16 +75,15 @@ def verdict_of(row: Mapping[str, Any], *, described: bool) -> str:
 
 
 def calibration_notes(calibrations: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Warnings of classifiers that do not tell prompted texts apart, whose verdicts say nothing."""
+    """Warnings of classifiers that do not separate the prompted texts they are fitted on, and so say nothing."""
     notes = []
     for target, facts in calibrations.items():
-        for name, what in (("auc", "log-odds"), ("embedding_auc", "sentence embeddings")):
-            auc = _auc(facts.get(name))
-            if auc is not None and not (auc.differs and auc.auc > 0.5):
-                notes.append(
-                    f"warning: {what} do not tell texts prompted with {target} from those of its opposite, AUC {auc}: "
-                    "what they say of steered texts means little"
-                )
+        auc = _auc(facts.get("auc"))
+        if auc is not None and not (auc.differs and auc.auc > 0.5):
+            notes.append(
+                f"warning: log-odds do not separate texts prompted with {target} from those of its opposite, "
+                f"AUC {auc}: what they say of steered texts means little"
+            )
     return notes
 
 

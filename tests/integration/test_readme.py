@@ -219,6 +219,22 @@ def test_personal_tables_have_the_numbers_that_are_kept(page: str) -> None:
         assert [float(value) for value in values] == pytest.approx(expected, abs=6e-3), f"{page}: {name}"
 
 
+def test_the_table_of_texts_has_the_numbers_that_are_kept() -> None:
+    kept = {row["target"]: row for row in json.loads(text_of("docs/images/smollm2-texts.json"))["rows"]}
+    pattern = r"^    ([OCEAN]\+) +([\d.]+) +([\d.]+) +([\d.]+)\.\.([\d.]+) +([\d.]+) +([\d.]+)\.\.([\d.]+) +([\d.]+) "
+    shown = {
+        name: [float(value) for value in values]
+        for name, *values in re.findall(pattern, text_of("docs/real-model.md"), re.M)
+    }
+    assert list(shown) == list(kept)
+    for name, row in kept.items():
+        expected = [row["alpha"], *row["auc"][:3], *row["embedding_auc"][:3], row["auc_prompted"][0]]
+        assert shown[name] == pytest.approx(expected, abs=6e-3), name
+    for measure in ("auc", "embedding_auc"):
+        listed = [f"{kept[name][measure][0]:.2f}".removeprefix("0") for name in kept]
+        assert all(value in text_of("README.md") for value in listed)
+
+
 _WORDS = {
     r"told": "prompted",
     r"(?:nats|tokens|bytes|KB) an? (?:token|head|layer|persona)": "per token, nats/token",
