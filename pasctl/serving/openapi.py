@@ -198,7 +198,10 @@ def _one_model() -> dict[str, Any]:
 
 
 def _written(asked: type[BaseModel], answer: type[BaseModel], summary: str) -> dict[str, Any]:
-    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    # what an event is has no schema before OpenAPI 3.2
+    events = {
+        "text/event-stream": {"schema": {"description": "events, each with a JSON document as data, then [DONE]"}}
+    }
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": _json(asked)},
