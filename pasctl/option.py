@@ -18,6 +18,8 @@ from pasctl.errors import InputError
 MISSING = dataclasses.MISSING
 Record = Literal["params", "numerics", "inputs", "provenance", "nowhere"]
 """Where an artifact's manifest has an option: three parts of its key, the facts beside the key, or nowhere."""
+FromFile = bool | Literal["inside"]
+"""Whether `pasctl.toml` may set an option."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Option:
         required: must be given on the command line, though it has a default in Python.
         parse: makes the value of the words on the command line, where its type is none that can be written there.
         pipeline: the name in `run`, where two stages have an option of this name that means different things.
+        from_file: whether `pasctl.toml` may set it, as that file may come with a folder that others made. False: what
+            runs code, opens a port, or sends something away. "inside": a path that is written to, which must stay in
+            the folder of the file.
     """
 
     help: str
@@ -67,6 +72,7 @@ class Option:
     required: bool = False
     parse: Callable[[str], Any] | None = None
     pipeline: str = ""
+    from_file: FromFile = True
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,17 @@ Presenter = Callable[..., None]
 
 
 class DeclaredCommand(TyperCommand):
-    """A command whose help text has its options under headings, and examples below them."""
+    """A command whose help text has its options under headings, and examples below them.
+
+    Attributes:
+        panels: option -> its heading.
+        examples: lines below the options.
+        guarded: options that `pasctl.toml` may not set, or not to everything.
+    """
 
     panels: dict[str, str]
     examples: tuple[str, ...]
+    guarded: dict[str, Parameter]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, panel by panel."""
@@ -79,7 +86,8 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     command.__annotations__ = {each.name: each.annotation for each in arguments}
     command.__doc__ = declared.__doc__
     shown = {each.name: _panel(each) for each in own} | {each.name: _RUN_PANEL for each in running}
-    body = {"panels": shown, "examples": declared.examples}
+    guarded = {each.name: each for each in (*own, *running) if each.option.from_file is not True}
+    body = {"panels": shown, "examples": declared.examples, "guarded": guarded}
     return type(declared.__name__, (DeclaredCommand,), body), command
 
 

@@ -1,4 +1,8 @@
-"""`pasctl.toml`: defaults for options, for all commands or for one."""
+"""`pasctl.toml`: defaults for options, for all commands or for one.
+
+The file lies in the folder that pasctl is run in, which others may have made. So an option's declaration says whether
+the file may set it (`from_file` of `pasctl.option.Option`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError
+from pasctl.option import Parameter
 
 CONFIG_NAME = "pasctl.toml"
 
@@ -22,7 +27,7 @@ def read_config(command: Any) -> dict[str, Any]:
         command: the top command, whose sub-commands and options are the names allowed.
 
     Raises:
-        InputError: the file is no TOML, or names a command or an option that does not exist.
+        InputError: the file is no TOML, names a command or an option that does not exist, or sets what it may not.
         MissingError: PASCTL_CONFIG names no file.
     """
     named = os.environ.get("PASCTL_CONFIG")
@@ -66,7 +71,40 @@ def _defaults(command: Any, settings: dict[str, Any], inherited: dict[str, Any],
     stray = sorted(set(own) - set(options))
     if stray:
         raise InputError(f"{path} sets {stray[0]!r} for {command.name}, which has no such option")
-    return {options[name]: value for name, value in (inherited | own).items() if name in options}
+    defaults = {options[name]: value for name, value in (inherited | own).items() if name in options}
+    _check_allowed(command, defaults, path)
+    return defaults
+
+
+def _check_allowed(command: Any, defaults: dict[str, Any], path: Path) -> None:
+    """Refuse what only its user may say; paths in a file that PASCTL_CONFIG names are its user's own words."""
+    guarded: dict[str, Parameter] = getattr(command, "guarded", {})
+    for name in sorted(defaults.keys() & guarded.keys()):
+        parameter = guarded[name]
+        by_hand = " or ".join(filter(None, (parameter.flag, parameter.option.env)))
+        if parameter.option.from_file is False:
+            raise InputError(
+                f"{path} sets {_spelt(name)!r}, which a file may not set",
+                hint=f"take it out of the file; say it yourself by {by_hand} if you mean it",
+            )
+        if not os.environ.get("PASCTL_CONFIG") and not _is_inside(defaults[name], path.parent):
+            raise InputError(
+                f"{path} sets {_spelt(name)!r} to {str(defaults[name])!r}, expected a path inside the file's folder",
+                hint=f"say it yourself by {by_hand}, or name a file of your own by PASCTL_CONFIG",
+            )
+
+
+def _spelt(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _is_inside(value: Any, folder: Path) -> bool:
+    if not isinstance(value, str):
+        return True  # no path: refused with its type
+    try:
+        return (folder / value).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL
+        return False
 
 
 def _flat(value: Any) -> Any:

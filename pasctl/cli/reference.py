@@ -15,8 +15,10 @@ _HEAD = """# Reference
 Every command, as it is declared in `pasctl/commands`. `python -m pasctl.cli.reference` writes this page.
 
 An option can also stand in `pasctl.toml`, at the top for all commands or in a table such as `[eval]` for one, and some
-can be set by a variable. A flag wins over a variable, a variable over the file. From Python, an option is a parameter
-of the function named, with underscores: `--batch-tokens` is `batch_tokens`.
+can be set by a variable. A flag wins over a variable, a variable over the file. What runs code, opens a port or sends
+something away cannot stand in the file, and paths that are written to must stay in its folder, unless `PASCTL_CONFIG`
+names it. From Python, an option is a parameter of the function named, with underscores: `--batch-tokens` is
+`batch_tokens`.
 """
 
 
@@ -55,6 +57,7 @@ def _row(option: Parameter) -> str:
     if said.short:
         spelt = f"{said.short}, {spelt}"
     words = f"{said.help} On the command line only." if said.cli_only else said.help
+    words += "" if said.from_file else " Never from `pasctl.toml`."
     return f"| `{_cell(spelt)}` | {_default(option)} | {_cell(words)}{f' (`{said.env}`)' if said.env else ''} |"
 
 

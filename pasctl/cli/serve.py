@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.output import print_json, tell, write
@@ -18,6 +19,11 @@ def present(options: Serve, run: Run, *, json: bool) -> None:
     require_packages()
 
     from pasctl.serving.server import serve
+
+    if options.settings.api_key not in (None, os.environ.get("PASCTL_API_KEY")):
+        run.reporter.note(
+            "the key in --api-key can be seen in the list of processes; PASCTL_API_KEY or --api-key-file keep it out"
+        )
 
     def ready(service: dict[str, Any]) -> None:
         if json:

@@ -23,4 +23,6 @@ class Compare(
     refs: tuple[str, ...] = option(
         help="Results of several models: results/model/label[@vN], a tag, or a key.", metavar="REF", argument=True
     )
-    output: str | None = option(None, help="Also write a page with a figure here.", short="-o", metavar="FILE")
+    output: str | None = option(
+        None, help="Also write a page with a figure here.", short="-o", metavar="FILE", from_file="inside"
+    )

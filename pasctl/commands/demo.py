@@ -27,4 +27,6 @@ class Demo(
         DEMO, help="A model that can write: a hub id, a local folder, or a .gguf file.", short="-m", metavar="MODEL"
     )
 
-    output: str = option("pasctl-demo.html", help="Where the report page is written.", short="-o", metavar="FILE")
+    output: str = option(
+        "pasctl-demo.html", help="Where the report page is written.", short="-o", metavar="FILE", from_file="inside"
+    )

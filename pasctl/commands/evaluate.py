@@ -116,6 +116,8 @@ class Evaluate(
         joint="/",
     )
     export_log: str | None = option(
-        None, help="Also write the published log layout here.", metavar="FILE", record="nowhere"
+        None, help="Also write the published log layout here.", metavar="FILE", record="nowhere", from_file="inside"
     )
-    report: str | None = option(None, help="Also write a page with figures here.", metavar="FILE", record="nowhere")
+    report: str | None = option(
+        None, help="Also write a page with figures here.", metavar="FILE", record="nowhere", from_file="inside"
+    )

@@ -44,12 +44,15 @@ class ExportCreate(
         metavar="REF",
         argument=True,
     )
-    output: PathLike | None = option(None, help="The folder to make: a whole model.", short="-o", metavar="DIR")
+    output: PathLike | None = option(
+        None, help="The folder to make: a whole model.", short="-o", metavar="DIR", from_file="inside"
+    )
     control_vector: str | None = option(
         None,
         help="Instead of -o: a control vector for llama.cpp (.gguf), which approximates the steering.",
         metavar="FILE",
         cli_only=True,
+        from_file="inside",
     )
     engine: str = option(
         "transformers", help="What loads it: transformers, vllm, vllm-plugin, stock or gguf.", metavar="NAME"

@@ -23,4 +23,4 @@ class Report(
     refs: tuple[str, ...] = option(
         help="Artifacts: kind/model/label[@vN], a tag, a key, or latest.", metavar="REF", argument=True
     )
-    output: str = option(help="The HTML file to write.", short="-o", metavar="FILE")
+    output: str = option(help="The HTML file to write.", short="-o", metavar="FILE", from_file="inside")

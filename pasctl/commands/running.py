@@ -25,7 +25,12 @@ class RunOptions:
     """What travels through every stage of a command."""
 
     store: StoreLike = option(
-        "artifacts", help="Folder of the store.", metavar="DIR", env="PASCTL_STORE", record="nowhere"
+        "artifacts",
+        help="Folder of the store.",
+        metavar="DIR",
+        env="PASCTL_STORE",
+        record="nowhere",
+        from_file="inside",
     )
     batch_tokens: int = option(
         DEFAULT_BATCH_TOKENS,

@@ -73,6 +73,7 @@ class Say(
         metavar="URL",
         panel="Measuring",
         record="nowhere",
+        from_file=False,
     )
     judge_model: str = option(
         "",

@@ -211,9 +211,15 @@ class Positioned:
 class WithFigures:
     """A command that writes figures as files."""
 
-    svg: str | None = option(None, help="Also write each figure as an SVG file into this folder.", metavar="DIR")
-    png: str | None = option(None, help="Also write each figure as a PNG file into this folder.", metavar="DIR")
-    pdf: str | None = option(None, help="Also write each figure as a PDF file into this folder.", metavar="DIR")
+    svg: str | None = option(
+        None, help="Also write each figure as an SVG file into this folder.", metavar="DIR", from_file="inside"
+    )
+    png: str | None = option(
+        None, help="Also write each figure as a PNG file into this folder.", metavar="DIR", from_file="inside"
+    )
+    pdf: str | None = option(
+        None, help="Also write each figure as a PDF file into this folder.", metavar="DIR", from_file="inside"
+    )
 
     @property
     def figures(self) -> dict[str, str | None]:

@@ -30,7 +30,11 @@ class Survey(
         env="PASCTL_INVENTORY",
     )
     output: str = option(
-        "answers.json", help="The file of answers; if it exists, it is continued.", short="-o", metavar="FILE"
+        "answers.json",
+        help="The file of answers; if it exists, it is continued.",
+        short="-o",
+        metavar="FILE",
+        from_file="inside",
     )
     name: str | None = option(None, help="Who answers. Default: the file's name.", metavar="NAME")
     split: Literal["all", "fit", "report"] = option("all", help="Items to ask.")

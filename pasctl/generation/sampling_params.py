@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pasctl.errors import InputError
 from pasctl.option import check, option
 
+COLDEST, HOTTEST = 1e-5, 1e30
+"""Below the first a temperature takes the most likely token; above the second it changes nothing more in float32."""
+
 
 @dataclass(frozen=True)
 class SamplingParams:
@@ -15,7 +18,7 @@ class SamplingParams:
 
     Attributes:
         max_new_tokens: peak number of tokens per text.
-        temperature: 0 takes the most likely token.
+        temperature: 0, or anything below `COLDEST`, takes the most likely token.
         top_p: sample from the most likely tokens that have this probability together.
         seed: of the sampling.
         retrieve_every: with a memory, retrieve events anew every N tokens of the answer.
@@ -35,6 +38,11 @@ class SamplingParams:
             raise InputError(f"temperature is {self.temperature}, expected 0 or more")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p}, expected above 0 and at most 1")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is taken; logits over a smaller temperature are infinite in float32."""
+        return self.temperature < COLDEST
 
 
 Decoding = SamplingParams

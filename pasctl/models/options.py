@@ -38,5 +38,5 @@ class ModelOptions:
         record="nowhere",
     )
     trust_remote_code: bool = option(
-        False, help="Run code that comes with the model. Off unless you say so.", record="nowhere"
+        False, help="Run code that comes with the model. Off unless you say so.", record="nowhere", from_file=False
     )

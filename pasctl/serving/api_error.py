@@ -11,7 +11,7 @@ from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, PromptTooLongError, QueueFullError
 from pasctl.models.transformers_compat import first_line
 
-_TYPES = {401: "authentication_error", 429: "rate_limit_error", 504: "timeout_error"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 504: "timeout_error"}
 _DEBUG = "PASCTL_DEBUG"  # shows where errors come from
 _log = logging.getLogger(__name__)
 

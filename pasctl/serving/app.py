@@ -15,7 +15,9 @@ from starlette.types import ASGIApp
 
 from pasctl.serving.api_error import APIError, api_error_of, busy
 from pasctl.serving.auth_middleware import AuthMiddleware, read_body
+from pasctl.serving.hosts import AllowedHosts
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
+from pasctl.serving.openapi import describe
 from pasctl.serving.sending import AnswerResponse, refused
 from pasctl.serving.service import Answering, Service
 from pasctl.serving.settings import Settings
@@ -39,11 +41,14 @@ class _Desk:
         Raises:
             APIError: it cannot be answered.
         """
+        if request.url.query:
+            raise APIError(400, "the path has a query, expected all fields in the body", "query", "unknown_parameter")
+        seconds = min(self._settings.receive_timeout, self._settings.timeout)
+        body = await read_body(request, self._settings.max_body, seconds)  # who sends slowly takes nobody's place
         if self._places <= 0:
             raise busy("too many requests run or wait")
         self._places -= 1
         try:
-            body = await read_body(request, self._settings.max_body, self._settings.timeout)
             return AnswerResponse(await self.run(prepare, body))
         finally:
             self._places += 1
@@ -55,8 +60,9 @@ class _Desk:
 
 def make_app(service: Service, settings: Settings) -> ASGIApp:
     """The application that answers with `service`."""
-    app = FastAPI(title="pasctl", version=__version__, docs_url=None, redoc_url=None)
-    metrics, desk = Metrics(), _Desk(settings)
+    app = FastAPI(title="pasctl", version=__version__, openapi_url=None)  # our own description is truer than its
+    metrics, desk, keys = Metrics(), _Desk(settings), settings.keys()
+    document = describe(keyed=bool(keys))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -82,6 +88,10 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def measured() -> Response:
         return PlainTextResponse(metrics.render(service.engine.counts()), media_type=CONTENT_TYPE)
 
+    @app.get("/openapi.json")
+    async def described() -> Response:
+        return JSONResponse(document)
+
     @app.exception_handler(APIError)
     async def on_refusal(request: Request, error: APIError) -> Response:
         return refused(error)
@@ -95,4 +105,6 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def on_failure(request: Request, error: Exception) -> Response:
         return refused(api_error_of(error))
 
-    return AuthMiddleware(app, metrics, settings.api_key)
+    # a page elsewhere cannot bring a key, so with one any name will do unless some are given
+    hosts = AllowedHosts(settings.host, settings.allowed_host) if settings.allowed_host or not keys else None
+    return AuthMiddleware(app, metrics, keys, hosts)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pasctl.serving.api_error import APIError, api_error_of
+from pasctl.serving.hosts import AllowedHosts
+from pasctl.serving.keys import KeyCheck
 from pasctl.serving.metrics import Metrics
 from pasctl.serving.sending import refused
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/metrics")
+PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/metrics", "/openapi.json")
 _OPEN = "/health"
 _DRAINED = 8  # times the limit that is read of a body that is too long, so that its sender hears the answer
 _HUNG_UP = 499  # no status of HTTP: as web servers log it
@@ -22,12 +24,12 @@ _log = logging.getLogger("pasctl.serving.access")
 
 
 class AuthMiddleware:
-    """Asks for the API key, counts and logs every request, and answers what fails unexpectedly."""
+    """Asks for the API key and the name, counts and logs every request, and answers what fails unexpectedly."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None) -> None:
-        """Wrap `app`."""
-        self._app, self._metrics = app, metrics
-        self._key = None if api_key is None else api_key.encode()
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Sequence[str], hosts: AllowedHosts | None) -> None:
+        """Wrap `app`; no keys ask for none, and no hosts allow all."""
+        self._app, self._metrics, self._hosts = app, metrics, hosts
+        self._is_key = KeyCheck(keys) if keys else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, if it may pass."""
@@ -43,6 +45,7 @@ class AuthMiddleware:
             await send(message)
 
         try:
+            self._check_host(scope)
             self._check_key(scope)
             await self._app(scope, receive, noting)
         except Exception as error:  # what the application has answered already it raises once more
@@ -54,11 +57,15 @@ class AuthMiddleware:
             self._metrics.observe(path, status, seconds)
             _log.info("%s %s %d %.2f s", scope["method"], path, status, seconds)
 
+    def _check_host(self, scope: Scope) -> None:
+        if self._hosts is not None and not self._hosts.permits(scope["headers"]):
+            raise APIError(403, "the header Host names none of this server's names; see --allowed-host", code="host")
+
     def _check_key(self, scope: Scope) -> None:
-        if self._key is None or scope["path"] == _OPEN:
+        if self._is_key is None or scope["path"] == _OPEN:
             return
         scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key):
+        if scheme.lower() != b"bearer" or not self._is_key(key.strip()):
             told = "the API key is missing or wrong, expected it as a bearer token"
             raise APIError(401, told, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 

@@ -1,81 +1,74 @@
-"""Requests as OpenAI's clients send them, checked."""
+"""Requests as OpenAI's clients send them, checked: a field that is not understood is refused.
+
+`/openapi.json` describes these classes, so what it says is what is checked.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from pasctl.serving.api_error import APIError
+from pasctl.serving.fields import (
+    NeutralChatFields,
+    NeutralCompletionFields,
+    NeutralFields,
+    NeutralMessageFields,
+    NeutralStreamFields,
+    Strict,
+)
+from pasctl.serving.refusal import refusal_of
 
-# Parameters that would change an answer's meaning, and the values under which they do not (beside null).
-_UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
-    "best_of": (1,),
-    "echo": (False,),
-    "suffix": ("",),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "prompt_logprobs": (0,),
-    "logit_bias": ({},),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "repetition_penalty": (1,),
-    "top_k": (-1, 0),
-    "min_p": (0,),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
-    "modalities": (["text"],),
-    "audio": (),
-}
 _INT64 = 1 << 63
 _MOST_STOPS, _LONGEST_STOP = 16, 512
 _STRONGEST = 10_000
 
 Stop = Annotated[str, Field(min_length=1, max_length=_LONGEST_STOP)]
+Ids = Annotated[list[int], Field(fail_fast=True)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+class Extras(Strict):
+    """The field `pasctl`: who answers, and from which memory."""
+
+    persona: str | None = Field(
+        default=None, min_length=1, max_length=512, description="id of the directions served, or REF:case=ID"
+    )
+    alpha: float | None = Field(
+        default=None, ge=-_STRONGEST, le=_STRONGEST, description="strength; by default the chosen one"
+    )
+    memory: str | None = Field(
+        default=None, min_length=1, max_length=512, description="reference of a memory to answer from"
+    )
+    retrieve_every: int = Field(default=1, ge=1, description="with a memory, retrieve anew every N tokens")
 
 
-class Extras(_Model):
-    """The field `pasctl`; what it does not know is refused, since a slip here would steer to nobody.
+class ChatExtras(Extras):
+    """The field `pasctl` of a conversation."""
 
-    Attributes:
-        persona: ID of the directions served, or REF:ID, REF:case=ID.
-        alpha: strength.
-        memory: reference of a memory to answer from.
-        think: let the model think first, where its template has a switch for it.
-        retrieve_every: with a memory, recall anew each so many tokens.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    persona: str | None = Field(default=None, min_length=1, max_length=512)
-    alpha: float | None = Field(default=None, ge=-_STRONGEST, le=_STRONGEST)
-    memory: str | None = Field(default=None, min_length=1, max_length=512)
-    think: bool = False
-    retrieve_every: int = Field(default=1, ge=1)
+    think: bool | None = Field(default=None, description="let the model think first, if its template has the switch")
 
 
-class StreamOptions(_Model):
+class StreamOptions(NeutralStreamFields):
     """Of `stream_options`."""
 
-    include_usage: bool | None = None
+    include_usage: bool | None = Field(default=None, description="count tokens in a last chunk")
 
 
-class Common(_Model):
-    """What both kinds of requests have; what is unknown is left alone."""
+class TemplateSwitches(Strict):
+    """Of `chat_template_kwargs`."""
 
-    model_config = ConfigDict(extra="allow")
+    enable_thinking: bool | None = Field(default=None, description="as pasctl.think")
 
-    model: str = Field(min_length=1, max_length=1024)
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
+
+class Common(NeutralFields):
+    """What both kinds of requests have."""
+
+    path: ClassVar[str]
+
+    model: str = Field(min_length=1, max_length=1024, description="the model's name, or the name+PERSONA")
+    max_tokens: int | None = Field(default=None, ge=1, description="cut to the server's --max-new-tokens")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="0 takes the most likely token")
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=-_INT64, lt=_INT64)
     stop: Stop | Annotated[list[Stop], Field(max_length=_MOST_STOPS)] | None = None
@@ -94,18 +87,18 @@ class Common(_Model):
         return self.max_tokens
 
 
-class Part(_Model):
+class Part(Strict):
     """A part of a message that is text."""
 
     type: Literal["text"]
     text: str
 
 
-class Message(_Model):
+class Message(NeutralMessageFields):
     """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: str | Annotated[list[Part], Field(fail_fast=True)]
 
     @property
     def text(self) -> str:
@@ -113,22 +106,45 @@ class Message(_Model):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class ChatRequest(Common):
+class ChatRequest(Common, NeutralChatFields):
     """Body of /v1/chat/completions."""
 
-    messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    path = "/v1/chat/completions"
+
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1, description="as max_tokens; the smaller one holds")
+    chat_template_kwargs: TemplateSwitches | None = None
+    pasctl: ChatExtras | None = None
 
     @property
     def most_tokens(self) -> int | None:
-        """Tokens wanted at most; `max_tokens` is the older name."""
-        return self.max_completion_tokens or self.max_tokens
+        """Tokens wanted at most, by both names of it."""
+        return min(filter(None, (self.max_tokens, self.max_completion_tokens)), default=None)
+
+    @property
+    def think(self) -> bool:
+        """Whether the model may think first.
+
+        Raises:
+            APIError: two fields contradict each other.
+        """
+        own = self.pasctl.think if self.pasctl else None
+        switch = self.chat_template_kwargs.enable_thinking if self.chat_template_kwargs else None
+        if None not in (own, switch) and own != switch:
+            raise APIError(
+                400,
+                "chat_template_kwargs.enable_thinking says otherwise than pasctl.think",
+                "chat_template_kwargs.enable_thinking",
+            )
+        return bool(own or switch)
 
 
-class CompletionRequest(Common):
+class CompletionRequest(Common, NeutralCompletionFields):
     """Body of /v1/completions: one prompt, a text or token ids."""
 
-    prompt: str | list[int] | list[str] | list[list[int]]
+    path = "/v1/completions"
+
+    prompt: str | Ids | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[Ids], Field(fail_fast=True)]
 
     def only_prompt(self) -> str | list[int]:
         """The prompt.
@@ -147,22 +163,20 @@ class CompletionRequest(Common):
 
 
 R = TypeVar("R", bound=Common)
+_ELSEWHERE = {
+    name: f"{name} is a field of {kind.path}" for kind in (ChatRequest, CompletionRequest) for name in kind.model_fields
+} | {name: f'{name} stands in the field pasctl, as {{"pasctl": {{"{name}": ...}}}}' for name in ChatExtras.model_fields}
+"""Names that mean something in another place, and what is said of them there."""
 
 
 def parse(kind: type[R], body: bytes) -> R:
     """A request from its body.
 
     Raises:
-        APIError: 400, the body is no JSON, lacks something, or asks for what is not supported.
+        APIError: 400, the body is no JSON, lacks something, has a field that is unknown, or asks for what is not
+            supported.
     """
     try:
-        request = kind.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or None
-        raise APIError(400, f"{place or 'the body'}: {first['msg']}", place, "invalid_value") from None
-    for name, neutral in _UNSUPPORTED.items():
-        value = (request.model_extra or {}).get(name)
-        if value is not None and value not in neutral:
-            raise APIError(400, f"{name} is not supported, expected it to be left out", name, "unsupported_parameter")
-    return request
+        raise refusal_of(error, kind, _ELSEWHERE) from None

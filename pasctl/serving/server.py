@@ -19,6 +19,7 @@ from pasctl.commands.serve import Serve
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.serving.app import make_app
+from pasctl.serving.connections import http_config
 from pasctl.serving.memories import Memories
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
@@ -42,9 +43,10 @@ def serve(declared: Serve, run: Run, *, ready: Ready) -> None:
 
     Raises:
         PasctlError: it cannot listen there.
-        MissingError: the model, directions or a memory are not there.
-        InputError: they do not belong together, or no alpha was chosen for directions.
+        MissingError: the model, directions, a memory or the file of keys are not there.
+        InputError: they do not belong together, no alpha was chosen for directions, or the file holds no keys.
     """
+    declared.settings.keys(run.reporter.note)  # what is wrong with their file is said before the model is loaded
     with listening(declared.settings) as listener, open_service(declared, run) as service:
         described = {"url": _url(declared.settings.host, listener), **service.describe()}
         app = make_app(service, declared.settings)
@@ -115,15 +117,7 @@ class _Server(uvicorn.Server):
 
 
 def _run(app: ASGIApp, settings: Settings, listener: socket.socket, engine: Engine, ready: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.grace + _LATER) + 1,
-    )
+    config = http_config(app, settings, closing=settings.grace + _LATER)
     # the texts that still run then end with an error, and their connections with them
     stop = threading.Timer(settings.grace, engine.close)
     stop.daemon = True

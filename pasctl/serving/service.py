@@ -69,9 +69,9 @@ class Service:
         """
         asked = parse(ChatRequest, body)
         target, memory, note = self._meant(asked)
-        extras = asked.pasctl or Extras()
+        think = asked.think
         try:
-            ids = chat_prompt(self.engine.model.chat, asked.messages, memory, think=extras.think)
+            ids = chat_prompt(self.engine.model.chat, asked.messages, memory, think=think)
         except PasctlError as error:
             raise api_error_of(error, "messages") from error
         return self._begin(asked, ids, target, memory, Reply("chat", asked.model, note), self._most)
@@ -137,6 +137,8 @@ class Service:
         persona = extras.persona or named
         if extras.alpha is not None and persona is None:
             raise APIError(400, "pasctl.alpha has no persona to steer to", "pasctl.alpha")
+        if extras.retrieve_every != 1 and extras.memory is None:
+            raise APIError(400, "pasctl.retrieve_every has no memory to retrieve from", "pasctl.retrieve_every")
         by_model = extras.persona is None
         target = None if persona is None else self._find(persona, extras.alpha, by_model=by_model)
         try:

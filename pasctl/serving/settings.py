@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pasctl.errors import InputError, MissingError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.option import check, option, same
+from pasctl.serving.hosts import is_loopback, normal_host
+from pasctl.serving.keys import Note, check_key, read_keys
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
-_KEY = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
 class Settings:
     """Where a server listens and how much it takes on."""
 
-    host: str = option("127.0.0.1", help="Address; one that others reach needs an API key.", metavar="ADDR")
+    host: str = option(
+        "127.0.0.1", help="Address; one that others reach needs an API key.", metavar="ADDR", from_file=False
+    )
     port: int = option(8000, help="Port; 0 takes any that is free.", minimum=0, metavar="N")
     api_key: str | None = option(
-        None, help="Bearer token that requests must bring.", env="PASCTL_API_KEY", metavar="KEY"
+        None,
+        help="Bearer token that requests must bring. Others see it in the list of processes: prefer the variable or "
+        "--api-key-file.",
+        env="PASCTL_API_KEY",
+        metavar="KEY",
+        from_file=False,
+    )
+    api_key_file: str | None = option(
+        None,
+        help="File of bearer tokens, one per line, each of which is good; # begins a comment.",
+        env="PASCTL_API_KEY_FILE",
+        metavar="FILE",
+        from_file=False,
+    )
+    allowed_host: Sequence[str] = option(
+        (),
+        help="Name that requests may call the server by. May be given several times. Without an API key, and once one "
+        "is given, names other than these, loopback and --host get 403.",
+        metavar="NAME",
+        from_file=False,
     )
     max_batch: int = option(16, help="Texts written at the same time.", minimum=1, metavar="N")
     queue: int = option(64, help="Requests that may wait as well; more get 429.", minimum=0, metavar="N")
     timeout: float = option(300.0, help="Seconds a request may take, waiting included.", metavar="S")
+    receive_timeout: float = option(
+        10.0, help="Seconds that a request's headers may take to come, and its body again.", metavar="S"
+    )
+    connections: int = option(256, help="Connections at the same time; more get 503.", minimum=1, metavar="N")
     max_body: int = option(4 << 20, help="Most bytes of a request.", minimum=1, metavar="N")
     max_new_tokens: int = same(SamplingParams, "max_new_tokens", 1024)
     step_tokens: int = option(
@@ -39,16 +64,33 @@ class Settings:
         check(self)
         if self.port > 65535:
             raise InputError(f"port is {self.port}, expected at most 65535")
-        for name in ("timeout", "grace"):
+        for name in ("timeout", "receive_timeout", "grace"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number of seconds above 0")
-        if self.api_key is not None and not _KEY.fullmatch(self.api_key):
-            raise InputError("the API key is empty, or has white space or other than ASCII characters")
-        if self.api_key is None and not _is_loopback(self.host):
+        if self.api_key is not None:
+            check_key(self.api_key, "the API key")
+        for host in self.allowed_host:
+            normal_host(host)
+        if not self.asks_for_key and not is_loopback(self.host):
             raise InputError(
                 f"host {self.host} can be reached by others, so requests must bring an API key",
-                hint="set PASCTL_API_KEY or --api-key, or listen on 127.0.0.1",
+                hint="set PASCTL_API_KEY or --api-key-file, or listen on 127.0.0.1",
             )
+
+    @property
+    def asks_for_key(self) -> bool:
+        """Whether requests must bring a key."""
+        return self.api_key is not None or self.api_key_file is not None
+
+    def keys(self, note: Note | None = None) -> tuple[str, ...]:
+        """The keys that are good; `note` is called with what is unwise about their file.
+
+        Raises:
+            MissingError: the file of keys cannot be read.
+            InputError: it holds something else than keys.
+        """
+        given = () if self.api_key is None else (self.api_key,)
+        return (*given, *(() if self.api_key_file is None else read_keys(self.api_key_file, note)))
 
 
 def require_packages() -> None:
@@ -60,12 +102,3 @@ def require_packages() -> None:
     absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if absent:
         raise MissingError(f"serving needs the package {' and '.join(absent)}", hint="pip install 'pasctl[serve]'")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

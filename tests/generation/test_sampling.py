@@ -150,3 +150,27 @@ def test_a_request_ends_when_all_its_texts_have(memory: EpisodicMemory) -> None:
         chosen += 1
     assert chosen == 5
     assert [stream.tokens for stream in active.streams] == [[1, 2, 3], [1], [1, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-40, 1e-9])
+def test_next_to_no_temperature_takes_the_most_likely_token(temperature: float) -> None:
+    logits = torch.tensor([[0.3, 2.0, -1.0], [1e4, -1e4, 9999.0], [-torch.inf, 0.0, -torch.inf]])
+    for top_p in (1.0, 0.5, 1e-300):
+        params = SamplingParams(temperature=temperature, top_p=top_p)
+        assert sample(logits, params, torch.Generator().manual_seed(0)) == [1, 0, 1]
+
+
+@pytest.mark.parametrize("temperature", [1e20, 1e39, 1.7e308])
+def test_the_hottest_temperatures_draw_all_possible_tokens_alike(temperature: float) -> None:
+    logits, draws = [0.3, 2.0, -torch.inf, -1e4], 9000
+    params = SamplingParams(temperature=temperature)
+    counts = Counter(sample(torch.tensor([logits] * draws), params, torch.Generator().manual_seed(0)))
+    assert set(counts) == {0, 1, 3}
+    # five standard deviations
+    assert all(abs(count - draws / 3) < 5 * math.sqrt(draws * 2 / 9) for count in counts.values())
+
+
+@pytest.mark.parametrize("top_p", [5e-324, 1e-300, 1e-40])
+def test_the_smallest_share_is_one_token(top_p: float) -> None:
+    params = SamplingParams(temperature=1.0, top_p=top_p)
+    assert sample(torch.tensor([[0.3, 2.0, -1.0]] * 50), params, torch.Generator().manual_seed(0)) == [1] * 50

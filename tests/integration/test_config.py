@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,61 @@ def test_config_that_does_not_exist_is_missing(warm: Warm, tmp_path: Path) -> No
     """A file that was named and is not there was meant; only the default one may be absent."""
     done = warm.run("store", "ls", folder=tmp_path, env={"PASCTL_CONFIG": "none.toml"})
     assert_refused(done, 3, "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trust-remote-code = true", ("trust-remote-code", "may not set")),
+        ("[extract]\ntrust_remote_code = true", ("trust-remote-code", "may not set")),
+        ("[serve]\nhost = '0.0.0.0'", ("host", "may not set")),
+        ("api-key = 'known'", ("api-key", "may not set")),
+        ("[serve]\napi-key-file = 'keys'", ("api-key-file", "may not set")),
+        ("[serve]\nallowed-host = ['evil.example.org']", ("allowed-host", "may not set")),
+        ("[say]\njudge = 'http://evil.example.org'", ("judge", "may not set")),
+        ("store = '../outside'", ("store", "../outside", "inside")),
+        ("store = '/tmp/outside'", ("store", "/tmp/outside", "inside")),  # noqa: S108 - refused
+        ("store = 'link/artifacts'", ("store", "link/artifacts", "inside")),
+        ("[report]\noutput = 'a/../../page.html'", ("output", "inside")),
+        ("[export.create]\noutput = '../model'", ("output", "inside")),
+        ("[eval]\nreport = '../page.html'", ("report", "inside")),
+        ('[demo]\noutput = "\\u0000"', ("output", "inside")),
+    ],
+)
+def test_a_file_of_the_folder_opens_nothing_and_writes_nowhere_else(
+    warm: Warm, tmp_path: Path, text: str, words: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "pasctl.toml").write_text(text + "\n")
+    # whatever the command is
+    done = warm.run("store", "ls", folder=folder)
+    assert_refused(done, 2, "pasctl.toml", *words)
+
+
+def test_code_of_a_model_in_the_folder_does_not_run(warm: Warm, tiny_folder: Path, tmp_path: Path) -> None:
+    """The model, its code and the file that trusts it come in one folder."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_folder, model)
+    config = json.loads((model / "config.json").read_text())
+    config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nC = M = None\n")
+    for text in ("trust-remote-code = true\n", "[extract]\ntrust_remote_code = true\n", ""):
+        (tmp_path / "pasctl.toml").write_text(text)
+        done = warm.run("extract", "--model", "model", folder=tmp_path, env={"PASCTL_TRUST_REMOTE_CODE": "1"})
+        assert done.returncode in (2, 3), done.stderr
+        assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_that_its_user_names_may_say_where_things_are(warm: Warm, work: Path) -> None:
+    folder = work / "project"
+    folder.mkdir()
+    (folder / "pasctl.toml").write_text('store = "."\n[demo]\noutput = "pages/demo.html"\n')
+    assert warm.run("store", "ls", folder=folder).returncode in (0, 3)
+    (work / "mine.toml").write_text(f'store = "{work / "of-flag"}"\n')
+    assert _listed(warm, folder, PASCTL_CONFIG="../mine.toml") == "of-flag"
+    (work / "mine.toml").write_text("trust-remote-code = true\n")
+    done = warm.run("store", "ls", folder=folder, env={"PASCTL_CONFIG": "../mine.toml"})
+    assert_refused(done, 2, "mine.toml", "trust-remote-code")

@@ -60,7 +60,7 @@ def repeated(seed: int, events: int = 300) -> Tensor:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_is_that_of_a_walk(seed: int) -> None:
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     scores = torch.tensor([draw.choice([1.0, 1.0 + 4e-6, 1.0 - 9e-6, draw.gauss(0, 1)]) for _ in range(80)])
     slow = ranked_slowly(scores)
     assert rank_events(scores, 80) == slow
@@ -84,7 +84,7 @@ def test_of_equal_events_the_earliest_are_taken() -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("contiguity", [0.0, 0.3])
 def test_noise_of_a_float32_step_changes_no_choice(seed: int, contiguity: float) -> None:
-    scores, draw = repeated(seed), random.Random(seed)  # noqa: S311
+    scores, draw = repeated(seed), random.Random(seed)
     lengths = [draw.randint(4, 12) for _ in range(len(scores))]
     queue = draw.sample(range(len(scores)), 5)
 

@@ -20,6 +20,7 @@ from pasctl.commands.shared import ModelLike
 from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.memory.params import MemoryParams
 from pasctl.serving.app import make_app
+from pasctl.serving.connections import http_config
 from pasctl.serving.server import listening, open_service
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
@@ -95,9 +96,7 @@ def service_of(
 def running(service: Service, settings: Settings) -> Iterator[Running]:
     """A server in a thread while the block runs."""
     with listening(settings) as listener:
-        app = make_app(service, settings)
-        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(http_config(make_app(service, settings), settings))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
         thread.start()
         try:

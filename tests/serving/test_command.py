@@ -79,7 +79,7 @@ def test_an_open_door_is_refused(run_pasctl: PasctlRun) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
         "error: host 0.0.0.0 can be reached by others, so requests must bring an API key",
-        "hint: set PASCTL_API_KEY or --api-key, or listen on 127.0.0.1",
+        "hint: set PASCTL_API_KEY or --api-key-file, or listen on 127.0.0.1",
     ]
 
 

@@ -89,7 +89,14 @@ WRONG: dict[str, list[Any]] = {
         {"persona": f"memory/{MODEL}/text-0@v1:case=1"},
         {"think": "yes"},
         {"retrieve_every": 0},
+        {"retrieve_every": 2},  # there is no memory
     ],
+    "chat_template_kwargs": [3, {"thinking": True}, {"enable_thinking": 1}],
+    "extra_body": [{"pasctl": {"persona": "s01"}}],
+    "persona": ["s01", None],
+    "guided_choice": [["a", "b"]],
+    "min_tokens": [8],
+    "unheard_of": [1, None, {}],
     "n": [2, 0, "1"],
     "tools": [[{"type": "function"}]],
     "logprobs": [True],
@@ -137,7 +144,7 @@ async def post(app: Any, body: bytes, path: str = "/v1/chat/completions") -> tup
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    headers = [(b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "headers": headers}
     await app({**scope, "query_string": b"", "http_version": "1.1", "scheme": "http", "root_path": ""}, receive, send)
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
@@ -222,11 +229,12 @@ def test_what_means_nothing_is_left_alone() -> None:
         "user": "me",
         "frequency_penalty": 0,
         "stop": None,
-        "unknown": {},
     }
     asked = parse(ChatRequest, json.dumps({**GOOD, **neutral}).encode())
     assert (asked.stops, asked.most_tokens) == ((), 1)
-    assert parse(ChatRequest, json.dumps({**GOOD, "max_completion_tokens": 7}).encode()).most_tokens == 7
+    both = {**GOOD, "max_tokens": 9, "max_completion_tokens": 7}
+    assert parse(ChatRequest, json.dumps(both).encode()).most_tokens == 7
+    assert parse(ChatRequest, json.dumps({**both, "max_tokens": 5}).encode()).most_tokens == 5
 
 
 @pytest.mark.parametrize("prompt", ["", [], [[]], [""], ["a", "b"], [[1], [2]]])
@@ -297,6 +305,11 @@ def test_the_things_used_last_are_kept() -> None:
         ({"queue": -1}, "queue"),
         ({"timeout": 0.0}, "timeout"),
         ({"grace": float("nan")}, "grace"),
+        ({"receive_timeout": 0.0}, "receive_timeout"),
+        ({"connections": 0}, "connections"),
+        ({"allowed_host": ["http://gpu"]}, "no name or address"),
+        ({"allowed_host": ["gpu:8000"]}, "without a port"),
+        ({"allowed_host": ["*"]}, "no name or address"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], told: str) -> None:
