@@ -156,7 +156,7 @@ class StoreRemove(
         metavar="REF...",
         argument=True,
     )
-    cascade: bool = option(False, help="Also remove all that was made from them.")
+    cascade: bool = option(False, help="Also remove all that was made from them.", from_file=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +181,13 @@ class StoreCollect(
     """
 
     keep_latest: int | None = option(
-        None, help="Remove versions before the latest N of each name.", metavar="N", minimum=1
+        None, help="Remove versions before the latest N of each name.", metavar="N", minimum=1, from_file=False
     )
     older_than: str | None = option(
         None,
         help="Remove what nobody made or asked for in this time, such as 30d or 12h. With --keep-latest: both.",
         metavar="AGE",
+        from_file=False,
     )
     kind: str | None = same(StoreList, "kind", None)
 
