@@ -52,8 +52,10 @@ OWN_JSON = {  # what is read elsewhere was just made, by tokenizers, by matplotl
     "json_file.py",
     "export/gguf_tokenizer.py",
     "export/vllm_reader.py",
+    "models/template_trial.py",
     "models/tokenizer_probe.py",
     "report/encode.py",
+    "stages/made_options.py",
 }
 PRINTERS = {"cli/output.py", "cli/failure.py", "cli/reference.py", "cli/app.py"}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
-from pasctl.cli.output import print_json
+from pasctl.cli.output import print_json, tell, write, write_line
 from pasctl.errors import MissingError
 from pasctl.report.blocks import size
 
@@ -30,7 +29,7 @@ def untag(options: declared.StoreUntag, run: Run, *, json: bool) -> None:
     if json:
         print_json({"tag": options.name, "key": tags.get(options.name)})
     else:
-        print(f"{options.name} is no tag any more; what it named stays")
+        write_line(f"{options.name} is no tag any more; what it named stays")
 
 
 def rm(options: declared.StoreRemove, run: Run, *, json: bool) -> None:
@@ -41,7 +40,7 @@ def rm(options: declared.StoreRemove, run: Run, *, json: bool) -> None:
     if json:
         print_json({"removed": _artifacts(removal.artifacts), "bytes": removal.bytes, "dry_run": run.dry_run})
         return
-    print(align([[artifact.name, artifact.short_key, size(artifact.size)] for artifact in removal.artifacts]))
+    write(align([[artifact.name, artifact.short_key, size(artifact.size)] for artifact in removal.artifacts]))
     _print_sum(f"{_count(len(removal.artifacts), 'artifact')}", removal.bytes, dry_run=run.dry_run)
 
 
@@ -62,7 +61,7 @@ def gc(options: declared.StoreCollect, run: Run, *, json: bool) -> None:
     for leftover in leftovers:
         rows.append([os.path.relpath(leftover.path, run.store.root), size(leftover.bytes), leftover.what])
     if rows:
-        print(align(rows))
+        write(align(rows))
     what = f"{_count(len(artifacts), 'artifact')} and {_count(len(leftovers), 'leftover')}"
     _print_sum(what, collected.bytes, dry_run=run.dry_run)
 
@@ -82,20 +81,20 @@ def du(options: declared.StoreUsage, run: Run, *, json: bool) -> None:
         print_json({"kinds": kinds, "artifacts": largest, "others": others, "disk_bytes": usage.disk})
         return
     if not usage.kinds and not usage.others:
-        print(f"store {run.store.root} is empty", file=sys.stderr)
+        tell(f"store {run.store.root} is empty")
         return
     rows = [["", "count", "size", "shared"]]
     for name, room in [*sorted(usage.kinds.items()), *sorted(usage.others.items())]:
         rows.append([name, str(room.count), size(room.bytes), size(room.shared)])
-    print(align(rows, left=1))
+    write(align(rows, left=1))
     if options.top and usage.artifacts:
-        print()
+        write_line("")
         largest_rows = [
             [names.get(hexes) or f"{kind} {hexes[:12]}", size(room.bytes), size(room.shared)]
             for kind, hexes, room in usage.artifacts[: options.top]
         ]
-        print(align([["largest artifacts", "size", "shared"], *largest_rows], left=1))
-    print(f"\n{size(usage.disk)} on the disk; what is shared stands under several names and takes room once")
+        write(align([["largest artifacts", "size", "shared"], *largest_rows], left=1))
+    write(f"\n{size(usage.disk)} on the disk; what is shared stands under several names and takes room once")
 
 
 def _names(run: Run) -> dict[str, str]:
@@ -116,4 +115,4 @@ def _count(number: int, noun: str) -> str:
 
 
 def _print_sum(what: str, count: int, *, dry_run: bool) -> None:
-    print(f"{'would remove' if dry_run else 'removed'} {what}, {size(count)}")
+    write_line(f"{'would remove' if dry_run else 'removed'} {what}, {size(count)}")

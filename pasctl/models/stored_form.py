@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pasctl.json_file import read_json
 from pasctl.models.answer_form import RENDERING_ERRORS, Message, answer_form
-from pasctl.models.guard_child import environment
 from pasctl.models.template_guard import check_template
+from pasctl.models.template_trial import environment
 
 _VARIABLES = {"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": False}
 
@@ -51,8 +51,8 @@ def _template(folder: Path) -> str | None:
     try:
         if (folder / "chat_template.jinja").is_file():
             return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-        return _named(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
+        return _named(read_json(folder / "tokenizer_config.json"))
+    except (OSError, ValueError):
         return None
 
 

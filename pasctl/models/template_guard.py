@@ -10,16 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from pasctl.bounded import Bounds, BoundsError, run_bounded
 from pasctl.errors import InputError
-from pasctl.models.guard import run_guarded
 from pasctl.models.template_shape import is_plain
 
 MOST_CHARACTERS = 1_000_000
 """Of a sample conversation's text, which has a few hundred characters without the template."""
 
-_WHAT = "the model's chat template, given a conversation of a few words,"
+BOUNDS = Bounds(memory=(1 << 30) + (1 << 28), seconds=5)
+"""Of the process: a gibibyte above what Python itself maps."""
+
+_TRIAL = Path(__file__).with_name("template_trial.py")
+_WHAT = "the model's chat template, given a conversation of a few words"
 _HINT = "a template is a program that comes with the model: look at its chat_template before you use it"
 _TEXT = "pasctl asks: how accurately does this describe you?"
 _TURNS = [{"role": role, "content": _TEXT} for role in ("user", "assistant") * 3]
@@ -46,12 +51,15 @@ def check_template(template: str, variables: Mapping[str, Any]) -> None:
         InputError: a sample conversation takes more time or memory, or gives a longer text.
     """
     if not is_plain(template):
-        _try(template, json.dumps(variables, sort_keys=True, default=str))
+        task = {"template": template, "variables": dict(variables), "conversations": _CONVERSATIONS}
+        _try(json.dumps(task, sort_keys=True, default=str))
 
 
 @lru_cache(maxsize=64)
-def _try(template: str, variables: str) -> None:
-    task = {"template": template, "variables": json.loads(variables), "conversations": _CONVERSATIONS}
-    count = run_guarded(task, ("jinja2", "markupsafe"), _WHAT, _HINT)
+def _try(task: str) -> None:
+    try:
+        count = int(run_bounded(_TRIAL, given=task.encode(), bounds=BOUNDS))
+    except BoundsError as error:
+        raise InputError(f"{_WHAT}: {error}", hint=_HINT) from error
     if count > MOST_CHARACTERS:
-        raise InputError(f"{_WHAT} gives {count:,} characters, expected at most {MOST_CHARACTERS:,}", hint=_HINT)
+        raise InputError(f"{_WHAT}: it gives {count:,} characters, expected at most {MOST_CHARACTERS:,}", hint=_HINT)

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from pasctl.bounded import Bounds
 from pasctl.errors import InputError
-from pasctl.models import guard, template_guard
+from pasctl.models import template_guard
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.template_guard import check_template
 from pasctl.models.template_shape import is_plain
@@ -40,7 +41,7 @@ GROWS = {
 
 @pytest.mark.parametrize("kind", HANGS)
 def test_a_template_that_takes_too_long_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SECONDS", 1)
+    monkeypatch.setattr(template_guard, "BOUNDS", Bounds(seconds=1))
     began = time.monotonic()
     with pytest.raises(InputError, match="the model's chat template") as refused:
         check_template(HANGS[kind] + CHATML, {})
@@ -50,16 +51,15 @@ def test_a_template_that_takes_too_long_is_refused(kind: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("kind", ["product", "doubled", "nested lists", "padded"])
 def test_a_template_that_takes_too_much_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "BYTES", 1 << 28)
-    monkeypatch.setattr(guard, "SECONDS", 2)
-    with pytest.raises(InputError, match=r"the model's chat template, .*, (takes more|gives)"):
+    monkeypatch.setattr(template_guard, "BOUNDS", Bounds(memory=1 << 28, seconds=2))
+    with pytest.raises(InputError, match=r"the model's chat template, .*: it (takes|needs|gives)"):
         check_template(GROWS[kind] + CHATML, {})
 
 
 def test_a_renderer_refuses_before_it_renders() -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = GROWS["product"] + CHATML
-    with pytest.raises(InputError, match="takes more than 1,280 MiB of memory") as refused:
+    with pytest.raises(InputError, match="it needs more than 1280 MiB") as refused:
         ChatRenderer(tokenizer)
     assert "chat_template" in str(refused.value.hint)
 
