@@ -47,6 +47,8 @@ def rank_events(scores: Tensor, most: int) -> list[int]:
     """
     events, tolerance = len(scores), TIE * float(scores.abs().max())
     count = most = min(most, events)
+    if not most:
+        return []
     while True:  # until no run of ties is cut off
         count = min(2 * count, events)
         values, order = scores.topk(count)

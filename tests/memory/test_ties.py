@@ -76,6 +76,13 @@ def test_scores_that_are_apart_keep_their_order() -> None:
     assert rank_events(scores, 500) == scores.argsort(descending=True).tolist()
 
 
+def test_without_a_budget_nothing_is_taken() -> None:
+    scores = repeated(0)
+    assert rank_events(scores, 0) == []
+    lengths = [1] * len(scores)
+    assert choose_events(scores, lengths, budget=0, contiguity=0.3, queue=[1]) == ([], [], [])
+
+
 def test_of_equal_events_the_earliest_are_taken() -> None:
     hits, near, _ = choose_events(torch.ones(1000), [10] * 1000, budget=100, contiguity=0.0, queue=[])
     assert (hits, near) == (list(range(10)), [])
