@@ -23,6 +23,8 @@ from pasctl.stages.text import Text
 from pasctl.stages.train_probes import train_probes
 
 KINDS = ("results", "strengths", "directions", "probes", "activations", "memory", "answers", "trials")
+DIRECTIONS = "directions/tiny-a/builtin~top-k-6~select-probe"
+REFS = tuple(DIRECTIONS if kind == "directions" else kind for kind in KINDS)
 QUESTION = "Is <script>alert(1)</script> there?"
 SENTENCES = "I am the life of the party. I worry about things. <script>alert(2)</script> I get stressed out easily. "
 SMALL = MemoryParams(n_init=8, n_local=128, n_mem=64, chunk=32, min_block=4, max_block=32)

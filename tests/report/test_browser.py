@@ -20,7 +20,7 @@ from pasctl.report.sections.strengths import strengths
 from pasctl.stages.report import report
 from pasctl.stages.runner import Store
 from tests.report import full
-from tests.report.conftest import KINDS
+from tests.report.conftest import REFS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -66,7 +66,7 @@ pytestmark = [
 def pages(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One of real artifacts of every kind, and one of made-up results that have all there is."""
     folder = tmp_path_factory.mktemp("pages")
-    real = report(KINDS, folder / "real.html", store=store).path
+    real = report(REFS, folder / "real.html", store=store).path
     metrics = full.metrics()
     names = [
         "qwen3-0.6b",

@@ -15,9 +15,9 @@ from pasctl.errors import InputError
 from pasctl.report.plot import plot
 from pasctl.stages.runner import Store
 from tests.report import drawings
-from tests.report.conftest import KINDS, put
+from tests.report.conftest import DIRECTIONS, REFS, put
 
-DRAWN = [kind for kind in KINDS if kind != "activations"]
+DRAWN = [ref for ref in REFS if ref != "activations"]
 
 
 @pytest.mark.parametrize("kind", DRAWN)
@@ -42,7 +42,7 @@ def test_results_and_strengths_are_drawn_as_they_are_stored(store: Store) -> Non
 
 
 def test_directions_and_probes_have_a_cell_per_head(store: Store) -> None:
-    directions = store.resolve("directions")
+    directions = store.resolve(DIRECTIONS)
     heads = directions.read_arrays("directions.safetensors")["heads"]
     told = {tip for _, tip in drawings.cells(plot(directions))}
     for layer, head in np.unique(heads.reshape(-1, 2), axis=0):

@@ -24,7 +24,7 @@ from pasctl.stages.report import report
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Store
 from pasctl.stages.train_probes import train_probes
-from tests.report.conftest import KINDS, QUESTION, Page, put
+from tests.report.conftest import KINDS, QUESTION, REFS, Page, put
 
 
 def run(*arguments: object) -> Result:
@@ -34,7 +34,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def page(store: Store, tmp_path_factory: pytest.TempPathFactory) -> str:
     target = tmp_path_factory.mktemp("page") / "report.html"
-    report(KINDS, target, store=store)
+    report(REFS, target, store=store)
     return target.read_text(encoding="utf-8")
 
 
@@ -71,7 +71,7 @@ def test_same_artifacts_give_the_same_bytes(store: Store, tmp_path: Path) -> Non
 
 
 def test_figures_are_files_of_their_own(store: Store, tmp_path: Path) -> None:
-    outcome = report(KINDS, tmp_path / "report.html", svg=tmp_path / "figures", store=store)
+    outcome = report(REFS, tmp_path / "report.html", svg=tmp_path / "figures", store=store)
     drawn = (tmp_path / "report.html").read_text(encoding="utf-8").count("<figure>")
     assert len(set(outcome.figures)) == len(outcome.figures) == drawn
     assert sorted(outcome.figures) == sorted((tmp_path / "figures").iterdir())
@@ -222,7 +222,7 @@ def test_command_is_quick_to_import_and_the_stage_loads_no_model(
         "import sys, pasctl.cli.report\n"
         "assert not {'jinja2', 'matplotlib', 'numpy', 'torch'} & set(sys.modules), 'loaded by the import'\n"
         "from pasctl.stages.report import report\n"
-        f"report({KINDS!r}, {str(tmp_path / 'p.html')!r}, store={str(store.root)!r})\n"
+        f"report({REFS!r}, {str(tmp_path / 'p.html')!r}, store={str(store.root)!r})\n"
         "assert not {'torch', 'transformers'} & set(sys.modules), 'loaded by the stage'\n"
     )
     done = subprocess.run(

@@ -54,7 +54,7 @@ def test_what_cannot_be_read_does_not_hide_the_others(
     place = {"manifest": one.path / "manifest.json", "name": names / "v1", "names": names}[what]
     with failing(monkeypatch, number, place):
         assert other.name in [artifact.name for artifact in store.artifacts()]
-        assert other.key in [artifact.key for artifact in store._readable()]
+        assert other.key in [artifact.key for artifact in store.readable()]
     with failing(monkeypatch, number, one.path / "manifest.json"):
         with pytest.raises(IntegrityError, match=os.strerror(number)):
             store.lookup(one.key)
