@@ -39,7 +39,7 @@ LAYERS = (
     {"declaration"},
     {"option"},
     {"errors", "version"},
-    {"bounded", "json_file", "printable"},
+    {"bounded", "json_file", "printable", "text_file"},
 )
 BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {"stages/runner.py", "cli/store.py", "cli/store_remove.py"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pasctl.errors import InputError, MissingError
+from pasctl.text_file import refuse_device
 
 BUILTIN = "builtin"
 
@@ -33,6 +34,7 @@ def read_neutral(spec: str) -> tuple[str, str]:
         return neutral_text(), BUILTIN
     path = Path(spec)
     try:
+        refuse_device(path, "neutral text")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise MissingError(

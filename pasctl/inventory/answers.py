@@ -26,6 +26,7 @@ from pasctl.inventory.items import Inventory
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
 from pasctl.json_file import parse_json
+from pasctl.text_file import refuse_device
 
 _FORMS = (
     "answers are {item: 1..5}, {persona: {item: 1..5}}, a list of {id, answers}, or CSV with columns item, agreement"
@@ -49,6 +50,7 @@ def read_answers(path: Path | str, inventory: Inventory, note: Note = silent) ->
     """
     path = Path(path)
     try:
+        refuse_device(path, "answers file")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error

@@ -26,6 +26,7 @@ from pasctl.stages.text_scoring import CALIBRATION, Measures, TextScorer
 from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of
 from pasctl.stages.text_words import words_by
 from pasctl.stages.text_writing import OnDelta, TextWriter
+from pasctl.text_file import refuse_device
 
 if TYPE_CHECKING:
     from pasctl.report.blocks import Content
@@ -113,6 +114,7 @@ def read_prompts(declared: Say) -> tuple[str, ...]:
             raise InputError("prompts are given on the command line and as a file, expected one of them")
         path = Path(declared.prompts)
         try:
+            refuse_device(path, "prompts file")
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise MissingError(f"prompts file {path} cannot be read: {error.strerror}") from error

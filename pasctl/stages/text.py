@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pasctl.errors import InputError, MissingError
+from pasctl.text_file import refuse_device
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,11 @@ class Text:
 
         Raises:
             MissingError: no such file.
-            InputError: it is empty, binary, or not UTF-8.
+            InputError: it is empty, binary, not UTF-8, or a device.
         """
         path = Path(path)
         try:
+            refuse_device(path, "text")
             data = path.read_bytes()
         except OSError as error:
             raise MissingError(f"text {path} cannot be read: {error.strerror}") from error

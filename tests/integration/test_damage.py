@@ -88,8 +88,10 @@ def test_read_only_store_answers_what_it_has_and_refuses_new_work(
 
 
 @pytest.mark.integration
-def test_full_disk_loses_nothing_that_was_computed(run_pasctl: PasctlRun, tiny_folder: Path, tmp_path: Path) -> None:
-    """The first run fills a disk of 256 KiB; with more room the same command goes on from what was written."""
+def test_a_disk_without_room_is_refused_before_the_work(
+    run_pasctl: PasctlRun, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """The first run would fill a disk of 256 KiB; with more room the same command works. Failpoints fill it halfway."""
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (
@@ -106,10 +108,10 @@ def test_full_disk_loses_nothing_that_was_computed(run_pasctl: PasctlRun, tiny_f
         disk.with_name("disk.out").read_text(),
         disk.with_name("disk.err").read_text(),
     )
-    assert_refused(first, 1, "disk full")
+    assert_refused(first, 1, "KiB free, and this will write")
     assert second.returncode == 0, second.stderr
     counts = json.loads(second.stdout)["counts"]
-    assert counts["items_resumed"] == 32, counts
+    assert counts["items_resumed"] == 0, counts
     assert counts["tokens_run"] > 0, counts
 
 
