@@ -37,9 +37,9 @@ LAYERS = (
     {"store"},
     {"registry"},
     {"declaration"},
-    {"option"},
+    {"option", "text_file"},
     {"errors", "version"},
-    {"bounded", "json_file", "printable", "text_file"},
+    {"bounded", "json_file", "printable"},
 )
 BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {"stages/runner.py", "cli/store.py", "cli/store_remove.py"}
