@@ -33,7 +33,7 @@ from tests.models.chat_templates import TEMPLATES
 
 LAYERS, HEADS, KV_HEADS, HEAD_DIM, HIDDEN, VOCAB = 3, 6, 2, 16, 48, 512
 
-_SHAPE: dict[str, Any] = {
+SHAPE: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": HIDDEN,
     "intermediate_size": 64,
@@ -50,13 +50,13 @@ _SHAPE: dict[str, Any] = {
 
 # One row a family: a new adapter in pasctl/models/adapters.py gets its row here.
 _CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
-    "qwen3": lambda: Qwen3Config(**{**_SHAPE, "tie_word_embeddings": True}),
+    "qwen3": lambda: Qwen3Config(**{**SHAPE, "tie_word_embeddings": True}),
     "qwen3_moe": lambda: Qwen3MoeConfig(
-        **_SHAPE, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True
+        **SHAPE, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True
     ),
-    "llama": lambda: LlamaConfig(**_SHAPE),
-    "mistral": lambda: MistralConfig(**_SHAPE, sliding_window=None),
-    "qwen2": lambda: Qwen2Config(**_SHAPE),
+    "llama": lambda: LlamaConfig(**SHAPE),
+    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=None),
+    "qwen2": lambda: Qwen2Config(**SHAPE),
 }
 FAMILIES: list[str] = list(_CONFIGS)
 """The model types that tiny models exist for."""

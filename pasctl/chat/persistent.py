@@ -17,10 +17,11 @@ from pasctl.errors import InputError
 from pasctl.memory.checkpoint import checkpoint
 from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, run_job
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer
 
 STAGE = Stage("chat", "memory", 2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pasctl.cli.failure import EXIT_INTERRUPTED
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
 from pasctl.generation.sampling_params import SamplingParams
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pasctl.stages.persona_catalog import PersonaCatalog
     from pasctl.stages.run import Run
 
-EXIT_INTERRUPTED = 130  # as every command that is interrupted
 USUAL_ANSWER = 512  # tokens, where the context is not short
 _ROWS = 2  # an answer, or two side by side
 

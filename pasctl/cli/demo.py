@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pasctl.commands.demo import Demo
     from pasctl.demo.real import RealWalk
     from pasctl.demo.walk import Walk
+    from pasctl.stages.job import Outcome
     from pasctl.stages.run import Run
-    from pasctl.stages.runner import Outcome
 
 
 def present(options: Demo, run: Run, *, json: bool) -> None:

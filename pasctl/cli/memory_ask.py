@@ -9,8 +9,8 @@ from pasctl.cli.output import print_json, print_outcome, tell, write_generated
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_ask import MemoryAsk
+    from pasctl.stages.job import Outcome
     from pasctl.stages.run import Run
-    from pasctl.stages.runner import Outcome
 
 
 def ask(options: MemoryAsk, run: Run, *, json: bool) -> None:

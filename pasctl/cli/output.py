@@ -20,7 +20,8 @@ from pasctl.printable import clean, clean_lines, without_controls
 from pasctl.stages.progress import Advance
 
 if TYPE_CHECKING:
-    from pasctl.stages.runner import Artifact, Outcome
+    from pasctl.stages.job import Outcome
+    from pasctl.stages.runner import Artifact
 
 BAR_AFTER_SECONDS = 2.0
 
@@ -43,7 +44,7 @@ def write_generated(text: str, *, end: str = "\n") -> None:
 def write_path(path: Path | str) -> None:
     """A path on stdout: byte for byte for another program, on one readable line for a terminal."""
     if sys.stdout.isatty():
-        write(clean(str(path)))
+        write_line(str(path))
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")

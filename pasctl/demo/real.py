@@ -12,9 +12,10 @@ from pasctl.stages.choose_alpha import choose_alpha
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.job import Outcome
 from pasctl.stages.recipes import BIG5
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.runner import Artifact
 from pasctl.stages.say import say
 
 

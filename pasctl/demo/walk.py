@@ -19,11 +19,12 @@ from pasctl.stages.choose_alpha import choose_alpha, default_positions
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.job import Outcome
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_eval import TrialPlan, memory_eval, trial_figures
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.text import Text
 

@@ -32,11 +32,6 @@ _THINKS = re.compile("think|thought|reason", re.IGNORECASE)
 _END = re.compile(r"(?:^|_)end(?:_|$)", re.IGNORECASE)
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line: jinja2 puts the place in the template below."""
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
 @dataclass(frozen=True)
 class AnswerForm:
     """What stands between a generation prompt and an answer.

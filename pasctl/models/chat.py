@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pasctl.errors import InputError
-from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form, first_line
+from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form
 from pasctl.models.template_guard import check_template
+from pasctl.models.transformers_compat import first_line
 
 ChatKind = Literal["chat", "chat-no-system", "base"]
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pasctl.errors import InputError
-from pasctl.models.answer_form import RENDERING_ERRORS, first_line
+from pasctl.models.answer_form import RENDERING_ERRORS
 from pasctl.models.chat import PLAIN_TURN, ChatRenderer
+from pasctl.models.transformers_compat import first_line
 
 _SYSTEM, *_MARKS = (f"pasctl-{name}-sentinel" for name in ("system", "first", "reply", "second", "answer", "last"))
 _ROLES = ("user", "assistant", "user", "assistant", "user")

@@ -72,11 +72,7 @@ def read_gguf_tensor_names(path: Path) -> list[str]:
         InputError: not a GGUF file of version 2 or 3, or cut short.
         MissingError: the file cannot be read.
     """
-    with _opened(path) as stream:
-        tensors, pairs = _counts(stream, path)
-        for _ in _read_pairs(stream, pairs):
-            pass
-        return [_tensor(stream)[0] for _ in range(tensors)]
+    return list(read_gguf_shapes(path))
 
 
 def read_gguf_shapes(path: Path) -> dict[str, tuple[int, ...]]:

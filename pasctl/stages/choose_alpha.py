@@ -18,9 +18,10 @@ from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
 from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store
+from pasctl.stages.runner import Artifact, Store
 
 _CURVES = "curves.json"
 

@@ -34,10 +34,11 @@ from pasctl.inventory import Inventory
 from pasctl.inventory.first_person import first_person
 from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.held_out import expected_agreements
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DIRECTIONS_FILE, DirectionSet, require_positions
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
 

@@ -18,9 +18,10 @@ from pasctl.probes.split import split_items
 from pasctl.stages.fit_directions import read_selection
 from pasctl.stages.fit_items import FitItems, read_fit_items
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
+from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
-from pasctl.stages.runner import Artifact, StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import PersonaSet, Span, signs
 from pasctl.stages.fit_items import FitItems
-from pasctl.stages.runner import Artifact, StageContext
+from pasctl.stages.job import StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.selector import same_heads
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED, SHUFFLED_ANSWERS
 from pasctl.stages.stored_personas import StoredPersonas, personas_name, shard_name, tiles_of

@@ -28,13 +28,14 @@ from pasctl.stages.choose_alpha import (
     require_scope,
 )
 from pasctl.stages.evaluation_payload import evaluation_payload
+from pasctl.stages.job import Job, Outcome, Stage
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_slice import PersonaSlice
 from pasctl.stages.questionnaire import EvalParams, EvaluationTask
 from pasctl.stages.reading_choice import chosen_readings
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Stage, Store, open_store
+from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.statement_answers import StatementTask
 from pasctl.stages.stored_personas import StoredPersonas

@@ -12,8 +12,8 @@ from pasctl.evaluation.alphas import ORACLE
 from pasctl.evaluation.intervals import FEWEST
 from pasctl.evaluation.readings import STATEMENTS
 from pasctl.evaluation.units import unit_table
+from pasctl.stages.job import Payload, StageContext
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import Payload, StageContext
 from pasctl.stages.side_effects import FILE as SIDE_EFFECTS
 from pasctl.stages.statement_answers import TENSOR
 from pasctl.stages.unit_answers import Evaluation, ask

@@ -14,9 +14,10 @@ from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
+from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, run_job
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 

@@ -12,10 +12,11 @@ from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
 from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
 from pasctl.stages.head_outputs import head_output_bytes
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,9 +16,10 @@ from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import load_inventory
 from pasctl.stages.head_outputs import head_output_bytes
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,10 @@ from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import PersonaSet, persona_table
 from pasctl.stages.contrast_personas import ContrastPersonas, contrast_personas
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import of_model
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import DIRECTIONS_FILE, SHUFFLED
 from pasctl.stages.stored_personas import PERSONAS, personas_name, shard_name, spans_of, told_personas
 

@@ -15,9 +15,10 @@ from pasctl.stages.direction_shards import Fitting, fit_shards
 from pasctl.stages.fit_contrast import TRAITS, contrast_activations, plan_contrast
 from pasctl.stages.fit_items import read_fit_items
 from pasctl.stages.granularity import heads_a_unit
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import of_model
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.selector import Selector, held_out
 from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, StoredPersonas
 from pasctl.stages.tiles import direction_memory

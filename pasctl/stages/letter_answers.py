@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pasctl.evaluation.units import EvalCase
 from pasctl.inventory import LETTERS, letter_levels
+from pasctl.stages.job import StageContext
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import Artifact, StageContext
+from pasctl.stages.runner import Artifact
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel

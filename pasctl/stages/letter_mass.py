@@ -9,7 +9,7 @@ import numpy as np
 
 from pasctl.evaluation.readings import LEAST_MASS
 from pasctl.inventory import LETTERS
-from pasctl.stages.runner import StageContext
+from pasctl.stages.job import StageContext
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel

@@ -13,12 +13,13 @@ from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.footprint import require_room
 from pasctl.models.options import ModelOptions
+from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.memory_extension import own_result, same_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, Store, open_store
+from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve
 from pasctl.stages.text import Text, join_texts, label_of

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_ask import MemoryAsk
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
 from pasctl.stages.memory_checks import check_questions, plain_attention, require_words
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,10 +12,11 @@ from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
 from pasctl.memory.trial_plan import NLL, TrialPlan, TrialSpec
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Job, Payload, Stage, StageContext, part_key
+from pasctl.stages.runner import part_key
 from pasctl.stages.text import Text
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from pasctl.commands.memory_run import MemoryRun
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
+from pasctl.stages.job import Outcome
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.runner import Artifact
 from pasctl.stages.text import Text
 
 

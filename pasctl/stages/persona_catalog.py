@@ -19,10 +19,11 @@ from pasctl.inventory.combination import is_combination, parse_combination
 from pasctl.stages.artifact_resolver import ArtifactResolver
 from pasctl.stages.budget import beyond_budget
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
+from pasctl.stages.job import Outcome
 from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import CASE, DirectionSet, ResolvedTarget
 from pasctl.stages.stored_personas import StoredPersonas
 

@@ -14,11 +14,12 @@ from pasctl.commands.run import PipelineParams
 from pasctl.commands.train_probes import TrainProbes
 from pasctl.commands.union import split
 from pasctl.errors import InputError
+from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.recipes import default_contrast
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Outcome, Store
+from pasctl.stages.runner import Store
 
 
 def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:

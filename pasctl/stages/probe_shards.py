@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.inventory import Personas, PersonaSet, Span, listing, persona_table, require_usable, signs
+from pasctl.stages.job import StageContext
 from pasctl.stages.progress import Reporter
-from pasctl.stages.runner import StageContext
 from pasctl.stages.stored_personas import personas_name, shard_name, spans_of, tiles_of
 
 if TYPE_CHECKING:

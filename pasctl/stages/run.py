@@ -18,9 +18,10 @@ from pasctl.models.footprint import parse_size
 from pasctl.models.identity import ModelSource
 from pasctl.models.options import ModelOptions
 from pasctl.option import MISSING, Group, Parameter, parameters
+from pasctl.stages.job import Job
 from pasctl.stages.model import ModelHandle, options_of_artifact
 from pasctl.stages.progress import Reporter, Silent
-from pasctl.stages.runner import Artifact, Job, Store, find_input, open_store, run_job
+from pasctl.stages.runner import Artifact, Store, find_input, open_store, run_job
 
 if TYPE_CHECKING:
     from pasctl.commands.shared import ModelLike, Ref

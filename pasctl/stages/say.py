@@ -16,11 +16,12 @@ from pasctl.evaluation.alphas import AUTO, ORACLE, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
+from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.recipes import CANNOT_WRITE, is_demo
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Outcome, Payload, Stage, StageContext, part_key
+from pasctl.stages.runner import Artifact, part_key
 from pasctl.stages.text_directions import contrast_of, find_text_directions, persona_names
 from pasctl.stages.text_scoring import CALIBRATION, Measures, TextScorer
 from pasctl.stages.text_targets import TextTarget, resolve_texts, strengths_of

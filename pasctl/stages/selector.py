@@ -16,8 +16,8 @@ from pasctl.evaluation.selection import Heads, Trial, best, count_trials, heads_
 from pasctl.inventory import Inventory, PersonaSet
 from pasctl.stages.fit_items import FitItems
 from pasctl.stages.held_out import answering_bytes, expected_agreements, fitted_without
+from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import StageContext
 from pasctl.stages.steering import DirectionSet, require_positions
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import numpy as np
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.intervals import interval
 from pasctl.evaluation.units import EvalCase, unit_table
+from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import StageContext, part_key
+from pasctl.stages.runner import part_key
 
 if TYPE_CHECKING:
     import pandas as pd

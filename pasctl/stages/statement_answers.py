@@ -15,9 +15,10 @@ from pasctl.evaluation.calibration import FIT_ITEMS, calibrated, features
 from pasctl.evaluation.readings import STATEMENTS
 from pasctl.evaluation.units import EvalCase, unit_table
 from pasctl.inventory.first_person import first_person
+from pasctl.stages.job import StageContext
 from pasctl.stages.letter_answers import earlier_parts
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import StageContext, Store, part_key
+from pasctl.stages.runner import Store, part_key
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows

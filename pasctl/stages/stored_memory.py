@@ -17,8 +17,9 @@ from pasctl.errors import InputError
 from pasctl.memory import episodic
 from pasctl.memory.checkpoint import checkpoint
 from pasctl.stages.arrays import to_store
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, open_store, run_job
+from pasctl.stages.runner import Artifact, Store, open_store, run_job
 from pasctl.steering.intervention import Intervention
 
 SAVE = Stage("memory-save", "memory", 1)

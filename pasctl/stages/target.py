@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
+from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Outcome, Store
+from pasctl.stages.runner import Store
 from pasctl.stages.steering import ResolvedTarget
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pasctl.evaluation.units import EvalCase, unit_table
 from pasctl.inventory import question
+from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import StageContext
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,11 @@ from pasctl.contrasts import POLE_WORDS, WORDINGS
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.combination import parse_combination
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
+from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle, of_model
 from pasctl.stages.recipes import default_contrast
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Artifact, Outcome
+from pasctl.stages.runner import Artifact
 from pasctl.stages.stored_personas import StoredPersonas
 
 if TYPE_CHECKING:

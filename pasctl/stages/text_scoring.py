@@ -11,8 +11,9 @@ import numpy as np
 
 from pasctl.errors import InputError
 from pasctl.evaluation.text_metrics import COLUMNS, DOWN, UP
+from pasctl.stages.job import StageContext
 from pasctl.stages.neutral import Neutral
-from pasctl.stages.runner import StageContext, part_key
+from pasctl.stages.runner import part_key
 from pasctl.stages.text_targets import TextTarget
 from pasctl.stages.text_writing import Text, TextCase, TextWriter
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pasctl.evaluation.alphas import AUTO, alpha_text
+from pasctl.stages.job import Outcome
 from pasctl.stages.persona_catalog import PersonaCatalog
-from pasctl.stages.runner import Outcome
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.text_words import Words
 

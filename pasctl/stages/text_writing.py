@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pasctl.errors import InputError
 from pasctl.evaluation.text_metrics import AS_IS, DOWN, PROMPTED, UP, text_title
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import StageContext
 from pasctl.stages.text_targets import TextTarget
 
 if TYPE_CHECKING:

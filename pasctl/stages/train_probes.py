@@ -16,12 +16,13 @@ from pasctl.inventory import (
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_items import fit_columns, read_fit_items
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import of_model
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.probe_level import permutation_level
 from pasctl.stages.probe_shards import Training, train_shards, usable_personas
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact
 from pasctl.stages.stored_personas import PERSONAS, SHARD_PERSONAS, told_personas
 from pasctl.stages.tiles import probe_memory
 

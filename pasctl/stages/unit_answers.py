@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS, TokenPlan
 from pasctl.evaluation.units import EvalCase
+from pasctl.stages.job import StageContext
 from pasctl.stages.letter_answers import Scorer, earlier_answers
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.questionnaire import EvaluationTask
-from pasctl.stages.runner import StageContext, Store
+from pasctl.stages.runner import Store
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.statement_answers import StatementTask
 from pasctl.stages.text_audit import TextAudit

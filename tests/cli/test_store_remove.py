@@ -7,26 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer.testing import CliRunner
 
 from pasctl.cli.app import app
-from pasctl.store import Artifact, Store, make_key
-from tests.store.worker import build, commit, document
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "artifacts")
-
-
-@pytest.fixture
-def made(store: Store) -> tuple[Artifact, Artifact]:
-    """Activations, and probes that were made from them."""
-    source, _ = build(store)
-    staging = store.stage(make_key(document(5)))
-    staging.write_json("x.json", 5)
-    return source, commit(staging, document(5), kind="probes", inputs={"activations": source})
+from pasctl.store import Artifact, Store
 
 
 def run(store: Store, *words: str, code: int = 0) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from pasctl.directions.groups import members
 from pasctl.inventory import PersonaSet
 from pasctl.models.options import ModelOptions
+from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, open_store, run_job
+from pasctl.stages.runner import Artifact, open_store, run_job
 from tests.tiny import HEAD_DIM, HEADS, LAYERS, save_tiny
 
 PERSONAS = ("ada", "E+")

@@ -15,7 +15,7 @@ import pasctl
 from pasctl.commands import declaration
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, builtin_inventory
-from pasctl.stages.runner import Outcome
+from pasctl.stages.job import Outcome
 from tests.integration.refusal import assert_refused
 from tests.integration.warm import Warm
 

@@ -22,21 +22,14 @@ from pasctl.models import adapters
 from pasctl.models.adapters import ADAPTERS, Adapter
 from pasctl.models.attention import _attention
 from pasctl.models.load import LoadedModel
-from tests.tiny import FAMILIES, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, VOCAB, tiny_loaded, tiny_model, tiny_tokenizer
-
-_SHAPE: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": HIDDEN,
-    "intermediate_size": 64,
-    "num_hidden_layers": 4,
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": KV_HEADS,
-    "head_dim": HEAD_DIM,
-    "max_position_embeddings": 8192,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 1,
-}
+from tests.tiny import (
+    FAMILIES,
+    HEAD_DIM,
+    SHAPE,
+    tiny_loaded,
+    tiny_model,
+    tiny_tokenizer,
+)
 
 OTHERS: dict[str, tuple[str, dict[str, Any], str]] = {
     # what memory does not do -> family's config, what is special in it, and what the refusal says
@@ -60,7 +53,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def other_model(family: str) -> Any:
     name, special, _ = OTHERS[family]
-    config = getattr(transformers, name)(**_SHAPE, **special)
+    config = getattr(transformers, name)(**{**SHAPE, "num_hidden_layers": 4, **special})
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

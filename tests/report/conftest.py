@@ -15,10 +15,11 @@ from pasctl.models.options import ModelOptions
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
+from pasctl.stages.job import Job, Stage
 from pasctl.stages.memory import memory_run
 from pasctl.stages.memory_ask import memory_ask
 from pasctl.stages.memory_eval import TrialPlan, memory_eval
-from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.text import Text
 from pasctl.stages.train_probes import train_probes
 

@@ -23,7 +23,8 @@ from pasctl.stages.compare import compare
 from pasctl.stages.evaluate import evaluate
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
+from pasctl.stages.job import Job, Stage
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.train_probes import train_probes
 from tests.report.drawings import kinds
 from tests.report.full import baseline, condition

@@ -18,8 +18,9 @@ from pasctl.stages.extract import extract
 from pasctl.stages.findings import finding, next_command
 from pasctl.stages.fit_directions import fit_directions
 from pasctl.stages.fit_items import read_fit_items
+from pasctl.stages.job import Outcome
 from pasctl.stages.probe_level import FILE, FOLDS, MOST_PERSONAS
-from pasctl.stages.runner import Artifact, Outcome, open_store
+from pasctl.stages.runner import Artifact, open_store
 from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.stages.train_probes import train_probes
 from tests.tiny import HEADS, LAYERS, tiny_loaded

@@ -11,7 +11,8 @@ import pytest
 
 from pasctl.errors import MissingError, PasctlError, StoreError
 from pasctl.stages.extract import extract
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, run_job
+from pasctl.stages.job import Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.train_probes import train_probes
 from pasctl.store.collect import Rules, collect
 from pasctl.store.removal import remove_named

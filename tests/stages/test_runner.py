@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pasctl.errors import MissingError
-from pasctl.stages.runner import Artifact, Job, Payload, Stage, StageContext, Store, find_input, run_job
+from pasctl.stages.job import Job, Payload, Stage, StageContext
+from pasctl.stages.runner import Artifact, Store, find_input, run_job
 
 STAGE = Stage("count", "activations", version=1)
 

@@ -16,7 +16,8 @@ from pasctl.probes.split import split_items
 from pasctl.stages.direction_shards import shuffle_answers
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions
-from pasctl.stages.runner import Artifact, Job, Stage, Store, run_job
+from pasctl.stages.job import Job, Stage
+from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.steering import DirectionSet
 from pasctl.stages.train_probes import read_fit_items, train_probes
 from tests.tiny import HEADS, LAYERS, tiny_loaded

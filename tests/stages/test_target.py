@@ -12,11 +12,11 @@ import pasctl
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.models.load import LoadedModel
+from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.progress import Silent
 from pasctl.stages.run import Run
-from pasctl.stages.runner import Outcome
 from pasctl.stages.steering import DirectionSet, ResolvedTarget
 from pasctl.stages.target import resolve
 from tests.tiny import tiny_loaded

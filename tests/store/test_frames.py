@@ -15,7 +15,7 @@ import pytest
 
 import pasctl
 from pasctl.errors import IntegrityError
-from pasctl.stages.runner import Outcome
+from pasctl.stages.job import Outcome
 from pasctl.store import Artifact, Store, make_key
 from pasctl.store.kinds import FRAMES, load
 from pasctl.store.refs import KINDS
