@@ -26,8 +26,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: export PASCTL_FUZZ_READERS ?= 2000
-test-all: test test-vllm  ## everything, vLLM included, with more mutants
+test-all: test test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)

@@ -18,7 +18,7 @@ def test_a_pass_key_is_found_far_outside_the_window(tmp_path: Path) -> None:
     plan = pasctl.TrialPlan(("passkey",), (2048,), trials=3, compare=("window",), seed=500)
     params = pasctl.MemoryParams(**SETTINGS)
     outcome = pasctl.memory_eval(
-        str(smollm2()), plan, params=params, options=pasctl.ModelOptions(dtype="bfloat16"), store=tmp_path
+        str(smollm2()), plan, params=params, options=pasctl.ModelOptions(dtype="float32"), store=tmp_path
     )
     assert outcome.artifact is not None
     trials = list(outcome.artifact.read_json("trials.json").values())
@@ -30,6 +30,6 @@ def test_a_pass_key_is_found_far_outside_the_window(tmp_path: Path) -> None:
     assert len(outside) == 2
     assert all(each["recall"] > 0.3 and each["attended"] < 0.5 for each in outside), trials
     again = pasctl.memory_eval(
-        str(smollm2()), plan, params=params, options=pasctl.ModelOptions(dtype="bfloat16"), store=tmp_path
+        str(smollm2()), plan, params=params, options=pasctl.ModelOptions(dtype="float32"), store=tmp_path
     )
     assert again.reused
