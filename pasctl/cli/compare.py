@@ -36,7 +36,7 @@ def comparison_table(outcome: CompareOutcome) -> str:
 
     blocks = [*_blocks(outcome), ""]
     blocks += [
-        "composite: sum over the five traits of the MAE against the personas' agreements (1..5), lower is better, with",
+        "composite: sum over the traits of the MAE against the personas' agreements (points), lower is better, with",
         "a 95% interval by Student's t over personas. r: correlation over a persona's items, mean over personas.",
         f"{outcome.personas} personas and {outcome.items} items, the same for all. Baselines need no model.",
     ]

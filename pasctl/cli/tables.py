@@ -7,6 +7,7 @@ from typing import Any
 
 from pasctl.cli.columns import align, interval, named, number
 from pasctl.cli.personal_table import personal_table
+from pasctl.inventory.traits import in_order
 
 
 def results_table(metrics: dict[str, Any]) -> str:
@@ -54,7 +55,7 @@ def _told(metrics: dict[str, Any], conditions: Sequence[dict[str, Any]], reading
     from pasctl.report.sections.labels import setting
 
     names, settings = {row["condition"] for row in conditions}, {setting(row) for row in conditions}
-    lines = ["mass: probability of the five letters together."]
+    lines = ["mass: probability of the option letters together."]
     if reading == "statements":
         lines = [
             "dlp: how far a statement's log-probability is moved, root mean square in nats; spread: over self-report",
@@ -123,7 +124,7 @@ def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
         by_pole: dict[str, dict[str, Mapping[str, Any]]] = {}
         for row in mine:
             by_pole.setdefault(row["persona"], {})[row["trait"]] = row
-        traits = [trait for trait in "OCEAN" if any(trait in found for found in by_pole.values())]
+        traits = in_order(trait for found in by_pole.values() for trait in found)
         body = [[pole, *(_shift(pole, trait, found.get(trait)) for trait in traits)] for pole, found in by_pole.items()]
         lines += [f"{named(condition, setting)}: shift of each trait", align([["", *traits], *body], left=1), ""]
     told = ["Keyed trait score minus no-change's. [ ]: the trait that was meant."]
@@ -176,7 +177,7 @@ def baselines_table(found: dict[str, Any]) -> str:
 
 def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Columns: the error on each trait, and the composite with its interval."""
-    traits = [trait for trait in "OCEAN" if any(trait in row["mae"] for row in conditions)]
+    traits = in_order(trait for row in conditions for trait in row["mae"])
     return [
         *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
         ("composite", [number(row["composite"]) for row in conditions]),
@@ -197,8 +198,8 @@ def _agreement(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str
 def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
     first = conditions[0]
     lines = [
-        "MAE of the expected score against the personas' agreements (1..5), lower is better; composite = sum over the",
-        "five traits, with a 95% interval by Student's t over personas. item r: correlation over a persona's items.",
+        "MAE of the expected score against the personas' agreements, in points, lower is better; composite = sum over",
+        "traits, with a 95% interval by Student's t over personas. item r: correlation over a persona's items.",
         "rank r: over personas, of their trait scores. acqu.: agreement whatever an item says.",
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
         f"{number(first['acquiescence_person'])}. Baselines need no model.",

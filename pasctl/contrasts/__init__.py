@@ -5,7 +5,7 @@ Pure data and parsing; importing it loads neither torch nor numpy.
 
 from pasctl.contrasts.contrast import Axis, Contrast, Example, Pair, Read
 from pasctl.contrasts.describe import describe
-from pasctl.contrasts.descriptions import JUDGES, POLE_WORDS, WORDINGS
+from pasctl.contrasts.descriptions import JUDGES, WORDINGS
 from pasctl.contrasts.pairs import read_pairs
 from pasctl.contrasts.questions import EVERYDAY_PROMPTS, NEUTRAL_QUESTIONS, SELF_REPORT_PROMPTS, TUNING_PROMPTS
 from pasctl.contrasts.spec import CONTRAST_FORMS, load_contrast
@@ -15,7 +15,6 @@ __all__ = [
     "EVERYDAY_PROMPTS",
     "JUDGES",
     "NEUTRAL_QUESTIONS",
-    "POLE_WORDS",
     "SELF_REPORT_PROMPTS",
     "TUNING_PROMPTS",
     "WORDINGS",

@@ -96,17 +96,3 @@ JUDGES: dict[str, Wordings] = {
     ),
 }
 """Trait -> wordings that only judge texts; no direction is fitted on them."""
-
-POLE_WORDS = {
-    "O+": ("open", "curious", "imaginative"),
-    "O-": ("conventional", "practical"),
-    "C+": ("conscientious", "organized"),
-    "C-": ("careless", "disorganized"),
-    "E+": ("extraverted", "extroverted", "outgoing"),
-    "E-": ("introverted", "shy"),
-    "A+": ("agreeable", "kind"),
-    "A-": ("disagreeable", "rude"),
-    "N+": ("neurotic", "anxious"),
-    "N-": ("calm", "stable"),
-}
-"""Persona id of a pole -> plain words that name it, the first of which is the one to show."""

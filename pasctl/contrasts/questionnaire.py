@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pasctl.contrasts.contrast import Axis, Contrast, Example, Pair
-from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
+from pasctl.contrasts.questions import self_reports
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, few_shot, personality_prompt, question, trait_poles
-from pasctl.inventory.first_person import first_person
-from pasctl.inventory.items import TRAITS
+from pasctl.inventory import Inventory, few_shot, personality_prompt, question, spoken, trait_poles
 
 ITEMS, STATEMENTS = "items", "statements"
 """What users type for them."""
@@ -36,9 +34,9 @@ def items_contrast(inventory: Inventory) -> Contrast:
     Raises:
         InputError: a trait has no fit items, or there are none.
     """
-    traits = [trait for trait in TRAITS if trait in inventory.traits]
+    traits = inventory.trait_codes
     axes = tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in traits)
-    questions = _questions(inventory)
+    questions = [(inventory.items[at].id, question(at, inventory, order)) for at, order in asked_items(inventory)]
     pairs = tuple(pair for trait in traits for pair in _of_trait(inventory, trait, questions))
     return Contrast(f"{inventory.name}-{ITEMS}", axes, pairs)
 
@@ -51,34 +49,35 @@ def statements_contrast(inventory: Inventory) -> Contrast:
     Raises:
         InputError: a trait has no fit item of one of the keys.
     """
-    traits = [trait for trait in TRAITS if trait in inventory.traits]
+    traits = inventory.trait_codes
     axes = tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in traits)
     pairs = tuple(pair for trait in traits for pair in _of_keys(inventory, trait))
     return Contrast(f"{inventory.name}-{STATEMENTS}", axes, pairs)
 
 
 def _of_keys(inventory: Inventory, trait: str) -> Iterator[Pair]:
-    own = [item for item in inventory.items if item.trait == trait and item.split == "fit"]
-    plus, minus = ([item.text for item in own if item.key == key] for key in (1, -1))
+    own = [column for column in inventory.indices("fit").tolist() if inventory.items[column].trait == trait]
+    plus, minus = ([column for column in own if inventory.items[column].key == key] for key in (1, -1))
     if not plus or not minus:
         raise InputError(
             f"contrast {STATEMENTS}: inventory {inventory.name} has {len(plus)} fit items of trait {trait} keyed + and "
-            f"{len(minus)} keyed -, expected some of both"
+            f"{len(minus)} keyed -, expected some of both",
+            hint=f"use --contrast {ITEMS}, which tells the model how a person answers",
         )
     for number in range(max(len(plus), len(minus))):
-        said = (first_person(side[number % len(side)]) for side in (plus, minus))
-        sides = (Example(None, SELF_REPORT_PROMPTS[0], text, "mean") for text in said)
+        said = (spoken(side[number % len(side)], inventory) for side in (plus, minus))
+        sides = (Example(None, self_reports(inventory)[0], text, "mean") for text in said)
         yield Pair(trait, f"{trait}{number}", *sides)
 
 
-def _questions(inventory: Inventory) -> list[tuple[str, str]]:
-    """(item id, the question's text)."""
+def asked_items(inventory: Inventory) -> list[tuple[int, str]]:
+    """The fit items that `items` asks, by their places, each with the order of its options."""
     fit = inventory.indices("fit").tolist()
     count = min(MOST_QUESTIONS, len(fit))
     if not count:
         raise InputError(f"contrast {ITEMS}: inventory {inventory.name} has no fit items to tell of")
-    asked = [inventory.items[fit[place * len(fit) // count]] for place in range(count)]
-    return [(item.id, question(item, inventory, _ORDERS[place % 2])) for place, item in enumerate(asked)]
+    asked = [fit[place * len(fit) // count] for place in range(count)]
+    return [(column, _ORDERS[place % 2]) for place, column in enumerate(asked)]
 
 
 def _of_trait(inventory: Inventory, trait: str, questions: list[tuple[str, str]]) -> Iterator[Pair]:

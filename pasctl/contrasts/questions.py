@@ -5,6 +5,11 @@ No prompt is in two lists: what is reported was asked on prompts that nothing wa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pasctl.inventory import Inventory
+
 NEUTRAL_QUESTIONS = (
     "How was your day?",
     "What do you like to do in your free time?",
@@ -24,6 +29,12 @@ SELF_REPORT_PROMPTS = (
     "What are you like?",
 )
 """Prompts that a statement in the first person answers."""
+
+
+def self_reports(inventory: Inventory) -> tuple[str, ...]:
+    """The prompts that an inventory's statements answer: its own, in its language, or `SELF_REPORT_PROMPTS`."""
+    return inventory.wording.self_reports or SELF_REPORT_PROMPTS
+
 
 TUNING_PROMPTS = (
     "What are you going to do after work today?",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pasctl.errors import InputError
-from pasctl.inventory import LETTERS, letter_levels
+from pasctl.evaluation.rows import ends
+from pasctl.inventory import Inventory, option_levels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,31 +21,34 @@ AUDIT_ORDER = "forward"
 _CELL = ("persona", "condition", "setting", "alpha", "item", "agreement", "argmax")
 
 _ANSWER = re.compile(
-    rf"(?:(?P<bare>[{LETTERS}])(?P<mark>[.):]?)|\((?P<round>[{LETTERS}])\)[.:]?|\[(?P<square>[{LETTERS}])\][.:]?)"
+    r"(?:(?P<bare>[A-Z]|-?\d+)(?P<mark>[.):]?)|\((?P<round>[A-Z]|-?\d+)\)[.:]?|\[(?P<square>[A-Z]|-?\d+)\][.:]?)"
     r"(?P<gap>\s*)(?P<label>.*)",
     re.DOTALL,
 )
 
 
-def parse_answer(text: str, labels: Sequence[str]) -> str | None:
-    """The letter A..E that a text answers with, or None if it is anything but an answer.
+def parse_answer(text: str, names: Sequence[str], labels: Sequence[str]) -> str | None:
+    """The option's name, such as A, that a text answers with, or None if it is anything but an answer.
 
-    An answer is a capital letter, alone or in brackets, then . or ) or : or none of them, then the letter's own label
-    in any case or nothing. Anything else ("The", "A or B", a letter with another's label) is no answer.
+    An answer is a name, alone or in brackets, then . or ) or : or none of them, then the option's own label in any case
+    or nothing. Anything else ("The", "A or B", a letter with another's label) is no answer.
 
     Args:
         text: what the model wrote; white space around it does not matter.
-        labels: of the options, in the order of the letters.
+        names: of the options: capital letters or numbers.
+        labels: of the options, in the same order.
     """
     found = _ANSWER.fullmatch(text.strip())
     if found is None:
         return None
-    letter = found["bare"] or found["round"] or found["square"]
+    name = found["bare"] or found["round"] or found["square"]
+    if name not in names:
+        return None
     label = found["label"]
     if not label:
-        return letter
+        return name
     apart = found["bare"] is None or found["mark"] or found["gap"]  # "Average" is no A with a label
-    return letter if apart and _folded(label) == _folded(labels[LETTERS.index(letter)]) else None
+    return name if apart and _folded(label) == _folded(labels[names.index(name)]) else None
 
 
 def choose_cells(groups: Sequence[int], count: int, seed: int) -> list[tuple[int, int]]:
@@ -66,26 +70,30 @@ def choose_cells(groups: Sequence[int], count: int, seed: int) -> list[tuple[int
     return sorted((group, int(drawn[group][turn])) for turn, group in dealt)
 
 
-def audit_rows(cells: pd.DataFrame, texts: Sequence[str], labels: Sequence[str]) -> pd.DataFrame:
+def audit_rows(cells: pd.DataFrame, texts: Sequence[str], inventory: Inventory) -> pd.DataFrame:
     """The rows of an audit: cells of a results table and what the model wrote for each.
 
     Args:
         cells: at least persona, condition, setting, alpha, item, agreement and argmax, N rows. As answers are written
             with the options in the forward order, so should `argmax` be the most probable level in that order.
         texts: what the model wrote, N.
-        labels: of the options, for agreement 5, 4, 3, 2, 1.
+        inventory: whose items the cells are about.
 
     Returns:
-        Those columns, `text`, and `answer`: the level that the text names, float64, NaN where it names none.
+        Those columns, `low` and `high` where the cells have them, `text`, and `answer`: the score of the option that
+        the text names, float64, NaN where it names none.
 
     Raises:
         InputError: not one text a cell.
     """
     if len(texts) != len(cells):
         raise InputError(f"audit: expected a text for each of {len(cells)} cells, found {len(texts)}")
-    levels: dict[str | None, float] = dict(zip(LETTERS, letter_levels(AUDIT_ORDER), strict=True))
-    answers = [levels.get(parse_answer(text, labels), np.nan) for text in texts]
-    return cells[list(_CELL)].assign(text=list(texts), answer=np.array(answers, dtype=np.float64))
+    answers = [
+        _score(text, inventory, inventory.position[item]) for text, item in zip(texts, cells["item"], strict=True)
+    ]
+    return cells[[*_CELL, *(name for name in ("low", "high") if name in cells)]].assign(
+        text=list(texts), answer=np.array(answers, dtype=np.float64)
+    )
 
 
 def audit_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -102,7 +110,8 @@ def audit_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
         off as an answer can be; None if the persons answered none.
     """
     answer, agreement = rows["answer"], rows["agreement"]
-    farthest = np.maximum(agreement - 1, 5 - agreement)
+    low, high = ends(rows)
+    farthest = np.maximum(agreement - low, high - agreement)
     judged = rows.assign(
         unparsed=answer.isna(),
         mismatched=answer.notna() & (answer != rows["argmax"]),
@@ -119,6 +128,14 @@ def audit_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for (condition, setting), group in judged.groupby(["condition", "setting"], sort=False)
     ]
+
+
+def _score(text: str, inventory: Inventory, column: int) -> float:
+    """What the option scores that a text answers an item with."""
+    scale = inventory.scales[column]
+    names = inventory.option_names(column, option_levels(AUDIT_ORDER, len(scale)))
+    name = parse_answer(text, names, scale.labels)
+    return float("nan") if name is None else float(scale.scores[names.index(name)])
 
 
 def _folded(label: str) -> str:

@@ -1,8 +1,8 @@
 """Predictions that need no model: what any steering method has to beat.
 
 All are about the same report items and persons as a model's answers, and go through the same metrics. A prediction is
-an agreement within 1..5 and is not rounded, as a model's expected score is not; own-facet-mean-rounded alone is, to
-whole answers, half to even. No prediction reads the person's own answers to the report items.
+an agreement on the item's scale and is not rounded, as a model's expected score is not; own-facet-mean-rounded alone
+is, to whole answers, half to even. No prediction reads the person's own answers to the report items.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from numpy.typing import NDArray
 from pasctl.evaluation.item_median import item_median_loo
 from pasctl.evaluation.metrics import Floats, keyed, row_means
 from pasctl.evaluation.ridge import FEWEST_PERSONS, ridge
-from pasctl.evaluation.rows import Rows, prediction_rows
+from pasctl.evaluation.rows import Rows, ends, prediction_rows
+from pasctl.inventory.scale import USUAL_MIDDLE, Ends
 
 Indices = NDArray[np.integer[Any]]
+CONSTANT = "constant-3"
+"""The middle of the usual scale."""
+CONSTANT_MIDDLE = "constant-middle"
+"""The same of other scales."""
 Predict = Callable[[Floats, pd.DataFrame, Indices, Indices], Floats]
 
 
@@ -41,9 +46,9 @@ class Baseline:
     fewest: int = 1
 
 
-def constant(agreements: Floats, value: float = 3.0) -> Floats:
-    """The same answer to every item, in the shape of `agreements`."""
-    return np.full(agreements.shape, value)
+def constant(agreements: Floats, value: Floats | float = USUAL_MIDDLE) -> Floats:
+    """The same answer to an item from everybody, in the shape of `agreements`."""
+    return np.broadcast_to(value, agreements.shape).astype(np.float64)
 
 
 def own_facet_mean(
@@ -52,7 +57,8 @@ def own_facet_mean(
     """A person's report item is predicted by the mean keyed score of their fit items of the same facet.
 
     Turned back into an agreement on items keyed -1. Where the person answered no fit item of the facet, their mean
-    over the trait stands in; without that, 3.
+    over the trait stands in; without that, the middle of the scale. Items that are answered on other scales than
+    the report item count by their place within them.
 
     Args:
         agreements: [P, I] over all items, NaN where missing; report items' answers are never read.
@@ -66,27 +72,27 @@ def own_facet_mean(
     """
     scores = _own_means(agreements, items, ["trait", "facet"], fit, report)
     scores = np.where(np.isfinite(scores), scores, _own_means(agreements, items, ["trait"], fit, report))
-    return _as_agreements(np.round(scores) if rounded else scores, items["key"].to_numpy()[report])
+    return _as_agreements(np.round(scores) if rounded else scores, items.iloc[report])
 
 
 def own_trait_mean(agreements: Floats, items: pd.DataFrame, fit: Indices, report: Indices) -> Floats:
-    """As `own_facet_mean`, over all fit items of the same trait; without an answer to one of them, 3."""
+    """As `own_facet_mean`, over all fit items of the same trait; without an answer to one of them, the middle."""
     scores = _own_means(agreements, items, ["trait"], fit, report)
-    return _as_agreements(scores, items["key"].to_numpy()[report])
+    return _as_agreements(scores, items.iloc[report])
 
 
 BASELINES = {
     baseline.name: baseline
     for baseline in (
         Baseline(
-            "constant-3",
+            CONSTANT,
             "the middle of the scale, whatever the item",
-            lambda agreements, items, fit, report: constant(agreements[:, report]),
+            lambda agreements, items, fit, report: constant(agreements[:, report], _middle(items.iloc[report])),
         ),
         Baseline(
             "item-median-loo",
             "the median of the other persons' answers to the item; of an even number the mean of the middle two",
-            lambda agreements, items, fit, report: item_median_loo(agreements[:, report]),
+            lambda agreements, items, fit, report: item_median_loo(agreements[:, report], _middle(items.iloc[report])),
             fewest=2,
         ),
         Baseline("own-facet-mean", "the mean of the person's fit items of the same facet, keyed", own_facet_mean),
@@ -99,11 +105,18 @@ BASELINES = {
         Baseline(
             "ridge",
             "a ridge regression from the person's fit items, fitted on other persons, penalty by cross-validation",
-            lambda agreements, items, fit, report: ridge(agreements[:, fit], agreements[:, report]),
+            lambda agreements, items, fit, report: ridge(
+                agreements[:, fit], agreements[:, report], ends=_ends(items.iloc[report])
+            ),
             fewest=FEWEST_PERSONS,
         ),
     )
 }
+
+
+def constant_of(items: pd.DataFrame) -> str:
+    """What the baseline that always says the middle is called."""
+    return CONSTANT if isinstance(ends(items)[0], float) else CONSTANT_MIDDLE
 
 
 def left_out(persons: int) -> dict[str, str]:
@@ -130,7 +143,13 @@ def baseline_rows(ids: Sequence[str], agreements: Floats, items: pd.DataFrame, f
     answers, reported, without = agreements[:, report], items.iloc[report], left_out(len(ids))
     return pd.concat(
         [
-            prediction_rows(ids, name, reported, answers, baseline.predict(agreements, items, fit, report))
+            prediction_rows(
+                ids,
+                constant_of(items) if name == CONSTANT else name,
+                reported,
+                answers,
+                baseline.predict(agreements, items, fit, report),
+            )
             for name, baseline in BASELINES.items()
             if name not in without
         ],
@@ -140,11 +159,32 @@ def baseline_rows(ids: Sequence[str], agreements: Floats, items: pd.DataFrame, f
 
 def _own_means(agreements: Floats, items: pd.DataFrame, by: list[str], fit: Indices, report: Indices) -> Floats:
     """Each person's mean keyed score over the fit items of each report item's group [P, N], NaN without answers."""
-    scores = keyed(agreements, items["key"].to_numpy())[:, fit]
+    low, high = _ends(items)
+    scores = keyed(agreements, items["key"].to_numpy(), low + high)[:, fit]
     group = items.groupby(by, sort=False).ngroup().to_numpy()
-    return np.stack([row_means(scores[:, group[fit] == group[item]]) for item in report], axis=1)
+    columns = []
+    for item in report:
+        of_group = group[fit] == group[item]
+        values = scores[:, of_group]
+        if isinstance(low, np.ndarray):
+            own, width = fit[of_group], high - low
+            values = low[item] + (values - low[own]) * (width[item] / width[own])
+        columns.append(row_means(values))
+    return np.stack(columns, axis=1)
 
 
-def _as_agreements(scores: Floats, keys: NDArray[np.int8]) -> Floats:
-    """Keyed scores as agreements, 3 where there is no score."""
-    return keyed(np.where(np.isfinite(scores), scores, 3.0), keys)
+def _as_agreements(scores: Floats, items: pd.DataFrame) -> Floats:
+    """Keyed scores [P, N] as agreements, the middle where there is no score."""
+    low, high = _ends(items)
+    return keyed(np.where(np.isfinite(scores), scores, (low + high) / 2), items["key"].to_numpy(), low + high)
+
+
+def _ends(items: pd.DataFrame) -> Ends:
+    """As `rows.ends`, in arrays."""
+    low, high = ends(items)
+    return (low, high) if isinstance(low, float) else (low.to_numpy(np.float64), high.to_numpy(np.float64))
+
+
+def _middle(items: pd.DataFrame) -> Any:
+    low, high = _ends(items)
+    return (low + high) / 2

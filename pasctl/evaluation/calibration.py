@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pasctl.inventory.scale import USUAL_ENDS, Ends
+
 Floats = NDArray[np.float64]
 
 FEATURES = ("1", "key", "dlp", "log-probability per token")
 FIT_ITEMS = 24
 """Fit items that each unit scores to be calibrated by. With 24 persons they make 576 answers for four coefficients,
 which are then known to a few hundredths of a point; all 120 of PAPI would cost two thirds of the report items again."""
-_MIDDLE = 3.0
 _LEAST = 1e-10  # of the largest eigenvalue: below it a feature says nothing, as dlp does where nothing was changed
 
 
@@ -32,15 +33,16 @@ def features(keys: Floats, dlp: Floats, per_token: Floats) -> Floats:
     return np.stack(np.broadcast_arrays(1.0, keys, dlp, per_token), axis=-1).astype(np.float64)
 
 
-def calibrated(fit: Floats, answers: Floats, wanted: Floats) -> Floats:
-    """Agreements 1..5 of P persons' wanted items [P, N], by coefficients learned on the other persons' fit items.
+def calibrated(fit: Floats, answers: Floats, wanted: Floats, ends: Ends = USUAL_ENDS) -> Floats:
+    """Agreements of P persons' wanted items [P, N], by coefficients learned on the other persons' fit items.
 
-    One person alone has nobody to learn from: then on the own fit items. Without an answer to learn from, 3.
+    One person alone has nobody to learn from: then on the own fit items. Without an answer to learn from, the middle.
 
     Args:
         fit: features of the fit items [P, F, 4].
         answers: the persons' agreements with these [P, F], NaN where missing.
         wanted: features of the items that are wanted [P, N, 4].
+        ends: of the scale that all items share; agreements are cut to it.
     """
     known = np.isfinite(answers)
     x, y = np.where(known[..., None], fit, 0.0), np.where(known, answers, 0.0)
@@ -48,6 +50,6 @@ def calibrated(fit: Floats, answers: Floats, wanted: Floats) -> Floats:
     if len(fit) > 1:
         products, targets, counts = (values.sum(axis=0) - values for values in (products, targets, counts))
     weights = np.einsum("pkl,pl->pk", np.linalg.pinv(products, rcond=_LEAST, hermitian=True), targets)
-    weights[counts == 0] = [_MIDDLE, *[0.0] * (len(FEATURES) - 1)]
-    agreements: Floats = np.clip(np.einsum("pnk,pk->pn", wanted, weights), 1.0, 5.0)
+    weights[counts == 0] = [(ends[0] + ends[1]) / 2, *[0.0] * (len(FEATURES) - 1)]
+    agreements: Floats = np.clip(np.einsum("pnk,pk->pn", wanted, weights), *ends)
     return agreements

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from pasctl.evaluation.baselines import CONSTANT, CONSTANT_MIDDLE
 from pasctl.evaluation.conditions import CONDITIONS, CONTROLS
 from pasctl.evaluation.intervals import holm, mean_interval
 from pasctl.evaluation.metrics import (
     GROUP,
-    TRAITS,
-    Floats,
     number_groups,
     over_draws,
     persona_correlations_of,
@@ -20,9 +17,11 @@ from pasctl.evaluation.metrics import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pasctl.evaluation.rows import Rows
 
-REFERENCES = ("no-change", "constant-3", *CONTROLS)
+REFERENCES = ("no-change", CONSTANT, CONSTANT_MIDDLE, *CONTROLS)
 
 
 def differences_table(rows: Rows) -> list[dict[str, Any]]:
@@ -62,29 +61,27 @@ def differences_table(rows: Rows) -> list[dict[str, Any]]:
                     "against_setting": other_setting,
                     "composite": _bounds(worse),
                     "item_correlation": _bounds(correlations.loc[number] - correlations.loc[place]),
-                    "traits": trait_differences(worse.to_numpy()),
+                    "traits": trait_differences(worse),
                 }
             )
     return table
 
 
-def trait_differences(values: Floats) -> dict[str, dict[str, float] | None]:
-    """What differs on each trait, with p-values that allow for there being five of them.
+def trait_differences(values: pd.DataFrame) -> dict[str, dict[str, float] | None]:
+    """What differs on each trait, with p-values that allow for there being several of them.
 
     Args:
-        values: differences of each persona's mean absolute error [P, 5], in the order of TRAITS, NaN where missing.
+        values: differences of each persona's mean absolute error [P, T], a column for each trait, NaN where missing.
 
     Returns:
         trait -> the mean over personas, low and high of its own 95% interval, p of a paired t test, and p_holm: p by
         Holm's correction over the traits that have one, within this pair of conditions. None where fewer personas have
         the trait than an interval needs.
     """
-    found = {trait: mean_interval(column) for trait, column in zip(TRAITS, np.transpose(values), strict=True)}
+    found = {str(trait): mean_interval(column.to_numpy()) for trait, column in values.items()}
     known = {trait: each for trait, each in found.items() if each is not None}
     adjusted = dict(zip(known, holm([each.p for each in known.values()]), strict=True))
-    return {
-        trait: {**known[trait]._asdict(), "p_holm": adjusted[trait]} if trait in known else None for trait in TRAITS
-    }
+    return {trait: {**known[trait]._asdict(), "p_holm": adjusted[trait]} if trait in known else None for trait in found}
 
 
 def _bounds(values: Any) -> list[float] | None:

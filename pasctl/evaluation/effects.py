@@ -130,7 +130,7 @@ def _poles(setting: str, of_setting: Mapping[tuple[str, str], Mapping[str, Row]]
     control = f"along random directions {short(sum(by_chance) / len(by_chance))}" if by_chance else None
     less = {pole: row["shift"] - (random[pole]["shift"] if pole in random else 0.0) for pole, row in poles.items()}
     # directions to the two poles of a trait are opposite, and so are their shifts: they count once
-    traits = [[shift for pole, shift in less.items() if pole[0] == trait] for trait in {pole[0] for pole in less}]
+    traits = [[shift for pole, shift in less.items() if pole[:-1] == trait] for trait in {pole[:-1] for pole in less}]
     estimate = mean_interval([sum(shifts) / len(shifts) for shifts in traits])
     right = sum(shift > 0 for shift in moved)
     words = f"{right} of {len(moved)} poles move their trait as meant, by {short(sum(moved) / len(moved))} points"
@@ -139,7 +139,7 @@ def _poles(setting: str, of_setting: Mapping[tuple[str, str], Mapping[str, Row]]
         meant = estimate.mean > 0
         return Effect(setting, estimate.p if meant else 1.0, meant, words, control)
     refuted = min(moved) <= 0 or min(less.values()) <= 0
-    few = "" if refuted else f", but {len(traits)} of the five traits are too few for a test, which needs {FEWEST}"
+    few = "" if refuted else f", but {len(traits)} of the traits are too few for a test, which needs {FEWEST}"
     return Effect(setting, None, False, f"{words}{few}", control, refuted)
 
 

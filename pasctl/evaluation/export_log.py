@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError, StoreError
-from pasctl.evaluation.metrics import keyed, number
+from pasctl.evaluation.metrics import keyed, number, span
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows
@@ -43,8 +43,15 @@ def published_log(rows: Rows, condition: str, setting: str) -> dict[str, Any]:
     if picked.empty:
         found = sorted({f"{c} {s}".strip() for c, s in zip(rows["condition"], rows["setting"], strict=True)})
         raise InputError(f"log: expected rows of {f'{condition} {setting}'.strip()}, found {', '.join(found)}")
+    odd = sorted(set(picked["trait"]) - set(LOG_TRAITS))
+    if odd or "low" in picked:
+        what = f"trait {odd[0]}" if odd else "another scale than 1 to 5"
+        raise InputError(
+            f"log: the published layout holds the traits {', '.join(LOG_TRAITS)} on a scale of 1 to 5, found {what}",
+            hint="leave --export-log out: the results artifact has every answer",
+        )
     answers = picked[["persona", "trait"]].assign(
-        score=keyed(picked["argmax"], picked["key"]), error=(picked["argmax"] - picked["agreement"]).abs()
+        score=keyed(picked["argmax"], picked["key"], span(picked)), error=(picked["argmax"] - picked["agreement"]).abs()
     )
     groups = answers.groupby(["trait", "persona"], sort=False)
     tables = {

@@ -12,13 +12,13 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.intervals import interval
 from pasctl.evaluation.personal import NAMES, are_poles, personal_metrics, statement_sizes
+from pasctl.evaluation.rows import Rows, ends
+from pasctl.inventory.scale import USUAL_SPAN
+from pasctl.inventory.traits import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pasctl.evaluation.rows import Rows
-
-TRAITS = ("O", "C", "E", "A", "N")
 GROUP = ("reading", "condition", "setting")
 """The columns whose values make a row of a table of metrics."""
 _DRAW, _TRAIT, _PERSONA = ["group", "draw"], ["group", "draw", "trait"], ["group", "draw", "persona"]
@@ -51,7 +51,7 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
         personas.
         rank_correlation: trait -> see `rank_correlations`; rank_correlation_mean: over the traits that have one.
         cronbach_alpha: trait -> see there, of the model; cronbach_alpha_person: of the persons, to compare.
-        option_mass: probability of the five letters together; order_spread: the highest expected agreement that an
+        option_mass: probability of the options together; order_spread: the highest expected agreement that an
         order of the options brings minus the lowest; means over personas and items.
         dlp_size: root mean square of dlp over personas and items; dlp_spread: mean of it, over self-report prompts.
         distinctive_r, wrong_person_r, own_place and what belongs to them: see `personal.personal_metrics`.
@@ -66,7 +66,7 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     draws = _draw_metrics(numbered, traits, of_persona)
     by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
     nobody = dict.fromkeys(numbered["group"], dict.fromkeys(NAMES))
-    personal = nobody if are_poles(rows["persona"].unique()) else personal_metrics(numbered)
+    personal = nobody if are_poles(rows) else personal_metrics(numbered)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
     return [
         {name: group[name].iloc[0] for name in group_by}
@@ -108,7 +108,7 @@ def trait_scores(numbered: Rows) -> pd.DataFrame:
     Columns: error and error_argmax, mean absolute errors over the answered items; model and person, mean keyed scores,
     the model's over all items and the person's over those answered; score_error, their difference over the answered.
     """
-    model, person = (keyed(numbered[name], numbered["key"]) for name in ("expected", "agreement"))
+    model, person = (keyed(numbered[name], numbered["key"], span(numbered)) for name in ("expected", "agreement"))
     cells = numbered[[*_PERSONA, "trait"]].assign(
         error=(numbered["expected"] - numbered["agreement"]).abs(),
         error_argmax=(numbered["argmax"] - numbered["agreement"]).abs(),
@@ -120,8 +120,9 @@ def trait_scores(numbered: Rows) -> pd.DataFrame:
 
 
 def persona_errors(scores: pd.DataFrame) -> pd.DataFrame:
-    """Each persona's error on each of the five traits, mean over draws: indexed by group and persona."""
-    return over_draws(scores["error"].unstack("trait").reindex(columns=list(TRAITS)), "persona")
+    """Each persona's error on each trait, in their usual order, mean over draws: indexed by group and persona."""
+    errors = scores["error"].unstack("trait")
+    return over_draws(errors[in_order(errors.columns)], "persona")
 
 
 def persona_correlations_of(numbered: Rows) -> pd.Series[float]:
@@ -130,12 +131,13 @@ def persona_correlations_of(numbered: Rows) -> pd.Series[float]:
 
 
 def composite(errors: pd.Series[float]) -> pd.Series[float]:
-    """The sum of the five traits' mean errors, as the paper reports it; NaN if a trait has none: four do not compare.
+    """The sum of the traits' mean errors, as the paper reports it; NaN if a trait has none: fewer do not compare.
 
     Args:
         errors: indexed by group, draw and trait.
     """
-    return errors.unstack("trait").reindex(columns=list(TRAITS)).sum(axis=1, skipna=False)
+    of_trait = errors.unstack("trait")
+    return of_trait[in_order(of_trait.columns)].sum(axis=1, skipna=False)
 
 
 def correlations(frame: pd.DataFrame, keys: Sequence[str], a: str, b: str) -> pd.Series[float]:
@@ -166,7 +168,7 @@ def rank_correlations(scores: pd.DataFrame) -> pd.Series[float]:
 
 
 def acquiescence(numbered: Rows, column: str) -> pd.Series[float]:
-    """Agreement whatever the item says, per group and draw: 3 is none, 5 is yes to everything.
+    """Agreement whatever the item says, per group and draw: the middle is none, the highest is yes to everything.
 
     Per persona and facet, the mean of (mean agreement with + items) and (mean agreement with - items), in which the
     trait cancels; mean over facets, then over personas. A facet without answers on one of the keys is skipped.
@@ -188,7 +190,9 @@ def cronbach_alpha(numbered: Rows, column: str) -> pd.Series[float]:
     missing answer to the trait are left out. NaN with fewer than two items or two personas, or where all personas have
     the same sum.
     """
-    cells = numbered[[*_TRAIT, "persona", "item"]].assign(score=keyed(numbered[column], numbered["key"]))
+    cells = numbered[[*_TRAIT, "persona", "item"]].assign(
+        score=keyed(numbered[column], numbered["key"], span(numbered))
+    )
     lacking = cells.assign(lacking=cells["score"].isna()).groupby([*_TRAIT, "persona"], sort=False)["lacking"]
     complete = cells[~lacking.transform("any")]
     items = complete.groupby([*_TRAIT, "item"], sort=False)["score"].var().groupby(_TRAIT, sort=False)
@@ -234,7 +238,7 @@ def _draw_metrics(numbered: Rows, traits: pd.DataFrame, of_persona: pd.Series[fl
 
 def _by_trait(metrics: pd.DataFrame, of_item: pd.Series[str]) -> dict[str, Any]:
     """Metric -> trait -> its value, and the traits that have an error."""
-    names = [*TRAITS, *sorted(set(of_item) - set(TRAITS))]
+    names = in_order(of_item)
     table = {
         str(name): {str(trait): number(value) for trait, value in values.items()}
         for name, values in metrics.reindex(names).items()
@@ -279,10 +283,22 @@ def persona_correlations(expected: Floats, agreements: Floats) -> Floats:
     return values
 
 
-def keyed(agreements: Any, keys: Any) -> Floats:
-    """Keyed scores from agreements [..., I], and back: reversed on items keyed -1."""
-    scores: Floats = np.where(keys > 0, agreements, 6.0 - agreements)
+def keyed(agreements: Any, keys: Any, span: Any = USUAL_SPAN) -> Floats:
+    """Keyed scores from agreements [..., I], and back: reversed on items keyed -1.
+
+    Args:
+        agreements: on the items' scales.
+        keys: of the items.
+        span: lowest and highest score together: a number, or one for each item.
+    """
+    scores: Floats = np.where(keys > 0, agreements, span - agreements)
     return scores
+
+
+def span(rows: Rows) -> Any:
+    """Lowest and highest score together, of each row's item."""
+    low, high = ends(rows)
+    return low + high
 
 
 def row_means(values: Floats) -> Floats:

@@ -6,8 +6,6 @@ nothing of a person can have a high item r. Here each side is less the item's me
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-POLE = re.compile(r"[OCEAN][+-]")
 MOST = 1000
 """Persons who are compared with each other, evenly apart where there are more: it takes their number squared."""
 FEWEST_ITEMS = 3
@@ -93,9 +90,15 @@ def likeness(model: Floats, person: Floats) -> Likeness:
     )
 
 
-def are_poles(personas: Iterable[str]) -> bool:
-    """Whether personas are trait poles, which nobody is: the answers of E+ and E- are each other's opposite."""
-    return all(map(POLE.fullmatch, personas))
+def poles_of(rows: Rows) -> list[str]:
+    """The personas that are trait poles: a trait's code with + or -."""
+    traits = set(rows["trait"].unique())
+    return [name for name in rows["persona"].unique() if name[-1:] in ("+", "-") and name[:-1] in traits]
+
+
+def are_poles(rows: Rows) -> bool:
+    """Whether all personas are trait poles, which nobody is: the answers of E+ and E- are each other's opposite."""
+    return len(poles_of(rows)) == rows["persona"].nunique()
 
 
 def personal_metrics(numbered: Rows) -> dict[Any, dict[str, Any]]:

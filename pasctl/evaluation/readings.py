@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
+from pasctl.inventory.options import expected_scores
+from pasctl.inventory.scale import USUAL_ENDS
 
 LETTERS, STATEMENTS = "letters", "statements"
 READINGS = (LETTERS, STATEMENTS)
@@ -16,7 +18,7 @@ AUTO = "auto"
 LEAST_MASS = 0.5
 """Probability that the option letters must have together for a model to count as one that answers with them."""
 MOST_DISAGREEMENT = 1.0
-"""Points of the scale by which the answers of two option orders may differ on average."""
+"""Points, of a scale of the usual width, by which the answers of two option orders may differ on average."""
 CHECKED_ITEMS = 24
 """Fit items that a model is tried on: the mean disagreement is then known to about a fifth of a point."""
 
@@ -26,7 +28,7 @@ class ReadingCheck:
     """How a model answers with letters, and which reading that suits.
 
     Attributes:
-        option_mass: probability of the five letters together, mean over items and both orders.
+        option_mass: probability of the options together, mean over items and both orders.
         disagreement: |expected agreement in one option order - in the other|, mean over items.
         items: how many were asked.
     """
@@ -60,15 +62,18 @@ class ReadingCheck:
         }
 
 
-def check_letters(level_logprobs: NDArray[np.floating[Any]]) -> ReadingCheck:
+def check_letters(level_logprobs: NDArray[np.floating[Any]], level_scores: NDArray[np.float64]) -> ReadingCheck:
     """What answers in two option orders say about letters as a reading.
 
     Args:
-        level_logprobs: [2, I, 5], log-probability in the whole vocabulary of the letter for agreement 1..5.
+        level_logprobs: [2, I, K], log-probability in the whole vocabulary of the letter for the option of the lowest,
+            .. highest score.
+        level_scores: what these score [I, K]; NaN beyond an item's last.
     """
     chances = np.exp(np.asarray(level_logprobs, dtype=np.float64))
-    mass = chances.sum(axis=-1)
-    expected = chances @ np.arange(1, 6) / mass
+    mass = np.nansum(chances, axis=-1)
+    width = np.nanmax(level_scores, axis=1, keepdims=True) - np.nanmin(level_scores, axis=1, keepdims=True)
+    expected = expected_scores(chances, level_scores * (USUAL_ENDS[1] - USUAL_ENDS[0]) / width)
     return ReadingCheck(float(mass.mean()), float(np.abs(expected[0] - expected[1]).mean()), chances.shape[1])
 
 

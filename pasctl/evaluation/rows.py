@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from pasctl.errors import InputError
+from pasctl.inventory.scale import USUAL_ENDS, USUAL_POINTS, Ends
 
 if TYPE_CHECKING:
     from pasctl.inventory import Inventory
 
-LEVELS = np.arange(1, 6)
-
-LOGPROBS = tuple(f"logprob_{level}" for level in LEVELS)
+LOGPROBS = tuple(f"logprob_{level}" for level in range(1, USUAL_POINTS + 1))
+"""Columns that every table has; one of an inventory with more options has more of them."""
 
 Rows: TypeAlias = pd.DataFrame
 """A table with at least the columns of SCHEMA. Missing numbers are NaN here and null in Parquet."""
@@ -38,23 +38,29 @@ SCHEMA: dict[str, str] = {
     "trait": "string",
     "facet": "string",
     "key": "int8",
-    "agreement": "float64",  # the person's own answer, 1..5, null where missing
-    **dict.fromkeys(LOGPROBS, "float64"),  # of agreement level 1..5 among the five letters; null without
+    "agreement": "float64",  # the person's own answer, on the item's scale, null where missing
+    **dict.fromkeys(LOGPROBS, "float64"),  # of the option of lowest, .. highest score; null without letters
     "expected": "float64",  # the expected agreement; of statements the calibrated one
-    "argmax": "int8",  # the most probable agreement level, the lowest of equals; without letters expected, rounded
-    "option_mass": "float64",  # probability of the five letters together before normalising; null without letters
+    "argmax": "int8",  # the most probable agreement, the lowest of equals; without letters expected, rounded
+    "option_mass": "float64",  # probability of the options together before normalising; null without letters
     "option_orders": "int8",  # orders of the options averaged over; 0 without letters
     "order_spread": "float64",  # over these orders, the highest expected agreement minus the lowest; null with one
     "dlp": "float64",  # log-probability of the statement less that without a change, in nats, mean over prompts
     "dlp_spread": "float64",  # standard deviation of dlp over self-report prompts; null with one
     "logprob": "float64",  # of the statement, in nats, mean over prompts; these three are null without statements
 }
-"""The columns every results table has, with their Arrow types. A table may have more."""
+"""The columns every results table has, with their Arrow types. A table may have more.
+
+Where an item's scale is not the usual 1 to 5, `low` and `high` have the ends of each item's; see `ends`.
+"""
 
 
 def item_table(inventory: Inventory) -> pd.DataFrame:
-    """What rows say about each item of an inventory, in its order: item, trait, facet, key (+1 or -1)."""
-    return pd.DataFrame(
+    """What rows say about each item of an inventory, in its order: item, trait, facet, key (+1 or -1).
+
+    And the ends of its scale, low and high, unless those of all items are as usual.
+    """
+    table = pd.DataFrame(
         {
             "item": [item.id for item in inventory.items],
             "trait": [item.trait for item in inventory.items],
@@ -62,42 +68,62 @@ def item_table(inventory: Inventory) -> pd.DataFrame:
             "key": inventory.keys.astype(np.int8),
         }
     )
+    usual = (inventory.low == 1) & (inventory.high == USUAL_POINTS)
+    return table if usual.all() else table.assign(low=inventory.low, high=inventory.high)
+
+
+def ends(rows: pd.DataFrame) -> Ends:
+    """The lowest and the highest score of each row's item: columns, or for the usual scale two numbers."""
+    return (rows["low"], rows["high"]) if "low" in rows else USUAL_ENDS
 
 
 def answer_rows(
-    units: pd.DataFrame, items: pd.DataFrame, agreements: ArrayLike, level_logprobs: NDArray[np.floating[Any]]
+    units: pd.DataFrame,
+    items: pd.DataFrame,
+    agreements: ArrayLike,
+    level_logprobs: NDArray[np.floating[Any]],
+    level_scores: NDArray[np.float64],
 ) -> Rows:
     """Rows of runs over the items, from what the model says.
 
     Args:
         units: the columns UNIT, U runs.
         items: as from `item_table`, I of them.
-        agreements: the persons' answers [U, I], 1..5, NaN where missing.
-        level_logprobs: [U, O, I, 5] with O orders of the options: log-probability, over the whole vocabulary, of the
-            letter that stands for agreement level 1, 2, .. 5. Orders are averaged as probabilities, after normalising
-            each over its five letters.
+        agreements: the persons' answers [U, I], on the items' scales, NaN where missing.
+        level_logprobs: [U, O, I, K] with O orders of the options: log-probability, over the whole vocabulary, of the
+            letter that stands for the option of the lowest, .. highest score; NaN beyond an item's last. Orders are
+            averaged as probabilities, after normalising each over its letters.
+        level_scores: what these options score [I, K], NaN beyond an item's last.
 
     Raises:
         InputError: shapes that do not fit, or a log-probability that is NaN, infinite or above 0.
     """
     # NumPy sums in memory order: rows must be the same whether the values were just computed or read back
     raw = np.ascontiguousarray(level_logprobs, dtype=np.float64)
-    if raw.ndim != 4 or (raw.shape[0], *raw.shape[2:]) != (len(units), len(items), 5):
+    levels = level_scores.shape[1]
+    if raw.ndim != 4 or (raw.shape[0], *raw.shape[2:]) != (len(units), len(items), levels):
         raise InputError(
-            f"rows: expected log-probabilities [{len(units)}, orders, {len(items)}, 5], found {list(raw.shape)}"
+            f"rows: expected log-probabilities [{len(units)}, orders, {len(items)}, {levels}], found {list(raw.shape)}"
         )
-    _require_finite(raw, units)
+    offered = np.isfinite(level_scores)
+    _require_finite(np.where(offered, raw, 0.0), units)
+    if not offered.all():
+        raw = np.where(offered, raw, -np.inf)
+    scores = np.where(offered, level_scores, 0.0)
     mass = np.logaddexp.reduce(raw, axis=3)  # [U, O, I]
     of_order = raw - mass[..., None]
     orders = raw.shape[1]
-    logprobs = np.logaddexp.reduce(of_order, axis=1) - np.log(orders)  # [U, I, 5]
+    logprobs = np.logaddexp.reduce(of_order, axis=1) - np.log(orders)  # [U, I, K]
     rows = _cross(units, items, agreements)
-    rows[list(LOGPROBS)] = logprobs.reshape(-1, len(LEVELS))
-    rows["expected"] = (np.exp(logprobs) @ LEVELS).ravel()
-    rows["argmax"] = LEVELS[logprobs.argmax(axis=2)].ravel().astype(np.int8)
+    columns = [f"logprob_{level}" for level in range(1, levels + 1)]
+    rows[columns] = np.where(offered, logprobs, np.nan).reshape(-1, levels)
+    if levels < USUAL_POINTS:
+        rows[list(LOGPROBS[levels:])] = np.nan
+    rows["expected"] = _expected(logprobs, scores).ravel()
+    rows["argmax"] = scores[np.arange(len(scores)), logprobs.argmax(axis=2)].ravel().astype(np.int8)
     rows["option_mass"] = np.exp(mass).mean(axis=1).ravel()
     rows["option_orders"] = np.int8(orders)
-    rows["order_spread"] = np.ptp(np.exp(of_order) @ LEVELS, axis=1).ravel() if orders > 1 else np.nan
+    rows["order_spread"] = np.ptp(_expected(of_order, scores), axis=1).ravel() if orders > 1 else np.nan
     rows[list(STATEMENT_COLUMNS)] = np.nan
     return _of_reading("letters", rows)
 
@@ -115,7 +141,7 @@ def statement_rows(
     Args:
         units: the columns UNIT, U runs.
         items: as from `item_table`, I of them.
-        agreements: the persons' answers [U, I], 1..5, NaN where missing.
+        agreements: the persons' answers [U, I], on the items' scales, NaN where missing.
         totals: log-probability of each statement behind M prompts [U, M, I], in nats.
         before: the same of the model left alone [M, I].
         expected: calibrated agreements [U, I].
@@ -203,11 +229,21 @@ def _without_letters(rows: Rows, expected: NDArray[np.float64]) -> Rows:
     """The columns that come of expected agreements alone."""
     rows[list(LOGPROBS)] = np.nan
     rows["expected"] = expected.ravel()
-    rows["argmax"] = np.clip(np.round(expected), 1, 5).ravel().astype(np.int8)
+    rows["argmax"] = np.round(rows["expected"]).clip(*ends(rows)).astype(np.int8)
     rows["option_mass"] = np.nan
     rows["option_orders"] = np.int8(0)
     rows["order_spread"] = np.nan
     return rows
+
+
+def _expected(logprobs: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected scores [...] of log-probabilities [..., I, K] of options that score [I, K]."""
+    chances = np.exp(logprobs)
+    if (scores == scores[0]).all():  # one product, as for the usual scale
+        same: NDArray[np.float64] = chances @ scores[0]
+        return same
+    mixed: NDArray[np.float64] = np.einsum("...ik,ik->...i", chances, scores)
+    return mixed
 
 
 def _of_reading(reading: str, rows: Rows) -> Rows:

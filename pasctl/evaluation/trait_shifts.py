@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, holm, mean_interval
-from pasctl.evaluation.metrics import TRAITS, keyed
-from pasctl.evaluation.personal import POLE
+from pasctl.evaluation.metrics import keyed, span
+from pasctl.evaluation.personal import poles_of
+from pasctl.inventory.traits import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +37,8 @@ def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
         conditions; low, high and the p-values are None where a trait has fewer than FEWEST_ITEMS items. Empty without a
         trait pole or without no-change.
     """
-    of_pole = rows["persona"].isin([name for name in rows["persona"].unique() if POLE.fullmatch(name)])
-    poles = rows[of_pole & rows["condition"].isin(list(CONDITIONS))]
-    poles = poles.assign(score=keyed(poles["expected"], poles["key"]))
+    poles = rows[rows["persona"].isin(poles_of(rows)) & rows["condition"].isin(list(CONDITIONS))]
+    poles = poles.assign(score=keyed(poles["expected"], poles["key"], span(poles)))
     untouched = poles["condition"] == UNTOUCHED
     before = poles[untouched].set_index(["persona", "item"])["score"].rename("before")
     if before.empty:
@@ -51,7 +51,7 @@ def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
     for named, cells in of_item.groupby(_SETTING, sort=False):
         by_trait = dict(list(cells.groupby(["persona", "trait"], sort=False)))
         of_condition = dict(zip(_SETTING, named, strict=True))
-        present = [cell for cell in product(cells.index.unique("persona"), TRAITS) if cell in by_trait]
+        present = [cell for cell in product(cells.index.unique("persona"), in_order(rows["trait"])) if cell in by_trait]
         table += _corrected(
             [_cell({"persona": persona, **of_condition}, trait, by_trait[persona, trait]) for persona, trait in present]
         )

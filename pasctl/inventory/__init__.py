@@ -5,19 +5,21 @@ from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
 from pasctl.inventory.first_person import first_person
-from pasctl.inventory.items import LETTERS, TRAITS, Inventory, Item, canonical_digest, listing
+from pasctl.inventory.items import Inventory, Item, canonical_digest, listing
+from pasctl.inventory.options import by_level, expected_scores, option_names, option_places
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
-from pasctl.inventory.personas import Personas, PersonaSet, Span, require_usable, signs, trait_poles
+from pasctl.inventory.personas import Personas, PersonaSet, Span, require_on_scale, require_usable, signs, trait_poles
 from pasctl.inventory.prompts import (
     ORDERS,
     draw_orders,
     few_shot,
-    letter_levels,
+    option_levels,
     personality_prompt,
     question,
     second_person,
+    spoken,
     wording_digest,
 )
 from pasctl.inventory.prose import load_prose
@@ -32,9 +34,7 @@ from pasctl.inventory.spec import (
 )
 
 __all__ = [
-    "LETTERS",
     "ORDERS",
-    "TRAITS",
     "CodingReport",
     "DataReport",
     "GradedResponse",
@@ -44,20 +44,24 @@ __all__ = [
     "Personas",
     "Span",
     "builtin_inventory",
+    "by_level",
     "cached_papi",
     "canonical_digest",
     "check_data",
     "default_personas",
     "draw_orders",
+    "expected_scores",
     "few_shot",
     "first_person",
     "inventory_of",
-    "letter_levels",
     "listing",
     "load_inventory",
     "load_personas",
     "load_prose",
     "open_personas",
+    "option_levels",
+    "option_names",
+    "option_places",
     "papi_inventory",
     "papi_personas",
     "persona_table",
@@ -66,12 +70,14 @@ __all__ = [
     "pull_papi",
     "question",
     "read_answers",
+    "require_on_scale",
     "require_usable",
     "resolve_personas",
     "second_person",
     "set_of_table",
     "signs",
     "simulate",
+    "spoken",
     "trait_poles",
     "wording_digest",
     "write_personas",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pasctl.inventory.scale import USUAL_MIDDLE
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -14,8 +16,8 @@ FloatArray = npt.NDArray[np.float64]
 class AnswerSums:
     """Pairwise sums over some respondents; `a + b` are those of both.
 
-    Answers are centred on 3, so that the sums of whole answers are exact, however a file is cut. An entry [i, j] is
-    over the respondents who answered both i and j.
+    Answers are less USUAL_MIDDLE, so that the sums of whole answers are exact, however a file is cut. An entry [i, j]
+    is over the respondents who answered both i and j.
 
     Attributes:
         respondents: Rows, with whatever is missing in them.
@@ -40,7 +42,7 @@ class AnswerSums:
         """Those of answers [P, I], NaN where missing."""
         present = ~np.isnan(answers)
         m = present.astype(np.float64)
-        x = np.where(present, answers - 3, 0.0)
+        x = np.where(present, answers - USUAL_MIDDLE, 0.0)
         given = answers[present]
         return cls(
             respondents=len(answers),
@@ -70,9 +72,9 @@ class AnswerSums:
         return np.diag(self.count)
 
     def means(self) -> FloatArray:
-        """Mean answer to each item, less 3, [I]; NaN where nobody answered it."""
+        """Mean answer to each item [I]; NaN where nobody answered it."""
         with np.errstate(invalid="ignore"):
-            means: FloatArray = np.diag(self.total) / self.answered
+            means: FloatArray = np.diag(self.total) / self.answered + USUAL_MIDDLE
         return means
 
     def covariances(self, fewest: int = 2) -> FloatArray:

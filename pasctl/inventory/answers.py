@@ -25,14 +25,15 @@ from pasctl.inventory.answer_table import Row, table_rows
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
+from pasctl.inventory.scale import Scale
 from pasctl.json_file import parse_json
 from pasctl.text_file import refuse_device
 
 _FORMS = (
-    "answers are {item: 1..5}, {persona: {item: 1..5}}, a list of {id, answers}, or CSV with columns item, agreement"
+    "answers are {item: score}, {persona: {item: score}}, a list of {id, answers}, or CSV with columns item, agreement"
 )
 _MISSING = "a missing answer is null in JSON, and an empty field or NA in a table"
-_SCALE = "answers on another scale, or numbered from 0, have to be brought to 1..5 first"
+_SCALE = "answers on another scale, or numbered otherwise, have to be brought to the inventory's first"
 _MANY = "name the respondents in a column persona"
 
 
@@ -45,7 +46,7 @@ def read_answers(path: Path | str, inventory: Inventory, note: Note = silent) ->
         note: Is told what of the file is not read.
 
     Raises:
-        InputError: unknown or repeated items or personas, or a value that is not a whole number 1..5.
+        InputError: unknown or repeated items or personas, or a value that is no score of the item.
         MissingError: there is no such file.
     """
     path = Path(path)
@@ -85,7 +86,7 @@ def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> Perso
         given = answers.setdefault(persona, {})
         if columns[item] in given:
             raise InputError(f"{path}: {persona} answers item {item} twice", hint=_MANY)
-        given[columns[item]] = _agreement(value, f"{path}: {persona}, item {item}")
+        given[columns[item]] = _agreement(value, f"{path}: {persona}, item {item}", inventory.scales[columns[item]])
     if not answers:
         raise InputError(f"{path}: no answers found", hint=_FORMS)
     values = np.full((len(answers), len(inventory)), np.nan)
@@ -94,14 +95,14 @@ def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> Perso
     return PersonaSet(label=label_of(path), ids=tuple(answers), agreements=values)
 
 
-def _agreement(value: Any, where: str) -> float:
+def _agreement(value: Any, where: str, scale: Scale) -> float:
     if value is None or value == "":
         return np.nan
     # bool is an int to Python, but true is no agreement
-    if isinstance(value, bool) or not isinstance(value, int | float) or value not in (1, 2, 3, 4, 5):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in scale.scores:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         raise InputError(
-            f"{where}: a whole number 1..5 is expected, found {value!r:.60}",
+            f"{where}: a whole number {scale.told} is expected, found {value!r:.60}",
             hint=f"{_MISSING}; {_SCALE}" if number else _MISSING,
         )
     return float(value)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pasctl.inventory.coding import CodingReport, prove_coding
-from pasctl.inventory.items import TRAITS
 from pasctl.inventory.papi import stored_answers
 from pasctl.inventory.simulate import simulate
 from pasctl.inventory.spec import load_inventory, papi_folder
@@ -44,7 +43,7 @@ def check_data(spec: str) -> DataReport:
     return DataReport(
         inventory=spec,
         items=len(inventory),
-        items_per_trait={trait: traits[trait] for trait in TRAITS},
+        items_per_trait={trait: traits[trait] for trait in inventory.trait_codes},
         items_keyed_minus=int(np.count_nonzero(inventory.keys < 0)),
         split={"fit": len(inventory.indices("fit")), "report": len(inventory.indices("report"))},
         respondents=len(stored),

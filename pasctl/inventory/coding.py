@@ -94,8 +94,7 @@ def report_of(sums: AnswerSums, inventory: Inventory) -> CodingReport:
 
 def unkeyed(scores: FloatArray, inventory: Inventory) -> FloatArray:
     """Agreements [P, I] from keyed scores: those of items keyed -1 are reversed. It is its own inverse."""
-    agreements: FloatArray = np.where(inventory.keys > 0, scores, 6 - scores)
-    return agreements
+    return inventory.keyed(scores)
 
 
 def require_clear(report: CodingReport, source: str) -> None:

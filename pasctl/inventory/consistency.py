@@ -131,15 +131,15 @@ def _partial(covariances: FloatArray, a: FloatArray, b: FloatArray, given: Float
 
 
 def desirability(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> tuple[float, float]:
-    """How far the mean person lies on the desirable side of 3, and in standard errors; arguments as above.
+    """How far the mean person lies on the desirable side of the middle, and in standard errors; arguments as above.
 
-    It is the mean of the items' keyed scores, those of Neuroticism reversed. Respondents of nearly every sample lie
-    above 3. A file whose 1 means full agreement lies below, and no correlation shows it.
+    It is the mean of the items' keyed scores, those of undesirable traits reversed. Respondents of nearly every sample
+    lie above the middle. A file whose 1 means full agreement lies below, and no correlation shows it.
     """
-    towards = np.where(np.array(inventory.traits) == "N", -1.0, 1.0) * (1 if keyed else inventory.keys)
+    towards = inventory.desirable * (1 if keyed else inventory.keys)
     asked = np.flatnonzero(sums.answered >= FEWEST_OF_PAIR)
     weights = towards[asked] / max(len(asked), 1)
-    mean = float(weights @ sums.means()[asked])
+    mean = float(weights @ (sums.means() - inventory.middle)[asked])
     variance = float(weights @ sums.covariances(FEWEST_OF_PAIR)[np.ix_(asked, asked)] @ weights)
     if not variance > 0:
         return mean, 0.0

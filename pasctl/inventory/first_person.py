@@ -34,3 +34,8 @@ def with_subject(text: str) -> str:
     if opening in OWN_SUBJECT:
         return clause
     return f"I am {clause}" if opening in WITHOUT_VERB else f"I {clause}"
+
+
+def without_stop(text: str) -> str:
+    """The text without the full stop that ends it."""
+    return re.sub(r"[.。](?=[\"'”’]*$)", "", text.strip())

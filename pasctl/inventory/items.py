@@ -7,18 +7,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from string import ascii_uppercase
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.inventory.norms import NO_NORMS, PublishedNorms
+from pasctl.inventory.scale import Scale
+from pasctl.inventory.traits import Trait, usual_traits
+from pasctl.inventory.wording import ENGLISH, Wording
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 Split = Literal["fit", "report"]
-
-TRAITS = "OCEAN"
-LETTERS = "ABCDE"  # answer letters; which agreement a letter stands for depends on the option order, see prompts.py
+OptionLabels = Literal["letters", "numbers"]
+_FOR_PEOPLE = ("traits", "norms")
+OPTION_LABELS: tuple[str, ...] = get_args(OptionLabels)
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,14 @@ class Item:
     Attributes:
         id: Unique within the inventory.
         text: The statement as a person reads it.
-        trait: One of O, C, E, A, N.
+        trait: The code of its trait: "E", "Mach".
         facet: The facet of the trait, as a name.
         key: +1 when agreeing means high on the trait, -1 when it means low.
         split: "fit" for items that directions are fitted on, "report" for items that results are reported on.
+        scale: The options of this item, where they are others than the inventory's.
+        scenario: Whether the text is a situation and the options are what a person would do, not a statement that is
+            more or less true.
+        weight: What its answer counts in its trait's score, against 1 of others.
     """
 
     id: str
@@ -40,51 +50,83 @@ class Item:
     facet: str
     key: int
     split: Split
+    scale: Scale | None = None
+    scenario: bool = False
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses an item that has no id or text, or a trait, key or split that does not exist."""
+        """Refuses an item that has no id or text, a trait without a code, or a key or split that does not exist."""
         if not self.id or not self.text.strip():
             raise InputError(f"item {self.id!r}: an id and a text are expected, found text {self.text!r}")
-        if len(self.trait) != 1 or self.trait not in TRAITS:
-            raise InputError(f"item {self.id}: trait is one of {', '.join(TRAITS)}, found {self.trait!r}")
+        if not self.trait:
+            raise InputError(f"item {self.id}: a trait is expected, found none")
         if self.key not in (1, -1):
             raise InputError(f"item {self.id}: key is +1 or -1, found {self.key!r}")
         if self.split not in ("fit", "report"):
             raise InputError(f"item {self.id}: split is 'fit' or 'report', found {self.split!r}")
+        if not 0 < self.weight < float("inf"):
+            raise InputError(f"item {self.id}: a weight above 0 is expected, found {self.weight!r}")
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """A questionnaire: items and one answer scale.
+    """A questionnaire: items, their answer scale, and how they are put to a model.
 
     Attributes:
         name: "builtin", "papi", ...
         items: In the order that every array over items follows.
-        labels: What the five options are called, for agreement 5, 4, 3, 2, 1 in this order.
+        labels: What the options are called, from the highest score down.
+        scores: What they score; without any K, .., 2, 1. See `pasctl.inventory.scale.Scale`.
+        known_traits: The traits of the items; without any they are as the built-in inventory has them, or else their
+            codes alone, in the order of the items.
+        wording: The texts that a model is shown around the items.
+        option_labels: How a model names an option: "letters" (A, B, ..) or "numbers" (their scores).
+        norms: What people score on the traits; may be empty.
     """
 
     name: str
     items: tuple[Item, ...]
     labels: tuple[str, ...]
+    scores: tuple[int, ...] = ()
+    known_traits: tuple[Trait, ...] = ()
+    wording: Wording = ENGLISH
+    option_labels: OptionLabels = "letters"
+    norms: PublishedNorms = NO_NORMS
 
     def __post_init__(self) -> None:
-        """Refuses an empty inventory, an item id used twice, and a scale that has not five different labels."""
+        """Refuses an empty inventory, an item id used twice, a scale that is none, and a trait that is not known."""
         if not self.items:
             raise InputError(f"inventory {self.name}: at least one item is expected, found none")
         ids = [item.id for item in self.items]
         twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
         if twice:
             raise InputError(f"inventory {self.name}: item ids must be unique, found more than once: {listing(twice)}")
-        if len(self.labels) != len(LETTERS) or len(set(self.labels)) != len(LETTERS):
-            raise InputError(f"inventory {self.name}: five different labels are expected, found {list(self.labels)}")
+        try:
+            object.__setattr__(self, "scores", self.scale.scores)
+        except InputError as error:
+            raise InputError(f"inventory {self.name}: {error.message}") from error
+        object.__setattr__(self, "known_traits", self.known_traits or _traits_of(self.items))
+        codes = [trait.code for trait in self.known_traits]
+        if len(set(codes)) < len(codes):
+            raise InputError(f"inventory {self.name}: trait codes must be unique, found {', '.join(codes)}")
+        unknown = next((item for item in self.items if item.trait not in codes), None)
+        if unknown is not None:
+            raise InputError(
+                f"item {unknown.id}: trait is one of {', '.join(codes)}, found {unknown.trait!r}",
+                hint="name the trait in the inventory's list of traits, or leave that list out",
+            )
+        self._require_option_labels()
 
     def __len__(self) -> int:
         return len(self.items)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the canonical JSON of name, items and labels: it enters every key that depends on a wording."""
-        return canonical_digest(self.to_json())
+        """sha256 of the canonical JSON of what a model is asked; it enters every key that depends on a wording.
+
+        The names of traits and norms are for people and stay out.
+        """
+        return canonical_digest({name: value for name, value in self.to_json().items() if name not in _FOR_PEOPLE})
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -93,13 +135,93 @@ class Inventory:
 
     @property
     def traits(self) -> list[str]:
-        """Trait letter of each item, in item order."""
+        """Trait code of each item, in item order."""
         return [item.trait for item in self.items]
+
+    @cached_property
+    def trait_codes(self) -> list[str]:
+        """The codes of the traits that have items, each once, in the order in which they are named."""
+        present = set(self.traits)
+        return [trait.code for trait in self.known_traits if trait.code in present]
 
     @property
     def keys(self) -> IntArray:
         """Key of each item, +1 or -1, int64 [I]."""
         return np.array([item.key for item in self.items], dtype=np.int64)
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The options of an item that has none of its own."""
+        return Scale(self.labels, self.scores)
+
+    @cached_property
+    def scales(self) -> tuple[Scale, ...]:
+        """The options of each item."""
+        return tuple(item.scale or self.scale for item in self.items)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all items are answered on the inventory's scale."""
+        return all(item.scale is None for item in self.items)
+
+    @cached_property
+    def low(self) -> FloatArray:
+        """The lowest score of each item [I]."""
+        return np.array([scale.low for scale in self.scales], dtype=np.float64)
+
+    @cached_property
+    def high(self) -> FloatArray:
+        """The highest score of each item [I]."""
+        return np.array([scale.high for scale in self.scales], dtype=np.float64)
+
+    @property
+    def middle(self) -> FloatArray:
+        """Half-way between them [I]; an answer above it agrees."""
+        return (self.low + self.high) / 2
+
+    @property
+    def points(self) -> IntArray:
+        """How many options each item has [I]."""
+        return np.array([len(scale) for scale in self.scales], dtype=np.int64)
+
+    @cached_property
+    def level_scores(self) -> FloatArray:
+        """Scores of each item's options from the lowest up [I, K], K of the item with most; NaN where it has less."""
+        levels = np.full((len(self), int(self.points.max())), np.nan)
+        for row, scale in zip(levels, self.scales, strict=True):
+            row[: len(scale)] = scale.ascending
+        return levels
+
+    @property
+    def desirable(self) -> FloatArray:
+        """Whether people would rather be high (+1) or low (-1) on each item's trait [I]; 0 where neither."""
+        of = {trait.code: float(trait.desirable) for trait in self.known_traits}
+        return np.array([of[item.trait] for item in self.items])
+
+    @property
+    def weights(self) -> FloatArray:
+        """What each item counts in its trait's score [I]."""
+        return np.array([item.weight for item in self.items], dtype=np.float64)
+
+    def keyed(self, answers: FloatArray, columns: IntArray | slice = slice(None)) -> FloatArray:
+        """Keyed scores from agreements [..., N] with the items at `columns`, and back: reversed where the key is -1."""
+        span = (self.low + self.high)[columns]
+        scores: FloatArray = np.where(self.keys[columns] > 0, answers, span - answers)
+        return scores
+
+    def on_one_scale(self, scores: FloatArray) -> FloatArray:
+        """Scores [..., I] of items with options of their own as if they were on the inventory's scale."""
+        if self.uniform:
+            return scores
+        share = (scores - self.low) / (self.high - self.low)
+        return self.scale.low + share * (self.scale.high - self.scale.low)
+
+    def on_own_scales(self, scores: FloatArray, columns: IntArray) -> FloatArray:
+        """Inverse of `on_one_scale`, for scores [..., N] of the items at `columns`."""
+        if self.uniform:
+            return scores
+        low, high = self.low[columns], self.high[columns]
+        return low + (scores - self.scale.low) / (self.scale.high - self.scale.low) * (high - low)
 
     def indices(self, split: str) -> IntArray:
         """Columns of the items of a split, ascending, int64."""
@@ -107,22 +229,85 @@ class Inventory:
             raise InputError(f"split is 'fit', 'report' or 'all', found {split!r}")
         return np.array([c for c, item in enumerate(self.items) if split in ("all", item.split)], dtype=np.int64)
 
+    def option_names(self, column: int, order: Sequence[int]) -> tuple[str, ...]:
+        """What a model answers for each option of an item, listed in this order of levels (1 is the lowest)."""
+        if self.option_labels == "letters":
+            return tuple(ascii_uppercase[: len(order)])
+        return tuple(f"{self.scales[column].ascending[level - 1]:g}" for level in order)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` restores an equal inventory."""
-        items = [
-            {"id": i.id, "text": i.text, "trait": i.trait, "facet": i.facet, "key": i.key, "split": i.split}
-            for i in self.items
-        ]
-        return {"name": self.name, "labels": list(self.labels), "items": items}
+        """Plain JSON values; `from_json` restores an equal inventory. What is as by default is left out."""
+        document: dict[str, Any] = {
+            "name": self.name,
+            "labels": list(self.labels),
+            "items": [_item_json(item) for item in self.items],
+        }
+        if not self.scale.counts_to_one:
+            document["scores"] = list(self.scores)
+        if self.known_traits != _traits_of(self.items):
+            document["traits"] = [trait.to_json() for trait in self.known_traits]
+        if self.wording != ENGLISH:
+            document["wording"] = self.wording.to_json()
+        if self.option_labels != "letters":
+            document["option_labels"] = self.option_labels
+        if self.norms:
+            document["norms"] = self.norms.to_json()
+        return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Inventory:
         """Inverse of `to_json`; raises InputError when a field is missing or unknown."""
         try:
-            items = tuple(Item(**row) for row in document["items"])
-            return cls(name=document["name"], items=items, labels=tuple(document["labels"]))
+            return cls(
+                name=document["name"],
+                items=tuple(_item_of(row) for row in document["items"]),
+                labels=tuple(document["labels"]),
+                scores=tuple(document.get("scores", ())),
+                known_traits=tuple(Trait.from_json(each) for each in document.get("traits", ())),
+                wording=Wording.from_json(document["wording"]) if "wording" in document else ENGLISH,
+                option_labels=document.get("option_labels", "letters"),
+                norms=PublishedNorms.from_json(document["norms"]) if "norms" in document else NO_NORMS,
+            )
         except (KeyError, TypeError) as error:
             raise InputError(f"not an inventory: {error}") from error
+
+    def _require_option_labels(self) -> None:
+        if self.option_labels not in OPTION_LABELS:
+            raise InputError(
+                f"inventory {self.name}: option labels are {' or '.join(OPTION_LABELS)}, found {self.option_labels!r}"
+            )
+        if self.option_labels == "letters":
+            return
+        odd = next((scale for scale in self.scales if len(set(scale.scores)) < len(scale)), None)
+        if odd is not None:
+            raise InputError(
+                f"inventory {self.name}: options that score the same have no number of their own, found {odd.told}",
+                hint="leave option labels at letters",
+            )
+
+
+def _traits_of(items: Sequence[Item]) -> tuple[Trait, ...]:
+    """The traits of items that nobody described."""
+    codes = dict.fromkeys(item.trait for item in items)
+    usual = usual_traits()
+    if set(codes) <= set(usual):
+        return tuple(usual.values())
+    return tuple(Trait(code) for code in codes)
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    document: dict[str, Any] = {name: getattr(item, name) for name in ("id", "text", "trait", "facet", "key", "split")}
+    if item.scale is not None:
+        document["scale"] = item.scale.to_json()
+    if item.scenario:
+        document["scenario"] = True
+    if item.weight != 1.0:
+        document["weight"] = item.weight
+    return document
+
+
+def _item_of(row: dict[str, Any]) -> Item:
+    return Item(**{**row, "scale": Scale.from_json(row["scale"])} if "scale" in row else row)
 
 
 def canonical_digest(document: Any) -> str:

@@ -10,6 +10,7 @@ from pasctl.inventory.answer_sums import AnswerSums
 from pasctl.inventory.coding import FEWEST_RESPONDENTS
 from pasctl.inventory.consistency import desirability
 from pasctl.inventory.items import Inventory, listing
+from pasctl.inventory.scale import USUAL_POINTS
 
 _FEWEST_OF_SCALE = 5  # respondents; of fewer, nobody may have chosen an end of the scale
 _RECODED = {4: "1, 2, 3, 4 as 1, 2, 4, 5", 3: "1, 2, 3 as 1, 3, 5", 2: "1, 2 as 1, 5"}
@@ -25,7 +26,7 @@ def oddities(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> Iterator
         keyed: Whether the answers are keyed scores; else they are agreements.
     """
     if sums.respondents >= _FEWEST_OF_SCALE:
-        yield from _scale(sums)
+        yield from _scale(sums, inventory)
     answered = sums.answered
     items = np.array([item.id for item in inventory.items])
     if 0 < np.count_nonzero(answered == 0) < len(inventory):
@@ -38,18 +39,29 @@ def oddities(sums: AnswerSums, inventory: Inventory, *, keyed: bool) -> Iterator
         yield f"{len(alike)} of {len(inventory)} items have the same answer from everybody: {listing(alike)}"
     mean, errors = desirability(sums, inventory, keyed=keyed)
     if mean < _BELOW and errors < _ERRORS:
+        scale = inventory.scale
         yield (
             f"the mean person is low on all that is desirable ({mean:+.2f} from the middle, {errors:+.0f} standard "
-            "errors): if 1 is full agreement here, store 6 minus each answer"
+            f"errors): if {scale.low} is full agreement here, store {scale.low + scale.high} minus each answer"
         )
 
 
-def _scale(sums: AnswerSums) -> Iterator[str]:
+def _scale(sums: AnswerSums, inventory: Inventory) -> Iterator[str]:
     """Ends of the scale that nobody chose."""
-    people, highest, lowest = sums.respondents, sums.highest, sums.lowest
-    if 2 <= highest < 5:
-        points = int(np.floor(highest))
-        unused = " or ".join(str(level) for level in range(points + 1, 6))
-        yield f"nobody of {people} chose {unused}: if the scale has {points} points, store {_RECODED[points]}"
-    if 1 < lowest < 5:
-        yield f"nobody of {people} chose 1: agreements go from 1 to 5, the lowest here is {lowest:g}"
+    if not inventory.uniform:
+        return
+    people, highest, lowest, scale = sums.respondents, sums.highest, sums.lowest, inventory.scale
+    if scale.low < highest < scale.high:
+        unused = " or ".join(str(score) for score in scale.ascending.astype(int) if score > highest)
+        points = sum(1 for score in scale.scores if score <= highest)
+        yield f"nobody of {people} chose {unused}: if the scale has {points} points, {_way_out(points, inventory)}"
+    if scale.low < lowest < scale.high:
+        yield (
+            f"nobody of {people} chose {scale.low}: agreements go from {scale.low} to {scale.high}, the lowest here is "
+            f"{lowest:g}"
+        )
+
+
+def _way_out(points: int, inventory: Inventory) -> str:
+    recoded = _RECODED.get(points) if inventory.low.min() == 1 and len(inventory.scale) == USUAL_POINTS else None
+    return f"store {recoded}" if recoded else "name an inventory with that scale"

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from pasctl import json_file
 from pasctl.bounded import BoundsError, run_bounded
 from pasctl.errors import InputError, MissingError
+from pasctl.inventory.builtin import builtin_traits
 from pasctl.inventory.coding import report_of, require_clear, unkeyed
-from pasctl.inventory.items import TRAITS, Inventory, Item, Split, listing
+from pasctl.inventory.items import Inventory, Item, Split, listing
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.proof import Evidence, reads_keyed
@@ -40,7 +41,7 @@ _SHEET_ROWS = Path(__file__).with_name("sheet_rows.py")
 _MOST_BYTES = 1 << 31  # a test set may have a million respondents
 CODINGS = ("auto", "keyed", "agreement", "as-published")
 
-_SIGN = re.compile(rf"([+-])([{TRAITS}])\d")
+_SIGN = re.compile(r"([+-])([A-Z])\d")
 
 
 def papi_inventory(folder: Path | str) -> Inventory:
@@ -67,7 +68,7 @@ def papi_inventory(folder: Path | str) -> Inventory:
             raise InputError(f"{path}: the Sign of item {number} is like +N1, found {sign!r}")
         key = 1 if found[1] == "+" else -1
         items.append(Item(f"i{number}", text, trait=found[2], facet=facet, key=key, split=split[number]))
-    return Inventory(name="papi", items=tuple(items), labels=LABELS)
+    return Inventory(name="papi", items=tuple(items), labels=LABELS, known_traits=builtin_traits())
 
 
 def papi_personas(folder: Path | str, coding: str = "auto", note: Note = silent) -> PersonaSet:

@@ -7,8 +7,8 @@ One row is one respondent:
     100002  4     null  1
 
 - one column `id`, `case` or `persona`: text or whole numbers, never null, each name once;
-- a column for each item that was asked, named by the item's id: 1..5 as whole numbers or as floats, null (or NaN) where
-  the answer is missing. An item without a column is missing for everybody.
+- a column for each item that was asked, named by the item's id: its scores as whole numbers or as floats, null (or NaN)
+  where the answer is missing. An item without a column is missing for everybody.
 
 There are no other columns, and their order is free. SELECT is that of `pasctl.inventory.spec`; rows count from 0. The
 same respondents have the same digest whether they come from here, from JSON or CSV, and however the file is cut into
@@ -76,8 +76,8 @@ def read_persona_file(
         note: is told what cannot be proven, and what looks odd.
 
     Raises:
-        InputError: no such column, item or selection, a name that is missing or not unique, a value that is not 1..5,
-            or answers that are coded in another way.
+        InputError: no such column, item or selection, a name that is missing or not unique, a value that is no score of
+            the item, or answers that are coded in another way.
         MissingError: there is no such file.
     """
     source = PersonaSource.open(path, inventory)

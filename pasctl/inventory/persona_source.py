@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.inventory.answers import label_of, unknown_item
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ID_COLUMNS = ("id", "case", "persona")
-FORM = "one row a respondent: a column id (or case, persona), and a column for each item id with 1..5 or null"
+FORM = "one row a respondent: a column id (or case, persona), and a column for each item id with its scores or null"
 _BATCH = 1024  # rows
 _MOST_ROWS, _MOST_ROWS_PER_BYTE = 1_000_000, 100  # numbers that count up take next to no room
 _BUFFER = 1 << 16  # bytes of a column that are read at once: a row group may be the whole file
@@ -93,16 +94,23 @@ class PersonaSource:
             values = np.full((len(ids), len(self.inventory)), np.nan)
             for name, place in self.columns.items():
                 values[:, place] = batch.column(name).to_numpy(zero_copy_only=False)
-            wrong = ~(np.isnan(values) | np.isin(values, (1, 2, 3, 4, 5)))
+            wrong = ~(np.isnan(values) | self._offered(values))
             if wrong.any():
                 row, place = (int(each) for each in np.argwhere(wrong)[0])
                 raise InputError(
                     f"{self.path}: row {rows[row]}, {ids[row]}, item {self.inventory.items[place].id}: "
-                    f"a whole number 1..5 is expected, found {values[row, place]:g}",
+                    f"a whole number {self.inventory.scales[place].told} is expected, found {values[row, place]:g}",
                     hint=FORM,
                 )
             agreements = unkeyed(values, self.inventory) if self.keyed else values
             yield PersonaSet(label_of(self.path), tuple(ids), agreements)
+
+    def _offered(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which values [n, I] are scores of their items."""
+        scales = self.inventory.scales
+        if self.inventory.uniform:
+            return np.isin(values, scales[0].scores)
+        return np.stack([np.isin(column, scale.scores) for column, scale in zip(values.T, scales, strict=True)], axis=1)
 
     def gather(self, rows: IntArray) -> PersonaSet:
         """The respondents of these rows, in this order, in memory."""
@@ -197,7 +205,7 @@ def _require_item(path: Path, name: str, kind: Any, inventory: Inventory) -> Non
     if name not in inventory.position:
         raise unknown_item(f"{path}: column {name}", name, inventory)
     if not (of.is_integer(kind) or of.is_floating(kind) or of.is_null(kind)):
-        raise InputError(f"{path}: column {name}: whole numbers 1..5 are expected, found {kind}", hint=FORM)
+        raise InputError(f"{path}: column {name}: whole numbers are expected, found {kind}", hint=FORM)
 
 
 def runs_of(rows: IntArray) -> list[Span]:

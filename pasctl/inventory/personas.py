@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.inventory.items import TRAITS, IntArray, Inventory, listing
+from pasctl.inventory.items import IntArray, Inventory, listing
 
 CODINGS = ("agreement", "as-published")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._+-]*")
-_POLES = re.compile(rf"[{TRAITS}][+-](?:,[{TRAITS}][+-])*", re.IGNORECASE)
+_SIGNED = re.compile(r"[^\W_][\w. -]*[+-](?:,\s*[^\W_][\w. -]*[+-])*")
 
 Span = tuple[int, int]
 """Rows start .. stop - 1 of some personas."""
@@ -61,7 +61,7 @@ class PersonaSet:
     Attributes:
         label: Short name for artifacts: "papi", "builtin", "e+", ...; lower case, matches `[a-z0-9][a-z0-9._+-]*`.
         ids: Unique names, one per row.
-        agreements: float64 [P, I], columns in inventory order, 1..5, NaN where missing; read-only.
+        agreements: float64 [P, I], columns in inventory order, each on its item's scale, NaN where missing; read-only.
         coding: "agreement", or "as-published" when keyed scores were read as if they were agreements (for comparison
             with published numbers only; marks every output).
     """
@@ -83,12 +83,9 @@ class PersonaSet:
             raise InputError(f"persona names must be unique, found more than once: {listing(twice)}")
         if (half := next((name for name in self.ids if not _is_unicode(name)), None)) is not None:
             raise InputError(f"persona {half!r}: a name is Unicode text, found half a surrogate pair in it")
-        wrong = ~(np.isnan(values) | ((values >= 1) & (values <= 5)))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise InputError(
-                f"persona {self.ids[row]}: agreements are 1..5, found {values[row, column]} in column {column}"
-            )
+        if np.isinf(values).any():
+            row, column = np.argwhere(np.isinf(values))[0]
+            raise InputError(f"persona {self.ids[row]}: agreements are finite, found {values[row, column]}")
         if not _LABEL.fullmatch(self.label):
             raise InputError(f"a persona label is lower-case letters, digits and ._+-, found {self.label!r}")
         if self.coding not in CODINGS:
@@ -190,44 +187,74 @@ def _plain(value: float) -> float | int | None:
     return int(value) if value.is_integer() else value
 
 
-def signs(agreements: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
-    """sign(g - 3) of agreements [P, I], int8: +1 agrees, -1 disagrees, 0 where the answer is 3 or missing."""
-    return np.nan_to_num(np.sign(agreements - 3), nan=0.0).astype(np.int8)
+def signs(agreements: npt.NDArray[np.float64], middle: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """sign(g - middle) of agreements [P, N], int8: +1 agrees, -1 disagrees, 0 for the middle or no answer.
+
+    Args:
+        agreements: of N items.
+        middle: of their scales [N], as `Inventory.middle` has it.
+    """
+    return np.nan_to_num(np.sign(agreements - middle), nan=0.0).astype(np.int8)
 
 
-def require_usable(personas: PersonaSet, columns: IntArray) -> None:
+def require_on_scale(personas: PersonaSet, inventory: Inventory) -> None:
+    """Raises InputError naming an answer that lies beyond its item's scale."""
+    values = personas.agreements
+    wrong = (values < inventory.low) | (values > inventory.high)  # false where missing
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"persona {personas.ids[row]}, item {inventory.items[column].id}: agreements are "
+            f"{inventory.scales[column].told}, found {values[row, column]:g}"
+        )
+
+
+def require_usable(personas: PersonaSet, columns: IntArray, inventory: Inventory) -> None:
     """Raises InputError naming the personas that neither agree nor disagree with any item of `columns`."""
-    opinions = np.count_nonzero(signs(personas.agreements[:, columns]), axis=1)
+    opinions = np.count_nonzero(signs(personas.agreements[:, columns], inventory.middle[columns]), axis=1)
     names = [name for name, count in zip(personas.ids, opinions, strict=True) if not count]
     if names:
         raise InputError(
-            f"no usable answer from {listing(names)}: all {len(columns)} items are answered 3 or missing",
+            f"no usable answer from {listing(names)}: all {len(columns)} items are answered in the middle or missing",
             hint="answer more items of the fit split, or select other personas",
         )
 
 
-def is_pole_spec(spec: str) -> bool:
-    """Whether this names trait poles: `E+`, `E+,N-`."""
-    return _POLES.fullmatch(spec) is not None
+def is_pole_spec(spec: str, inventory: Inventory) -> bool:
+    """Whether this names trait poles of the inventory, or has their form: `E+`, `E+,N-`, `extraverted`."""
+    return _SIGNED.fullmatch(spec) is not None or all(_pole(word, inventory) for word in spec.split(","))
 
 
 def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
     """One persona per trait pole named in `spec`: "E+,N-" gives the two personas "E+" and "N-".
 
-    `E+` agrees fully (5) with the items keyed +1 of E and disagrees fully (1) with those keyed -1; `E-` the other way
-    round. Items of other traits are missing.
+    `E+` agrees fully (the highest score) with the items keyed +1 of E and disagrees fully with those keyed -1; `E-` the
+    other way round. Items of other traits are missing. Codes, names and words of the traits are understood.
     """
-    if not is_pole_spec(spec):
-        raise InputError(f"trait poles are O+ ... N-, separated by commas, found {spec!r}")
-    names = spec.upper().split(",")
-    traits, keys = np.array(inventory.traits), inventory.keys
+    names = []
+    for word in spec.split(","):
+        name = _pole(word, inventory)
+        if name is None:
+            known = ", ".join(f"{trait.code}+, {trait.code}-" for trait in inventory.known_traits)
+            raise InputError(f"no trait pole {word.strip()!r} in inventory {inventory.name}", hint=f"poles are {known}")
+        names.append(name)
+    traits = np.array(inventory.traits)
     rows = []
     for name in names:
-        trait, sign = name[0], name[1]
+        trait, sign = name[:-1], 1.0 if name.endswith("+") else -1.0
         if trait not in inventory.traits:
-            raise InputError(
-                f"inventory {inventory.name} has no items of trait {trait}, so {trait}{sign} has no answers"
-            )
-        towards = keys if sign == "+" else -keys
-        rows.append(np.where(traits == trait, 3.0 + 2.0 * towards, np.nan))
-    return PersonaSet(label="-".join(names).lower(), ids=tuple(names), agreements=np.array(rows))
+            raise InputError(f"inventory {inventory.name} has no items of trait {trait}, so {name} has no answers")
+        half = (inventory.high - inventory.low) / 2
+        rows.append(np.where(traits == trait, inventory.middle + sign * half * inventory.keys, np.nan))
+    return PersonaSet(label=_pole_label(names), ids=tuple(names), agreements=np.array(rows))
+
+
+def _pole(word: str, inventory: Inventory) -> str | None:
+    return next(filter(None, (trait.pole(word) for trait in inventory.known_traits)), None)
+
+
+def _pole_label(names: Sequence[str]) -> str:
+    label = re.sub(r"[^a-z0-9._+-]+", "-", "-".join(names).lower()).lstrip("-._+")
+    if not label.strip("+-"):  # codes in another script
+        label = "pole-" + hashlib.sha256(",".join(names).encode()).hexdigest()[:8]
+    return label

@@ -8,78 +8,65 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.inventory.first_person import OWN_SUBJECT, WITHOUT_VERB, with_subject
-from pasctl.inventory.items import LETTERS, IntArray, Inventory, Item, canonical_digest
+from pasctl.inventory.first_person import OWN_SUBJECT, WITHOUT_VERB, first_person, with_subject, without_stop
+from pasctl.inventory.items import IntArray, Inventory, canonical_digest
+from pasctl.inventory.scale import USUAL_LETTERS, USUAL_POINTS
+from pasctl.inventory.wording import ENGLISH
 
 ORDERS = ("forward", "reversed")
-_ROTATED = tuple(f"{order}+{shift}" for order in ORDERS for shift in range(1, len(LETTERS)))
-MOST_ORDERS = len(ORDERS) + len(_ROTATED)
 
 WORDING_VERSION = 1  # raise it when the code below changes a text that the constants do not show
 
-INSTRUCTION = (
-    "Below are five options and one statement. Choose the option that says how accurately the statement describes you. "
-    "Reply with the letter of that option and nothing else."
-)
-STATEMENT = "Statement: "
 
-FEW_SHOT_HEAD = (
-    "You fill in a personality questionnaire as one particular person. Here is how accurately, by this person's own "
-    "account, some statements describe them:"
-)
-FEW_SHOT_LINE = "- {text} -> {label}"
-FEW_SHOT_TAIL = "Answer every question the way this person would."
-
-PERSONALITY_HEAD = "This is who you are."
-PERSONALITY_TAIL = "Answer every question as the person described here."
-DEGREES = {
-    5: "It is very true of you that",
-    4: "It is somewhat true of you that",
-    3: "It is neither true nor untrue of you that",
-    2: "It is somewhat untrue of you that",
-    1: "It is not at all true of you that",
-}
+def orders_of(points: int) -> tuple[str, ...]:
+    """All orders of so many options: forward, reversed, and the rotations of both."""
+    return (*ORDERS, *(f"{order}+{shift}" for order in ORDERS for shift in range(1, points)))
 
 
-def letter_levels(order: str) -> tuple[int, ...]:
-    """Agreement that each of the letters A..E stands for, when the options are listed in this order.
+def option_levels(order: str, points: int) -> tuple[int, ...]:
+    """The level, 1 (lowest score) to `points`, of each option in the order in which they are listed.
 
-    "forward" lists them as printed, "reversed" from the other end, and "forward+2" begins two options later and goes
-    round.
+    "forward" lists them as printed, from the highest score down, "reversed" from the other end, and "forward+2" begins
+    two options later and goes round. With fewer options than the shift it goes round again.
     """
-    if order not in (*ORDERS, *_ROTATED):
-        raise InputError(f"option order is one of {', '.join((*ORDERS, *_ROTATED))}, found {order!r}")
-    base, _, shift = order.partition("+")
-    levels = (5, 4, 3, 2, 1) if base == "forward" else (1, 2, 3, 4, 5)
-    return (*levels[int(shift or 0) :], *levels[: int(shift or 0)])
+    base, plus, shift = order.partition("+")
+    if base not in ORDERS or (plus and not shift.isdecimal()):
+        raise InputError(f"option order is one of {', '.join(orders_of(points))}, found {order!r}")
+    levels = tuple(range(points, 0, -1)) if base == "forward" else tuple(range(1, points + 1))
+    turn = int(shift or 0) % points
+    return (*levels[turn:], *levels[:turn])
 
 
-def draw_orders(count: int, seed: int) -> tuple[str, ...]:
+def draw_orders(count: int, seed: int, points: int = USUAL_POINTS) -> tuple[str, ...]:
     """So many orders of the options: forward, then reversed, then rotations of both, drawn by the seed, each once.
 
     Raises:
         InputError: less than 1, or more than there are.
     """
-    if not 1 <= count <= MOST_ORDERS:
-        raise InputError(f"option orders: expected 1 to {MOST_ORDERS}, found {count}")
-    rotated = [_ROTATED[place] for place in np.random.default_rng(seed).permutation(len(_ROTATED))]
-    return (*ORDERS, *rotated)[:count]
+    rotated = orders_of(points)[len(ORDERS) :]
+    most = len(ORDERS) + len(rotated)
+    if not 1 <= count <= most:
+        raise InputError(f"option orders: expected 1 to {most}, found {count}")
+    drawn = [rotated[place] for place in np.random.default_rng(seed).permutation(len(rotated))]
+    return (*ORDERS, *drawn)[:count]
 
 
-def question(item: Item, inventory: Inventory, order: str = "forward") -> str:
+def question(column: int, inventory: Inventory, order: str = "forward") -> str:
     """The user's turn for one item.
 
-    The options stand before the statement, and the statement ends the text: so all items of an inventory share one long
+    The options stand before the statement, and the statement ends the text: so all items of one scale share one long
     token prefix, which is computed once, and little follows the part that differs.
     """
-    labels = labels_by_level(inventory)
-    options = [f"{letter}. {labels[level]}" for letter, level in zip(LETTERS, letter_levels(order), strict=True)]
-    return "\n".join([INSTRUCTION, *options, "", STATEMENT + item.text])
-
-
-def labels_by_level(inventory: Inventory) -> dict[int, str]:
-    """Agreement 1..5 -> option label."""
-    return dict(zip((5, 4, 3, 2, 1), inventory.labels, strict=True))
+    item, scale, wording = inventory.items[column], inventory.scales[column], inventory.wording
+    levels = option_levels(order, len(scale))
+    options = [
+        f"{name}. {scale.labels[-level]}"
+        for name, level in zip(inventory.option_names(column, levels), levels, strict=True)
+    ]
+    instruction = wording.instruction_for(len(scale), inventory.option_labels, scenario=item.scenario)
+    return "\n".join(
+        [instruction, *options, "", (wording.scenario if item.scenario else wording.statement) + item.text]
+    )
 
 
 def few_shot(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> str:
@@ -90,61 +77,82 @@ def few_shot(inventory: Inventory, agreements: npt.NDArray[np.float64], columns:
     Args:
         inventory: The items.
         agreements: One person's row, float64 [I], NaN where missing.
-        columns: The items to list, as a rule `inventory.indices("fit")`. Missing answers are left out; 3 is an answer.
+        columns: The items to list, as a rule `inventory.indices("fit")`. Missing answers are left out; the middle of
+            the scale is an answer.
     """
-    labels = labels_by_level(inventory)
-    lines = [
-        FEW_SHOT_LINE.format(text=inventory.items[column].text, label=labels[level].lower())
-        for column, level in _answered(agreements, columns)
-    ]
-    return "\n".join([FEW_SHOT_HEAD, *lines, FEW_SHOT_TAIL])
+    wording = inventory.wording
+    return "\n".join([wording.few_shot_head, *_answer_lines(inventory, agreements, columns), wording.few_shot_tail])
 
 
 def personality_prompt(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> str:
     """System text that describes one person in the second person, one paragraph per degree of agreement.
 
-    Rendered from agreements, so it also says the right thing about items keyed -1. Arguments as for `few_shot`.
+    Rendered from agreements, so it also says the right thing about items keyed -1. Where the inventory's wording has no
+    sentences for the scale, or the items have options of their own, it lists the answers. Arguments as for `few_shot`.
     """
-    answered = _answered(agreements, columns)
+    wording = inventory.wording
+    if not inventory.uniform or len(wording.degrees) != len(inventory.scale):
+        lines = _answer_lines(inventory, agreements, columns)
+        return "\n".join([wording.personality_head, *lines, wording.personality_tail])
+    answered = _answered(inventory, agreements, columns)
     paragraphs = []
-    for level, opening in DEGREES.items():
-        clauses = [second_person(inventory.items[column].text) for column, given in answered if given == level]
+    for score, opening in zip(inventory.scale.scores, wording.degrees, strict=True):
+        texts = [inventory.items[column].text for column, given in answered if given == score]
+        clauses = [second_person(text) if wording.english else without_stop(text) for text in texts]
         if clauses:
             paragraphs.append(f"{opening} {'; '.join(clauses)}.")
-    return "\n".join([PERSONALITY_HEAD, *paragraphs, PERSONALITY_TAIL])
+    return "\n".join([wording.personality_head, *paragraphs, wording.personality_tail])
 
 
 def wording_digest() -> str:
-    """sha256 over every fixed text of this module, for the store's keys: another wording is another experiment."""
+    """sha256 over every fixed text of the English wording, for the store's keys: another wording is another experiment.
+
+    The texts that an inventory brings are in its own digest.
+    """
     constants = [
-        INSTRUCTION,
-        STATEMENT,
-        FEW_SHOT_HEAD,
-        FEW_SHOT_LINE,
-        FEW_SHOT_TAIL,
-        PERSONALITY_HEAD,
-        PERSONALITY_TAIL,
+        ENGLISH.instruction_for(USUAL_POINTS, "letters"),
+        ENGLISH.statement,
+        ENGLISH.few_shot_head,
+        ENGLISH.few_shot_line,
+        ENGLISH.few_shot_tail,
+        ENGLISH.personality_head,
+        ENGLISH.personality_tail,
     ]
     return canonical_digest(
         {
             "version": WORDING_VERSION,
             "texts": constants,
-            "degrees": [[level, text] for level, text in DEGREES.items()],
-            "letters": LETTERS,
+            "degrees": [[USUAL_POINTS - place, text] for place, text in enumerate(ENGLISH.degrees)],
+            "letters": USUAL_LETTERS,
             "second_person": [_SECOND, sorted(OWN_SUBJECT), sorted(WITHOUT_VERB)],
         }
     )
 
 
-def _answered(agreements: npt.NDArray[np.float64], columns: IntArray) -> list[tuple[int, int]]:
-    """(column, agreement) of the answers that are there; the model is told whole degrees, so others are refused."""
+def _answer_lines(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> list[str]:
+    """One line for each answer that is there."""
+    wording = inventory.wording
+    lines = []
+    for column, score in _answered(inventory, agreements, columns):
+        label = inventory.scales[column].label_of(score)
+        lines.append(
+            wording.few_shot_line.format(
+                text=inventory.items[column].text, label=label.lower() if wording == ENGLISH else label
+            )
+        )
+    return lines
+
+
+def _answered(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> list[tuple[int, float]]:
+    """(column, score) of the answers that are there; the model is told options, so what lies between is refused."""
     answered = [(int(c), float(agreements[c])) for c in columns if not np.isnan(agreements[c])]
     if not answered:
         raise InputError(f"nothing to describe this persona by: none of {len(columns)} items is answered")
-    odd = [value for _, value in answered if not value.is_integer()]
-    if odd:
-        raise InputError(f"prompts need whole agreements 1..5, found {odd[0]}")
-    return [(column, int(value)) for column, value in answered]
+    for column, score in answered:
+        scale = inventory.scales[column]
+        if score not in scale.scores:
+            raise InputError(f"prompts need answers that are options, {scale.told}, found {score:g}")
+    return answered
 
 
 # ----- from "I ..." or "Am ..." to "you ..."
@@ -172,6 +180,21 @@ def second_person(text: str) -> str:
     Takes whole sentences ("I am often late for work.") and the form of the IPIP without a subject ("Am afraid of many
     things.", "Don't talk a lot.").
     """
-    clause = with_subject(re.sub(r"\.(?=[\"'”’]*$)", "", text.strip().replace("’", "'")))
+    clause = with_subject(without_stop(text.replace("’", "'")))
     clause = _WAS.sub(r"\1 were", clause)
     return _FIRST.sub(lambda found: _SECOND[found[0].lower()], clause)
+
+
+def spoken(column: int, inventory: Inventory) -> str:
+    """An item as a person says it of themselves: English ones get their "I" where they lack it.
+
+    Raises:
+        InputError: a situation, which nobody says of themselves.
+    """
+    item = inventory.items[column]
+    if item.scenario:
+        raise InputError(
+            f"item {item.id} of inventory {inventory.name} is a situation, not a statement",
+            hint="read its answers by letters: --reading letters",
+        )
+    return first_person(item.text) if inventory.wording.english else item.text.strip()

@@ -122,10 +122,11 @@ def require_consistent(evidence: Evidence, inventory: Inventory, source: str, no
     totals = item_totals(evidence.total, inventory, keyed=keyed)
     named = [f"{inventory.items[place].id} ({totals.r[place]:+.2f})" for place in totals.suspicious]
     those = f"{listing(named, _NAMED)} (corrected item-total correlation, {evidence.total.respondents} respondents)"
+    span = inventory.scale.low + inventory.scale.high
     if totals.any_below(REFUSED):
         raise InputError(
             f"{source}: items that correlate negatively with the rest of their trait, as reversed ones do: {those}",
-            hint=f"store 6 minus the answer for these items, or leave them out{_way(keyed)}",
+            hint=f"store {span} minus the answer for these items, or leave them out{_way(keyed)}",
         )
     if totals.any_below(NOTED):
         note(f"reading {source}: items that may be reversed, against the rest of their trait: {those}")

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.inventory.items import TRAITS, Inventory
+from pasctl.inventory.items import Inventory
 from pasctl.inventory.personas import PersonaSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,6 +43,7 @@ TRAIT_CORRELATIONS: FloatArray = np.array(
         [-0.15, -0.40, -0.35, -0.35, 1.00],
     ]
 )
+TRAITS = "OCEAN"
 SEED = 20
 
 

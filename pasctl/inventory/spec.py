@@ -99,14 +99,14 @@ def open_personas(
         return _select(papi_personas(folder, coding, note), parts, spec)
     if coding == "as-published":
         raise InputError(f"--coding {coding} is about stored PAPI values, but personas {spec!r} are none")
-    if coding == "keyed" and (source in _SIMULATED or is_pole_spec(spec)):
+    if coding == "keyed" and (source in _SIMULATED or is_pole_spec(spec, inventory)):
         raise InputError(f"--coding {coding} is about stored answers, but personas {spec!r} are agreements")
     if source in _SIMULATED:
         place, parts = split_selection(rest)
         if not place:
             _require_same(spec, builtin_inventory(), inventory)
             return _select(_SIMULATED[source](inventory), parts, spec)
-    if is_pole_spec(spec):
+    if is_pole_spec(spec, inventory):
         return trait_poles(spec, inventory)
     if named := split_path(spec):
         return read_persona_file(*named, inventory, coding, note)

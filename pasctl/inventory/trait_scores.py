@@ -14,20 +14,24 @@ from pasctl.inventory.personas import PersonaSet
 Floats = npt.NDArray[np.float64]
 FEWEST = 8
 """Persons that a population needs; with fewer, scores are compared with the scale's midpoint instead."""
-_TYPICAL_SPREAD = 0.6
-"""Of trait scores over persons, in points of a five-point scale; PAPI's are .47 to .66."""
+_TYPICAL_SPREAD = 0.15
+"""Of trait scores over persons, as a share of the scale's range; PAPI's are .12 to .17."""
 
 
 def trait_scores(inventory: Inventory, personas: PersonaSet, traits: Sequence[str]) -> Floats:
-    """Mean keyed score of each person on the fit items of each trait, [P, T]; NaN without an answered item."""
+    """Mean keyed score of each person on the fit items of each trait, [P, T]; NaN without an answered item.
+
+    Items count by their weights, and those with options of their own as on the inventory's scale.
+    """
     fit = inventory.indices("fit")
     of_item = np.array(inventory.traits)[fit]
-    keyed = _keyed(inventory, personas)[:, fit]
+    keyed, weights = inventory.on_one_scale(inventory.keyed(personas.agreements))[:, fit], inventory.weights[fit]
     scores = np.full((len(personas), len(traits)), np.nan)
     for place, trait in enumerate(traits):
         values = keyed[:, of_item == trait]
-        answered = np.isfinite(values).sum(axis=1)
-        total = np.nansum(values, axis=1)
+        weight = weights[of_item == trait]
+        answered = (np.isfinite(values) * weight).sum(axis=1)
+        total = np.nansum(values * weight, axis=1)
         np.divide(total, answered, out=scores[:, place], where=answered > 0)
     return scores
 
@@ -53,7 +57,8 @@ class Norms:
         """The norms of a population, or the scale's own where it has fewer than FEWEST persons."""
         if len(population) < FEWEST:
             count = len(traits)
-            return cls(np.full(count, 3.0), np.full(count, _TYPICAL_SPREAD), np.ones(count), 0)
+            spread = _TYPICAL_SPREAD * (inventory.scale.high - inventory.scale.low)
+            return cls(np.full(count, inventory.scale.middle), np.full(count, spread), np.ones(count), 0)
         scores = trait_scores(inventory, population, traits)
         spread = np.nanstd(scores, axis=0, ddof=1)
         reliability = np.array([_cronbach(inventory, population, trait) for trait in traits])
@@ -72,7 +77,7 @@ class Norms:
 def _cronbach(inventory: Inventory, population: PersonaSet, trait: str) -> float:
     fit = inventory.indices("fit")
     columns = fit[np.array(inventory.traits)[fit] == trait]
-    values = _keyed(inventory, population)[:, columns]
+    values = inventory.on_one_scale(inventory.keyed(population.agreements))[:, columns]
     values = values[np.isfinite(values).all(axis=1)]
     count = values.shape[1]
     if len(values) < FEWEST or count < 2:
@@ -80,8 +85,3 @@ def _cronbach(inventory: Inventory, population: PersonaSet, trait: str) -> float
     total = values.sum(axis=1).var(ddof=1)
     alpha = count / (count - 1) * (1 - values.var(axis=0, ddof=1).sum() / total) if total > 0 else 0.0
     return float(np.clip(alpha, 0.0, 1.0))
-
-
-def _keyed(inventory: Inventory, personas: PersonaSet) -> Floats:
-    keyed: Floats = np.where(inventory.keys > 0, personas.agreements, 6.0 - personas.agreements)
-    return keyed

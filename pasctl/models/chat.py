@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pasctl.errors import InputError
+from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form
 from pasctl.models.template_guard import check_template
 from pasctl.models.transformers_compat import first_line
@@ -159,11 +160,13 @@ class ChatRenderer:
             )
         return ids, rest[0]
 
-    def letter_ids(self, letters: str = "ABCDE", sample_prompts: Sequence[str] = SAMPLE_QUESTIONS) -> list[int]:
+    def letter_ids(
+        self, letters: Sequence[str] = USUAL_LETTERS, sample_prompts: Sequence[str] = SAMPLE_QUESTIONS
+    ) -> list[int]:
         """Id of each answer letter, after proving that appending it to a prompt adds exactly this one token.
 
         Args:
-            letters: the answer letters, in order.
+            letters: the answer letters or numbers, in order.
             sample_prompts: questions (user texts) to prove it on.
 
         Raises:
@@ -180,7 +183,9 @@ class ChatRenderer:
                         f"answer letter {letter!r} is token {found[letter]} after one prompt, {token} after another"
                     )
         if len(set(found.values())) != len(letters):
-            raise InputError(f"answer letters {letters!r} do not have {len(letters)} tokens of their own: {found}")
+            raise InputError(
+                f"answer letters {''.join(letters)!r} do not have {len(letters)} tokens of their own: {found}"
+            )
         return [found[letter] for letter in letters]
 
     @property

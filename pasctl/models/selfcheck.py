@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pasctl.errors import PasctlError
+from pasctl.inventory.scale import USUAL_LETTERS
 
 if TYPE_CHECKING:
     from pasctl.models.loaded import LoadedModel
@@ -27,7 +28,7 @@ class CheckReport:
 
 
 @torch.inference_mode()
-def self_check(loaded: LoadedModel, letters: str = "ABCDE") -> CheckReport:
+def self_check(loaded: LoadedModel, letters: Sequence[str] = USUAL_LETTERS) -> CheckReport:
     """Check a model's letters, the shapes at every o_proj, and that adding a zero displacement there changes no logit.
 
     Raises:

@@ -30,8 +30,7 @@ from pasctl.evaluation.dose import (
     within_budget,
 )
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
-from pasctl.inventory import Inventory
-from pasctl.inventory.first_person import first_person
+from pasctl.inventory import Inventory, spoken
 from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.held_out import expected_agreements
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 CURVES = "curves.json"
 SAMPLE = 10
-"""Personas that a strength is chosen on; all ten poles of five traits."""
+"""Personas that a strength is chosen on; all poles of the built-in traits."""
 PROMPTS = SELF_REPORT_PROMPTS[:1]
 
 
@@ -208,7 +207,7 @@ class DoseTask:
         from pasctl.evaluation.statements import score_statements
 
         chat = model.chat
-        said = [first_person(self.inventory.items[column].text) for column in fit]
+        said = [spoken(column, self.inventory) for column in fit]
         scores = score_statements(
             model,
             [chat.encode(prompt) for prompt in PROMPTS],

@@ -156,7 +156,8 @@ def _agreements(weights: Floats, contrast: Contrast, inventory: Inventory) -> Fl
     place = {axis.name: row for row, axis in enumerate(contrast.axes)}
     of_item = np.array([place.get(trait, -1) for trait in inventory.traits])
     of_weight = np.where(of_item >= 0, weights[:, of_item], 0.0)
-    answers = np.clip(3.0 + 2.0 * of_weight * inventory.keys, 1.0, 5.0)
+    half = (inventory.high - inventory.low) / 2
+    answers = np.clip(inventory.middle + half * of_weight * inventory.keys, inventory.low, inventory.high)
     return np.where(of_weight != 0, answers, np.nan)
 
 

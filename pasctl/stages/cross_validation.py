@@ -130,7 +130,7 @@ class CrossValidation:
         scores = fit_probes(
             self.items.head_outputs[train],
             self.items.pairs,
-            signs(self.agreements[:, train]),
+            signs(self.agreements[:, train], self.items.inventory.middle[self.items.columns[train]]),
             split_items(traits, trained["validation"], self.probes.document["numerics"]["seed"]),
             PROBES.build(trained["method"], c=trained["c"]),
             ids=self.personas.ids,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.directions import DIRECTIONS
-from pasctl.inventory import PersonaSet, Span, signs
+from pasctl.inventory import PersonaSet, Span
 from pasctl.stages.fit_items import FitItems
 from pasctl.stages.job import StageContext
 from pasctl.stages.runner import Artifact
@@ -75,7 +75,7 @@ class Fitting:
             return fit_groups(
                 self.items.head_outputs,
                 self.items.pairs,
-                signs(answers),
+                self.items.signs(answers),
                 heads,
                 DIRECTIONS.build(self.method),
                 self.center,
@@ -97,7 +97,8 @@ class Fitting:
         x = self.items.head_outputs if self.size == 1 else mean_outputs(self.items.head_outputs, self.size)
         layers, method = self.items.head_outputs.shape[2], DIRECTIONS.build(self.method)
         return [
-            sum_up(x, self.items.pairs, signs(answers), method, n_layers=layers) for answers in self.answers(personas)
+            sum_up(x, self.items.pairs, self.items.signs(answers), method, n_layers=layers)
+            for answers in self.answers(personas)
         ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pasctl.commands.doctor import Doctor
 from pasctl.errors import PasctlError
-from pasctl.inventory import LETTERS, builtin_inventory, question
+from pasctl.inventory import Inventory, builtin_inventory, option_names, question
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
 from pasctl.models.options import ModelOptions
@@ -75,22 +75,22 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
         )
     ]
     inventory = builtin_inventory()
-    ids = model.chat.letter_ids(LETTERS)
-    longest = max(len(model.chat.encode(question(item, inventory))) for item in inventory.items)
-    letters = ", ".join(f"{letter}={token}" for letter, token in zip(LETTERS, ids, strict=True))
+    names = option_names(inventory)
+    longest = max(len(model.chat.encode(question(column, inventory))) for column in range(len(inventory)))
+    letters = ", ".join(f"{name}={token}" for name, token in zip(names, model.chat.letter_ids(names), strict=True))
     findings.append(
         Finding("tokens", True, f"{letters}; prompts of at most {longest} tokens, template {model.chat.kind}")
     )
     if model.chat.warning:
         findings.append(Finding("template", None, model.chat.warning))
-    findings += [_letters(model, [question(item, inventory) for item in inventory.items], run.batch_tokens)]
+    findings += [_letters(model, inventory, run.batch_tokens)]
     findings.append(_steered_sample(model))
     return findings
 
 
-def _letters(model: LoadedModel, questions: list[str], batch_tokens: int) -> Finding:
+def _letters(model: LoadedModel, inventory: Inventory, batch_tokens: int) -> Finding:
     """Whether the model answers with a letter where its answer begins; one that does not is no fault."""
-    mass = letter_mass(model, questions, batch_tokens)
+    mass = letter_mass(model, inventory, [(column, "forward") for column in range(len(inventory))], batch_tokens)
     warning = mass_warning(mass)
     told = f"the option letters have {mass:.2f} of the probability where the answer begins"
     return Finding("letters", None, f"warning: {warning}") if warning else Finding("letters", True, told)

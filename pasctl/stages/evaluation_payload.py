@@ -101,7 +101,7 @@ def letter_rows(task: EvaluationTask, answers: Mapping[str, NDArray[np.float32]]
 
     Args:
         task: the questionnaire.
-        answers: part key -> log-probabilities for agreement 1..5 [orders, items, 5].
+        answers: part key -> log-probabilities of options [orders, items, K].
     """
     from pasctl.evaluation.rows import answer_rows, item_table
 
@@ -112,6 +112,7 @@ def letter_rows(task: EvaluationTask, answers: Mapping[str, NDArray[np.float32]]
         item_table(task.inventory).iloc[report],
         personas.agreements[[unit.persona for unit in units]][:, report],
         np.stack([answers[key] for _, key in task.units]),
+        task.inventory.level_scores[report],
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
-from pasctl.inventory import LETTERS, Inventory, letter_levels, load_inventory, question, wording_digest
+from pasctl.inventory import Inventory, listing, load_inventory, option_levels, option_names, question, wording_digest
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -30,11 +30,13 @@ SHARD_ITEMS = 32  # a shard is what a killed run may lose; its batches do not de
 
 @dataclass(frozen=True)
 class Column:
-    """One answer of an item: in which option order, which agreement, by which letter."""
+    """One answer of every item: in which option order, and which option, counted from the highest score (0) down.
+
+    -1 is the lowest score's.
+    """
 
     order: str
-    agreement: int
-    letter: str
+    option: int
 
 
 def order_of(declared: Extract) -> str:
@@ -42,13 +44,23 @@ def order_of(declared: Extract) -> str:
     return declared.option_order or DEFAULT_ORDER
 
 
-def columns_of(declared: Extract) -> tuple[Column, ...]:
-    """The answer columns of `head_outputs`, from most to least agreement within each option order."""
+def columns_of(declared: Extract, inventory: Inventory) -> tuple[Column, ...]:
+    """The answer columns of `head_outputs`, from most to least agreement within each option order.
+
+    Raises:
+        InputError: all answers are wanted of items that have different numbers of them.
+    """
     orders = ("forward", "reversed") if order_of(declared) == "both" else ("forward",)
-    levels = (5, 4, 3, 2, 1) if declared.answers == "all" else (5, 1)
-    return tuple(
-        Column(order, level, LETTERS[letter_levels(order).index(level)]) for order in orders for level in levels
-    )
+    if declared.answers != "all":
+        return tuple(Column(order, option) for order in orders for option in (0, -1))
+    points = sorted(set(inventory.points.tolist()))
+    if len(points) > 1:
+        raise InputError(
+            f"--answers all: items of inventory {inventory.name} have {listing(list(map(str, points)))} options, "
+            "expected the same number",
+            hint="leave --answers at ends, the highest and the lowest option",
+        )
+    return tuple(Column(order, option) for order in orders for option in range(points[0]))
 
 
 def plan(declared: Extract, run: Run) -> Job:
@@ -71,7 +83,9 @@ def plan(declared: Extract, run: Run) -> Job:
         compute=partial(_compute, handle=handle, inventory=inventory, declared=declared, run=run),
         provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": run.batch_tokens},
         estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
-        writes=lambda: head_output_bytes(handle, len(inventory.indices(declared.items)) * len(columns_of(declared))),
+        writes=lambda: head_output_bytes(
+            handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory))
+        ),
     )
 
 
@@ -108,24 +122,28 @@ class PromptSet:
 
     Attributes:
         prompts: item -> option order -> token ids that end where the answer letter begins.
-        letters: answer letter -> token id.
+        letters: answer letter or number -> token id.
         columns: the answers of each item.
+        names: item -> the letters of its columns.
     """
 
     prompts: dict[int, dict[str, list[int]]]
     letters: dict[str, int]
     columns: tuple[Column, ...]
+    names: dict[int, tuple[str, ...]]
 
     @classmethod
     def render(cls, chat: ChatRenderer, inventory: Inventory, declared: Extract) -> PromptSet:
         """Render the inventory's questions with a model's chat template."""
-        columns = columns_of(declared)
+        columns = columns_of(declared, inventory)
         orders = tuple(dict.fromkeys(column.order for column in columns))
         prompts = {
-            int(row): {order: chat.encode(question(inventory.items[row], inventory, order)) for order in orders}
+            int(row): {order: chat.encode(question(row, inventory, order)) for order in orders}
             for row in inventory.indices(declared.items)
         }
-        return cls(prompts, dict(zip(LETTERS, chat.letter_ids(LETTERS), strict=True)), columns)
+        names = option_names(inventory)
+        named = {row: tuple(_name(inventory, row, column) for column in columns) for row in prompts}
+        return cls(prompts, dict(zip(names, chat.letter_ids(names), strict=True)), columns, named)
 
     @property
     def shards(self) -> dict[str, list[int]]:
@@ -141,7 +159,9 @@ class PromptSet:
     def sequences(self, shard: list[int]) -> list[list[int]]:
         """Token ids up to and with the answer letter: item by item, column by column."""
         return [
-            [*self.prompts[row][column.order], self.letters[column.letter]] for row in shard for column in self.columns
+            [*self.prompts[row][column.order], self.letters[name]]
+            for row in shard
+            for column, name in zip(self.columns, self.names[row], strict=True)
         ]
 
 
@@ -154,9 +174,7 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
     model = handle.load(work.reporter)
     prompts = PromptSet.render(model.chat, inventory, declared)
     counts = {"tokens_asked": 0, "tokens_run": 0, "items_resumed": 0}
-    note_letter_mass(
-        work, model, [question(inventory.items[row], inventory) for row in prompts.prompts], run.batch_tokens
-    )
+    note_letter_mass(work, model, inventory, [(row, "forward") for row in prompts.prompts], run.batch_tokens)
     work.ready()
     with work.reporter.progress("extract", len(prompts.prompts), "items") as advance, work.writing_behind() as write:
         for name, shard in prompts.shards.items():
@@ -180,16 +198,43 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
 
 
 def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -> dict[str, Any]:
-    levels = {(column.order, column.agreement): place for place, column in enumerate(prompts.columns)}
+    points = int(inventory.points[0])
+    place = {(column.order, column.option % points): place for place, column in enumerate(prompts.columns)}
     return {
         "inventory": inventory.to_json(),
         "rows": sorted(prompts.prompts),
-        "columns": [asdict(column) for column in prompts.columns],
-        # agreeing against disagreeing answers of one order: 5 with 1 and, where extracted, 4 with 2
-        "pairs": [[levels[order, high], levels[order, 6 - high]] for order, high in levels if high > 3],
+        "columns": [_told(inventory, column, set(names)) for column, *names in _by_column(prompts)],
+        # agreeing against disagreeing answers of one order: the highest with the lowest and, where extracted, the next
+        "pairs": [
+            [place[order, option], place[order, points - 1 - option]]
+            for order, option in place
+            if 2 * option < points - 1
+        ],
         "letters": prompts.letters,
         "geometry": asdict(model.geometry),
         "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
+    }
+
+
+def _by_column(prompts: PromptSet) -> list[tuple[Any, ...]]:
+    """Each column with the letters that it has, item by item."""
+    return list(zip(prompts.columns, *prompts.names.values(), strict=True))
+
+
+def _name(inventory: Inventory, row: int, column: Column) -> str:
+    """What names a column's option in an item."""
+    points = len(inventory.scales[row])
+    levels = option_levels(column.order, points)
+    return inventory.option_names(row, levels)[levels.index(points - column.option % points)]
+
+
+def _told(inventory: Inventory, column: Column, names: set[str]) -> dict[str, Any]:
+    """A column as the artifact describes it; what differs by item is null."""
+    scores = {scale.scores[column.option] for scale in inventory.scales}
+    return {
+        "order": column.order,
+        "agreement": scores.pop() if len(scores) == 1 else None,
+        "letter": names.pop() if len(names) == 1 else None,
     }
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.contrasts import Contrast, Example, Pair, load_contrast
-from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, items_contrast, statements_contrast
+from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, asked_items, items_contrast, statements_contrast
 from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
-from pasctl.inventory import load_inventory
+from pasctl.inventory import Inventory, load_inventory
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -35,10 +35,13 @@ _OF_QUESTIONNAIRES = ("answers", "option_order", "items", "inventory")
 Tokens = tuple[list[int], list[int]]
 """A prompt, and the text that follows it and is read; [] reads the prompt's last token."""
 
+_OF_INVENTORY = {ITEMS: items_contrast, STATEMENTS: statements_contrast}
+
 
 def plan_contrast(declared: Extract, run: Run) -> Job:
     """Extract head outputs [pairs, 2, L, H, D] of the plus and the minus side of each pair (design section 5)."""
-    contrast = _load(declared)
+    inventory = _inventory(declared)
+    contrast = _load(declared, inventory)
     handle = run.model(declared.model, declared.options)
     return Job(
         stage=Stage.of(Extract),
@@ -48,7 +51,7 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),
-        compute=partial(_compute, handle=handle, contrast=contrast, reading=_reading(declared), run=run),
+        compute=partial(_compute, handle=handle, contrast=contrast, inventory=inventory, declared=declared, run=run),
         provenance={
             "model": handle.provenance(),
             "contrast": declared.contrast,
@@ -59,13 +62,18 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
     )
 
 
-def _load(declared: Extract) -> Contrast:
-    """The contrast that is named; that of a questionnaire's statements is of the inventory."""
-    of_inventory = {ITEMS: items_contrast, STATEMENTS: statements_contrast}.get(str(declared.contrast))
-    if of_inventory is None:
-        return load_contrast(str(declared.contrast))
+def _inventory(declared: Extract) -> Inventory | None:
+    """The questionnaire, where the contrast is made of one."""
+    if declared.contrast not in _OF_INVENTORY:
+        return None
     asked = declared.inventory
-    return of_inventory(load_inventory(asked) if isinstance(asked, str) else asked)
+    return load_inventory(asked) if isinstance(asked, str) else asked
+
+
+def _load(declared: Extract, inventory: Inventory | None) -> Contrast:
+    """The contrast that is named; that of a questionnaire's statements is of the inventory."""
+    named = str(declared.contrast)
+    return load_contrast(named) if inventory is None else _OF_INVENTORY[named](inventory)
 
 
 def _reading(declared: Extract) -> str:
@@ -83,17 +91,25 @@ def read_contrast(activations: Artifact) -> Contrast:
     return Contrast.from_json(activations.read_json(_FILE))
 
 
-def _compute(work: StageContext, *, handle: ModelHandle, contrast: Contrast, reading: str, run: Run) -> Payload:
+def _compute(
+    work: StageContext,
+    *,
+    handle: ModelHandle,
+    contrast: Contrast,
+    inventory: Inventory | None,
+    declared: Extract,
+    run: Run,
+) -> Payload:
     import numpy as np
 
     from pasctl.stages.arrays import to_store
 
+    reading = _reading(declared)
     model = handle.load(work.reporter)
     counts = {"tokens_asked": 0, "tokens_run": 0}
     work.ready()
-    if reading == LETTERS:
-        asked = [pair.plus.user for pair in contrast.pairs if pair.plus.user is not None]
-        note_letter_mass(work, model, list(dict.fromkeys(asked)), run.batch_tokens)
+    if inventory is not None and reading == LETTERS:
+        note_letter_mass(work, model, inventory, asked_items(inventory), run.batch_tokens)
     with work.reporter.progress("extract", len(contrast.pairs), "pairs") as advance, work.writing_behind() as write:
         for start in range(0, len(contrast.pairs), SHARD_PAIRS):
             pairs = contrast.pairs[start : start + SHARD_PAIRS]

@@ -14,7 +14,7 @@ from pasctl.commands.fit_directions import FitDirections
 from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
-from pasctl.inventory import PersonaSet, persona_table
+from pasctl.inventory import Inventory, PersonaSet, persona_table
 from pasctl.stages.contrast_personas import ContrastPersonas, contrast_personas
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -36,7 +36,6 @@ AXES = "axes.json"
 READING_POSITIONS = {STATEMENTS: "all", LETTERS: "answer"}
 """Where directions are steered by default, by the reading that suits them."""
 _AXIS_METHOD = "mass-mean"
-_DESIRABLE = {"O": 1.0, "C": 1.0, "E": 1.0, "A": 1.0, "N": -1.0}
 _SHUFFLED_PAIRS = 3  # of the random streams that a seed has
 _OF_ANSWERS = ("top_k", "center", "alphas", "positions", "granularity")
 
@@ -78,7 +77,7 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
     method = TRAITS if declared.method in (None, TRAITS) else DIRECTIONS.canonical(str(declared.method))
     contrast = read_contrast(source)
     people = contrast_personas(declared.personas, contrast, declared.inventory, declared.coding, run.reporter)
-    shared = None if declared.remove == "none" else desirability(people.traits)
+    shared = None if declared.remove == "none" else desirability(people.traits, people.inventory)
     fit = ContrastFit(source, people, _AXIS_METHOD if method == TRAITS else method, declared.seed, shared)
     label = people.personas.label
     return Job(
@@ -218,20 +217,21 @@ class ContrastFit:
         }
 
 
-def desirability(axes: Sequence[str]) -> Floats:
-    """Which pole of each trait is the desirable one: 1 the first, -1 the second, [T].
+def desirability(axes: Sequence[str], inventory: Inventory) -> Floats:
+    """Which pole of each trait is the desirable one: 1 the first, -1 the second, 0 neither, [T].
 
     Raises:
-        InputError: an axis that is none of the five traits, or fewer than two, which share nothing.
+        InputError: an axis that is no trait of the inventory, or fewer than two, which share nothing.
     """
     if len(axes) < 2:
         raise InputError(f"--remove desirability is for two or more traits, found {len(axes)}", hint="leave it out")
-    if unknown := [name for name in axes if name not in _DESIRABLE]:
+    known = {trait.code: float(trait.desirable) for trait in inventory.known_traits}
+    if unknown := [name for name in axes if name not in known]:
         raise InputError(
-            f"--remove desirability is for traits ({', '.join(_DESIRABLE)}), found the axis {unknown[0]}",
-            hint="leave it out, or use --contrast big5",
+            f"--remove desirability is for traits ({', '.join(known)}), found the axis {unknown[0]}",
+            hint="leave it out, or use a contrast of the inventory's traits",
         )
-    return np.array([_DESIRABLE[name] for name in axes])
+    return np.array([known[name] for name in axes])
 
 
 def reading_of(directions: Artifact) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pasctl.inventory import Inventory
+from pasctl.inventory import Inventory, signs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ class FitItems:
     """The activations of an inventory's fit items, with what the maths needs.
 
     Attributes:
+        inventory: the questionnaire.
         head_outputs: [I, A, L, H, D].
         columns: int [I], the items' places in the inventory.
         pairs: (agree, disagree) answer columns.
@@ -29,6 +30,10 @@ class FitItems:
     head_outputs: Tensor
     columns: NDArray[np.int64]
     pairs: list[tuple[int, int]]
+
+    def signs(self, agreements: NDArray[np.float64]) -> NDArray[np.int8]:
+        """Whether answers [P, I] to these items agree: +1, -1, or 0 for the middle of the scale and no answer."""
+        return signs(agreements, self.inventory.middle[self.columns])
 
     @property
     def traits(self) -> list[str]:

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS
 from pasctl.directions import DIRECTIONS
-from pasctl.inventory import LETTERS, Inventory, PersonaSet, letter_levels, question, signs
+from pasctl.inventory import (
+    Inventory,
+    PersonaSet,
+    by_level,
+    expected_scores,
+    option_names,
+    option_places,
+    question,
+    signs,
+)
 from pasctl.stages.fit_items import FitItems
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.steering import DirectionSet
@@ -47,7 +56,7 @@ def fitted_without(
     found = fit_groups(
         items.head_outputs[train],
         items.pairs,
-        signs(personas.agreements[:, items.columns[train]]),
+        signs(personas.agreements[:, items.columns[train]], items.inventory.middle[items.columns[train]]),
         heads,
         DIRECTIONS.build(method),
         center,
@@ -74,7 +83,7 @@ def answering_bytes(
     """
     chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
     together = min(interventions, FORKS) if positions == "answer" and own_mask else 1
-    prompts = [chat.encode(question(inventory.items[column], inventory)) for column in columns]
+    prompts = [chat.encode(question(column, inventory)) for column in columns]
     plan = plan_within(
         footprint, [each for each in prompts for _ in range(together)], batch_tokens=batch_tokens, own_mask=own_mask
     )
@@ -106,8 +115,8 @@ def expected_agreements(
 
     scores = score_letters(
         model,
-        [model.chat.encode(question(inventory.items[column], inventory)) for column in columns],
-        model.chat.letter_ids(LETTERS),
+        [model.chat.encode(question(column, inventory)) for column in columns],
+        model.chat.letter_ids(option_names(inventory)),
         batch_tokens=batch_tokens,
         interventions=interventions,
         positions=positions,
@@ -115,5 +124,5 @@ def expected_agreements(
     for name in ("tokens_asked", "tokens_run"):
         counts[name] = counts.get(name, 0) + getattr(scores, name)
     chances = np.exp(scores.logprobs.astype(np.float64))
-    expected: NDArray[np.float64] = chances @ np.array(letter_levels("forward")) / chances.sum(axis=-1)
-    return expected
+    places = option_places(inventory, columns, "forward")
+    return expected_scores(by_level(chances, places), inventory.level_scores[columns])

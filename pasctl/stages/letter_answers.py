@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.evaluation.units import EvalCase
-from pasctl.inventory import LETTERS, letter_levels
+from pasctl.inventory import by_level, option_names, option_places
 from pasctl.stages.job import StageContext
 from pasctl.stages.questionnaire import EvaluationTask
 from pasctl.stages.runner import Artifact
@@ -25,10 +25,12 @@ class Scorer:
         self._model = model
         self._task = task
         self._batch_tokens = batch_tokens
-        self._letters = model.chat.letter_ids(LETTERS)
+        self._letters = model.chat.letter_ids(option_names(task.inventory))
 
     def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
-        """Log-probability of the letter for agreement 1..5, float32 [units, orders, items, 5].
+        """Log-probability of the option of the lowest, .. highest score, float32 [units, orders, items, K].
+
+        NaN beyond an item's last option.
 
         The units are told the same. Adds to the token counts.
         """
@@ -45,10 +47,15 @@ class Scorer:
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
         orders = self._task.params.orders
-        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(LETTERS))
-        # from letters A..E to agreement 1..5
+        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(self._letters))
+        inventory = self._task.inventory
+        report = inventory.indices("report")
         return np.stack(
-            [by_order[:, place][..., np.argsort(letter_levels(order))] for place, order in enumerate(orders)], axis=1
+            [
+                by_level(by_order[:, place], option_places(inventory, report, order))
+                for place, order in enumerate(orders)
+            ],
+            axis=1,
         )
 
 

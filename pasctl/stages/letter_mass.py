@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pasctl.evaluation.readings import LEAST_MASS
-from pasctl.inventory import LETTERS
+from pasctl.inventory import Inventory, by_level, option_names, option_places, question
 from pasctl.stages.job import StageContext
 
 if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
 
+Asked = tuple[int, str]
+"""The place of an item in the inventory, and the order of its options."""
 ASKED = 8
 """Questions that are asked: the mass is looked at, nothing is chosen by it."""
 _FACT = "letters"
 
 
-def letter_mass(model: LoadedModel, questions: Sequence[str], batch_tokens: int) -> float:
+def letter_mass(model: LoadedModel, inventory: Inventory, asked: Sequence[Asked], batch_tokens: int) -> float:
     """The letters' summed probability in the whole vocabulary, mean over questions, in [0, 1].
 
     Args:
         model: the loaded model.
-        questions: user texts; the first `ASKED` of them are asked.
+        inventory: the questionnaire.
+        asked: its items and the orders of their options; the first `ASKED` of them are asked.
         batch_tokens: bound on the tokens of a forward pass.
 
     Raises:
@@ -32,15 +35,22 @@ def letter_mass(model: LoadedModel, questions: Sequence[str], batch_tokens: int)
     """
     from pasctl.evaluation.scoring import score_letters
 
-    prompts = [model.chat.encode(question) for question in questions[:ASKED]]
-    scores = score_letters(model, prompts, model.chat.letter_ids(LETTERS), batch_tokens=batch_tokens)
-    return float(np.exp(scores.logprobs[0].astype(np.float64)).sum(axis=-1).mean())
+    asked = asked[:ASKED]
+    prompts = [model.chat.encode(question(column, inventory, order)) for column, order in asked]
+    scores = score_letters(
+        model, prompts, model.chat.letter_ids(option_names(inventory)), batch_tokens=batch_tokens
+    ).logprobs[0]
+    places = np.concatenate([option_places(inventory, np.array([column]), order) for column, order in asked])
+    options = by_level(scores.astype(np.float64), places)
+    return float(np.nansum(np.exp(options), axis=-1).mean())
 
 
-def note_letter_mass(work: StageContext, model: LoadedModel, questions: Sequence[str], batch_tokens: int) -> None:
+def note_letter_mass(
+    work: StageContext, model: LoadedModel, inventory: Inventory, asked: Sequence[Asked], batch_tokens: int
+) -> None:
     """Say what the letters have of the probability, and keep it with what the stage makes."""
-    mass = letter_mass(model, questions, batch_tokens)
-    work.provenance[_FACT] = {"mass": mass, "questions": min(ASKED, len(questions))}
+    mass = letter_mass(model, inventory, asked, batch_tokens)
+    work.provenance[_FACT] = {"mass": mass, "questions": min(ASKED, len(asked))}
     if mass >= LEAST_MASS:  # else it is a warning of the artifact
         work.reporter.note(f"the option letters have {mass:.2f} of the probability where the answer begins")
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pasctl.evaluation.folds import stratified_folds
 from pasctl.evaluation.intervals import permutation_p
-from pasctl.inventory import Personas, signs
+from pasctl.inventory import Personas
 from pasctl.stages.progress import Reporter
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def permutation_level(
 
     layers, heads = items.head_outputs.shape[2:4]
     folds, k = min(FOLDS, len(items.columns)), min(TOP_K, layers * heads)
-    answers = _sampled(personas, items.columns)
+    answers = _sampled(personas, items)
     with reporter.progress("permutations", layers, "layers") as advance:
         found = permuted_accuracy(
             items.head_outputs,
@@ -73,9 +73,12 @@ def _tested(as_answered: NDArray[np.float64], shuffled: NDArray[np.float64]) -> 
     return {"accuracy": observed, "level": float(permuted.mean()), "p": permutation_p(observed, permuted)}
 
 
-def _sampled(personas: Personas, columns: NDArray[np.int64]) -> NDArray[np.int8]:
+def _sampled(personas: Personas, items: FitItems) -> NDArray[np.int8]:
     """Signs of at most MOST_PERSONAS personas."""
     rows = np.unique(np.linspace(0, len(personas) - 1, min(MOST_PERSONAS, len(personas))).round().astype(np.int64))
     return np.concatenate(
-        [signs(part.agreements[:, columns]) for part in personas.parts([(int(row), int(row) + 1) for row in rows])]
+        [
+            items.signs(part.agreements[:, items.columns])
+            for part in personas.parts([(int(row), int(row) + 1) for row in rows])
+        ]
     )

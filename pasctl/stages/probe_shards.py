@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
-from pasctl.inventory import Personas, PersonaSet, Span, listing, persona_table, require_usable, signs
+from pasctl.inventory import Inventory, Personas, PersonaSet, Span, listing, persona_table, require_usable, signs
 from pasctl.stages.job import StageContext
 from pasctl.stages.progress import Reporter
 from pasctl.stages.stored_personas import personas_name, shard_name, spans_of, tiles_of
@@ -45,7 +45,7 @@ class Training:
         scores = fit_probes(
             self.items.head_outputs,
             self.items.pairs,
-            signs(personas.agreements[:, self.items.columns]),
+            self.items.signs(personas.agreements[:, self.items.columns]),
             self.held_out,
             self.probe,
             ids=personas.ids,
@@ -57,6 +57,7 @@ class Training:
 
 def usable_personas(
     personas: Personas,
+    inventory: Inventory,
     columns: NDArray[np.int64],
     held_out: NDArray[np.bool_],
     *,
@@ -67,6 +68,7 @@ def usable_personas(
 
     Args:
         personas: few or many.
+        inventory: what they answered.
         columns: places of the fit items in the inventory, I of them.
         held_out: bool [I], the validation items.
         leave_out: go on without the others.
@@ -80,8 +82,8 @@ def usable_personas(
     spans = spans_of(len(personas))
     for (start, _), part in zip(spans, personas.parts(spans), strict=True):
         if not leave_out:
-            require_usable(part, columns)
-        given = signs(part.agreements[:, columns]) != 0
+            require_usable(part, columns, inventory)
+        given = signs(part.agreements[:, columns], inventory.middle[columns]) != 0
         lacks = np.flatnonzero(~(given[:, ~held_out].any(axis=1) & given[:, held_out].any(axis=1)))
         places += (start + lacks).tolist()
         names += [part.ids[place] for place in lacks]
@@ -90,10 +92,10 @@ def usable_personas(
     who = f"{len(places):,} of {len(personas):,} personas: {listing(names)}"
     if not leave_out or len(places) == len(personas):
         raise InputError(
-            f"no answer other than 3 among the items to train on, or among those to rank heads by, from {who}",
+            f"no answer other than the middle among the items to train on, or among those to rank heads by, from {who}",
             hint="--leave-out-unusable goes on without them; or change the seed or the validation share",
         )
-    reporter.note(f"left out for want of answers other than 3: {who}")
+    reporter.note(f"left out for want of answers other than the middle: {who}")
     return personas.without(np.array(places))
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.readings import CHECKED_ITEMS, LETTERS, STATEMENTS, parse_readings
-from pasctl.inventory import LETTERS as OPTION_LETTERS
-from pasctl.inventory import Inventory, letter_levels, question, wording_digest
+from pasctl.inventory import Inventory, by_level, option_names, option_places, question, wording_digest
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
@@ -75,10 +74,16 @@ def try_letters(model: LoadedModel, inventory: Inventory, seed: int, batch_token
     from pasctl.evaluation.scoring import score_letters
 
     columns = np.random.default_rng([seed, _CHECKED]).permutation(inventory.indices("fit"))[:CHECKED_ITEMS]
-    letters = model.chat.letter_ids(OPTION_LETTERS)
-    asked = [model.chat.encode(question(inventory.items[column], inventory, o)) for o in _ORDERS for column in columns]
+    letters = model.chat.letter_ids(option_names(inventory))
+    asked = [model.chat.encode(question(column, inventory, order)) for order in _ORDERS for column in columns]
     [logprobs] = score_letters(model, asked, letters, batch_tokens=batch_tokens).logprobs
     by_order = logprobs.reshape(len(_ORDERS), len(columns), len(letters))
     return check_letters(
-        np.stack([values[:, np.argsort(letter_levels(order))] for values, order in zip(by_order, _ORDERS, strict=True)])
+        np.stack(
+            [
+                by_level(values, option_places(inventory, columns, order))
+                for values, order in zip(by_order, _ORDERS, strict=True)
+            ]
+        ),
+        inventory.level_scores[columns],
     )

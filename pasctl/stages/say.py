@@ -143,7 +143,7 @@ def _names(declared: Say, catalog: PersonaCatalog) -> list[str]:
     )
 
 
-_MOST_POLES = 10  # two of each of the five traits
+_MOST_POLES = 10  # two of each of the built-in traits
 
 
 def _measures(declared: Say, run: Run, targets: Sequence[TextTarget], prompts: Sequence[str]) -> Measures:

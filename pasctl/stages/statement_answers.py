@@ -14,7 +14,7 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.evaluation.calibration import FIT_ITEMS, calibrated, features
 from pasctl.evaluation.readings import STATEMENTS
 from pasctl.evaluation.units import EvalCase, unit_table
-from pasctl.inventory.first_person import first_person
+from pasctl.inventory import spoken
 from pasctl.stages.job import StageContext
 from pasctl.stages.letter_answers import earlier_parts
 from pasctl.stages.questionnaire import EvaluationTask
@@ -69,7 +69,7 @@ class StatementTask:
     @cached_property
     def texts(self) -> list[str]:
         """The statements: report items, then fit items, in the first person."""
-        return [first_person(self.task.inventory.items[column].text) for column in (*self.report, *self.fit)]
+        return [spoken(int(column), self.task.inventory) for column in (*self.report, *self.fit)]
 
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:
@@ -154,8 +154,10 @@ class StatementTask:
         length = np.isfinite(answers[self.unchanged][0]).sum(axis=-1)
         units = unit_table([unit for unit, _ in self.units], personas.ids)
         agreements = personas.agreements[people]
+        inventory = self.task.inventory
+        shared = inventory.on_one_scale(agreements)[:, self.fit]
         table = features(
-            self.task.inventory.keys[[*self.report, *self.fit]].astype(np.float64),
+            inventory.keys[[*self.report, *self.fit]].astype(np.float64),
             (totals - before).mean(axis=1),
             before.mean(axis=0) / length,
         )
@@ -163,8 +165,9 @@ class StatementTask:
         expected = np.empty((len(units), count))
         for places in units.groupby(_RUN, sort=False).indices.values():
             wanted, fit = table[places, :count], table[places, count:]
-            expected[places] = calibrated(fit, agreements[:, self.fit][places], wanted)
-        items = item_table(self.task.inventory).iloc[self.report]
+            expected[places] = calibrated(fit, shared[places], wanted, (inventory.scale.low, inventory.scale.high))
+        expected = inventory.on_own_scales(expected, self.report)
+        items = item_table(inventory).iloc[self.report]
         return statement_rows(
             units, items, agreements[:, self.report], totals[..., :count], before[..., :count], expected
         )

@@ -58,7 +58,7 @@ class TextAudit:
 
         Args:
             work: keeps the texts as they come.
-            answers: part key -> log-probabilities for agreement 1..5 [orders, items, 5]; the first order is forward.
+            answers: part key -> log-probabilities of options [orders, items, K]; the first order is forward.
         """
         from pasctl.evaluation.audit import audit_rows
 
@@ -70,17 +70,23 @@ class TextAudit:
                     work.write(name, self._generate(work, cells))
                 texts += work.read_json(name)
                 advance(len(cells))
-        return audit_rows(self._cells(answers), texts, self.task.inventory.labels)
+        return audit_rows(self._cells(answers), texts, self.task.inventory)
 
     def _cells(self, answers: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
         """The rows that the texts belong to."""
-        personas, items = self.task.steering.personas, self.task.inventory.items
+        from pasctl.evaluation.rows import item_table
+
+        personas, inventory = self.task.steering.personas, self.task.inventory
         columns = [self._report[place] for _, _, place in self.cells]
+        asked = item_table(inventory).iloc[columns].reset_index(drop=True)
         units = [unit for unit, _, _ in self.cells]
         return unit_table(units, personas.ids).assign(
-            item=[items[column].id for column in columns],
+            **{name: asked[name] for name in ("item", "low", "high") if name in asked},
             agreement=[personas.agreements[unit.persona, column] for unit, column in zip(units, columns, strict=True)],
-            argmax=[int(answers[key][0, place].argmax()) + 1 for _, key, place in self.cells],
+            argmax=[
+                int(inventory.level_scores[column, np.nanargmax(answers[key][0, place])])
+                for (_, key, place), column in zip(self.cells, columns, strict=True)
+            ],
         )
 
     def _generate(self, work: StageContext, cells: list[tuple[EvalCase, str, int]]) -> list[str]:
@@ -91,7 +97,7 @@ class TextAudit:
         model, inventory = self.handle.load(work.reporter), self.task.inventory
         requests = [
             Request(
-                model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system),
+                model.chat.encode(question(int(self._report[place]), inventory), unit.system),
                 SamplingParams(max_new_tokens=ANSWER_TOKENS),
                 self.task.intervention(unit, model.geometry),
                 self.task.params.positions,

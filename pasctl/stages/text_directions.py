@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from pasctl.commands.extract import Extract
 from pasctl.commands.fit_directions import FitDirections
-from pasctl.contrasts import POLE_WORDS, WORDINGS
+from pasctl.contrasts import WORDINGS
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.combination import parse_combination
+from pasctl.inventory.traits import usual_traits
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle, of_model
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from pasctl.commands.say import Say
     from pasctl.contrasts import Contrast
 
-_BY_WORD = {word: pole for pole, words in POLE_WORDS.items() for word in words}
+_BY_WORD = {
+    word: f"{trait.code}{sign}"
+    for trait in usual_traits().values()
+    for sign, words in (("+", trait.high), ("-", trait.low))
+    for word in words
+}
 _POLES = frozenset(f"{trait}{side}" for trait in WORDINGS for side in "+-")
 
 

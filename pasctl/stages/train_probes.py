@@ -47,7 +47,9 @@ def plan(declared: TrainProbes, run: Run) -> Job:
     chosen = resolve_personas(personas, inventory, coding=declared.coding, note=run.reporter.note)
     columns = fit_columns(inventory, described)
     held_out = split_items([inventory.items[column].trait for column in columns], declared.validation, declared.seed)
-    chosen = usable_personas(chosen, columns, held_out, leave_out=declared.leave_out_unusable, reporter=run.reporter)
+    chosen = usable_personas(
+        chosen, inventory, columns, held_out, leave_out=declared.leave_out_unusable, reporter=run.reporter
+    )
     memory = probe_memory(source)
     tile = min(declared.tile or SHARD_PERSONAS, memory.tile(len(chosen), run.max_memory))
     return Job(

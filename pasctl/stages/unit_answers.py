@@ -97,7 +97,7 @@ def _letters_estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
 
 
 def ask(work: StageContext, evaluation: Evaluation, counts: dict[str, int]) -> dict[str, NDArray[np.float32]]:
-    """Part key -> log-probabilities for agreement 1..5 [orders, items, 5], asked where no result holds them."""
+    """Part key -> log-probabilities of options [orders, items, K], asked where no result holds them."""
     task = evaluation.task
     distinct = task.distinct
     answers = earlier_answers(work, list(distinct))

@@ -1,7 +1,7 @@
 """What answers say: the mean keyed score of each trait and facet, and its place among an inventory's respondents.
 
-A keyed score is the agreement with an item keyed +1, and 6 minus the agreement with an item keyed -1: 5 is always high
-on the trait.
+A keyed score is the agreement with an item keyed +1, and the reversed agreement with an item keyed -1: the highest is
+always high on the trait.
 """
 
 from __future__ import annotations
@@ -14,21 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.evaluation.metrics import keyed, row_means
-from pasctl.inventory.items import TRAITS, IntArray, Inventory
+from pasctl.evaluation.metrics import row_means
+from pasctl.inventory.items import IntArray, Inventory
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.spec import default_personas, load_personas
+from pasctl.inventory.traits import Trait
 from pasctl.survey.session import Entries
 
 FloatArray = npt.NDArray[np.float64]
-
-TRAIT_NAMES = {
-    "O": "openness",
-    "C": "conscientiousness",
-    "E": "extraversion",
-    "A": "agreeableness",
-    "N": "neuroticism",
-}
 
 
 @dataclass(frozen=True)
@@ -36,9 +29,10 @@ class Score:
     """A trait, or one facet of it.
 
     Attributes:
-        trait: One of O, C, E, A, N.
+        trait: Its code.
+        name: What the trait or the facet is called.
         facet: None for the whole trait.
-        mean: Mean keyed score 1..5 of the answered items; None when none is.
+        mean: Mean keyed score of the answered items; None when none is.
         answered: Items answered, of `items`.
         items: Items looked at.
         percentile: 0..100, the share of respondents with a lower mean over the same items, ties counting half; None
@@ -47,6 +41,7 @@ class Score:
     """
 
     trait: str
+    name: str
     facet: str | None
     mean: float | None
     answered: int
@@ -91,15 +86,15 @@ def population_of(spec: str, inventory: Inventory, coding: str = "auto") -> Popu
 
 
 def profile(inventory: Inventory, agreements: FloatArray, people: FloatArray, columns: IntArray) -> tuple[Score, ...]:
-    """Scores of one person, each trait followed by its facets, traits in the order O C E A N.
+    """Scores of one person, each trait followed by its facets, traits in the inventory's order.
 
     Args:
         inventory: Of I items.
-        agreements: [I], 1..5, NaN where missing.
+        agreements: [I], on the items' scales, NaN where missing.
         people: [P, I], the population's agreements.
         columns: The items to look at.
     """
-    own, others = keyed(agreements, inventory.keys), keyed(people, inventory.keys)
+    own, others = (inventory.on_one_scale(inventory.keyed(values)) for values in (agreements, people))
     return tuple(_score(trait, facet, own, others, group) for trait, facet, group in _groups(inventory, columns))
 
 
@@ -115,13 +110,13 @@ def agreements_of(inventory: Inventory, entries: Entries) -> FloatArray:
 
 
 def profile_json(scores: tuple[Score, ...]) -> list[dict[str, Any]]:
-    """The scores as plain values, with the traits' names."""
-    return [{"name": score.facet or TRAIT_NAMES[score.trait], **asdict(score)} for score in scores]
+    """The scores as plain values."""
+    return [asdict(score) for score in scores]
 
 
-def _groups(inventory: Inventory, columns: IntArray) -> Iterator[tuple[str, str | None, IntArray]]:
-    for trait in TRAITS:
-        of_trait = [c for c in columns if inventory.items[c].trait == trait]
+def _groups(inventory: Inventory, columns: IntArray) -> Iterator[tuple[Trait, str | None, IntArray]]:
+    for trait in inventory.known_traits:
+        of_trait = [c for c in columns if inventory.items[c].trait == trait.code]
         if not of_trait:
             continue
         yield trait, None, np.array(of_trait)
@@ -129,13 +124,13 @@ def _groups(inventory: Inventory, columns: IntArray) -> Iterator[tuple[str, str 
             yield trait, facet, np.array([c for c in of_trait if inventory.items[c].facet == facet])
 
 
-def _score(trait: str, facet: str | None, own: FloatArray, others: FloatArray, columns: IntArray) -> Score:
+def _score(trait: Trait, facet: str | None, own: FloatArray, others: FloatArray, columns: IntArray) -> Score:
     answered = columns[~np.isnan(own[columns])]
     if not len(answered):
-        return Score(trait, facet, None, 0, len(columns), None, 0)
+        return Score(trait.code, facet or trait.name, facet, None, 0, len(columns), None, 0)
     mean = float(own[answered].mean())
     # the same items: who skipped an item has to be compared with the others' answers to the rest
     means = row_means(others[:, answered])
     means = means[~np.isnan(means)]
     percentile = midrank_percentile(mean, means) if len(means) else None
-    return Score(trait, facet, mean, len(answered), len(columns), percentile, len(means))
+    return Score(trait.code, facet or trait.name, facet, mean, len(answered), len(columns), percentile, len(means))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pasctl.inventory.items import Inventory
-from pasctl.inventory.prompts import labels_by_level
 from pasctl.printable import clean, clean_lines
-from pasctl.survey.profile import TRAIT_NAMES, Population, Score
+from pasctl.survey.profile import Population, Score
 from pasctl.survey.session import Session
 
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ def question(session: Session, inventory: Inventory, told: str = "") -> Renderab
         item = inventory.items[inventory.position[session.item]]
         given = session.entries.get(item.id)
         options = Table.grid(padding=(0, 1))
-        for level, label in sorted(labels_by_level(inventory).items()):
-            chosen = level == given
-            options.add_row(">" if chosen else " ", str(level), Text(f"{label} (your answer)" if chosen else label))
+        for key, score, label in choices(inventory, session.item):
+            chosen = score == given
+            options.add_row(">" if chosen else " ", key, Text(f"{label} (your answer)" if chosen else label))
         parts += [Text(_ASKED), Text(), Text(clean_lines(item.text), style="bold"), Text(), options, Text()]
         if session.settled and given is None:
             parts += [Text("You skipped this one."), Text()]
@@ -47,6 +46,15 @@ def question(session: Session, inventory: Inventory, told: str = "") -> Renderab
     if told:
         parts.append(Text(clean(told), style="bold"))
     return Group(*parts)
+
+
+def choices(inventory: Inventory, item: str) -> list[tuple[str, int, str]]:
+    """The key, the score and the label of each option of an item, the lowest score first."""
+    scale = inventory.scales[inventory.position[item]]
+    return [
+        (str(key), score, label)
+        for key, (score, label) in enumerate(zip(reversed(scale.scores), reversed(scale.labels), strict=True), 1)
+    ]
 
 
 def wrong_key(key: str, session: Session) -> str:
@@ -73,7 +81,7 @@ def _progress(session: Session) -> str:
 def profile_text(scores: Sequence[Score], population: Population, *, heading: str, width: int) -> str:
     """A profile in lines of at most `width` characters, if that is 30 or more."""
     header = ("mean", "items", "percentile")
-    names = [TRAIT_NAMES[score.trait] if score.facet is None else f"  {clean(score.facet)}" for score in scores]
+    names = [clean(score.name) if score.facet is None else f"  {clean(score.facet)}" for score in scores]
     figures = [_figures(score) for score in scores]
     name_width = max(map(len, names))
     widths = [max(len(row[place]) for row in (header, *figures)) for place in range(len(header))]

@@ -23,7 +23,6 @@ from pasctl.report.figures.style import (
     styled,
 )
 
-_LEVELS = (1, 2, 3, 4, 5)
 _LEAST = 150  # pixels that a panel needs
 
 
@@ -55,8 +54,8 @@ class Panel:
 
 
 @styled
-def panels(shown: Sequence[Panel], *, note: str = "", width: int = WIDE) -> Figure:
-    """Panels in rows, as many beside each other as there is room for."""
+def panels(shown: Sequence[Panel], ends: tuple[int, int], *, note: str = "", width: int = WIDE) -> Figure:
+    """Panels in rows, as many beside each other as there is room for; both axes go from the lowest to the highest."""
     columns = max(min(width // _LEAST, len(shown)), 2)
     rows = -(-len(shown) // columns)
     across = width / columns
@@ -66,21 +65,22 @@ def panels(shown: Sequence[Panel], *, note: str = "", width: int = WIDE) -> Figu
         axes = figure.add_subplot(rows, columns, place)
         title = f"{fit(panel.label, across - 22, SMALL)}\n{fit(panel.strength, side, SMALL)}".rstrip()
         axes.set_title(title, fontsize=SMALL, color=INK)
-        _panel(axes, panel)
+        _panel(axes, panel, *ends)
     figure.suptitle("across: the person's agreement · up: the model's answer", x=0.01, ha="left", fontsize=SMALL)
     note_below(figure, note)
     return figure
 
 
-def _panel(axes: Axes, panel: Panel) -> None:
+def _panel(axes: Axes, panel: Panel, low: int, high: int) -> None:
     colour = COLOURS[panel.kind]
-    axes.set(xlim=(0.5, 5.5), ylim=(0.5, 5.5), xticks=_LEVELS, yticks=_LEVELS, box_aspect=1)
+    edges, levels = (low - 0.5, high + 0.5), range(low, high + 1)
+    axes.set(xlim=edges, ylim=edges, xticks=levels, yticks=levels, box_aspect=1)
     axes.tick_params(length=0, labelsize=TINY)
     axes.spines[:].set(visible=True, color=LINE)
-    axes.plot([0.5, 5.5], [0.5, 5.5], color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
+    axes.plot(edges, edges, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)))
     level = [each.level for each in panel.spreads]
     for ends, width, alpha in (("most", 1.4, 1.0), ("middle", 4.0, 0.35)):
-        low, high = zip(*(getattr(each, ends) for each in panel.spreads), strict=True)
-        axes.vlines(level, low, high, color=colour, linewidth=width, alpha=alpha, gid=ends)
+        below, above = zip(*(getattr(each, ends) for each in panel.spreads), strict=True)
+        axes.vlines(level, below, above, color=colour, linewidth=width, alpha=alpha, gid=ends)
     mean = [each.mean for each in panel.spreads]
     axes.plot(level, mean, color=colour, linewidth=1.2, linestyle=(0, (1.5, 2)), gid="mean", **mark(panel.kind, 5))

@@ -14,7 +14,11 @@ def activations(described: Mapping[str, Any], payload_bytes: int) -> Content:
         return _of_contrast(described, payload_bytes)
     geometry, columns, inventory = described["geometry"], described["columns"], described["inventory"]
     shape = (len(described["rows"]), len(columns), geometry["layers"], geometry["heads"], geometry["head_dim"])
-    letters = ", ".join(f"{each['letter']} for {each['agreement']} ({each['order']})" for each in columns)
+    letters = ", ".join(
+        f"{each['letter'] or 'letter'} for {'the end' if each['agreement'] is None else each['agreement']} "
+        f"({each['order']})"
+        for each in columns
+    )
     return Content(
         ("The output of every attention head at the answer letter, for each item and each of its answers.",),
         (

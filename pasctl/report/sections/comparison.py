@@ -60,8 +60,8 @@ def comparison(
     first = lines[0].first
     lead = [
         f"{len(names)} models on the same {first['personas']} personas and {first['items']} items. The composite is "
-        "the sum over the five traits of the mean absolute error between the answer that the model expects to give and "
-        "the one that the person gave (scale 1 to 5); lower is better."
+        "the sum over the traits of the mean absolute error between the answer that the model expects to give and "
+        "the one that the person gave (points of the scale); lower is better."
     ]
     if any(setting(line.first) == ORACLE for line in lines):
         lead.append(f"Rows named oracle: {UPPER_BOUND}, for comparison only.")
@@ -69,7 +69,7 @@ def comparison(
     known = any(row is not None and row["composite"] is not None for line in lines for row in line.results)
     drawn = [_composites(names, lines)] if known else []
     if not known:
-        lead.append("No composite: at least one of the five traits has no answers.")
+        lead.append("No composite: at least one of the traits has no answers.")
     return Content((*lead, *notes), facts, (*blocks, *drawn))
 
 

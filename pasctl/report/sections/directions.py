@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.evaluation.metrics import keyed, row_means
+from pasctl.evaluation.metrics import row_means
 from pasctl.inventory import Inventory, PersonaSet
 from pasctl.report.blocks import Block, Content, Drawn, number
 from pasctl.report.figures.heatmap import Heat, heatmap
@@ -17,7 +17,6 @@ from pasctl.report.sections.head_trials import Tried, each_head, error_map, head
 from pasctl.report.sections.labels import stand_for
 
 MOST_PERSONAS = 60
-_TRAITS = "OCEAN"
 
 Floats = NDArray[np.float64]
 
@@ -105,10 +104,9 @@ def trait_groups(fitted: Fitted) -> tuple[list[str], Floats]:
     A head that a persona does not have counts as zero.
     """
     items = fitted.inventory.items
-    keys = np.array([item.key for item in items], np.int8)
-    scores = keyed(fitted.personas.agreements, keys)
+    scores = fitted.inventory.on_one_scale(fitted.inventory.keyed(fitted.personas.agreements))
     names, means = [], []
-    for trait in _TRAITS:
+    for trait in fitted.inventory.trait_codes:
         member = np.array([item.trait == trait for item in items])
         score = row_means(scores[:, member])
         known = np.flatnonzero(np.isfinite(score))

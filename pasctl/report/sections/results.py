@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pasctl.evaluation.conditions import CONDITIONS
+from pasctl.evaluation.rows import ends
 from pasctl.evaluation.verdicts import verdicts
+from pasctl.inventory.traits import in_order
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.panels import Panel, Spread, panels
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_PANELS = 24
-_TRAITS = "OCEAN"
 
 
 def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
@@ -75,9 +76,9 @@ def _lead(metrics: Mapping[str, Any], conditions: Sequence[Row]) -> list[str]:
     first = conditions[0]
     said = [*_verdict(metrics)]
     said += [
-        f"{first['personas']} personas, {first['items']} items each. The composite is the sum over the five traits of "
+        f"{first['personas']} personas, {first['items']} items each. The composite is the sum over the traits of "
         "the mean absolute error between the answer that the model expects to give and the one that the person gave "
-        "(scale 1 to 5); lower is better.",
+        "(points of the scale); lower is better.",
     ]
     known = [row for row in conditions if row["composite"] is not None]
     of_model = [row for row in known if kind(row) in ("told", "steered")]
@@ -94,7 +95,7 @@ def _lead(metrics: Mapping[str, Any], conditions: Sequence[Row]) -> list[str]:
         said.append(_choice(metrics["choice"]))
     said += metrics.get("notes") or []
     if not known:
-        said.append("No composite: at least one of the five traits has no answers.")
+        said.append("No composite: at least one of the traits has no answers.")
     elif not metrics.get("notes") and all(row.get("composite_interval") is None for row in known):
         said.append("No intervals: there are too few personas.")
     if metrics.get("coding", "agreement") != "agreement":
@@ -130,7 +131,7 @@ def _choice(found: Mapping[str, Any]) -> str:
 
 
 def _table(conditions: Sequence[Row]) -> Table:
-    traits = [trait for trait in _TRAITS if any(row["mae"].get(trait) is not None for row in conditions)]
+    traits = in_order(trait for row in conditions for trait, error in row["mae"].items() if error is not None)
     spread = any(row.get("order_spread") is not None for row in conditions)
     rows = [
         (
@@ -150,7 +151,8 @@ def _table(conditions: Sequence[Row]) -> Table:
         "α: strength; where personas' strengths differ, how many have which. One letter: MAE of that trait. Small: 95% "
         "interval, Student's t over personas. item r: correlation over items within a person, mean over persons. rank "
         "r: correlation over persons of their trait scores' ranks, mean over traits. acqu.: agreement whatever an item "
-        f"says; the persons' own is {number(person, 2)}, 3 is none. mass: probability of the five letters together; a "
+        f"says; the persons' own is {number(person, 2)}, the scale's middle is none. "
+        "mass: probability of the option letters together; a "
         "model that rarely gives a letter at all is judged by what little is left."
     )
     if spread:
@@ -237,17 +239,18 @@ def _items(conditions: Sequence[Row], rows: pd.DataFrame) -> Drawn:
         for row in conditions
         if (spreads := _spreads(rows, row))
     ]
+    low, high = (int(end(each)) for end, each in zip((np.min, np.max), ends(rows), strict=True))
     left_out = len(shown) - MOST_PANELS
     more = f" The first {MOST_PANELS} of {len(shown)} conditions are drawn." if left_out > 0 else ""
     bound = f" α oracle: {UPPER_BOUND}." if any(setting(row) == ORACLE for row in conditions) else ""
     return Drawn(
         "items",
-        "What the model answers where a person answers 1 to 5",
+        "What the model answers to each answer of a person",
         "Across: the person's own agreement with an item. Up: the answer that the model expects to give; the mark is "
         "the mean over persons and items, the thick line the middle half, the thin line nine tenths. On the "
         "dashed diagonal the model answers as the person did; a flat row of marks means that it does not tell items "
         f"apart.{bound}{more}",
-        lambda width: panels(shown[:MOST_PANELS], note=bound_note(conditions), width=width),
+        lambda width: panels(shown[:MOST_PANELS], (low, high), note=bound_note(conditions), width=width),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, p_text
 from pasctl.evaluation.trait_shifts import is_significant
+from pasctl.inventory.traits import in_order
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
 from pasctl.report.figures.heatmap import Heat, heatmaps
 from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bound_note, kind, label, name_cells, setting
@@ -22,7 +23,7 @@ def trait_shifts(found: Sequence[Row]) -> list[Block]:
     for row in found:
         groups.setdefault(label(row), []).append(row)
     ordered = sorted(groups.values(), key=lambda rows: _ORDER.index(kind(rows[0])))
-    traits = [trait for trait in "OCEAN" if any(row["trait"] == trait for row in found)]
+    traits = in_order(row["trait"] for row in found)
     most = max(abs(float(row["shift"])) for row in found)
     return [_maps(ordered, traits, most), _table(ordered, traits)]
 
@@ -35,7 +36,7 @@ def _maps(groups: Sequence[Sequence[Row]], traits: Sequence[str], most: float) -
     return Drawn(
         "trait-shifts",
         "What steering towards one pole of a trait does to all traits",
-        "A trait's mean keyed score (scale 1 to 5) minus that of the unchanged model: blue is up, orange down. Framed: "
+        "A trait's mean keyed score, in points, minus that of the unchanged model: blue is up, orange down. Framed: "
         f"the trait that was meant. Colour beside the frames is what else was moved.{bound}{more}",
         lambda width: heatmaps(shown, note=note, width=width),
     )
@@ -47,7 +48,7 @@ def _heat(rows: Sequence[Row], traits: Sequence[str], most: float) -> Heat:
     for row in rows:
         values[poles.index(row["persona"]), traits.index(row["trait"])] = row["shift"]
     intended = frozenset(
-        (row, column) for row, pole in enumerate(poles) for column, trait in enumerate(traits) if pole[0] == trait
+        (row, column) for row, pole in enumerate(poles) for column, trait in enumerate(traits) if pole[:-1] == trait
     )
     return Heat(
         values,
@@ -71,7 +72,7 @@ def _table(groups: Sequence[Sequence[Row]], traits: Sequence[str]) -> Table:
         held = {(row["persona"], row["trait"]): row for row in group}
         for place, pole in enumerate(dict.fromkeys(row["persona"] for row in group)):
             names = name_cells({**group[0], "alphas": {}}) if place == 0 else (Cell(""), Cell(""))
-            cells = (_cell(held.get((pole, trait)), meant=pole[0] == trait) for trait in traits)
+            cells = (_cell(held.get((pole, trait)), meant=pole[:-1] == trait) for trait in traits)
             rows.append((*names, Cell(pole), *cells))
     return Table(
         "Shifts of traits with their intervals",

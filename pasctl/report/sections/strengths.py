@@ -50,7 +50,7 @@ def strengths(curves: Mapping[str, Any]) -> Content:
     blocks += _curve(
         "error",
         "Error on held-out items against strength",
-        "Mean absolute error between the answer that the model expects to give and the person's own (scale 1 to 5)",
+        "Mean absolute error between the answer that the model expects to give and the person's own, in points",
         ERROR,
         alphas,
         means["mae"],

@@ -1,0 +1,66 @@
+"""The options of items as a model names them, by letters or numbers, and which log-probability is whose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pasctl.inventory.items import IntArray, Inventory
+from pasctl.inventory.prompts import option_levels
+
+
+def option_names(inventory: Inventory) -> tuple[str, ...]:
+    """All names that options of the inventory have, each once: the letters in order, or the numbers from the lowest."""
+    names = {
+        name
+        for column, scale in enumerate(inventory.scales)
+        for name in inventory.option_names(column, option_levels("forward", len(scale)))
+    }
+    return tuple(sorted(names, key=lambda name: (float(name) if inventory.option_labels == "numbers" else 0.0, name)))
+
+
+def option_places(inventory: Inventory, columns: IntArray, order: str) -> IntArray:
+    """Where the names of items' options stand among `option_names`, [N, K]; -1 beyond an item's last.
+
+    The option of the lowest score stands first.
+
+    Args:
+        inventory: the questionnaire; K are the options of the item that has most.
+        columns: places of N items.
+        order: in which the options are listed.
+    """
+    place = {name: number for number, name in enumerate(option_names(inventory))}
+    places = np.full((len(columns), inventory.level_scores.shape[1]), -1, np.int64)
+    for row, column in zip(places, columns, strict=True):
+        levels = option_levels(order, len(inventory.scales[column]))
+        for name, level in zip(inventory.option_names(int(column), levels), levels, strict=True):
+            row[level - 1] = place[name]
+    return places
+
+
+def by_level(logprobs: NDArray[np.floating[Any]], places: IntArray) -> NDArray[Any]:
+    """Log-probabilities [..., N, K] of the options from the lowest score up, NaN beyond an item's last.
+
+    Args:
+        logprobs: of all option names [..., N, M].
+        places: from `option_places` [N, K].
+    """
+    indices = np.broadcast_to(np.maximum(places, 0), (*logprobs.shape[:-1], places.shape[1]))
+    found = np.take_along_axis(logprobs, indices, axis=-1)
+    return found if (places >= 0).all() else np.where(places >= 0, found, np.nan).astype(logprobs.dtype)
+
+
+def expected_scores(chances: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected scores [..., N] from chances [..., N, K] of options that score [N, K], NaN beyond an item's last.
+
+    The chances need not sum to 1.
+    """
+    offered = np.isfinite(scores)
+    weights = np.where(offered, chances, 0.0)
+    plain = np.where(offered, scores, 0.0)
+    same = len(plain) > 0 and bool((plain == plain[0]).all())
+    total = weights @ plain[0] if same else np.einsum("...ik,ik->...i", weights, plain)
+    expected: NDArray[np.float64] = total / weights.sum(axis=-1)
+    return expected
