@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from pasctl.inventory.items import Inventory, Item, Split
-from pasctl.inventory.traits import Trait
+from pasctl.inventory.item import Item, Split
+from pasctl.inventory.items import Inventory
 
 LABELS = (
     "Very accurate",
@@ -174,18 +174,6 @@ _FACETS: tuple[tuple[str, str, tuple[str, str, str, str]], ...] = (
         ),
     ),
 )
-
-
-@cache
-def builtin_traits() -> tuple[Trait, ...]:
-    """The five traits in their usual order, with plain words for their poles; the first is the one to show."""
-    return (
-        Trait("O", "Openness", ("open", "curious", "imaginative"), ("conventional", "practical")),
-        Trait("C", "Conscientiousness", ("conscientious", "organized"), ("careless", "disorganized")),
-        Trait("E", "Extraversion", ("extraverted", "extroverted", "outgoing"), ("introverted", "shy")),
-        Trait("A", "Agreeableness", ("agreeable", "kind"), ("disagreeable", "rude")),
-        Trait("N", "Neuroticism", ("neurotic", "anxious"), ("calm", "stable"), desirable=-1),
-    )
 
 
 @cache

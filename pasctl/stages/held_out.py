@@ -83,7 +83,7 @@ def answering_bytes(
     """
     chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
     together = min(interventions, FORKS) if positions == "answer" and own_mask else 1
-    prompts = [chat.encode(question(column, inventory)) for column in columns]
+    prompts = [chat.encode(question(inventory.items[column], inventory)) for column in columns]
     plan = plan_within(
         footprint, [each for each in prompts for _ in range(together)], batch_tokens=batch_tokens, own_mask=own_mask
     )
@@ -115,7 +115,7 @@ def expected_agreements(
 
     scores = score_letters(
         model,
-        [model.chat.encode(question(column, inventory)) for column in columns],
+        [model.chat.encode(question(inventory.items[column], inventory)) for column in columns],
         model.chat.letter_ids(option_names(inventory)),
         batch_tokens=batch_tokens,
         interventions=interventions,
