@@ -72,7 +72,7 @@ def looks_english(texts: Sequence[str]) -> bool:
     """Whether texts seem to be English, by their letters and their short words."""
     letters = [sign for text in texts for sign in text if sign.isalpha()]
     foreign_letters = sum(not ("a" <= sign.lower() <= "z") for sign in letters)
-    if foreign_letters > 0.02 * len(letters):
+    if foreign_letters > min(1 + 0.02 * len(letters), 0.5 * len(letters)):  # "naïve" may occur
         return False
     words = [word.replace("’", "'") for text in texts for word in _WORD.findall(text)]
     small = [word.lower() for word in words]
