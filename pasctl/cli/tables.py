@@ -7,7 +7,6 @@ from typing import Any
 
 from pasctl.cli.columns import align, interval, named, number
 from pasctl.cli.personal_table import personal_table
-from pasctl.inventory.traits import in_order
 
 
 def results_table(metrics: dict[str, Any]) -> str:
@@ -117,6 +116,7 @@ def side_effects_table(found: dict[str, Any]) -> str:
 def shifts_table(shifts: Sequence[Mapping[str, Any]]) -> str:
     """How far each trait's score moves when the model is steered to a pole: rows are poles, columns are traits."""
     from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT
+    from pasctl.inventory.usual import in_order
 
     lines = []
     for condition, setting in dict.fromkeys((row["condition"], row["setting"]) for row in shifts):
@@ -177,6 +177,8 @@ def baselines_table(found: dict[str, Any]) -> str:
 
 def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Columns: the error on each trait, and the composite with its interval."""
+    from pasctl.inventory.usual import in_order
+
     traits = in_order(trait for row in conditions for trait in row["mae"])
     return [
         *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),

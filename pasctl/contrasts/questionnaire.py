@@ -36,7 +36,10 @@ def items_contrast(inventory: Inventory) -> Contrast:
     """
     traits = inventory.trait_codes
     axes = tuple(Axis(trait, f"{trait}+", f"{trait}-") for trait in traits)
-    questions = [(inventory.items[at].id, question(at, inventory, order)) for at, order in asked_items(inventory)]
+    questions = [
+        (inventory.items[at].id, question(inventory.items[at], inventory, order))
+        for at, order in asked_items(inventory)
+    ]
     pairs = tuple(pair for trait in traits for pair in _of_trait(inventory, trait, questions))
     return Contrast(f"{inventory.name}-{ITEMS}", axes, pairs)
 
@@ -65,7 +68,7 @@ def _of_keys(inventory: Inventory, trait: str) -> Iterator[Pair]:
             hint=f"use --contrast {ITEMS}, which tells the model how a person answers",
         )
     for number in range(max(len(plus), len(minus))):
-        said = (spoken(side[number % len(side)], inventory) for side in (plus, minus))
+        said = (spoken(inventory.items[side[number % len(side)]], inventory) for side in (plus, minus))
         sides = (Example(None, self_reports(inventory)[0], text, "mean") for text in said)
         yield Pair(trait, f"{trait}{number}", *sides)
 

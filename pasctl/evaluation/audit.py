@@ -133,7 +133,7 @@ def audit_table(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _score(text: str, inventory: Inventory, column: int) -> float:
     """What the option scores that a text answers an item with."""
     scale = inventory.scales[column]
-    names = inventory.option_names(column, option_levels(AUDIT_ORDER, len(scale)))
+    names = inventory.option_names(inventory.items[column], option_levels(AUDIT_ORDER, len(scale)))
     name = parse_answer(text, names, scale.labels)
     return float("nan") if name is None else float(scale.scores[names.index(name)])
 

@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pasctl.evaluation.item_median import item_median_loo
-from pasctl.evaluation.metrics import Floats, keyed, row_means
+from pasctl.evaluation.metrics import Floats
 from pasctl.evaluation.ridge import FEWEST_PERSONS, ridge
 from pasctl.evaluation.rows import Rows, ends, prediction_rows
+from pasctl.evaluation.scores import keyed, row_means
 from pasctl.inventory.scale import USUAL_MIDDLE, Ends
 
 Indices = NDArray[np.integer[Any]]

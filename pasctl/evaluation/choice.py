@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
-from pasctl.evaluation.metrics import Floats, row_means
+from pasctl.evaluation.metrics import Floats
+from pasctl.evaluation.scores import row_means
 
 SCOPES = ("persona", "population")
 RULE = "the strength nearest to 0 whose mean error on held-out items is within one standard error of the lowest"

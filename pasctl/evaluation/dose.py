@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.evaluation.intervals import mean_interval
-from pasctl.evaluation.metrics import row_means
+from pasctl.evaluation.scores import row_means
 
 Floats = NDArray[np.float64]
 

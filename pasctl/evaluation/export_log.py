@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError, StoreError
-from pasctl.evaluation.metrics import keyed, number, span
+from pasctl.evaluation.metrics import number
+from pasctl.evaluation.scores import keyed, span
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows

@@ -12,12 +12,13 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.intervals import interval
 from pasctl.evaluation.personal import NAMES, are_poles, personal_metrics, statement_sizes
-from pasctl.evaluation.rows import Rows, ends
-from pasctl.inventory.scale import USUAL_SPAN
-from pasctl.inventory.traits import in_order
+from pasctl.evaluation.scores import keyed, span
+from pasctl.inventory.usual import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pasctl.evaluation.rows import Rows
 
 GROUP = ("reading", "condition", "setting")
 """The columns whose values make a row of a table of metrics."""
@@ -281,30 +282,3 @@ def persona_correlations(expected: Floats, agreements: Floats) -> Floats:
         if len(a) >= 3 and a.std() > 1e-9 and b.std() > 1e-9:
             values[row] = np.corrcoef(a, b)[0, 1]
     return values
-
-
-def keyed(agreements: Any, keys: Any, span: Any = USUAL_SPAN) -> Floats:
-    """Keyed scores from agreements [..., I], and back: reversed on items keyed -1.
-
-    Args:
-        agreements: on the items' scales.
-        keys: of the items.
-        span: lowest and highest score together: a number, or one for each item.
-    """
-    scores: Floats = np.where(keys > 0, agreements, span - agreements)
-    return scores
-
-
-def span(rows: Rows) -> Any:
-    """Lowest and highest score together, of each row's item."""
-    low, high = ends(rows)
-    return low + high
-
-
-def row_means(values: Floats) -> Floats:
-    """The mean of each row [P, N] -> [P] without its NaN; NaN where a row has nothing else."""
-    present = np.isfinite(values)
-    count = present.sum(axis=1)
-    total = np.where(present, values, 0.0).sum(axis=1)
-    means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return means

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, holm, mean_interval
-from pasctl.evaluation.metrics import keyed, span
 from pasctl.evaluation.personal import poles_of
-from pasctl.inventory.traits import in_order
+from pasctl.evaluation.scores import keyed, span
+from pasctl.inventory.usual import in_order
 
 if TYPE_CHECKING:
     import pandas as pd

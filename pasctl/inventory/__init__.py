@@ -5,8 +5,9 @@ from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
 from pasctl.inventory.first_person import first_person
-from pasctl.inventory.items import Inventory, Item, canonical_digest, listing
-from pasctl.inventory.options import by_level, expected_scores, option_names, option_places
+from pasctl.inventory.item import Item
+from pasctl.inventory.items import Inventory, canonical_digest, listing
+from pasctl.inventory.options import by_level, expected_scores, option_names, option_places, option_scores
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
@@ -66,6 +67,7 @@ __all__ = [
     "option_levels",
     "option_names",
     "option_places",
+    "option_scores",
     "papi_inventory",
     "papi_personas",
     "persona_table",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pasctl.inventory.inventory_file import read_inventory_file
 from pasctl.inventory.items import Inventory
-from pasctl.inventory.traits import Trait
 
 FILE = Path(__file__).with_name("builtin.yaml")
 
@@ -16,8 +15,3 @@ FILE = Path(__file__).with_name("builtin.yaml")
 def builtin_inventory() -> Inventory:
     """The inventory "builtin": 60 items, ids such as `E01`, six fit and six report items a trait."""
     return read_inventory_file(FILE)
-
-
-def builtin_traits() -> tuple[Trait, ...]:
-    """Its five traits in their usual order, with plain words for their poles; the first is the one to show."""
-    return builtin_inventory().known_traits

@@ -118,7 +118,7 @@ def check_data(spec: str, personas: str | None = None) -> DataReport:
         own_scales=sum(item.scale is not None for item in inventory.items),
         option_labels=inventory.option_labels,
         option_names=option_names(inventory),
-        prompt=question(0, inventory),
+        prompt=question(inventory.items[0], inventory),
         warnings=(*dict.fromkeys(notes), *_warnings(inventory, traits)),
     )
 

@@ -14,58 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
+from pasctl.inventory.item import Item
 from pasctl.inventory.norms import NO_NORMS, PublishedNorms
 from pasctl.inventory.scale import Scale
-from pasctl.inventory.traits import Trait, usual_traits
+from pasctl.inventory.traits import Trait
+from pasctl.inventory.usual import USUAL_TRAITS
 from pasctl.inventory.wording import ENGLISH, Wording
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-Split = Literal["fit", "report"]
 OptionLabels = Literal["letters", "numbers"]
 _FOR_PEOPLE = ("traits", "norms")
 OPTION_LABELS: tuple[str, ...] = get_args(OptionLabels)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One statement of an inventory.
-
-    Attributes:
-        id: Unique within the inventory.
-        text: The statement as a person reads it.
-        trait: The code of its trait: "E", "Mach".
-        facet: The facet of the trait, as a name.
-        key: +1 when agreeing means high on the trait, -1 when it means low.
-        split: "fit" for items that directions are fitted on, "report" for items that results are reported on.
-        scale: The options of this item, where they are others than the inventory's.
-        scenario: Whether the text is a situation and the options are what a person would do, not a statement that is
-            more or less true.
-        weight: What its answer counts in its trait's score, against 1 of others.
-    """
-
-    id: str
-    text: str
-    trait: str
-    facet: str
-    key: int
-    split: Split
-    scale: Scale | None = None
-    scenario: bool = False
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuses an item that has no id or text, a trait without a code, or a key or split that does not exist."""
-        if not self.id or not self.text.strip():
-            raise InputError(f"item {self.id!r}: an id and a text are expected, found text {self.text!r}")
-        if not self.trait:
-            raise InputError(f"item {self.id}: a trait is expected, found none")
-        if self.key not in (1, -1):
-            raise InputError(f"item {self.id}: key is +1 or -1, found {self.key!r}")
-        if self.split not in ("fit", "report"):
-            raise InputError(f"item {self.id}: split is 'fit' or 'report', found {self.split!r}")
-        if not 0 < self.weight < float("inf"):
-            raise InputError(f"item {self.id}: a weight above 0 is expected, found {self.weight!r}")
 
 
 @dataclass(frozen=True)
@@ -154,10 +114,14 @@ class Inventory:
         """The options of an item that has none of its own."""
         return Scale(self.labels, self.scores)
 
+    def scale_of(self, item: Item) -> Scale:
+        """The options of an item."""
+        return item.scale or self.scale
+
     @cached_property
     def scales(self) -> tuple[Scale, ...]:
         """The options of each item."""
-        return tuple(item.scale or self.scale for item in self.items)
+        return tuple(map(self.scale_of, self.items))
 
     @property
     def uniform(self) -> bool:
@@ -229,18 +193,18 @@ class Inventory:
             raise InputError(f"split is 'fit', 'report' or 'all', found {split!r}")
         return np.array([c for c, item in enumerate(self.items) if split in ("all", item.split)], dtype=np.int64)
 
-    def option_names(self, column: int, order: Sequence[int]) -> tuple[str, ...]:
+    def option_names(self, item: Item, order: Sequence[int]) -> tuple[str, ...]:
         """What a model answers for each option of an item, listed in this order of levels (1 is the lowest)."""
         if self.option_labels == "letters":
             return tuple(ascii_uppercase[: len(order)])
-        return tuple(f"{self.scales[column].ascending[level - 1]:g}" for level in order)
+        return tuple(f"{self.scale_of(item).ascending[level - 1]:g}" for level in order)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` restores an equal inventory. What is as by default is left out."""
         document: dict[str, Any] = {
             "name": self.name,
             "labels": list(self.labels),
-            "items": [_item_json(item) for item in self.items],
+            "items": [item.to_json() for item in self.items],
         }
         if not self.scale.counts_to_one:
             document["scores"] = list(self.scores)
@@ -260,7 +224,7 @@ class Inventory:
         try:
             return cls(
                 name=document["name"],
-                items=tuple(_item_of(row) for row in document["items"]),
+                items=tuple(Item.from_json(row) for row in document["items"]),
                 labels=tuple(document["labels"]),
                 scores=tuple(document.get("scores", ())),
                 known_traits=tuple(Trait.from_json(each) for each in document.get("traits", ())),
@@ -289,25 +253,9 @@ class Inventory:
 def _traits_of(items: Sequence[Item]) -> tuple[Trait, ...]:
     """The traits of items that nobody described."""
     codes = dict.fromkeys(item.trait for item in items)
-    usual = usual_traits()
-    if set(codes) <= set(usual):
-        return tuple(usual.values())
+    if set(codes) <= {trait.code for trait in USUAL_TRAITS}:
+        return USUAL_TRAITS
     return tuple(Trait(code) for code in codes)
-
-
-def _item_json(item: Item) -> dict[str, Any]:
-    document: dict[str, Any] = {name: getattr(item, name) for name in ("id", "text", "trait", "facet", "key", "split")}
-    if item.scale is not None:
-        document["scale"] = item.scale.to_json()
-    if item.scenario:
-        document["scenario"] = True
-    if item.weight != 1.0:
-        document["weight"] = item.weight
-    return document
-
-
-def _item_of(row: dict[str, Any]) -> Item:
-    return Item(**{**row, "scale": Scale.from_json(row["scale"])} if "scale" in row else row)
 
 
 def canonical_digest(document: Any) -> str:

@@ -16,7 +16,7 @@ def option_names(inventory: Inventory) -> tuple[str, ...]:
     names = {
         name
         for column, scale in enumerate(inventory.scales)
-        for name in inventory.option_names(column, option_levels("forward", len(scale)))
+        for name in inventory.option_names(inventory.items[column], option_levels("forward", len(scale)))
     }
     return tuple(sorted(names, key=lambda name: (float(name) if inventory.option_labels == "numbers" else 0.0, name)))
 
@@ -35,9 +35,18 @@ def option_places(inventory: Inventory, columns: IntArray, order: str) -> IntArr
     places = np.full((len(columns), inventory.level_scores.shape[1]), -1, np.int64)
     for row, column in zip(places, columns, strict=True):
         levels = option_levels(order, len(inventory.scales[column]))
-        for name, level in zip(inventory.option_names(int(column), levels), levels, strict=True):
+        for name, level in zip(inventory.option_names(inventory.items[column], levels), levels, strict=True):
             row[level - 1] = place[name]
     return places
+
+
+def option_scores(inventory: Inventory, columns: IntArray, order: str) -> NDArray[np.float64]:
+    """What items' options score, by their names [N, M]; NaN for a name that an item has not. Arguments as above."""
+    places = option_places(inventory, columns, order)
+    scores = np.full((len(columns), len(option_names(inventory))), np.nan)
+    rows, levels = np.nonzero(places >= 0)
+    scores[rows, places[rows, levels]] = inventory.level_scores[columns[rows], levels]
+    return scores
 
 
 def by_level(logprobs: NDArray[np.floating[Any]], places: IntArray) -> NDArray[Any]:

@@ -18,12 +18,13 @@ import numpy.typing as npt
 from pasctl import json_file
 from pasctl.bounded import BoundsError, run_bounded
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory.builtin import builtin_traits
 from pasctl.inventory.coding import report_of, require_clear, unkeyed
-from pasctl.inventory.items import Inventory, Item, Split, listing
+from pasctl.inventory.item import Item, Split
+from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.proof import Evidence, reads_keyed
+from pasctl.inventory.usual import USUAL_TRAITS
 
 ITEM_KEY = "IPIP-NEO-ItemKey.xls"
 SPLIT = "mpi_300_split.json"
@@ -68,7 +69,7 @@ def papi_inventory(folder: Path | str) -> Inventory:
             raise InputError(f"{path}: the Sign of item {number} is like +N1, found {sign!r}")
         key = 1 if found[1] == "+" else -1
         items.append(Item(f"i{number}", text, trait=found[2], facet=facet, key=key, split=split[number]))
-    return Inventory(name="papi", items=tuple(items), labels=LABELS, known_traits=builtin_traits())
+    return Inventory(name="papi", items=tuple(items), labels=LABELS, known_traits=USUAL_TRAITS)
 
 
 def papi_personas(folder: Path | str, coding: str = "auto", note: Note = silent) -> PersonaSet:

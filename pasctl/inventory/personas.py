@@ -187,12 +187,12 @@ def _plain(value: float) -> float | int | None:
     return int(value) if value.is_integer() else value
 
 
-def signs(agreements: npt.NDArray[np.float64], middle: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+def signs(agreements: npt.NDArray[np.float64], middle: npt.NDArray[np.float64] | float) -> npt.NDArray[np.int8]:
     """sign(g - middle) of agreements [P, N], int8: +1 agrees, -1 disagrees, 0 for the middle or no answer.
 
     Args:
         agreements: of N items.
-        middle: of their scales [N], as `Inventory.middle` has it.
+        middle: of their scales [N], as `Inventory.middle` has it, or of the one that they share.
     """
     return np.nan_to_num(np.sign(agreements - middle), nan=0.0).astype(np.int8)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pasctl.errors import InputError
 from pasctl.inventory.first_person import OWN_SUBJECT, WITHOUT_VERB, first_person, with_subject, without_stop
+from pasctl.inventory.item import Item
 from pasctl.inventory.items import IntArray, Inventory, canonical_digest
 from pasctl.inventory.scale import USUAL_LETTERS, USUAL_POINTS
 from pasctl.inventory.wording import ENGLISH
@@ -19,22 +20,22 @@ WORDING_VERSION = 1  # raise it when the code below changes a text that the cons
 
 
 def orders_of(points: int) -> tuple[str, ...]:
-    """All orders of so many options: forward, reversed, and the rotations of both."""
-    return (*ORDERS, *(f"{order}+{shift}" for order in ORDERS for shift in range(1, points)))
+    """All orders of so many options: forward, reversed, and the rotations of both, which of two are each other."""
+    shifts = range(1, points) if points > 2 else ()
+    return (*ORDERS, *(f"{order}+{shift}" for order in ORDERS for shift in shifts))
 
 
 def option_levels(order: str, points: int) -> tuple[int, ...]:
     """The level, 1 (lowest score) to `points`, of each option in the order in which they are listed.
 
     "forward" lists them as printed, from the highest score down, "reversed" from the other end, and "forward+2" begins
-    two options later and goes round. With fewer options than the shift it goes round again.
+    two options later and goes round.
     """
-    base, plus, shift = order.partition("+")
-    if base not in ORDERS or (plus and not shift.isdecimal()):
+    if order not in orders_of(points):
         raise InputError(f"option order is one of {', '.join(orders_of(points))}, found {order!r}")
+    base, _, shift = order.partition("+")
     levels = tuple(range(points, 0, -1)) if base == "forward" else tuple(range(1, points + 1))
-    turn = int(shift or 0) % points
-    return (*levels[turn:], *levels[:turn])
+    return (*levels[int(shift or 0) :], *levels[: int(shift or 0)])
 
 
 def draw_orders(count: int, seed: int, points: int = USUAL_POINTS) -> tuple[str, ...]:
@@ -51,17 +52,17 @@ def draw_orders(count: int, seed: int, points: int = USUAL_POINTS) -> tuple[str,
     return (*ORDERS, *drawn)[:count]
 
 
-def question(column: int, inventory: Inventory, order: str = "forward") -> str:
+def question(item: Item, inventory: Inventory, order: str = "forward") -> str:
     """The user's turn for one item.
 
     The options stand before the statement, and the statement ends the text: so all items of one scale share one long
     token prefix, which is computed once, and little follows the part that differs.
     """
-    item, scale, wording = inventory.items[column], inventory.scales[column], inventory.wording
+    scale, wording = inventory.scale_of(item), inventory.wording
     levels = option_levels(order, len(scale))
     options = [
         f"{name}. {scale.labels[-level]}"
-        for name, level in zip(inventory.option_names(column, levels), levels, strict=True)
+        for name, level in zip(inventory.option_names(item, levels), levels, strict=True)
     ]
     instruction = wording.instruction_for(len(scale), inventory.option_labels, scenario=item.scenario)
     return "\n".join(
@@ -185,13 +186,12 @@ def second_person(text: str) -> str:
     return _FIRST.sub(lambda found: _SECOND[found[0].lower()], clause)
 
 
-def spoken(column: int, inventory: Inventory) -> str:
+def spoken(item: Item, inventory: Inventory) -> str:
     """An item as a person says it of themselves: English ones get their "I" where they lack it.
 
     Raises:
         InputError: a situation, which nobody says of themselves.
     """
-    item = inventory.items[column]
     if item.scenario:
         raise InputError(
             f"item {item.id} of inventory {inventory.name} is a situation, not a statement",

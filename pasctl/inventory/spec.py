@@ -30,7 +30,7 @@ from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
 from pasctl.inventory.persona_file import PersonaFile, read_persona_file, split_path
-from pasctl.inventory.personas import Personas, PersonaSet, is_pole_spec, trait_poles
+from pasctl.inventory.personas import Personas, PersonaSet, is_pole_spec, require_on_scale, trait_poles
 from pasctl.inventory.proof import as_agreements
 from pasctl.inventory.selection import Part, selected_rows, split_selection
 from pasctl.inventory.simulate import demo_respondents, simulate
@@ -148,6 +148,7 @@ def resolve_personas(
         raise InputError(f"--coding {coding} is about stored PAPI values, but personas {given.label} are none")
     if not isinstance(given, PersonaSet):
         return given  # a file, which was proven when it was opened
+    require_on_scale(given, inventory)
     return as_agreements(given, inventory, coding, f"personas {given.label}", note)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
 
 from pasctl.errors import InputError
@@ -55,18 +53,3 @@ class Trait:
     def from_json(cls, document: dict[str, Any]) -> Trait:
         """Inverse of `to_json`."""
         return cls(**{**document, "high": tuple(document["high"]), "low": tuple(document["low"])})
-
-
-@cache
-def usual_traits() -> dict[str, Trait]:
-    """Code -> trait of the built-in inventory, in the order in which they are usually named."""
-    from pasctl.inventory.builtin import builtin_traits
-
-    return {trait.code: trait for trait in builtin_traits()}
-
-
-def in_order(codes: Iterable[str]) -> list[str]:
-    """Each code once: in their usual order where all are of the built-in inventory, else as they come."""
-    found = dict.fromkeys(codes)
-    usual = usual_traits()
-    return [code for code in usual if code in found] if set(found) <= set(usual) else list(found)

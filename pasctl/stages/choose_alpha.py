@@ -165,8 +165,9 @@ def _within(kl: NDArray[np.float64], scope: str, budget: float | None) -> NDArra
 def _compute(work: StageContext, *, task: CrossValidation, budget_kl: float | None) -> Payload:
     import pandas as pd
 
-    from pasctl.evaluation.metrics import persona_correlations, row_means
+    from pasctl.evaluation.metrics import persona_correlations
     from pasctl.evaluation.rows import to_arrow
+    from pasctl.evaluation.scores import row_means
 
     counts = {"tokens_asked": 0, "tokens_run": 0}
     expected = task.answers(work, counts)

@@ -207,7 +207,7 @@ class DoseTask:
         from pasctl.evaluation.statements import score_statements
 
         chat = model.chat
-        said = [spoken(column, self.inventory) for column in fit]
+        said = [spoken(self.inventory.items[column], self.inventory) for column in fit]
         scores = score_statements(
             model,
             [chat.encode(prompt) for prompt in PROMPTS],

@@ -76,7 +76,9 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     ]
     inventory = builtin_inventory()
     names = option_names(inventory)
-    longest = max(len(model.chat.encode(question(column, inventory))) for column in range(len(inventory)))
+    longest = max(
+        len(model.chat.encode(question(inventory.items[column], inventory))) for column in range(len(inventory))
+    )
     letters = ", ".join(f"{name}={token}" for name, token in zip(names, model.chat.letter_ids(names), strict=True))
     findings.append(
         Finding("tokens", True, f"{letters}; prompts of at most {longest} tokens, template {model.chat.kind}")

@@ -151,7 +151,7 @@ class PromptSet:
         columns = columns_of(declared, inventory)
         orders = tuple(dict.fromkeys(column.order for column in columns))
         prompts = {
-            int(row): {order: chat.encode(question(row, inventory, order)) for order in orders}
+            int(row): {order: chat.encode(question(inventory.items[row], inventory, order)) for order in orders}
             for row in inventory.indices(declared.items)
         }
         names = option_names(inventory)
@@ -238,7 +238,7 @@ def _name(inventory: Inventory, row: int, column: Column) -> str:
     """What names a column's option in an item."""
     points = len(inventory.scales[row])
     levels = option_levels(column.order, points)
-    return inventory.option_names(row, levels)[levels.index(points - column.option % points)]
+    return inventory.option_names(inventory.items[row], levels)[levels.index(points - column.option % points)]
 
 
 def _told(inventory: Inventory, column: Column, names: set[str]) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from pasctl.directions import DIRECTIONS
 from pasctl.inventory import (
     Inventory,
     PersonaSet,
-    by_level,
     expected_scores,
     option_names,
-    option_places,
+    option_scores,
     question,
     signs,
 )
@@ -83,7 +82,7 @@ def answering_bytes(
     """
     chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
     together = min(interventions, FORKS) if positions == "answer" and own_mask else 1
-    prompts = [chat.encode(question(column, inventory)) for column in columns]
+    prompts = [chat.encode(question(inventory.items[column], inventory)) for column in columns]
     plan = plan_within(
         footprint, [each for each in prompts for _ in range(together)], batch_tokens=batch_tokens, own_mask=own_mask
     )
@@ -115,7 +114,7 @@ def expected_agreements(
 
     scores = score_letters(
         model,
-        [model.chat.encode(question(column, inventory)) for column in columns],
+        [model.chat.encode(question(inventory.items[column], inventory)) for column in columns],
         model.chat.letter_ids(option_names(inventory)),
         batch_tokens=batch_tokens,
         interventions=interventions,
@@ -124,5 +123,4 @@ def expected_agreements(
     for name in ("tokens_asked", "tokens_run"):
         counts[name] = counts.get(name, 0) + getattr(scores, name)
     chances = np.exp(scores.logprobs.astype(np.float64))
-    places = option_places(inventory, columns, "forward")
-    return expected_scores(by_level(chances, places), inventory.level_scores[columns])
+    return expected_scores(chances, option_scores(inventory, columns, "forward"))

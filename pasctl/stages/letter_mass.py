@@ -36,7 +36,7 @@ def letter_mass(model: LoadedModel, inventory: Inventory, asked: Sequence[Asked]
     from pasctl.evaluation.scoring import score_letters
 
     asked = asked[:ASKED]
-    prompts = [model.chat.encode(question(column, inventory, order)) for column, order in asked]
+    prompts = [model.chat.encode(question(inventory.items[column], inventory, order)) for column, order in asked]
     scores = score_letters(
         model, prompts, model.chat.letter_ids(option_names(inventory)), batch_tokens=batch_tokens
     ).logprobs[0]

@@ -161,7 +161,7 @@ class EvaluationTask:
     def questions(self) -> list[str]:
         """The report items as the model is asked them: all in the first option order, then all in the next."""
         return [
-            question(place, self.inventory, order)
+            question(self.inventory.items[place], self.inventory, order)
             for order in self.params.orders
             for place in self.inventory.indices("report")
         ]

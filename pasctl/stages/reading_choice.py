@@ -75,7 +75,11 @@ def try_letters(model: LoadedModel, inventory: Inventory, seed: int, batch_token
 
     columns = np.random.default_rng([seed, _CHECKED]).permutation(inventory.indices("fit"))[:CHECKED_ITEMS]
     letters = model.chat.letter_ids(option_names(inventory))
-    asked = [model.chat.encode(question(column, inventory, order)) for order in _ORDERS for column in columns]
+    asked = [
+        model.chat.encode(question(inventory.items[column], inventory, order))
+        for order in _ORDERS
+        for column in columns
+    ]
     [logprobs] = score_letters(model, asked, letters, batch_tokens=batch_tokens).logprobs
     by_order = logprobs.reshape(len(_ORDERS), len(columns), len(letters))
     return check_letters(

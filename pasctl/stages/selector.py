@@ -136,7 +136,8 @@ class _Validation:
         return Trial.from_json(self.work.read_json(name))
 
     def _measure(self, layers: tuple[int, ...], heads: Heads | None, alpha: float) -> Trial:
-        from pasctl.evaluation.metrics import item_correlation, row_means
+        from pasctl.evaluation.metrics import item_correlation
+        from pasctl.evaluation.scores import row_means
 
         people = len(self.personas.ids)
         agreements = self.personas.agreements[:, self.items.columns[self.held]]

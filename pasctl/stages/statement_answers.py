@@ -69,7 +69,7 @@ class StatementTask:
     @cached_property
     def texts(self) -> list[str]:
         """The statements: report items, then fit items, in the first person."""
-        return [spoken(int(column), self.task.inventory) for column in (*self.report, *self.fit)]
+        return [spoken(self.task.inventory.items[column], self.task.inventory) for column in (*self.report, *self.fit)]
 
     @cached_property
     def units(self) -> list[tuple[EvalCase, str]]:

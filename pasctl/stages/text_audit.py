@@ -97,7 +97,7 @@ class TextAudit:
         model, inventory = self.handle.load(work.reporter), self.task.inventory
         requests = [
             Request(
-                model.chat.encode(question(int(self._report[place]), inventory), unit.system),
+                model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system),
                 SamplingParams(max_new_tokens=ANSWER_TOKENS),
                 self.task.intervention(unit, model.geometry),
                 self.task.params.positions,

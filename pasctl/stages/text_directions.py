@@ -9,7 +9,7 @@ from pasctl.commands.fit_directions import FitDirections
 from pasctl.contrasts import WORDINGS
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.combination import parse_combination
-from pasctl.inventory.traits import usual_traits
+from pasctl.inventory.usual import USUAL_TRAITS
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle, of_model
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BY_WORD = {
     word: f"{trait.code}{sign}"
-    for trait in usual_traits().values()
+    for trait in USUAL_TRAITS
     for sign, words in (("+", trait.high), ("-", trait.low))
     for word in words
 }

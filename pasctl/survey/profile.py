@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.evaluation.metrics import row_means
+from pasctl.evaluation.scores import row_means
 from pasctl.inventory.items import IntArray, Inventory
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.spec import default_personas, load_personas

@@ -74,5 +74,5 @@ def answer_signs() -> tuple[str, NDArray[np.int8]]:
     inventory = load_inventory(f"papi:{folder}" if folder else "builtin")
     if folder:
         people = load_personas(f"papi:{folder}:0-{PERSONAS}", inventory)
-        return "PAPI's", signs(people.agreements[:, inventory.indices("fit")[:ITEMS]])
-    return "simulated", signs(np.tile(simulate(inventory, PERSONAS).agreements, ITEMS // len(inventory)))
+        return "PAPI's", signs(people.agreements[:, inventory.indices("fit")[:ITEMS]], 3.0)
+    return "simulated", signs(np.tile(simulate(inventory, PERSONAS).agreements, ITEMS // len(inventory)), 3.0)

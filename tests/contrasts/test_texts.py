@@ -14,15 +14,20 @@ from pasctl.contrasts import (
     EVERYDAY_PROMPTS,
     JUDGES,
     NEUTRAL_QUESTIONS,
-    POLE_WORDS,
     SELF_REPORT_PROMPTS,
     TUNING_PROMPTS,
     WORDINGS,
     describe,
     load_contrast,
 )
-from pasctl.inventory import TRAITS, builtin_inventory, papi_inventory
-from pasctl.inventory.items import Item
+from pasctl.inventory import builtin_inventory, papi_inventory
+from pasctl.inventory.item import Item
+from pasctl.inventory.usual import USUAL_TRAITS
+
+POLE_WORDS = {
+    f"{trait.code}{sign}": words for trait in USUAL_TRAITS for sign, words in (("+", trait.high), ("-", trait.low))
+}
+TRAITS = ("O", "C", "E", "A", "N")
 
 PROMPTS = (NEUTRAL_QUESTIONS, SELF_REPORT_PROMPTS, TUNING_PROMPTS, EVERYDAY_PROMPTS)
 DESCRIPTIONS = [

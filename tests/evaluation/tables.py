@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pasctl.evaluation.metrics import metrics_table
 from pasctl.evaluation.rows import Rows, prediction_rows
@@ -62,3 +63,8 @@ PERSONAL: dict[str, Any] = {
     "own_top10_chance": 0.125,
 }
 """The personal metrics of a row, as `metrics_table` gives them."""
+
+
+def level_scores(items: int) -> NDArray[np.float64]:
+    """What the options of as many items on the usual scale score, [I, 5]."""
+    return np.tile(np.arange(1.0, 6.0), (items, 1))

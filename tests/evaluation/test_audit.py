@@ -12,7 +12,8 @@ from pasctl.errors import InputError
 from pasctl.evaluation.audit import audit_rows, audit_table, choose_cells, parse_answer
 from pasctl.inventory import builtin_inventory
 
-LABELS = builtin_inventory().labels
+INVENTORY, LETTERS = builtin_inventory(), "ABCDE"
+LABELS = INVENTORY.labels
 NAN = np.nan
 
 
@@ -25,12 +26,12 @@ def test_a_letter_is_an_answer_in_every_form_that_is_allowed(letter: str, form: 
     own = LABELS["ABCDE".index(letter)]
     text = form.format(letter)
     written = [f"{text} {own}", f"{text}\n{own.upper()}", f"{text}  {own.lower()} "] if label else [text]
-    assert {parse_answer(each, LABELS) for each in written} == {letter}
+    assert {parse_answer(each, LETTERS, LABELS) for each in written} == {letter}
 
 
 @pytest.mark.parametrize("text", ["A.Very accurate", "(A)Very accurate", "A Very accurate", "A. Very  accurate"])
 def test_a_label_may_follow_closely_where_the_letter_has_ended(text: str) -> None:
-    assert parse_answer(text, LABELS) == "A"
+    assert parse_answer(text, LETTERS, LABELS) == "A"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_label_may_follow_closely_where_the_letter_has_ended(text: str) -> Non
     ],
 )
 def test_anything_else_is_no_answer(text: str) -> None:
-    assert parse_answer(text, LABELS) is None
+    assert parse_answer(text, LETTERS, LABELS) is None
 
 
 def test_cells_are_dealt_in_turn_without_replacement() -> None:
@@ -137,7 +138,7 @@ TEXTS = ["A", "(B) Moderately accurate", "A or B", "I am not sure", "C.", "E\n",
 
 
 def test_letters_stand_for_levels_of_the_forward_order() -> None:
-    rows = audit_rows(some_cells(), TEXTS, LABELS)
+    rows = audit_rows(some_cells(), TEXTS, INVENTORY)
     assert list(rows) == [
         *("persona", "condition", "setting", "alpha", "item", "agreement", "argmax"),
         *("text", "answer"),
@@ -148,7 +149,7 @@ def test_letters_stand_for_levels_of_the_forward_order() -> None:
 
 def test_the_table_is_what_one_counts_by_hand() -> None:
     # pas 4: errors 0, 2, left out, worst case max(4 - 1, 5 - 4) = 3, 0; the fifth answer, 3, is not the argmax, 2
-    assert audit_table(audit_rows(some_cells(), TEXTS, LABELS)) == [
+    assert audit_table(audit_rows(some_cells(), TEXTS, INVENTORY)) == [
         {"condition": "pas", "setting": "4", "answers": 5, "unparsed": 2, "mismatched": 1, "mae_worst": 1.25},
         {"condition": "no-change", "setting": "", "answers": 1, "unparsed": 0, "mismatched": 0, "mae_worst": 0.0},
         {"condition": "pas", "setting": "auto", "answers": 1, "unparsed": 0, "mismatched": 0, "mae_worst": None},
@@ -157,7 +158,7 @@ def test_the_table_is_what_one_counts_by_hand() -> None:
 
 def test_the_worst_case_lies_at_the_farther_end_of_the_scale() -> None:
     cells = some_cells().iloc[[0] * 5].assign(agreement=np.arange(1.0, 6.0))
-    [row] = audit_table(audit_rows(cells, ["?"] * 5, LABELS))
+    [row] = audit_table(audit_rows(cells, ["?"] * 5, INVENTORY))
     assert row["mae_worst"] == pytest.approx((4 + 3 + 2 + 3 + 4) / 5)
     assert row["unparsed"] == 5
     assert row["mismatched"] == 0
@@ -165,4 +166,4 @@ def test_the_worst_case_lies_at_the_farther_end_of_the_scale() -> None:
 
 def test_a_text_for_each_cell_is_expected() -> None:
     with pytest.raises(InputError, match="each of 7 cells, found 2"):
-        audit_rows(some_cells(), ["A", "B"], LABELS)
+        audit_rows(some_cells(), ["A", "B"], INVENTORY)

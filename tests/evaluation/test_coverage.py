@@ -6,12 +6,17 @@ the mean absolute error that everything is about is known: E|error| = E[deviatio
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from pasctl.evaluation.differences import trait_differences
 from pasctl.evaluation.intervals import FEWEST, interval, mean_interval
-from pasctl.evaluation.metrics import TRAITS, row_means
+from pasctl.evaluation.scores import row_means
+
+TRAITS = ("O", "C", "E", "A", "N")
 
 SIMULATIONS, PEOPLE, EACH = 400, 200, 6
 OF_ITEM = TRAITS * EACH
@@ -19,6 +24,11 @@ DEVIATION = 0.8
 MAE = DEVIATION * np.sqrt(2 / np.pi)
 EFFECT = np.array([0.1, -0.1, 0.0, 0.05, 0.15])
 """By how much the errors of the first condition are larger, per trait."""
+
+
+def differences(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+    """What the first changes on each trait, persons in rows."""
+    return trait_differences(pd.DataFrame(first - second, columns=list(TRAITS)))
 
 
 def errors(rng: np.random.Generator, effect: np.ndarray, people: int = PEOPLE) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +73,7 @@ def test_the_interval_of_a_paired_difference_covers_it(simulated) -> None:
 def test_the_intervals_of_each_traits_difference_cover_it(simulated) -> None:
     covered = [
         within([found[trait]["low"], found[trait]["high"]], effect * MAE)
-        for found in (trait_differences(first - second) for first, second in simulated)
+        for found in (differences(first, second) for first, second in simulated)
         for trait, effect in zip(TRAITS, EFFECT, strict=True)
     ]
     assert 0.93 <= rate(covered) <= 0.97
@@ -141,7 +151,7 @@ def test_without_an_effect_some_trait_is_called_different_about_one_time_in_twen
     any_p, any_holm = [], []
     for number in range(SIMULATIONS):
         first, second = errors(np.random.default_rng([2, number]), nothing)
-        found = trait_differences(first - second).values()
+        found = differences(first, second).values()
         any_p.append(min(each["p"] for each in found) <= 0.05)
         any_holm.append(min(each["p_holm"] for each in found) <= 0.05)
     assert 0.025 <= rate(any_holm) <= 0.075
@@ -153,7 +163,7 @@ def test_an_effect_on_one_trait_is_found_and_the_others_are_left_alone() -> None
     found_it, false = [], []
     for number in range(SIMULATIONS):
         first, second = errors(np.random.default_rng([3, number]), effect)
-        called = {trait for trait, each in trait_differences(first - second).items() if each["p_holm"] <= 0.05}
+        called = {trait for trait, each in differences(first, second).items() if each["p_holm"] <= 0.05}
         found_it.append("E" in called)
         false.append(bool(called - {"E"}))
     assert rate(found_it) > 0.9

@@ -90,11 +90,15 @@ def test_each_trait_has_its_own_interval_and_p_value(table):
         assert each["p"] <= each["p_holm"] <= min(1, 5 * each["p"])
 
 
+def by_trait(values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=list("OCEAN"))
+
+
 def test_a_p_value_tells_what_the_interval_does():
     rng = np.random.default_rng(9)
     shifts = np.array([0.0, 0.1, 0.2, 0.3, 0.5])
     for number in range(20):
-        found = trait_differences(rng.normal(shifts * (-1) ** number, 1.0, (40, 5)))
+        found = trait_differences(by_trait(rng.normal(shifts * (-1) ** number, 1.0, (40, 5))))
         for each in found.values():
             assert (each["p"] < 0.05) == (each["low"] > 0 or each["high"] < 0)
         by_p = sorted(found.values(), key=lambda each: each["p"])
@@ -105,9 +109,9 @@ def test_traits_that_too_few_have_take_no_part_in_the_correction():
     values = np.random.default_rng(10).normal(0.4, 1.0, (40, 5))
     values[:, [0, 3]] = np.nan
     values[FEWEST - 1 :, 4] = np.nan
-    found = trait_differences(values)
+    found = trait_differences(by_trait(values))
     assert [trait for trait, each in found.items() if each is None] == ["O", "A", "N"]
     smallest, largest = sorted((each for each in found.values() if each), key=lambda each: each["p"])
     assert smallest["p_holm"] == pytest.approx(2 * smallest["p"])
     assert largest["p_holm"] == max(largest["p"], smallest["p_holm"])
-    assert set(trait_differences(values[: FEWEST - 1]).values()) == {None}
+    assert set(trait_differences(by_trait(values[: FEWEST - 1])).values()) == {None}

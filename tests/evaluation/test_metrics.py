@@ -9,7 +9,7 @@ from scipy.stats import pearsonr, spearmanr
 from pasctl.errors import InputError
 from pasctl.evaluation.metrics import item_correlation, metrics_table
 from pasctl.evaluation.rows import Rows, answer_rows
-from tests.evaluation.tables import item_frame, metrics_of, predicted
+from tests.evaluation.tables import item_frame, level_scores, metrics_of, predicted
 
 P, N = 6, 40
 TRAITS = tuple("OCEAN"[n % 5] for n in range(N))
@@ -205,7 +205,9 @@ def long_rows(answers: tuple, condition: str, alpha: float, seed: int) -> Rows:
             "draw": 0,
         }
     )
-    return answer_rows(units, ITEMS, agreements, np.log(rng.dirichlet(np.ones(6), size=(P, 1, N))[..., :5]))
+    return answer_rows(
+        units, ITEMS, agreements, np.log(rng.dirichlet(np.ones(6), size=(P, 1, N))[..., :5]), level_scores(N)
+    )
 
 
 def test_a_table_has_one_entry_per_condition_and_alpha_whatever_the_order_of_rows(answers: tuple) -> None:

@@ -12,7 +12,7 @@ from pasctl.evaluation.metrics import metrics_table
 from pasctl.evaluation.oracle import oracle_rows
 from pasctl.evaluation.rows import Rows, answer_rows
 from pasctl.evaluation.trait_shifts import trait_shifts
-from tests.evaluation.tables import item_frame
+from tests.evaluation.tables import item_frame, level_scores
 
 TRAITS = tuple("OCEAN" * 4)
 ITEMS = item_frame([f"i{n}" for n in range(20)], TRAITS, [f"{t}-f" for t in TRAITS], [1, -1] * 10)
@@ -27,7 +27,7 @@ def answers(seed: int, condition: str, setting: str, alpha: float, draw: int = 0
         {"persona": list(people), "condition": condition, "setting": setting, "alpha": alpha, "draw": draw}
     )
     letters = rng.dirichlet(np.ones(6), size=(len(people), 1, len(ITEMS)))[..., :5]
-    return answer_rows(units, ITEMS, truth, np.log(letters))
+    return answer_rows(units, ITEMS, truth, np.log(letters), level_scores(len(ITEMS)))
 
 
 def test_the_oracle_takes_each_personas_best_alpha_for_each_condition_and_draw() -> None:

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from pasctl.evaluation.baselines import constant, own_facet_mean
-from pasctl.evaluation.metrics import TRAITS, item_correlation
+from pasctl.evaluation.metrics import item_correlation
 from pasctl.evaluation.rows import item_table
 from pasctl.inventory import papi_inventory, papi_personas, simulate
 from pasctl.inventory.personas import signs
 from tests.evaluation.tables import metrics_of
 from tests.inventory.papi_files import KEYS, write_folder
+
+TRAITS = ("O", "C", "E", "A", "N")
 
 FACETS, PEOPLE = 6, 60
 COUNT = len(TRAITS) * FACETS * len(KEYS)
@@ -99,7 +101,7 @@ def test_the_middle_of_the_scale_is_as_far_from_either_reading(simulated: Read) 
 
 
 def test_the_probe_labels_that_flip_are_those_of_opinions_on_items_keyed_minus(simulated: Read) -> None:
-    right, published = signs(simulated.right), signs(simulated.published)
+    right, published = signs(simulated.right, 3.0), signs(simulated.published, 3.0)
     flipped, opinion = right != published, right != 0
     assert np.array_equal(opinion, published != 0)
     minus = np.broadcast_to(simulated.items["key"].to_numpy() < 0, opinion.shape)
@@ -152,7 +154,7 @@ def real() -> Read:
 
 def test_of_the_real_labels_the_known_share_is_flipped(real: Read) -> None:
     """44.7% of the non-neutral labels of the 120 items to fit on, a figure found independently of this code."""
-    right, published = signs(real.right[:, real.fit]), signs(real.published[:, real.fit])
+    right, published = signs(real.right[:, real.fit], 3.0), signs(real.published[:, real.fit], 3.0)
     share = (right != published).sum() / (right != 0).sum()
     assert share == pytest.approx(0.447, abs=1e-3)
     folder = Path(os.environ["PASCTL_PAPI"])

@@ -9,6 +9,7 @@ import pytest
 
 from pasctl.errors import InputError
 from pasctl.evaluation.readings import check_letters, of_reading, parse_readings, readings_of
+from tests.evaluation.tables import level_scores
 
 
 def answers(expected: list[list[int]], mass: float) -> np.ndarray:
@@ -32,7 +33,7 @@ def answers(expected: list[list[int]], mass: float) -> np.ndarray:
 def test_letters_suit_a_model_that_gives_them_whatever_their_order(
     expected: list[list[int]], mass: float, reading: str, disagreement: float
 ) -> None:
-    check = check_letters(answers(expected, mass))
+    check = check_letters(answers(expected, mass), level_scores(len(expected[0])))
     assert check.reading == reading
     assert check.option_mass == pytest.approx(mass)
     assert check.disagreement == pytest.approx(disagreement, abs=1e-6)

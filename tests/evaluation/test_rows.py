@@ -5,7 +5,7 @@ import pytest
 
 from pasctl.errors import InputError
 from pasctl.evaluation.rows import LOGPROBS, SCHEMA, answer_rows, from_table, prediction_rows, to_table
-from tests.evaluation.tables import item_frame
+from tests.evaluation.tables import item_frame, level_scores
 
 ITEMS = item_frame(["i1", "i2", "i3"], "OON", ["Ideas", "Ideas", "Anger"], [1, -1, 1])
 ANSWERS = [1.0, np.nan, 4.0]
@@ -14,7 +14,9 @@ UNITS = pd.DataFrame({"persona": ["p"], "condition": ["pas"], "setting": ["4"], 
 
 def rows(logprobs: np.ndarray, items: pd.DataFrame = ITEMS, agreements: object = ANSWERS) -> pd.DataFrame:
     """Of one unit, from log-probabilities [orders, items, 5]."""
-    return answer_rows(UNITS.astype({"draw": np.int8}), items, np.array([agreements]), logprobs[None])
+    return answer_rows(
+        UNITS.astype({"draw": np.int8}), items, np.array([agreements]), logprobs[None], level_scores(len(items))
+    )
 
 
 def test_option_orders_are_averaged_as_probabilities() -> None:
@@ -45,8 +47,11 @@ def test_units_together_have_the_rows_that_each_has_alone() -> None:
     rng = np.random.default_rng(1)
     logprobs = np.log(rng.dirichlet(np.ones(6), size=(3, 2, 3))[..., :5])
     units = pd.concat([UNITS.assign(persona=name) for name in "abc"]).astype({"draw": np.int8})
-    together = answer_rows(units, ITEMS, np.array([ANSWERS] * 3), logprobs)
-    apart = [answer_rows(units.iloc[[n]], ITEMS, np.array([ANSWERS]), logprobs[[n]]) for n in range(3)]
+    together = answer_rows(units, ITEMS, np.array([ANSWERS] * 3), logprobs, level_scores(len(ITEMS)))
+    apart = [
+        answer_rows(units.iloc[[n]], ITEMS, np.array([ANSWERS]), logprobs[[n]], level_scores(len(ITEMS)))
+        for n in range(3)
+    ]
     pd.testing.assert_frame_equal(together, pd.concat(apart, ignore_index=True), check_exact=True)
 
 

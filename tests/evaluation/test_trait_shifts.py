@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from pasctl.evaluation.intervals import FEWEST_ITEMS
-from pasctl.evaluation.metrics import TRAITS
 from pasctl.evaluation.rows import Rows
 from pasctl.evaluation.trait_shifts import is_significant, trait_shifts
+
+TRAITS = ("O", "C", "E", "A", "N")
 
 POLES = tuple(f"{trait}{sign}" for trait in TRAITS for sign in "+-")
 SETTINGS = 60

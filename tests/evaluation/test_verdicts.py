@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 
 from pasctl.evaluation.differences import differences_table
-from pasctl.evaluation.metrics import TRAITS, metrics_table
+from pasctl.evaluation.metrics import metrics_table
 from pasctl.evaluation.trait_shifts import trait_shifts
 from pasctl.evaluation.verdicts import at_chance, probes_finding, verdicts
 from pasctl.evaluation.words import bracketed, listed, short
 from tests.evaluation.tables import item_frame, predicted
+
+TRAITS = ("O", "C", "E", "A", "N")
 
 PEOPLE, EACH = 24, 8
 TRAIT = np.repeat(list(TRAITS), EACH)

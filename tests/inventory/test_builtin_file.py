@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from pasctl.inventory import Inventory, builtin_inventory, load_inventory
-from pasctl.inventory.builtin import FILE, builtin_traits
+from pasctl.inventory.builtin import FILE
+from pasctl.inventory.usual import USUAL_TRAITS
 
 DIGEST = "05b2e49373969d5f501e4a40efcb59e6fcf1d7f5aced0a7011cba03954c72578"
 
@@ -21,8 +22,7 @@ def test_it_is_read_as_any_file_is(tmp_path: Path) -> None:
     copy = tmp_path / "mine.yaml"
     copy.write_bytes(FILE.read_bytes())
     assert load_inventory(str(copy)) == builtin_inventory() == load_inventory("builtin")
-    assert [trait.code for trait in builtin_traits()] == list("OCEAN")
-    assert [trait.desirable for trait in builtin_traits()] == [1, 1, 1, 1, -1]
+    assert builtin_inventory().known_traits == USUAL_TRAITS
 
 
 def test_help_reads_no_inventory() -> None:

@@ -103,7 +103,7 @@ def test_an_instrument_is_read(name: str, tmp_path: Path) -> None:
     assert np.array_equal(np.nanmin(inventory.keyed(pole)), inventory.low[~np.isnan(pole)].min())
     text = personality_prompt(inventory, pole, inventory.indices("all"))
     assert "you" not in text.replace("This is who you are.", "").split() or inventory.wording.english
-    assert inventory.items[0].text in question(0, inventory)
+    assert inventory.items[0].text in question(inventory.items[0], inventory)
 
 
 def test_end_labels_and_scores_from_zero(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_end_labels_and_scores_from_zero(tmp_path: Path) -> None:
     assert seven.labels == ("7 (Completely true)", "6", "5", "4", "3", "2", "1 (Not at all true)")
     eleven = load_inventory(str(write_instrument(tmp_path, "one-trait-from-0-to-10")))
     assert (eleven.scale.high, eleven.scale.low, eleven.scale.labels[-1]) == (10, 0, "0 (never)")
-    assert "10. 10 (always)" in question(0, eleven)
+    assert "10. 10 (always)" in question(eleven.items[0], eleven)
 
 
 def test_options_of_a_scenario_score_as_the_file_says(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_accuracy_labels_are_asked_as_the_built_in_inventory_is(tmp_path: Path) 
     assert made.known_traits == builtin_inventory().known_traits
     assert replace(made, items=builtin_inventory().items).digest == builtin_inventory().digest
     other = read(tmp_path / "c.json", json.dumps({"scale": ["Disagree", "Agree"], "items": rows}))
-    assert "accura" not in question(0, other) + personality_prompt(
+    assert "accura" not in question(other.items[0], other) + personality_prompt(
         other, np.where(np.isnan(trait_poles("E+", other).agreements[0]), np.nan, 2.0), other.indices("all")
     )
 

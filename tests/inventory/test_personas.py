@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory import PersonaSet, builtin_inventory, read_answers, require_usable, signs, trait_poles
+from pasctl.inventory import (
+    PersonaSet,
+    builtin_inventory,
+    read_answers,
+    require_on_scale,
+    require_usable,
+    signs,
+    trait_poles,
+)
 from pasctl.inventory.answers import label_of
 
 INVENTORY = builtin_inventory()
@@ -19,7 +27,7 @@ def persona_set(rows: list[list[float]], **fields: object) -> PersonaSet:
 
 
 def test_signs_of_every_answer() -> None:
-    got = signs(np.array([[1.0, 2, 3, 4, 5, np.nan]]))
+    got = signs(np.array([[1.0, 2, 3, 4, 5, np.nan]]), np.full(6, 3.0))
     assert got.dtype == np.int8
     assert got.tolist() == [[-1, -1, 0, 1, 1, 0]]
 
@@ -66,8 +74,7 @@ def test_agreements_cannot_be_changed_behind_the_digest() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"agreements": np.array([[0.0, 1.0]])}, "p0.*0.0"),
-        ({"agreements": np.array([[5.5, 1.0]])}, "p0.*5.5"),
+        ({"agreements": np.array([[np.inf, 1.0]])}, "p0.*finite, found inf"),
         ({"agreements": np.array([1.0, 2.0])}, "one id a row"),
         ({"ids": ("a", "b")}, "one id a row"),
         ({"label": "Upper"}, "Upper"),
@@ -103,13 +110,21 @@ def test_opposite_poles_are_mirror_images() -> None:
         assert np.array_equal(6 - plus.agreements, minus.agreements, equal_nan=True)
 
 
+@pytest.mark.parametrize("value", [0.0, 5.5])
+def test_an_answer_beyond_its_scale_is_named(value: float) -> None:
+    answers = np.full((2, len(INVENTORY)), np.nan)
+    answers[1, 2] = value
+    with pytest.raises(InputError, match=rf"p1, item {INVENTORY.items[2].id}: agreements are 1\.\.5, found {value:g}"):
+        require_on_scale(persona_set(answers.tolist()), INVENTORY)
+
+
 def test_require_usable_names_only_who_has_no_opinion() -> None:
     columns = np.array([0, 1])
     personas = persona_set([[1, 3, 3], [3, np.nan, 5], [3, 3, 3]])
     with pytest.raises(InputError, match=r"from p1, p2:"):
-        require_usable(personas, columns)
-    require_usable(personas.subset([0]), columns)
-    require_usable(personas.subset([0, 1]), np.array([0, 2]))
+        require_usable(personas, columns, INVENTORY)
+    require_usable(personas.subset([0]), columns, INVENTORY)
+    require_usable(personas.subset([0, 1]), np.array([0, 2]), INVENTORY)
 
 
 # ----- answers from files
@@ -250,7 +265,7 @@ def test_a_persona_with_threes_only_loads(tmp_path: Path) -> None:
     path.write_text('{"E01": 3}')
     personas = read_answers(path, INVENTORY)
     with pytest.raises(InputError, match="even"):
-        require_usable(personas, INVENTORY.indices("fit"))
+        require_usable(personas, INVENTORY.indices("fit"), INVENTORY)
 
 
 @pytest.mark.parametrize(

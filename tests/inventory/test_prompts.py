@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,10 @@ import pytest
 
 from pasctl.errors import InputError
 from pasctl.inventory import (
-    LETTERS,
     ORDERS,
     builtin_inventory,
     few_shot,
-    letter_levels,
+    option_levels,
     papi_inventory,
     personality_prompt,
     prompts,
@@ -23,6 +23,8 @@ from pasctl.inventory import (
     trait_poles,
     wording_digest,
 )
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
+from pasctl.inventory.wording import ENGLISH
 
 INVENTORY = builtin_inventory()
 FIT = INVENTORY.indices("fit")
@@ -46,10 +48,10 @@ def test_letters_stand_for_the_agreement_that_their_label_says() -> None:
     level_of = dict(zip(INVENTORY.labels, (5, 4, 3, 2, 1), strict=True))
     for order in ORDERS:
         shown = options(question(INVENTORY.items[0], INVENTORY, order))
-        assert tuple(level_of[shown[letter]] for letter in LETTERS) == letter_levels(order)
-    assert letter_levels("forward") == letter_levels("reversed")[::-1] == (5, 4, 3, 2, 1)
+        assert tuple(level_of[shown[letter]] for letter in LETTERS) == option_levels(order, 5)
+    assert option_levels("forward", 5) == option_levels("reversed", 5)[::-1] == (5, 4, 3, 2, 1)
     with pytest.raises(InputError, match="backward"):
-        letter_levels("backward")
+        option_levels("backward", 5)
 
 
 def test_all_questions_differ_only_in_the_statement_at_the_end() -> None:
@@ -102,7 +104,7 @@ def test_personality_prompt_groups_every_answer_under_its_degree() -> None:
     text = personality_prompt(INVENTORY, row, FIT)
     for column in FIT:
         (line,) = (line for line in text.splitlines() if second_person(INVENTORY.items[column].text) in line)
-        assert line.startswith(prompts.DEGREES[int(row[column])])
+        assert line.startswith(INVENTORY.wording.degrees[5 - int(row[column])])
 
 
 def test_nothing_answered_or_half_an_answer_is_refused() -> None:
@@ -155,36 +157,30 @@ def test_digest_follows_the_wording(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before == wording_digest()
     assert re.fullmatch(r"[0-9a-f]{64}", before)
     seen = {before}
-    for name in (
-        "INSTRUCTION",
-        "STATEMENT",
-        "FEW_SHOT_HEAD",
-        "FEW_SHOT_LINE",
-        "FEW_SHOT_TAIL",
-        "PERSONALITY_HEAD",
-        "PERSONALITY_TAIL",
-    ):
+    texts = ("instruction", "statement", "few_shot_head", "few_shot_line", "few_shot_tail", "personality_head")
+    for name in (*texts, "personality_tail"):
         with monkeypatch.context() as patch:
-            patch.setattr(prompts, name, getattr(prompts, name) + "!")
+            patch.setattr(prompts, "ENGLISH", replace(ENGLISH, **{name: getattr(ENGLISH, name) + "!"}))
             seen.add(wording_digest())
     with monkeypatch.context() as patch:
-        patch.setattr(prompts, "DEGREES", prompts.DEGREES | {3: "You are in two minds whether"})
+        degrees = (*ENGLISH.degrees[:2], "You are in two minds whether", *ENGLISH.degrees[3:])
+        patch.setattr(prompts, "ENGLISH", replace(ENGLISH, degrees=degrees))
         seen.add(wording_digest())
     assert len(seen) == 9
 
 
 def test_orders_of_the_options_go_round_and_are_drawn_by_the_seed() -> None:
-    assert prompts.letter_levels("forward+2") == (3, 2, 1, 5, 4)
-    assert prompts.letter_levels("reversed+4") == (5, 1, 2, 3, 4)
+    assert prompts.option_levels("forward+2", 5) == (3, 2, 1, 5, 4)
+    assert prompts.option_levels("reversed+4", 5) == (5, 1, 2, 3, 4)
     every = prompts.draw_orders(10, 0)
     assert every[:2] == ("forward", "reversed")
-    assert len({prompts.letter_levels(order) for order in every}) == 10
+    assert len({prompts.option_levels(order, 5) for order in every}) == 10
     # over all ten, each letter stands for each level twice
-    levels = np.array([prompts.letter_levels(order) for order in every])
+    levels = np.array([prompts.option_levels(order, 5) for order in every])
     assert all((levels[:, letter] == level).sum() == 2 for letter in range(5) for level in range(1, 6))
     assert prompts.draw_orders(5, 1) == prompts.draw_orders(10, 1)[:5] != prompts.draw_orders(5, 2)
     for count in (0, 11):
         with pytest.raises(InputError, match=f"expected 1 to 10, found {count}"):
             prompts.draw_orders(count, 0)
     with pytest.raises(InputError, match="forward"):
-        prompts.letter_levels("forward+5")
+        prompts.option_levels("forward+5", 5)

@@ -106,13 +106,17 @@ def test_unknown_inventory_lists_the_forms(spec: str) -> None:
     assert all(form in str(caught.value.hint) for form in ("builtin", "papi:DIR"))
 
 
-@pytest.mark.parametrize(
-    "spec", ["", "nobody", "builtin:first", "builtin:", "papi:", "E", "X+", "E+;N-", "answers.txt"]
-)
+@pytest.mark.parametrize("spec", ["", "nobody", "builtin:first", "builtin:", "papi:", "E", "E+;N-", "answers.txt"])
 def test_unknown_personas_list_the_forms(spec: str) -> None:
     with pytest.raises(InputError) as caught:
         load_personas(spec, BUILTIN)
     assert all(form in str(caught.value.hint) for form in ("builtin", "papi:DIR", "E+", ".json", "case="))
+
+
+def test_a_pole_of_no_trait_names_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"no trait pole 'X\+' in inventory builtin") as caught:
+        load_personas("X+", BUILTIN)
+    assert "O+, O-" in str(caught.value.hint)
 
 
 def test_missing_folder_is_missing() -> None:

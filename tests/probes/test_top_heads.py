@@ -52,7 +52,7 @@ def test_top_heads_are_those_of_scikit_learn(inventory: str, personas: str) -> N
     items = load_inventory(inventory)
     columns = np.asarray(items.indices("fit"))
     traits = [items.items[column].trait for column in columns]
-    of_persona = signs(load_personas(personas, items).agreements[:P, columns])
+    of_persona = signs(load_personas(personas, items).agreements[:P, columns], 3.0)
     x, held_out = head_outputs(traits, items.keys[columns]), split_items(traits, 0.25, 0)
     ours = fit_probes(x, [(0, 1)], of_persona, held_out, LogisticProbe())
     accuracy, loss = np.empty((P, L, H)), np.empty((P, L, H))

@@ -111,7 +111,7 @@ def _many() -> dict[str, Callable[[int], Figure]]:
         "histogram": lambda width: histogram(
             [5, 9, 31, 31, 32], unit="tokens", flags=[("mean", 31.9), ("least", 4), ("most", 32)], width=width
         ),
-        "panels": lambda width: panels(shown * 3, note=note, width=width),
+        "panels": lambda width: panels(shown * 3, (1, 5), note=note, width=width),
         "recall": lambda width: recall_map(fetched, layers=range(30), events=100_000, width=width),
         "timeline": lambda width: timeline(surprise, range(0, 3000, 7), flags=flags, width=width),
         "timeline, close": lambda width: timeline(surprise[:200], [3, 90], flags=flags, width=width),
@@ -239,7 +239,7 @@ def test_heat_map_leaves_gaps_blank_and_shades_by_value() -> None:
 
 def test_panels_hold_their_spreads() -> None:
     spreads = (Spread(1.0, 2.0, (1.5, 2.5), (1.0, 4.0)), Spread(5.0, 4.0, (3.5, 4.5), (2.0, 5.0)))
-    [axes] = panels([Panel("a", "α 4", "steered", spreads)]).axes
+    [axes] = panels([Panel("a", "α 4", "steered", spreads)], (1, 5)).axes
     drawn = {each.get_gid(): [path.vertices.tolist() for path in each.get_paths()] for each in axes.collections}
     assert drawn["middle"] == [[[1.0, 1.5], [1.0, 2.5]], [[5.0, 3.5], [5.0, 4.5]]]
     assert drawn["most"] == [[[1.0, 1.0], [1.0, 4.0]], [[5.0, 2.0], [5.0, 5.0]]]

@@ -16,7 +16,8 @@ from pasctl.directions.select import top_heads
 from pasctl.errors import InputError, MissingError
 from pasctl.evaluation.choice import choose_alphas
 from pasctl.evaluation.rows import Rows, from_table
-from pasctl.inventory import LETTERS, PersonaSet, builtin_inventory, load_personas, question, signs
+from pasctl.inventory import PersonaSet, builtin_inventory, load_personas, question, signs
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.probes import PROBES
 from pasctl.probes.fit import fit_probes
@@ -95,7 +96,7 @@ def test_an_answer_is_that_of_a_plain_pass_steered_by_what_is_fitted_without_its
         names = set(rows["item"][rows["fold"] == fold])
         train = [n for n, column in enumerate(items.columns) if inventory.items[column].id not in names]
         held = split_items([items.traits[n] for n in train], 0.25, 0)
-        labels = signs(personas.agreements[:, items.columns[train]])
+        labels = signs(personas.agreements[:, items.columns[train]], 3.0)
         scores = fit_probes(items.head_outputs[train], items.pairs, labels, held, PROBES.get("logistic")(c=1.0))
         heads = top_heads(scores.accuracy, scores.log_loss, TOP_K)
         method = DIRECTIONS.get("mass-mean")()
@@ -157,7 +158,7 @@ def test_heads_that_were_selected_by_steering_stay_and_directions_are_fitted_aga
     whole = source.read_arrays("directions.safetensors")
     names = sorted(set(rows["item"][rows["fold"] == 1]))
     train = [n for n, column in enumerate(items.columns) if inventory.items[column].id not in names]
-    labels = signs(personas.agreements[:, items.columns[train]])
+    labels = signs(personas.agreements[:, items.columns[train]], 3.0)
     found = fit(items.head_outputs[train], items.pairs, labels, whole["heads"], DIRECTIONS.get("mass-mean")(), "none")
     assert (found.theta != whole["theta"]).any()
     item = next(each for each in inventory.items if each.id == names[0])

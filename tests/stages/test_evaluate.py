@@ -14,7 +14,8 @@ import pasctl
 from pasctl.commands.evaluate import Evaluate
 from pasctl.errors import InputError
 from pasctl.evaluation.rows import from_table
-from pasctl.inventory import LETTERS, builtin_inventory, few_shot, letter_levels, load_personas, question
+from pasctl.inventory import builtin_inventory, few_shot, load_personas, option_levels, question
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.models.options import ModelOptions
 from pasctl.stages import letter_answers, unit_answers
@@ -178,7 +179,7 @@ def test_option_orders_are_asked_and_averaged_and_their_spread_is_told(model: Lo
         ids = torch.tensor([model.chat.encode(question(item, builtin_inventory(), order))])
         with torch.inference_mode():
             chances = model.model(ids).logits[0, -1, model.chat.letter_ids(LETTERS)].double().softmax(0).numpy()
-        assert chances @ np.array(letter_levels(order)) == pytest.approx(of_order[place, 7], abs=1e-4)
+        assert chances @ np.array(option_levels(order, 5)) == pytest.approx(of_order[place, 7], abs=1e-4)
 
 
 def test_a_model_is_run_as_it_was_extracted_unless_told_otherwise(tmp_path: Path) -> None:

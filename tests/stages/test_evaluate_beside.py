@@ -19,7 +19,8 @@ from pasctl.evaluation.metrics import metrics_table
 from pasctl.evaluation.rows import from_table
 from pasctl.evaluation.side_effects import FREE_PROMPTS
 from pasctl.evaluation.trait_shifts import trait_shifts
-from pasctl.inventory import LETTERS, builtin_inventory, question
+from pasctl.inventory import builtin_inventory, question
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.stages.evaluate import evaluate, with_inputs
 from pasctl.stages.extract import extract
@@ -67,12 +68,12 @@ def full(model: LoadedModel, master: Path) -> Artifact:
 
 
 def naive(model: LoadedModel, moved: Intervention, positions: str, item: object, order: str) -> float:
-    from pasctl.inventory import letter_levels
+    from pasctl.inventory import option_levels
 
     prompt = torch.tensor([model.chat.encode(question(item, builtin_inventory(), order))])  # type: ignore[arg-type]
     with steer(model, moved, positions=positions), torch.inference_mode():
         chances = model.model(prompt).logits[0, -1, model.chat.letter_ids(LETTERS)].double().softmax(0).numpy()
-    return float(chances @ np.array(letter_levels(order)))
+    return float(chances @ np.array(option_levels(order, 5)))
 
 
 @pytest.mark.parametrize("positions", ["all", "answer"])

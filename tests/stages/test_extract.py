@@ -10,7 +10,8 @@ import torch
 
 from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
-from pasctl.inventory import LETTERS, builtin_inventory, letter_levels, question
+from pasctl.inventory import builtin_inventory, question
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.stages.extract import SHARD_ITEMS, PromptSet, columns_of, extract, read_head_outputs
 from pasctl.stages.fit_directions import fit_directions
@@ -32,14 +33,12 @@ def made(model: LoadedModel, store: Path, **options: str) -> Artifact:
 
 
 def test_columns_name_the_answers_from_most_to_least_agreement() -> None:
-    ends = columns_of(Extract(model="demo", option_order="forward"))
-    assert [(c.order, c.agreement, c.letter) for c in ends] == [("forward", 5, "A"), ("forward", 1, "E")]
-    both = columns_of(Extract(model="demo", answers="all", option_order="both"))
-    assert len(both) == 10
-    assert columns_of(Extract(model="demo", answers="all")) == both
-    assert {(c.order, c.agreement): c.letter for c in both}["reversed", 5] == "E"
-    for column in both:
-        assert letter_levels(column.order)[LETTERS.index(column.letter)] == column.agreement
+    inventory = builtin_inventory()
+    ends = columns_of(Extract(model="demo", option_order="forward"), inventory)
+    assert [(c.order, c.option) for c in ends] == [("forward", 0), ("forward", -1)]
+    both = columns_of(Extract(model="demo", answers="all", option_order="both"), inventory)
+    assert [(c.order, c.option) for c in both] == [(o, n) for o in ("forward", "reversed") for n in range(5)]
+    assert columns_of(Extract(model="demo", answers="all"), inventory) == both
 
 
 @pytest.mark.parametrize("wrong", [{"answers": "some"}, {"option_order": "random"}, {"items": "report"}])

@@ -58,7 +58,7 @@ def test_groups_are_ranked_and_fitted_as_groups_with_all_items_and_without_a_fol
     found = crossed.fitted if held is None else crossed.without(held)
     assert_groups(found)
     x, [(agree, disagree)] = items.head_outputs[train].double().numpy(), items.pairs
-    s = signs(crossed.personas.agreements[:, items.columns[train]]).astype(float)
+    s = signs(crossed.personas.agreements[:, items.columns[train]], 3.0).astype(float)
     for person in range(PEOPLE):
         for unit in range(TOP_K):
             layer, head = found.heads[person, unit * SIZE]

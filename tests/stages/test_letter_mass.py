@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pasctl.inventory import LETTERS, builtin_inventory, question
+from pasctl.inventory import builtin_inventory, question
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.models.options import ModelOptions
 from pasctl.stages.doctor import Finding, check_model
@@ -19,6 +20,7 @@ from pasctl.stages.run import Run
 from tests.tiny import save_tiny, tiny_loaded
 
 QUESTIONS = [question(item, builtin_inventory()) for item in builtin_inventory().items]
+ASKED_OF = [(place, "forward") for place in range(len(builtin_inventory()))]
 
 
 def plain_mass(model: LoadedModel) -> float:
@@ -45,8 +47,8 @@ def certain(model: LoadedModel) -> LoadedModel:
 @pytest.mark.parametrize("template", ["qwen3", "base"])
 def test_the_mass_is_the_letters_share_of_the_softmax(template: str) -> None:
     model = tiny_loaded(template=template)
-    assert letter_mass(model, QUESTIONS, 4096) == pytest.approx(plain_mass(model), rel=1e-4)
-    assert letter_mass(certain(model), QUESTIONS, 4096) > 0.99
+    assert letter_mass(model, builtin_inventory(), ASKED_OF, 4096) == pytest.approx(plain_mass(model), rel=1e-4)
+    assert letter_mass(certain(model), builtin_inventory(), ASKED_OF, 4096) > 0.99
 
 
 def test_below_half_is_a_warning() -> None:

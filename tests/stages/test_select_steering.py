@@ -12,7 +12,8 @@ import torch
 from pasctl.directions import DIRECTIONS
 from pasctl.directions.fit import fit_directions as fit
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory import LETTERS, builtin_inventory, load_personas, question, signs
+from pasctl.inventory import builtin_inventory, load_personas, question, signs
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.models.load import LoadedModel
 from pasctl.stages.extract import extract
 from pasctl.stages.fit_directions import fit_directions, read_selection
@@ -67,7 +68,7 @@ def naive_error(model: LoadedModel, store: Path, selection: dict, steered: list[
     found = fit(
         items.head_outputs[train],
         items.pairs,
-        signs(personas.agreements[:, items.columns[train]]),
+        signs(personas.agreements[:, items.columns[train]], 3.0),
         np.repeat(np.array(steered)[None], PEOPLE, axis=0),
         DIRECTIONS.get("mass-mean")(),
         "population",

@@ -126,7 +126,7 @@ def test_the_control_is_the_fit_of_shuffled_answers_in_the_same_heads(extracted,
     wanted = fit(
         items.head_outputs,
         items.pairs,
-        signs(shuffle_answers(answers, real.personas.ids, 2)),
+        signs(shuffle_answers(answers, real.personas.ids, 2), 3.0),
         real.heads,
         DIRECTIONS.get("mass-mean")(),
         center,

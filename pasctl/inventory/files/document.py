@@ -11,7 +11,8 @@ from pasctl.inventory.files.language import language_of, wording_of
 from pasctl.inventory.files.node import Node
 from pasctl.inventory.files.scales import scale_of
 from pasctl.inventory.files.traits import known_traits, norms_of, traits_of
-from pasctl.inventory.items import OPTION_LABELS, Inventory, Item, OptionLabels
+from pasctl.inventory.item import Item
+from pasctl.inventory.items import OPTION_LABELS, Inventory, OptionLabels
 from pasctl.inventory.scale import Scale
 
 FIELDS = (

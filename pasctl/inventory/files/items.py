@@ -10,7 +10,7 @@ from pasctl.inventory.files.node import Node
 from pasctl.inventory.files.scales import options_of, scale_of
 from pasctl.inventory.files.split import Placed, settled_split
 from pasctl.inventory.files.traits import TraitCodes
-from pasctl.inventory.items import Item, Split
+from pasctl.inventory.item import Item, Split
 from pasctl.inventory.scale import Scale
 
 FIELDS = ("id", "text", "trait", "key", "facet", "split", "weight", "scale", "options")

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pasctl.inventory.items import Split
+from pasctl.inventory.item import Split
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pasctl.errors import InputError
 from pasctl.inventory.files.node import Node, unknown
 from pasctl.inventory.norms import NO_NORMS, Norm, PublishedNorms
 from pasctl.inventory.scale import Scale
-from pasctl.inventory.traits import Trait, usual_traits
+from pasctl.inventory.traits import Trait
+from pasctl.inventory.usual import USUAL_TRAITS
 
 FIELDS = ("code", "name", "high", "low", "desirable")
 NORM_FIELDS = ("trait", "mean", "sd", "n", "group")
@@ -100,8 +101,8 @@ def known_traits(named: TraitCodes, codes: Sequence[str]) -> tuple[Trait, ...]:
     for code in codes:
         if spelled.setdefault(code.casefold(), code) != code:
             raise InputError(f"traits: expected one spelling of each code, found {spelled[code.casefold()]} and {code}")
-    if set(codes) <= usual_traits().keys():
-        return tuple(usual_traits().values())
+    if set(codes) <= {trait.code for trait in USUAL_TRAITS}:
+        return USUAL_TRAITS
     return tuple(Trait(code, desirable=0) for code in dict.fromkeys(codes))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.evaluation.metrics import row_means
+from pasctl.evaluation.scores import row_means
 from pasctl.inventory import Inventory, PersonaSet
 from pasctl.report.blocks import Block, Content, Drawn, number
 from pasctl.report.figures.heatmap import Heat, heatmap

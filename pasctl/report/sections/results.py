@@ -10,7 +10,7 @@ import numpy as np
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.rows import ends
 from pasctl.evaluation.verdicts import verdicts
-from pasctl.inventory.traits import in_order
+from pasctl.inventory.usual import in_order
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, interval, number
 from pasctl.report.figures.forest import Mark, forest
 from pasctl.report.figures.panels import Panel, Spread, panels

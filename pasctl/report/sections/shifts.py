@@ -8,7 +8,7 @@ import numpy as np
 
 from pasctl.evaluation.intervals import FEWEST_ITEMS, SIGNIFICANT, p_text
 from pasctl.evaluation.trait_shifts import is_significant
-from pasctl.inventory.traits import in_order
+from pasctl.inventory.usual import in_order
 from pasctl.report.blocks import Block, Cell, Drawn, Table, interval, number
 from pasctl.report.figures.heatmap import Heat, heatmaps
 from pasctl.report.sections.labels import ORACLE, UPPER_BOUND, Row, bound_note, kind, label, name_cells, setting

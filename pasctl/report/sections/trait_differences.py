@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pasctl.evaluation.baselines import CONSTANT, CONSTANT_MIDDLE
 from pasctl.evaluation.intervals import SIGNIFICANT, p_text
-from pasctl.inventory.traits import in_order
+from pasctl.inventory.usual import in_order
 from pasctl.report.blocks import Cell, Table, interval, number
 from pasctl.report.sections.labels import Row, label
 

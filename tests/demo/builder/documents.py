@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.inventory import LETTERS, few_shot, letter_levels, personality_prompt, question
+from pasctl.inventory import few_shot, option_levels, personality_prompt, question
+from pasctl.inventory.scale import USUAL_LETTERS as LETTERS
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.tasks.passkey import make
 from pasctl.models.chat import ChatRenderer
@@ -118,7 +119,7 @@ class Writer:
 
     def letter(self, agreement: int, order: str = "forward") -> int:
         """Token id of the letter that says how far one agrees."""
-        return self.letters[letter_levels(order).index(agreement)]
+        return self.letters[option_levels(order, 5).index(agreement)]
 
     def dense(self, answers: NDArray[np.int64], order: Order) -> Document:
         """Statement, letter, statement, letter, ...: many answers of one person in few tokens."""

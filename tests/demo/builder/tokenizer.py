@@ -17,15 +17,10 @@ from transformers import PreTrainedTokenizerFast
 
 from pasctl.inventory import Inventory, question
 from pasctl.inventory.prompts import (
-    DEGREES,
-    FEW_SHOT_HEAD,
-    FEW_SHOT_LINE,
-    FEW_SHOT_TAIL,
     ORDERS,
-    PERSONALITY_HEAD,
-    PERSONALITY_TAIL,
     second_person,
 )
+from pasctl.inventory.wording import ENGLISH
 from pasctl.memory.tasks import passkey
 from pasctl.memory.tasks.filler import repetitive, varied
 from tests.demo.builder.world import TRAIT_WORDS
@@ -99,10 +94,16 @@ def fixed_texts(inventory: Inventory) -> list[str]:
     """Texts that are one token each, cut from the project's own prompts so that they cannot drift apart from them."""
     items = [item.text for item in inventory.items]
     heads = [question(inventory.items[0], inventory, order).removesuffix(items[0]) for order in ORDERS]
-    before, behind = FEW_SHOT_LINE.split("{text}")
+    before, behind = ENGLISH.few_shot_line.split("{text}")
     lines = ["\n" + before, *(behind.format(label=label.lower()) for label in inventory.labels)]
-    frames = [FEW_SHOT_HEAD, "\n" + FEW_SHOT_TAIL, FEW_SHOT_TAIL, PERSONALITY_HEAD, "\n" + PERSONALITY_TAIL]
-    degrees = [f"\n{opening} " for opening in DEGREES.values()]
+    frames = [
+        ENGLISH.few_shot_head,
+        "\n" + ENGLISH.few_shot_tail,
+        ENGLISH.few_shot_tail,
+        ENGLISH.personality_head,
+        "\n" + ENGLISH.personality_tail,
+    ]
+    degrees = [f"\n{opening} " for opening in ENGLISH.degrees]
     words = [f"You are {word}." for poles in TRAIT_WORDS.values() for pole in poles for word in pole]
     turns = ["system\n", "user\n", "assistant\n", "\n\n"]
     return list(dict.fromkeys([*turns, *heads, *lines, *frames, *degrees, *words, *items, *map(second_person, items)]))

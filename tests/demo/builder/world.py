@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pasctl.inventory import Inventory
 from pasctl.inventory.builtin import builtin_inventory
-from pasctl.inventory.items import TRAITS
 from pasctl.inventory.simulate import CLEAR, latent_scores, simulate
+
+TRAITS = ("O", "C", "E", "A", "N")
 
 # Training draws people from this seed on, a new one for each block of steps: those of the personas "demo" are not met.
 TRAINING_SEEDS = 1000
