@@ -26,7 +26,9 @@ from pasctl.inventory.prompts import (
 from pasctl.inventory.prose import load_prose
 from pasctl.inventory.simulate import GradedResponse, simulate
 from pasctl.inventory.spec import (
+    absolute_spec,
     default_personas,
+    has_respondents,
     inventory_of,
     load_inventory,
     load_personas,
@@ -44,6 +46,7 @@ __all__ = [
     "PersonaSet",
     "Personas",
     "Span",
+    "absolute_spec",
     "builtin_inventory",
     "by_level",
     "cached_papi",
@@ -54,6 +57,7 @@ __all__ = [
     "expected_scores",
     "few_shot",
     "first_person",
+    "has_respondents",
     "inventory_of",
     "listing",
     "load_inventory",
