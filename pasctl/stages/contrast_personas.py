@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,4 +171,6 @@ def _label(named: dict[str, Parts], contrast: Contrast) -> str:
     words = "-".join(
         "".join(name if weight == 1 else f"{weight:g}{name}" for weight, name in parts) for parts in named.values()
     )
-    return f"{contrast.name}-{words.lower()}"[:60]
+    if not words.isascii():  # codes in another script, which no artifact's name can hold
+        words = hashlib.sha256(words.encode()).hexdigest()[:8]
+    return re.sub(r"[^a-z0-9._+-]+", "-", f"{contrast.name}-{words.lower()}")[:60]
