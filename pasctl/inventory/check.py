@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.files.language import NEUTRAL
 from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note
 from pasctl.inventory.options import option_names
@@ -19,10 +20,14 @@ from pasctl.inventory.personas import Personas
 from pasctl.inventory.prompts import question
 from pasctl.inventory.simulate import simulate
 from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
-from pasctl.inventory.wording import ENGLISH
 
 FloatArray = npt.NDArray[np.float64]
 _MOST_RESPONDENTS = 50_000  # of a larger file the first ones are looked at
+_OF_LANGUAGE = (
+    *("instruction", "statement", "few_shot_head", "few_shot_tail"),
+    *("personality_head", "personality_tail", "self_reports"),
+)
+"""Texts of a wording that are in a language, but for those of situations."""
 _FEWEST_OF_ALPHA = 10
 
 
@@ -196,9 +201,10 @@ def _warnings(inventory: Inventory, traits: Sequence[TraitReport]) -> list[str]:
     if twice:
         lines.append(f"items with the same text: {listing(twice)}")
     wording = inventory.wording
-    if not wording.english and wording.few_shot_tail == ENGLISH.few_shot_tail:
+    english = [name for name in _OF_LANGUAGE if getattr(wording, name) == getattr(NEUTRAL, name)]
+    if not wording.english and english:
         lines.append(
-            f"the items are in language {wording.language}, the instruction in English: a field wording gives it in "
-            "the items' language"
+            f"the items are in language {wording.language}, these texts around them in English: {', '.join(english)}; "
+            "the field wording gives them"
         )
     return lines

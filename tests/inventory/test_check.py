@@ -63,7 +63,7 @@ def test_the_counts_of_an_instrument(name: str, tmp_path: Path) -> None:
     assert (report.respondents, report.coding, report.reading) == (0, None, None)
     assert report.scale[0][0] < report.scale[-1][0]
     assert [trait.alpha for trait in report.traits] == [None] * len(report.traits)
-    wanted = {"chinese": ["instruction in English"]}.get(name, [])
+    wanted = {"chinese": ["in English: instruction, statement, few_shot_head"]}.get(name, [])
     assert len(report.warnings) == len(wanted)
     assert all(word in line for word, line in zip(wanted, report.warnings, strict=True))
 
@@ -106,7 +106,7 @@ def test_what_looks_wrong_is_said(tmp_path: Path) -> None:
     warnings = "\n".join(check_data(str(tmp_path / "odd.yaml")).warnings)
     for words in (
         *("trait T: all items are keyed +1", "trait U: all items are keyed -1", "trait U: no item in the report split"),
-        *("same text: a, b", "instruction in English"),
+        *("same text: a, b", "in English: instruction"),
     ):
         assert words in warnings
 

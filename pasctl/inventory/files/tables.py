@@ -26,6 +26,7 @@ _PLAIN = ("name", "language", "option_labels", "seed", "scale")
 _OF_SCALE = tuple(name for name in SCALE_FIELDS if name != "labels")
 SETTINGS = (*_PLAIN, *_OF_SCALE, *TEXTS, *LISTS)
 SHEETS = ("settings", "scale", "traits", "norms", "correlations")
+_MOST_ROWS = 20_000
 _TRAIT = "trait "
 _MARKS = ",;\t"
 ASSUMED = "it names no scale, so answers are taken to run from 1 (Strongly disagree) to 5 (Strongly agree)"
@@ -64,7 +65,9 @@ def _csv_rows(text: str, mark: str, name: str, before: int) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     line = before + 1
     try:
-        for cells in reader:
+        for number, cells in enumerate(reader):
+            if number > _MOST_ROWS:
+                raise InputError(f"{name}: expected at most {_MOST_ROWS:,} rows, found more")
             yield Row(f"{name}, line {line}", cells)
             line = before + reader.line_num + 1
     except csv.Error as error:
