@@ -253,4 +253,4 @@ def test_english_items_do_not() -> None:
     assert looks_english(["talkative", "shy", "kind"])
     assert looks_english(["I keep naïve hopes."])
     for name, text in INSTRUMENTS.items():
-        assert ('language: "en"' not in text and "language" in text) == (name in ("german", "chinese"))
+        assert ("language" in text) == (name in ("german", "chinese"))
