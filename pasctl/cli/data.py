@@ -70,7 +70,7 @@ def _counts(report: DataReport) -> list[str]:
 
 
 def _scale(report: DataReport) -> list[str]:
-    points = ", ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
+    points = " | ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
     own = f"; {report.own_scales} items have answers of their own" if report.own_scales else ""
     return [
         f"inventory     {report.name}, language {report.language}, digest {report.digest[:12]}",

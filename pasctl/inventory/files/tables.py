@@ -135,9 +135,14 @@ def _table(rows: Iterable[Row], columns: Sequence[str], what: str) -> list[Node]
     if not filled:
         return []
     header = [cell.strip().casefold() for cell in filled[0].cells]
-    for name in header:
+    for name, cell in zip(header, filled[0].cells, strict=True):
         if name and name not in columns:
-            raise unknown(filled[0].where, f"column {name!r} of {what}", name, columns)
+            if what == "items" and "text" not in header:
+                raise InputError(
+                    f"{filled[0].where}: expected the columns id, text, trait and key of items, found {cell.strip()!r}",
+                    hint="a table of answers is given with --personas, beside the --inventory that it answers",
+                )
+            raise unknown(filled[0].where, f"column {cell.strip()!r} of {what}", name, columns)
         if name and header.count(name) > 1:
             raise InputError(f"{filled[0].where}: column {name} occurs twice")
     return [_mapping(row, header) for row in filled[1:]]
