@@ -20,6 +20,7 @@ def profile_text(
     """A profile in lines of at most `width` columns of a terminal, if that is 30 or more."""
     from rich.cells import cell_len
 
+    in_facets = any(score.facet is not None for score in scores)
     header, scale = ("mean", "items", "percentile"), inventory.scale
     names = [clean(score.name) if score.facet is None else f"  {clean(score.facet)}" for score in scores]
     figures = [_figures(score) for score in scores]
@@ -30,14 +31,19 @@ def profile_text(
     ends = f"{scale.low}{str(scale.high).rjust(bar + 2 - len(str(scale.low)))}"
     lines = [_row("", header, widths, ends, name_width)] if wide else []
     for place, (name, row, score) in enumerate(zip(names, figures, scores, strict=True)):
-        if score.facet is None and place:
+        if score.facet is None and place and in_facets:
             lines.append("")
         if wide:
             lines.append(_row(name, row, widths, f"[{_bar(score.mean, scale, bar)}]", name_width))
         else:
             lines += _narrow(name, row, score, scale, width)
-    notes = [line for note in _notes(scores, population, inventory, wide=wide) for line in textwrap.wrap(note, width)]
-    return "\n".join([*textwrap.wrap(clean(heading), width), "", *lines, "", *notes])
+    notes = [line for note in _notes(scores, population, inventory, wide=wide) for line in _wrapped(note, width)]
+    return "\n".join([*_wrapped(clean(heading), width), "", *lines, "", *notes])
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of whole words: names with hyphens stay together."""
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def _notes(scores: Sequence[Score], population: Population, inventory: Inventory, *, wide: bool) -> list[str]:

@@ -73,7 +73,7 @@ def _table(options: Sequence[Choice], session: Session, *, english: bool) -> Tab
 
     given = session.entries.get(session.item)
     alike = sum(option.score == given for option in options)
-    mark = " (your answer)" if alike == 1 else " (your answer, or one that scores the same)"
+    mark = " (your answer)" if alike == 1 else " (your score)"  # of two that score the same, which one is not kept
     table = Table.grid(padding=(0, 1))
     for option in options:
         chosen, label = option.score == given, clean(label_alone(option))
