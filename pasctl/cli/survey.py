@@ -45,7 +45,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     kept = files.read_file(path, asked, options.name) if show or path.exists() else files.new_file(path, options.name)
     if show and kept.persona not in kept.personas:
         raise InputError(f"{path} has no persona {kept.persona!r}", hint=f"it has {', '.join(kept.personas)}")
-    population = population_of(spec, asked, options.coding)
+    population = population_of(spec, asked, options.coding, options.group)
 
     old = {item: value for item, value in kept.entries.items() if not options.restart or item not in order}
     session = Session.begin(order, old)
@@ -56,10 +56,26 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
             settled = len(order) - session.open
             run.reporter.note(f"{settled} of {len(order)} items settled in {path}: run the same command to resume")
             return
-        run.reporter.note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
     elif not show:
         run.reporter.note(f"{path} is complete, its profile follows; --restart asks all again")
-    _print_profile(session, asked, kept, population, split, as_json=json)
+    following = next_command(session, asked, path, spec)
+    _print_profile(session, asked, kept, population, split, following, as_json=json)
+
+
+def next_command(session: Session, inventory: Inventory, path: Path, spec: str) -> str:
+    """What to type after a profile: the rest of the survey, or a run of the persona on the bundled demo model."""
+    from pasctl.inventory import signs
+    from pasctl.survey.profile import agreements_of
+
+    words, agreements = ["pasctl", "survey", "--output", str(path)], agreements_of(inventory, session.entries)
+    fit, rest = inventory.indices("fit"), [item.id for item in inventory.items if item.id not in session.entries]
+    opinions = signs(agreements[None, fit], inventory.middle[fit])
+    if not rest and opinions.any():
+        words = ["pasctl", "run", "--model", "demo", "--personas", str(path)]
+        words += [] if spec == "builtin" else ["--inventory", spec]
+    elif not rest:  # nothing that a direction could be fitted on
+        words += ["--restart"]
+    return shlex.join(words)
 
 
 class Dialogue(Protocol):
@@ -141,14 +157,15 @@ def _asked(session: Session, inventory: Inventory, kept: AnswerFile, reporter: R
     if sys.stdin.isatty() and sys.stderr.isatty():
         try:
             with single_keys(sys.stdin.fileno()) as keys, console.screen(hide_cursor=True):
-                return _dialogue(session, kept, Screen(console, inventory, keys))
+                return _dialogue(session, inventory, kept, Screen(console, inventory, keys))
         except NoSingleKeys as error:
             reporter.note(f"no single keys in this terminal ({error}): type a key, then Enter")
-    return _dialogue(session, kept, Lines(console, inventory))
+    return _dialogue(session, inventory, kept, Lines(console, inventory))
 
 
-def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session:
+def _dialogue(session: Session, inventory: Inventory, kept: AnswerFile, dialogue: Dialogue) -> Session:
     """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
+    from pasctl.survey.keys import score_of
     from pasctl.survey.text import wrong_key
 
     message = ""
@@ -159,9 +176,10 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
             continue
         if key == "quit" or (session.done and key == "forward"):
             break
-        after = session.after(key)
+        score = None if session.done else score_of(inventory.scales[inventory.position[session.item]], key)
+        after = session.after(key if score is None else score)
         if after is None:
-            message = wrong_key(key, session)
+            message = wrong_key(key, session, inventory)
             continue
         if after.entries != session.entries:
             kept.keep(after.entries)
@@ -170,13 +188,22 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
 
 
 def _print_profile(
-    session: Session, inventory: Inventory, kept: AnswerFile, population: Population, split: str, *, as_json: bool
+    session: Session,
+    inventory: Inventory,
+    kept: AnswerFile,
+    population: Population,
+    split: str,
+    following: str,
+    *,
+    as_json: bool,
 ) -> None:
     from pasctl.survey.profile import agreements_of, profile, profile_json
     from pasctl.survey.text import profile_text
 
     own = agreements_of(inventory, session.entries)
-    scores = profile(inventory, own, population.personas.agreements, inventory.indices(split))
+    people = population.personas
+    answers = None if people is None else people.agreements
+    scores = profile(inventory, own, answers, inventory.indices(split), population.norms)
     total, skipped, unsettled = len(session.order), session.skipped, session.open
     answered = total - skipped - unsettled
     if as_json:
@@ -189,10 +216,12 @@ def _print_profile(
                 "items": {"asked": total, "answered": answered, "skipped": skipped, "open": unsettled},
                 "population": {
                     "told": population.told,
-                    "respondents": len(population.personas),
+                    "respondents": 0 if people is None else len(people),
                     "simulated": population.simulated,
+                    "norms": bool(population.norms),
                 },
                 "scores": profile_json(scores),
+                "next": following,
             }
         )
         return
@@ -200,6 +229,5 @@ def _print_profile(
     counts += f", {skipped} skipped" if skipped else ""
     counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
-    write(
-        profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
-    )
+    heading = f"{kept.persona}: {counts} (inventory {inventory.name})"
+    write(profile_text(scores, population, inventory, heading=heading, width=width) + f"\n\nNext: {following}")

@@ -19,13 +19,18 @@ class Survey(
     panel="Data and store",
     place=0,
     takes=("json",),
-    examples=("pasctl survey --output answers.json", "pasctl survey --output answers.json --show"),
+    examples=(
+        "pasctl survey --output answers.json",
+        "pasctl survey --output answers.json --show",
+        "pasctl survey --inventory hexaco.yaml --output ada.json --group women",
+    ),
 ):
-    """Answer an inventory, see your profile, and have a persona: train-probes --personas answers.json."""
+    """Answer an inventory, see your profile, and have a persona: pasctl run --personas answers.json."""
 
     inventory: str | None = option(
         None,
-        help="builtin, papi:FOLDER, or papi (from the hub). Default: what the file answers, else builtin.",
+        help="builtin, papi:FOLDER, papi (from the hub), or a file of items. Default: what the answers are to, else "
+        "builtin.",
         metavar="SPEC",
         env="PASCTL_INVENTORY",
     )
@@ -37,6 +42,9 @@ class Survey(
         from_file="inside",
     )
     name: str | None = option(None, help="Who answers. Default: the file's name.", metavar="NAME")
+    group: str | None = option(
+        None, help="Whose norms give the percentiles, where the inventory has several groups'.", metavar="NAME"
+    )
     split: Literal["all", "fit", "report"] = option("all", help="Items to ask.")
     shuffle: bool = option(False, help="Ask in random order.", flag="--shuffle/--no-shuffle")
     seed: int = option(0, help="Seed of the random order.", env="PASCTL_SEED", minimum=0)

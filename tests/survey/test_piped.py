@@ -47,7 +47,7 @@ def test_answers_in_lines_are_kept_and_the_same_command_goes_on() -> None:
     assert second.stdout.startswith("answers: 29 of 30 items answered, 1 skipped (inventory builtin)")
     assert list(kept()) == FIT
     assert kept()["O06"] is None
-    assert "answers.json is complete: pasctl train-probes --personas answers.json" in second.stderr
+    assert second.stdout.splitlines()[-1] == "Next: pasctl survey --output answers.json"
     assert read_answers("answers.json", INVENTORY).ids == ("answers",)
 
 
@@ -56,6 +56,7 @@ def test_a_finished_file_is_shown_again_and_asks_nothing() -> None:
     again = survey("")
     assert again.exit_code == 0
     assert again.stdout.startswith("answers: 60 of 60 items answered (inventory builtin)")
+    assert again.stdout.splitlines()[-1] == "Next: pasctl survey --output answers.json --restart", "all in the middle"
     assert "--restart asks all again" in again.stderr
     assert survey("", "--show").stdout == again.stdout
     assert survey("", "--show").stderr == ""
@@ -104,7 +105,7 @@ def test_show_of_an_unfinished_file_has_dashes() -> None:
     survey("5", "--name", "Ada")
     result = survey("", "--show")
     assert result.stdout.startswith("Ada: 1 of 60 items answered, 59 open")
-    (neuroticism,) = (line.split() for line in result.stdout.splitlines() if line.startswith("neuroticism"))
+    (neuroticism,) = (line.split() for line in result.stdout.splitlines() if line.startswith("Neuroticism"))
     assert (neuroticism[1], neuroticism[3:]) == ("-", ["0/12", "-"])
 
 

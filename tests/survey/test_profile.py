@@ -44,17 +44,17 @@ def test_traits_come_in_order_and_each_is_followed_by_its_facets() -> None:
 def test_scores_worked_out_by_hand() -> None:
     found = scores_of({"e1": 4, "e2": 1, "e3": 3})
     # keyed: 4, 6 - 1 = 5, 3; the others' means are (3+3+3)/3, (5+5+1)/3, (1+1+5)/3 and 4 of one item
-    assert found["E", None] == Score("E", None, 4.0, 3, 3, 100 * 3.5 / 4, 4)
+    assert found["E", None] == Score("E", "Extraversion", None, 4.0, 3, 3, 100 * 3.5 / 4, 4)
     # talk: 4.5 among 3, 5, 1 and 4
-    assert found["E", "talk"] == Score("E", "talk", 4.5, 2, 2, 75.0, 4)
+    assert found["E", "talk"] == Score("E", "talk", "talk", 4.5, 2, 2, 75.0, 4)
     # pace: 3 among 3, 1, 5; the fourth has not answered it
-    assert found["E", "pace"] == Score("E", "pace", 3.0, 1, 1, 50.0, 3)
+    assert found["E", "pace"] == Score("E", "pace", "pace", 3.0, 1, 1, 50.0, 3)
 
 
 def test_only_the_same_items_of_the_others_count() -> None:
     """With e3 alone the second respondent is lowest; with e1 alone, highest."""
-    assert scores_of({"e3": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
-    assert scores_of({"e1": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e3": 2})["E", None] == Score("E", "Extraversion", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e1": 2})["E", None] == Score("E", "Extraversion", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
     assert scores_of({"e1": 4, "e3": None})["E", None].percentile == pytest.approx(200 / 3)
 
 
@@ -126,5 +126,5 @@ def test_the_populations_say_who_they_are() -> None:
 
 def test_json_names_traits_and_facets() -> None:
     rows = profile_json(tuple(scores_of({"e1": 4}).values()))
-    assert [row["name"] for row in rows] == ["extraversion", "talk", "pace", "neuroticism", "worry"]
+    assert [row["name"] for row in rows] == ["Extraversion", "talk", "pace", "Neuroticism", "worry"]
     assert rows[3]["mean"] is None
