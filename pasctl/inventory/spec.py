@@ -26,6 +26,7 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.inventory_file import is_inventory_file, read_inventory_file
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.made import is_made_spec, made_personas
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
@@ -122,6 +123,8 @@ def open_personas(
         if not place:
             _require_same(spec, builtin_inventory(), inventory)
             return _select(_SIMULATED[source](inventory), parts, spec)
+    if is_made_spec(spec, inventory):
+        return made_personas(spec, inventory, coding)
     if is_pole_spec(spec, inventory):
         return trait_poles(spec, inventory)
     if named := split_path(spec):
