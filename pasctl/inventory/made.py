@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pasctl.errors import InputError
 from pasctl.inventory.combined import combined_personas, is_combined_spec
+from pasctl.inventory.described import PREFIX, described_person
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.personas import PersonaSet
 
 
 def is_made_spec(spec: str, inventory: Inventory) -> bool:
     """Whether the words make persons up, other than by single poles."""
-    return is_combined_spec(spec, inventory)
+    return spec.startswith(PREFIX) or is_combined_spec(spec, inventory)
 
 
 def made_personas(spec: str, inventory: Inventory, coding: str = "auto") -> PersonaSet:
@@ -21,4 +22,6 @@ def made_personas(spec: str, inventory: Inventory, coding: str = "auto") -> Pers
     """
     if coding not in ("auto", "agreement"):
         raise InputError(f"--coding {coding} is about stored answers, but personas {spec!r} are agreements")
+    if spec.startswith(PREFIX):
+        return described_person(spec, inventory)
     return combined_personas(spec, inventory)

@@ -14,7 +14,7 @@ from pasctl.inventory.personas import PersonaSet
 Floats = npt.NDArray[np.float64]
 FEWEST = 8
 """Persons that a population needs; with fewer, scores are compared with the scale's midpoint instead."""
-_TYPICAL_SPREAD = 0.15
+TYPICAL_SPREAD = 0.15
 """Of trait scores over persons, as a share of the scale's range; PAPI's are .12 to .17."""
 
 
@@ -57,7 +57,7 @@ class Norms:
         """The norms of a population, or the scale's own where it has fewer than FEWEST persons."""
         if len(population) < FEWEST:
             count = len(traits)
-            spread = _TYPICAL_SPREAD * (inventory.scale.high - inventory.scale.low)
+            spread = TYPICAL_SPREAD * (inventory.scale.high - inventory.scale.low)
             return cls(np.full(count, inventory.scale.middle), np.full(count, spread), np.ones(count), 0)
         scores = trait_scores(inventory, population, traits)
         spread = np.nanstd(scores, axis=0, ddof=1)
