@@ -69,7 +69,7 @@ class TraitItems:
     @property
     def binary(self) -> bool:
         """Whether no item has more than two options."""
-        return self.steps.shape[1] == 1
+        return bool(self.steps.shape[1] == 1)
 
     @property
     def ends(self) -> tuple[float, float]:
