@@ -33,7 +33,7 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     """Print what a questionnaire has, how its answers are coded, and what a model will see of it."""
     from pasctl.inventory import check_data, has_respondents
 
-    report = check_data(options.spec, options.personas)
+    report = check_data(options.spec, options.personas, coding=options.coding)
     if json:
         print_json(asdict(report))
         return
@@ -46,7 +46,7 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     write("\n".join(f"    {line}" for line in report.prompt.splitlines()))
     if not has_respondents(options.spec):
         inventory, pole = shlex.quote(options.spec), shlex.quote(f"{report.traits[0].code}+")
-        personas = shlex.quote(options.personas) if options.personas else pole
+        personas = shlex.quote(options.personas) if isinstance(options.personas, str) else pole
         run.reporter.note(f"next: pasctl run --model demo --inventory {inventory} --personas {personas}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import OfPersonas
+from pasctl.commands.shared import NamedPersonas, OfPersonas
 from pasctl.declaration import Declaration
 from pasctl.option import option
 
@@ -31,6 +31,7 @@ class DataNew(
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck(
+    NamedPersonas,
     Declaration,
     command="data check",
     panel="Data and store",
@@ -47,9 +48,6 @@ class DataCheck(
         help="An inventory file (.yaml, .json, .csv, .tsv, .xlsx), papi:FOLDER, papi, or builtin.",
         metavar="SPEC",
         argument=True,
-    )
-    personas: str | None = option(
-        None, help="Who answered it: a file of answers. Default: the inventory's own respondents.", metavar="SPEC"
     )
 
 

@@ -15,9 +15,10 @@ from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note
 from pasctl.inventory.options import option_names
 from pasctl.inventory.papi import stored_answers
+from pasctl.inventory.personas import Personas
 from pasctl.inventory.prompts import question
 from pasctl.inventory.simulate import simulate
-from pasctl.inventory.spec import load_inventory, open_personas, papi_folder
+from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
 from pasctl.inventory.wording import ENGLISH
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ class DataReport:
     reading: dict[str, Any] | None = None
 
 
-def check_data(spec: str, personas: str | None = None) -> DataReport:
+def check_data(spec: str, personas: str | Personas | None = None, *, coding: str = "auto") -> DataReport:
     """Counts what the inventory `spec` holds, and its respondents: its own, or those that `personas` names.
 
     An ambiguous coding is reported here, and refused only when personas are read.
@@ -92,13 +93,15 @@ def check_data(spec: str, personas: str | None = None) -> DataReport:
     Args:
         spec: "builtin", "papi:DIR", "papi", or an inventory file.
         personas: who answered it; without any the inventory's own respondents, of whom a file has none.
+        coding: how answers to items keyed -1 are stored; "auto" goes by what the correlations say.
     """
     notes: list[str] = []
     inventory = load_inventory(spec, notes.append)
     stored = _stored(spec, personas, inventory, notes.append)
     missing = np.isnan(stored)
-    coding = prove_coding(stored, inventory) if len(stored) else None
-    keyed = stored if coding is not None and coding.found == "keyed" else inventory.keyed(stored)
+    proof = prove_coding(stored, inventory) if len(stored) else None
+    reversed_already = coding == "keyed" or (coding == "auto" and proof is not None and proof.found == "keyed")
+    keyed = stored if reversed_already else inventory.keyed(stored)
     traits = tuple(_trait(inventory, code, keyed) for code in inventory.trait_codes)
     return DataReport(
         inventory=spec,
@@ -107,7 +110,7 @@ def check_data(spec: str, personas: str | None = None) -> DataReport:
         items_keyed_minus=int(np.count_nonzero(inventory.keys < 0)),
         split={"fit": len(inventory.indices("fit")), "report": len(inventory.indices("report"))},
         respondents=len(stored),
-        coding=coding,
+        coding=proof,
         missing_answers=int(missing.sum()),
         respondents_with_missing=int(missing.any(axis=1).sum()),
         name=inventory.name,
@@ -138,12 +141,12 @@ def cronbach_alpha(values: FloatArray) -> float | None:
     return float(count / (count - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total))
 
 
-def _stored(spec: str, personas: str | None, inventory: Inventory, note: Note) -> FloatArray:
+def _stored(spec: str, personas: str | Personas | None, inventory: Inventory, note: Note) -> FloatArray:
     """Answers [P, I] as stored, of no person where there is nobody."""
     if personas is not None:
-        people = open_personas(personas, inventory, coding="agreement", note=note)
+        people = resolve_personas(personas, inventory, coding="agreement", note=note)
         if len(people) > _MOST_RESPONDENTS:
-            note(f"{personas}: the first {_MOST_RESPONDENTS:,} of {len(people):,} respondents are looked at")
+            note(f"{people.label}: the first {_MOST_RESPONDENTS:,} of {len(people):,} respondents are looked at")
         part = next(iter(people.parts([(0, min(len(people), _MOST_RESPONDENTS))])))
         return part.agreements
     if spec == "builtin":

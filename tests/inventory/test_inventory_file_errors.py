@@ -162,6 +162,9 @@ def test_json_has_lines_and_columns(tmp_path: Path) -> None:
         read(tmp_path, "bad.json", text)
     with pytest.raises(InputError, match=r"line 1 column 14"):
         read(tmp_path, "bad.json", '{"scale": [1,]}')
+    half = {"scale": ["No", "Yes"], "items": [{"id": "\ud800", "text": "I am.", "trait": "T", "key": 1}]}
+    with pytest.raises(InputError, match=r"items\[0\]: id: expected Unicode text, not half a surrogate pair"):
+        read(tmp_path, "bad.json", json.dumps(half))
     with pytest.raises(InputError, match="'a' occurs twice"):
         read(tmp_path, "bad.json", '{"a": 1, "a": 2}')
 

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pasctl.errors import InputError
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(?:\.0*)?")
+_HALF = re.compile("[\ud800-\udfff]")
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -39,6 +40,8 @@ class Node:
         """The text, without blanks around it; one that is not empty is expected."""
         if not isinstance(self.value, str) or not self.value.strip():
             raise self.refusal(what)
+        if _HALF.search(self.value):
+            raise self.refusal("Unicode text, not half a surrogate pair")
         return self.value.strip()
 
     def whole(self, what: str) -> int:
@@ -70,7 +73,7 @@ class Node:
         if self.empty:
             return ()
         if isinstance(self.value, str):
-            return tuple(part.strip() for part in self.value.split(mark) if part.strip())
+            return tuple(part.strip() for part in self.text(what).split(mark) if part.strip())
         return tuple(node.text(what) for node in self.nodes(what))
 
     def fields(self, known: Iterable[str], what: str) -> dict[str, Node]:
