@@ -9,6 +9,7 @@ import numpy as np
 
 from pasctl.errors import InputError
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.norms import Norm
 from pasctl.inventory.personas import PersonaSet, label_of_poles
 from pasctl.inventory.trait_norms import typical_norms
 
@@ -27,10 +28,7 @@ def described_person(spec: str, inventory: Inventory) -> PersonaSet:
     Raises:
         InputError: a trait that has no items, one named twice, or a number that is none.
     """
-    words = spec.removeprefix(PREFIX)
-    group = _GROUP.search(words)
-    places = _places(words[: group.start()] if group else words, spec, inventory)
-    norms = typical_norms(inventory, list(places), group[1].strip() if group else None)
+    places, norms = _read(spec, inventory)
     scores = np.full(len(inventory), np.nan)
     for trait, z in places.items():
         columns = np.flatnonzero(np.array(inventory.traits) == trait)
@@ -39,6 +37,21 @@ def described_person(spec: str, inventory: Inventory) -> PersonaSet:
     name = ",".join(f"{trait}={z:g}" for trait, z in places.items())
     label = label_of_poles([f"{trait}{z:+g}" for trait, z in places.items()])
     return PersonaSet(label, (name,), inventory.keyed(scores)[None])
+
+
+def norms_described(spec: str, inventory: Inventory) -> dict[str, Norm]:
+    """Trait code -> the norm that the words `traits:...` are about; empty for other words, and for the scale's own."""
+    if not spec.startswith(PREFIX):
+        return {}
+    return {trait: norm for trait, norm in _read(spec, inventory)[1].items() if norm.n or inventory.norms}
+
+
+def _read(spec: str, inventory: Inventory) -> tuple[dict[str, float], dict[str, Norm]]:
+    """What z each trait named has, and the norms that it is in."""
+    words = spec.removeprefix(PREFIX)
+    group = _GROUP.search(words)
+    places = _places(words[: group.start()] if group else words, spec, inventory)
+    return places, typical_norms(inventory, list(places), group[1].strip() if group else None)
 
 
 def _places(words: str, spec: str, inventory: Inventory) -> dict[str, float]:

@@ -22,6 +22,7 @@ from pasctl.inventory import (
     resolve_personas,
 )
 from pasctl.inventory.combination import Parts, parse_combination
+from pasctl.inventory.described import norms_described
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
 
@@ -93,7 +94,11 @@ def contrast_personas(
         )
     personas = resolve_personas(spec, asked, coding=coding, note=reporter.note)
     population = _population(spec, asked, coding, personas)
-    norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
+    axes, described = (
+        [axis.name for axis in contrast.axes],
+        norms_described(spec, asked) if isinstance(spec, str) else {},
+    )
+    norms = Norms.given(asked, described, axes) if described else Norms.of(asked, population, axes)
     if not norms.persons:
         reporter.note(f"{len(population)} respondents are too few for norms: scores are compared with the midpoint")
     return ContrastPersonas(contrast, asked, personas, norms=norms)

@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pasctl.contrasts import load_contrast
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, Item, builtin_inventory, load_personas, simulate
+from pasctl.inventory import Inventory, Item, PersonaSet, builtin_inventory, load_personas, simulate
 from pasctl.inventory.norms import Norm, PublishedNorms
 from pasctl.inventory.scale import Scale
+from pasctl.inventory.trait_scores import Norms
 from pasctl.inventory.traits import Trait
+from pasctl.stages.contrast_personas import contrast_personas
+from pasctl.stages.progress import Silent
 
 BUILTIN = builtin_inventory()
 NORMS = (Norm("Mach", 3.0, 0.5), Norm("Narc", 5.0, 1.0))
@@ -87,3 +91,26 @@ def test_what_describes_nobody_is_one_line(spec: str, words: str) -> None:
         load_personas(spec, INVENTORY)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("z", [-1.0, 0.0, 1.5])
+def test_a_contrast_weighs_traits_by_the_very_number(z: float) -> None:
+    """On the built-in inventory, whose people's mean is not the middle, and with norms of a file."""
+    normed = replace(
+        BUILTIN, norms=PublishedNorms((Norm("E", 3.6, 0.7, group="men"), Norm("E", 3.9, 0.4, group="women")))
+    )
+    contrast = load_contrast("big5")
+    for inventory, spec in ((BUILTIN, f"traits:E={z}"), (normed, f"traits:E={z},group=men")):
+        personas = contrast_personas(spec, contrast, inventory, "auto", Silent())
+        (whole,) = personas.personas.parts([(0, 1)])
+        weights = dict(zip(personas.traits, personas.weights(whole, range(1))[0], strict=True))
+        assert weights.pop("E") == pytest.approx(z)
+        assert set(weights.values()) == {0.0}
+
+
+def test_one_person_is_compared_with_the_norms_that_a_file_gives() -> None:
+    few = PersonaSet("ada", ("ada",), np.array([[4.0, 4.0, 6.0, 0.0]]))
+    norms = Norms.of(INVENTORY, few, ("Mach", "Narc", "Else"))
+    assert (norms.mean.tolist(), norms.spread.tolist(), norms.persons) == ([3, 5, 4], [0.5, 1, pytest.approx(0.9)], 1)
+    assert Norms.of(replace(INVENTORY, norms=PublishedNorms()), few, ("Mach",)).persons == 0
+    assert Norms.of(GROUPS, few, ("Mach",)).mean.tolist() == [4], "nobody said which group"
