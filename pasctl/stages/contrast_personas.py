@@ -94,11 +94,9 @@ def contrast_personas(
         )
     personas = resolve_personas(spec, asked, coding=coding, note=reporter.note)
     population = _population(spec, asked, coding, personas)
-    axes, described = (
-        [axis.name for axis in contrast.axes],
-        norms_described(spec, asked) if isinstance(spec, str) else {},
-    )
-    norms = Norms.given(asked, described, axes) if described else Norms.of(asked, population, axes)
+    norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
+    if isinstance(spec, str) and (described := norms_described(spec, asked)):
+        norms = Norms.given(asked, described, [axis.name for axis in contrast.axes])
     if not norms.persons:
         reporter.note(f"{len(population)} respondents are too few for norms: scores are compared with the midpoint")
     return ContrastPersonas(contrast, asked, personas, norms=norms)
