@@ -14,6 +14,9 @@ SELECT is one or more parts with `,` or `|` between them:
 - `case=172481,172482`  by name; in a comma list, what follows `case=` belongs to it unless it is a range
 
 The last `:` part is a selection if it reads as one, so a folder called `7` is written `./7`.
+
+Personas can be made up (see `pasctl.inventory.made`): `E+ & 0.5*N-` is one person of two poles, `traits:E=1.5,N=-1` one
+described in standard deviations, `sample:1000` a thousand people drawn from the inventory's norms.
 """
 
 from __future__ import annotations
