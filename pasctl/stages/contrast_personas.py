@@ -18,11 +18,11 @@ from pasctl.inventory import (
     PersonaSet,
     inventory_of,
     load_inventory,
+    norms_described,
     open_personas,
     resolve_personas,
 )
 from pasctl.inventory.combination import Parts, parse_combination
-from pasctl.inventory.described import norms_described
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
 
