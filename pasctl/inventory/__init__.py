@@ -4,6 +4,7 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.described import norms_described
 from pasctl.inventory.first_person import first_person
 from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory, canonical_digest, listing
@@ -72,6 +73,7 @@ __all__ = [
     "load_inventory",
     "load_personas",
     "load_prose",
+    "norms_described",
     "open_personas",
     "option_levels",
     "option_names",

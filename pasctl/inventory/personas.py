@@ -222,7 +222,7 @@ def require_usable(personas: PersonaSet, columns: IntArray, inventory: Inventory
 
 def is_pole_spec(spec: str, inventory: Inventory) -> bool:
     """Whether this names trait poles of the inventory, or has their form: `E+`, `E+,N-`, `extraverted`."""
-    return _SIGNED.fullmatch(spec) is not None or all(_pole(word, inventory) for word in spec.split(","))
+    return _SIGNED.fullmatch(spec) is not None or all(pole_of(word, inventory) for word in spec.split(","))
 
 
 def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
@@ -233,7 +233,7 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
     """
     names = []
     for word in spec.split(","):
-        name = _pole(word, inventory)
+        name = pole_of(word, inventory)
         if name is None:
             known = ", ".join(f"{trait.code}+, {trait.code}-" for trait in inventory.known_traits)
             raise InputError(f"no trait pole {word.strip()!r} in inventory {inventory.name}", hint=f"poles are {known}")
@@ -249,7 +249,8 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
     return PersonaSet(label=safe_label("-".join(names)), ids=tuple(names), agreements=np.array(rows))
 
 
-def _pole(word: str, inventory: Inventory) -> str | None:
+def pole_of(word: str, inventory: Inventory) -> str | None:
+    """The pole that a word means, as the code of its trait and a sign, or None."""
     return next(filter(None, (trait.pole(word) for trait in inventory.known_traits)), None)
 
 

@@ -18,6 +18,7 @@ from pasctl.inventory import (
     PersonaSet,
     inventory_of,
     load_inventory,
+    norms_described,
     open_personas,
     resolve_personas,
     safe_label,
@@ -95,6 +96,8 @@ def contrast_personas(
     personas = resolve_personas(spec, asked, coding=coding, note=reporter.note)
     population = _population(spec, asked, coding, personas)
     norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
+    if isinstance(spec, str) and (described := norms_described(spec, asked)):
+        norms = Norms.given(asked, described, [axis.name for axis in contrast.axes])
     if not norms.persons:
         reporter.note(f"{len(population)} respondents are too few for norms: scores are compared with the midpoint")
     return ContrastPersonas(contrast, asked, personas, norms=norms)
