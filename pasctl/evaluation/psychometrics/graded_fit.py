@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
-from pasctl.evaluation.psychometrics.panel import Floats
+from pasctl.evaluation.psychometrics.panel import Floats, Ints
 
-Ints = NDArray[np.int64]
 
 NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
@@ -85,7 +84,7 @@ def fit_groups(people: Floats, model: Floats | None) -> tuple[GradedItems, float
     packed = np.concatenate([np.full(count, _SLOPE), start.ravel(), np.zeros(2)])
     places = [(None, None) if column == 0 else free for _ in range(count) for column in range(real.shape[1])]
     bounds = [*[free] * count, *places, (None, None), (-_NARROWEST, _NARROWEST)]
-    options = {"maxiter": 500}
+    options = {"maxiter": 500, "ftol": 1e-8}
     solved = minimize(_objective, packed, (picked, real), "L-BFGS-B", jac=True, bounds=bounds, options=options)
     slopes, thresholds = _unpacked(solved.x[:-2], real)
     return GradedItems(slopes, thresholds, scores), float(solved.x[-2]), float(np.exp(solved.x[-1]))

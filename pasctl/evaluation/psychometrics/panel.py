@@ -17,11 +17,12 @@ from pasctl.evaluation.scores import keyed
 from pasctl.inventory.usual import in_order
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 FEWEST_PERSONS = 20
 """Persons that a panel needs: loadings and thresholds of fewer say next to nothing."""
-MOST_PERSONS = 1000
-"""Persons who are used, evenly apart where there are more: more change no digit that is printed."""
+MOST_PERSONS = 500
+"""Persons who are used, evenly apart where there are more: their estimates are precise enough, and time goes with their number."""
 _COLUMNS = {*GROUP, "draw", "persona", "item", "trait", "key", "agreement", "expected", "argmax"}
 
 
@@ -60,7 +61,7 @@ class Panel:
         """The traits that have items, each once."""
         return in_order(self.traits)
 
-    def columns(self, trait: str) -> NDArray[np.int64]:
+    def columns(self, trait: str) -> Ints:
         """The columns of a trait's items."""
         return np.flatnonzero(np.array(self.traits) == trait)
 
