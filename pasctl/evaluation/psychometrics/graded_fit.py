@@ -22,7 +22,6 @@ from scipy.special import expit, logsumexp
 
 from pasctl.evaluation.psychometrics.panel import Floats, Ints
 
-
 NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)
 LOG_WEIGHTS = np.log(_WEIGHTS / _WEIGHTS.sum())
 """Of the standard normal distribution at NODES."""
@@ -84,8 +83,15 @@ def fit_groups(people: Floats, model: Floats | None) -> tuple[GradedItems, float
     packed = np.concatenate([np.full(count, _SLOPE), start.ravel(), np.zeros(2)])
     places = [(None, None) if column == 0 else free for _ in range(count) for column in range(real.shape[1])]
     bounds = [*[free] * count, *places, (None, None), (-_NARROWEST, _NARROWEST)]
-    options = {"maxiter": 500, "ftol": 1e-8}
-    solved = minimize(_objective, packed, (picked, real), "L-BFGS-B", jac=True, bounds=bounds, options=options)
+    solved = minimize(
+        _objective,
+        packed,
+        args=(picked, real),
+        method="L-BFGS-B",
+        jac=True,
+        bounds=bounds,
+        options={"maxiter": 500, "ftol": 1e-8},
+    )
     slopes, thresholds = _unpacked(solved.x[:-2], real)
     return GradedItems(slopes, thresholds, scores), float(solved.x[-2]), float(np.exp(solved.x[-1]))
 
@@ -145,7 +151,9 @@ def _unpacked(packed: Floats, real: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 def _above(slopes: Floats, thresholds: Floats, theta: Floats) -> Floats:
     """P(Y >= k) [N, Q, K + 1], from 1 to 0."""
     inner = expit(slopes[:, None, None] * theta[:, None] - thresholds[:, None, :])
-    return np.pad(np.pad(inner, ((0, 0), (0, 0), (1, 0)), constant_values=1.0), ((0, 0), (0, 0), (0, 1)))
+    first, last = ((0, 0), (0, 0), (1, 0)), ((0, 0), (0, 0), (0, 1))
+    above: Floats = np.pad(np.pad(inner, first, constant_values=1.0), last)
+    return above
 
 
 def _flat(values: Floats) -> Floats:

@@ -35,7 +35,8 @@ def omega(answers: Floats) -> float:
     varied = complete[:, spread > _TINY]
     if varied.shape[1] < FEWEST_ITEMS:
         return float("nan")
-    shares = one_factor(np.corrcoef(varied, rowvar=False))
+    correlations: Floats = np.asarray(np.corrcoef(varied, rowvar=False))
+    shares = one_factor(correlations)
     deviations = spread[spread > _TINY]
     common = float((shares * deviations).sum()) ** 2
     unique = float(((1 - shares**2) * deviations**2).sum())

@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 FEWEST_PERSONS = 20
 """Persons that a panel needs: loadings and thresholds of fewer say next to nothing."""
 MOST_PERSONS = 500
-"""Persons who are used, evenly apart where there are more: their estimates are precise enough, and time goes with their number."""
+"""Persons who are used, evenly apart where there are more: time goes with their number."""
 _COLUMNS = {*GROUP, "draw", "persona", "item", "trait", "key", "agreement", "expected", "argmax"}
 
 

@@ -42,11 +42,11 @@ def _means(summaries: list[PanelSummary]) -> Table:
         ("condition", "persons", "omega", "alpha", "phi", "W1", "W1 / range", "DIF items"),
         tuple(rows),
         caption=(
-            "Means over the traits that have it. Omega (McDonald, one factor) and alpha (Cronbach): how far a trait's items go together "
-            "over persons. Phi (Tucker): how much the principal components of the items are those of the people's "
-            "answers, both rotated to the traits; 1 is the same. W1: Wasserstein distance of the answers that the "
-            "model and the people give to an item, in points and as a share of its range. DIF: items that the model "
-            "answers differently from people who stand at the same place on the trait."
+            "Means over the traits that have it. Omega (McDonald, one factor) and alpha (Cronbach): how far a trait's "
+            "items go together over persons. Phi (Tucker): how much the principal components of the items are those of "
+            "the people's answers, both rotated to the traits; 1 is the same. W1: Wasserstein distance of the answers "
+            "that the model and the people give to an item, in points and as a share of its range. DIF items: items "
+            "that the model answers differently from people who stand at the same place on the trait."
         ),
     )
 
