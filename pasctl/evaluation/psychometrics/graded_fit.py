@@ -158,12 +158,14 @@ def _above(slopes: Floats, thresholds: Floats, theta: Floats) -> Floats:
 
 def _flat(values: Floats) -> Floats:
     """[N, Q, K] -> [N K, Q]."""
-    return values.transpose(0, 2, 1).reshape(-1, values.shape[1])
+    flat: Floats = values.transpose(0, 2, 1).reshape(-1, values.shape[1])
+    return flat
 
 
 def _one_hot(categories: Ints, levels: int) -> Floats:
     """[P, N] -> [P, N K], nothing for -1."""
-    return (categories[..., None] == np.arange(levels)).astype(np.float64).reshape(len(categories), -1)
+    picked: Floats = (categories[..., None] == np.arange(levels)).astype(np.float64)
+    return picked.reshape(len(categories), -1)
 
 
 def _scores(answers: Floats) -> Floats:

@@ -74,7 +74,7 @@ def panels(rows: Rows) -> Iterator[Panel]:
     Args:
         rows: in the format of `rows.SCHEMA`.
     """
-    if not set(rows.columns) >= _COLUMNS or not len(rows) or are_poles(rows):
+    if not set(rows) >= _COLUMNS or not len(rows) or are_poles(rows):
         return
     ours = rows[rows["condition"].isin(list(CONDITIONS)) & (rows["reading"] != "")]
     for (reading, condition, setting), group in ours.groupby(list(GROUP), sort=False):
