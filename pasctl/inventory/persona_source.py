@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError, MissingError, PasctlError
-from pasctl.inventory.answers import label_of, unknown_item
 from pasctl.inventory.coding import unkeyed
 from pasctl.inventory.items import IntArray, Inventory, listing
+from pasctl.inventory.naming import label_of, unknown_item
 from pasctl.inventory.personas import PersonaSet, Span
 
 if TYPE_CHECKING:

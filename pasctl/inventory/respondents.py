@@ -1,0 +1,85 @@
+"""Respondents that a file names: read, proven, and selected; `--personas FILE[:where=...][:SELECT]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pasctl.errors import InputError
+from pasctl.inventory.answers import answers_of
+from pasctl.inventory.items import Inventory
+from pasctl.inventory.notes import Note
+from pasctl.inventory.persona_file import PersonaFile, read_persona_file
+from pasctl.inventory.personas import PersonaSet
+from pasctl.inventory.proof import as_agreements
+from pasctl.inventory.selection import Part, selected_rows
+from pasctl.inventory.tables.file_spec import FileSpec
+from pasctl.inventory.tables.read import TableAnswers
+from pasctl.inventory.tables.table_map import NO_MAP, TableMap, read_map
+from pasctl.inventory.tables.where import rows_where
+
+MapLike = TableMap | Path | str | None
+"""What a user says about a table: a map, the file that has it, or nothing."""
+
+
+def file_personas(
+    file: FileSpec, inventory: Inventory, coding: str, said: TableMap, note: Note
+) -> PersonaSet | PersonaFile:
+    """The respondents that a file names, as agreements. The coding is proven on the whole file, not on a selection.
+
+    Args:
+        file: The file and the selection.
+        inventory: What was answered.
+        coding: "auto", "keyed" or "agreement".
+        said: What the user says about the file.
+        note: Is told what was guessed and what cannot be proven.
+
+    Raises:
+        InputError: a file that cannot be understood, a selection that matches nothing, or answers coded in another way.
+        MissingError: there is no such file, or a package that reads it is not installed.
+    """
+    coding = coding_of(said, coding, file.spec)
+    if file.path.suffix.lower() == ".parquet" and said == NO_MAP and not file.where:
+        return read_persona_file(file.path, file.parts, file.spec, inventory, coding, note)
+    answers = answers_of(file.path, inventory, note, said)
+    personas = as_agreements(answers.personas, inventory, coding, str(file.path), note)
+    if not file.where and not file.parts:
+        return personas
+    return personas.subset(_selected(file, answers, file.parts))
+
+
+def map_like(given: MapLike, inventory: Inventory) -> TableMap:
+    """The map that is given, read where it is a file's name."""
+    if given is None:
+        return NO_MAP
+    return given if isinstance(given, TableMap) else read_map(given, inventory)
+
+
+def coding_of(said: TableMap, coding: str, spec: str) -> str:
+    """How the answers are coded, where the map says it.
+
+    Raises:
+        InputError: the option says something else.
+    """
+    if not said.keyed:
+        return coding
+    if coding not in ("auto", "keyed"):
+        raise InputError(
+            f"personas {spec!r}: the map says keyed: true, --coding says {coding}", hint="leave one of them out"
+        )
+    return "keyed"
+
+
+def _selected(file: FileSpec, answers: TableAnswers, parts: Sequence[Part]) -> list[int]:
+    personas = answers.personas
+    rows = np.arange(len(personas))
+    if file.where:
+        answered = np.isfinite(personas.agreements).sum(axis=1).tolist()
+        rows = rows[rows_where(file.where, answers.attributes, answered, str(file.path))]
+        if not len(rows):
+            raise InputError(f"personas {file.spec!r}: nobody of {len(personas)} respondents is like that")
+    names = [personas.ids[row] for row in rows]
+    chosen: list[int] = rows[selected_rows(parts, file.spec, len(rows), lambda: names)].tolist()
+    return chosen
