@@ -34,7 +34,13 @@ def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
     """Print what predicts the report items without a model."""
     from pasctl.stages.data import baselines
 
-    predicted = baselines(options.spec, inventory=options.inventory, coding=options.coding, reporter=run.reporter)
+    predicted = baselines(
+        options.spec,
+        inventory=options.inventory,
+        coding=options.coding,
+        map_file=options.map_file,
+        reporter=run.reporter,
+    )
     if json:
         print_json(predicted)
     else:

@@ -24,7 +24,6 @@ from pasctl.inventory.tables.table_map import NO_MAP, TableMap
 from pasctl.inventory.tables.values import Guesses
 from pasctl.inventory.tables.wide import Respondents, wide_respondents, wide_scores
 
-
 _FORM = "a table has a row of column names, and rows of answers"
 
 

@@ -170,7 +170,7 @@ def test_a_map_that_does_not_fit_its_table(tmp_path: Path, said: dict[str, Any],
 
 
 def test_a_map_is_of_a_file(tmp_path: Path, people: PersonaSet) -> None:
-    with pytest.raises(MissingError, match="map .*nothing.yaml does not exist"):
+    with pytest.raises(MissingError, match=r"map .*nothing\.yaml does not exist"):
         load_personas(as_json(tmp_path, people.agreements, INVENTORY), INVENTORY, map_file=tmp_path / "nothing.yaml")
     for spec in ("E+", "builtin"):
         with pytest.raises(InputError, match="--map is about a file of answers"):

@@ -228,13 +228,13 @@ def test_a_code_that_may_be_a_score_is_none(tmp_path: Path, people: PersonaSet) 
     rng = np.random.default_rng(1)
     nine = PersonaSet("nine", people.ids, rng.integers(1, 10, people.agreements.shape).astype(float))
     (tmp_path / "people.csv").write_text(wide(nine))
-    with pytest.raises(InputError, match="found [89]"):
+    with pytest.raises(InputError, match=r"found [89]"):
         load_personas(str(tmp_path / "people.csv"), seven)
 
 
 def test_two_columns_of_an_item_are_not_guessed_between(tmp_path: Path, people: PersonaSet) -> None:
     (tmp_path / "a.csv").write_text("id,E.01,E_01\na,1,5\n")
-    with pytest.raises(InputError, match="columns 'E.01' and 'E_01' are both like item E01"):
+    with pytest.raises(InputError, match=r"columns 'E.01' and 'E_01' are both like item E01"):
         read_answers(tmp_path / "a.csv", INVENTORY)
 
 
