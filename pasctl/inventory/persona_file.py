@@ -61,10 +61,21 @@ def read_persona_file(
             the item, or answers that are coded in another way.
         MissingError: there is no such file.
     """
+    source = proven_source(path, inventory, coding, note)
+    return of_rows(source, selected_rows(parts, spec, source.count, source.ids))
+
+
+def proven_source(path: Path, inventory: Inventory, coding: str, note: Note, name: str = "") -> PersonaSource:
+    """A Parquet file whose coding is proven on rows from all over it; `name` stands for it in messages.
+
+    Raises:
+        InputError: no such column or item, or answers that are coded in another way.
+        MissingError: there is no such file.
+    """
     source = PersonaSource.open(path, inventory)
-    if source.count and reads_keyed(_evidence(source), inventory, coding, str(path), note):
+    if source.count and reads_keyed(_evidence(source), inventory, coding, name or str(path), note):
         source = replace(source, keyed=True)
-    return _of_rows(source, selected_rows(parts, spec, source.count, source.ids))
+    return source
 
 
 def _evidence(source: PersonaSource) -> Evidence:
@@ -76,7 +87,7 @@ def _evidence(source: PersonaSource) -> Evidence:
     return Evidence(spans, parts)
 
 
-def _of_rows(source: PersonaSource, rows: IntArray) -> PersonaSet | PersonaFile:
+def of_rows(source: PersonaSource, rows: IntArray) -> PersonaSet | PersonaFile:
     """The respondents of these rows, in this order, after a look at each."""
     if not len(rows):
         raise InputError(f"{source.path}: no answers found", hint=FORM)
@@ -141,7 +152,7 @@ class PersonaFile:
     def without(self, places: IntArray) -> PersonaSet | PersonaFile:
         """All but the personas at these places."""
         rows = np.concatenate([np.arange(start, stop) for start, stop in self.runs])
-        return _of_rows(self.source, np.delete(rows, places))
+        return of_rows(self.source, np.delete(rows, places))
 
     def whole(self) -> PersonaSet:
         """All of them, in memory."""

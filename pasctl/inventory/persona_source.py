@@ -150,6 +150,26 @@ class PersonaSource:
         return [str(name) for name in names]
 
 
+def is_plain(path: Path, inventory: Inventory) -> bool:
+    """Whether a file looks as documented: one column of names, the others items by their ids, none of them text.
+
+    One that is not readable does too: `PersonaSource.open` then says why.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import pyarrow.types as of
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError):
+        return True
+    kinds = {each.name: each.type for each in schema}
+    names = [name for name in kinds if name in ID_COLUMNS and name not in inventory.position]
+    others = [kind for name, kind in kinds.items() if name not in names]
+    texts = any(of.is_string(kind) or of.is_large_string(kind) or of.is_dictionary(kind) for kind in others)
+    return bool(names) and not texts and all(name in inventory.position for name in kinds if name not in names)
+
+
 def _parquet(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 

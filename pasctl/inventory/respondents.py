@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pasctl.errors import InputError
 from pasctl.inventory.answers import answers_of
-from pasctl.inventory.items import Inventory
+from pasctl.inventory.items import IntArray, Inventory
 from pasctl.inventory.notes import Note
-from pasctl.inventory.persona_file import PersonaFile, read_persona_file
+from pasctl.inventory.persona_file import PersonaFile, of_rows, proven_source, read_persona_file
+from pasctl.inventory.persona_source import PersonaSource, is_plain
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.proof import as_agreements
 from pasctl.inventory.selection import Part, selected_rows
 from pasctl.inventory.tables.file_spec import FileSpec
+from pasctl.inventory.tables.large import LARGE, LargeTable, read_large
 from pasctl.inventory.tables.read import TableAnswers
 from pasctl.inventory.tables.table_map import NO_MAP, TableMap, read_map
 from pasctl.inventory.tables.where import rows_where
@@ -41,13 +45,47 @@ def file_personas(
         MissingError: there is no such file, or a package that reads it is not installed.
     """
     coding = coding_of(said, coding, file.spec)
-    if file.path.suffix.lower() == ".parquet" and said == NO_MAP and not file.where:
+    ending = file.path.suffix.lower()
+    if ending == ".parquet" and said == NO_MAP and not file.where and is_plain(file.path, inventory):
         return read_persona_file(file.path, file.parts, file.spec, inventory, coding, note)
+    if file.path.is_file() and file.path.stat().st_size > LARGE.get(ending, math.inf):
+        large = read_large(file.path, inventory, said, file.where)
+        if large is not None:
+            return _of_large(large, file, inventory, coding, note)
     answers = answers_of(file.path, inventory, note, said)
     personas = as_agreements(answers.personas, inventory, coding, str(file.path), note)
     if not file.where and not file.parts:
         return personas
     return personas.subset(_selected(file, answers, file.parts))
+
+
+def _of_large(
+    large: LargeTable, file: FileSpec, inventory: Inventory, coding: str, note: Note
+) -> PersonaSet | PersonaFile:
+    for line in large.reading.lines():
+        note(line)
+    if not len(large.rows):
+        raise _nobody(file, large.reading.respondents)
+    try:
+        source = proven_source(large.path, inventory, coding, note, str(file.path))
+        # Names of all rows are read only where a respondent is selected by name.
+        names = partial(_names_of, source, large.rows)
+        return of_rows(source, large.rows[selected_rows(file.parts, file.spec, len(large.rows), names)])
+    except InputError as error:
+        message = error.message.replace(str(large.path), str(file.path))
+        raise InputError(message, hint=error.hint) from error
+
+
+def _names_of(source: PersonaSource, rows: IntArray) -> list[str]:
+    wanted = set(rows.tolist())
+    return [name for row, name in enumerate(source.ids()) if row in wanted]
+
+
+def _nobody(file: FileSpec, count: int) -> InputError:
+    return InputError(
+        f"personas {file.spec!r}: nobody of {count} respondents is like that",
+        hint="leave where=... out to see in a note which columns there are",
+    )
 
 
 def map_like(given: MapLike, inventory: Inventory) -> TableMap:
@@ -79,7 +117,7 @@ def _selected(file: FileSpec, answers: TableAnswers, parts: Sequence[Part]) -> l
         answered = np.isfinite(personas.agreements).sum(axis=1).tolist()
         rows = rows[rows_where(file.where, answers.attributes, answered, str(file.path))]
         if not len(rows):
-            raise InputError(f"personas {file.spec!r}: nobody of {len(personas)} respondents is like that")
+            raise _nobody(file, len(personas))
     names = [personas.ids[row] for row in rows]
     chosen: list[int] = rows[selected_rows(parts, file.spec, len(rows), lambda: names)].tolist()
     return chosen

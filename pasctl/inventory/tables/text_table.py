@@ -33,7 +33,7 @@ def text_table(path: Path, said: TableMap, inventory: Inventory) -> Table:
     names = header.names
     if len(start) > header.rows and len(start[header.rows]) == len(names) + 1 and names[-1]:
         names = (_ROW_NAMES, *names)  # as R writes a table with row names
-    names = _distinct(names, path)
+    names = distinct_names(names, path)
 
     def blocks() -> Iterator[Block]:
         return _blocks(_body(path, form, header, len(names)), len(names))
@@ -83,7 +83,7 @@ def rows_table(
     if not numbered:
         raise InputError(f"{path}: no answers found", hint="a table has a row of column names, and rows of answers")
     header = header_of([cells for _, cells in numbered[:12]], said.header_rows, path, inventory)
-    names, body = _distinct(header.names, path), numbered[header.rows :]
+    names, body = distinct_names(header.names, path), numbered[header.rows :]
     if header.rows > 1:
         facts = (*facts, ("header", f"{header.rows} rows{header.why}"))
     return Table(path, names, lambda: _blocks(body, len(names)), header.questions, facts=facts, what="row")
@@ -104,7 +104,7 @@ def _blocks(rows: Rows, width: int) -> Iterator[Block]:
         yield Block([number for number, _ in block], list(zip(*(cells for _, cells in block), strict=True)))
 
 
-def _distinct(names: Sequence[str], path: Path) -> tuple[str, ...]:
+def distinct_names(names: Sequence[str], path: Path) -> tuple[str, ...]:
     """Names of columns, those without one by their place.
 
     Raises:
