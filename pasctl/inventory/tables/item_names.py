@@ -14,6 +14,7 @@ _BRACKETS = re.compile(r"[\[(]([^\[\]()]+)[\])]\s*$")
 _REVERSED = re.compile(r"(?<=\d)[_. -]?(?:r|rev|reversed)$", re.IGNORECASE)
 _ORDER = re.compile(r"(.*?)[_. -]?0*(\d+)", re.DOTALL)
 _ORDER_WORDS = ("", "item", "items", "q", "question", "i", "v", "var", "x", "r", "a", "answer", "resp", "response")
+_MATRIX = re.compile(r"(?:q|qid|question|item|var)\d+")  # Q1_1, Q1_2, ..: the rows of one question
 _WORD = re.compile(r"[_\W]+")
 
 
@@ -176,10 +177,14 @@ def _by_text(names: Sequence[str], questions: Mapping[str, str], inventory: Inve
 def _text_of(sources: Iterable[str], texts: Mapping[str, int]) -> int | None:
     for source in sources:
         inside = _BRACKETS.search(source)
-        tail = re.split(r" - |\. |: ", source)[-1]
-        for part in (source, inside[1] if inside else "", tail):
+        for part in (source, inside[1] if inside else ""):
             if (at := texts.get(_sentence(part))) is not None:
                 return at
+        # "Please rate how well each statement describes you. - I talk a lot."
+        said = _sentence(source)
+        ends = [text for text in texts if said.endswith(text) and not said[-len(text) - 1].isalnum()]
+        if ends:
+            return texts[max(ends, key=len)]
     return None
 
 
@@ -197,7 +202,7 @@ def _by_order(names: Sequence[str], inventory: Inventory) -> dict[str, int]:
     whole = [
         numbered
         for word, numbered in series.items()
-        if word in _ORDER_WORDS and sorted(numbered) == list(range(1, len(inventory) + 1))
+        if (word in _ORDER_WORDS or _MATRIX.fullmatch(word)) and sorted(numbered) == list(range(1, len(inventory) + 1))
     ]
     if len(whole) != 1 or len(inventory) < 2:
         return {}

@@ -127,11 +127,18 @@ def _wide_name(
         raise _two_names(table, strict)
     if strict:
         return strict[0]
-    for word in _NAMES:
-        for at, name in enumerate(simple):
-            # Other columns are names only where nobody has the same, which many different values are a sign of.
-            if name == word and at not in items and _unique(columns[at]):
-                return at
+    likely = [at for word in _NAMES for at, name in enumerate(simple) if name == word and at not in items]
+    for at in likely:
+        if _unique(columns[at]):
+            return at
+    repeated = next((at for at in likely if not columns[at].counts[""]), None)
+    if repeated is not None:
+        name = table.header[repeated]
+        value = columns[repeated].counts.most_common(1)[0][0]
+        raise InputError(
+            f"{table.path}: column {name!r} seems to name the respondents, but {value!r:.60} is in several rows",
+            hint="--map FILE with id: null takes each row as a respondent, with id: COLUMN names another column",
+        )
     return None
 
 

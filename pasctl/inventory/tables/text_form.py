@@ -129,4 +129,4 @@ def _separator(sample: str, path: Path) -> str:
 def looks_like_answers(cells: list[str]) -> bool:
     """Whether a row that should have names of columns has numbers instead."""
     given = [cell for cell in cells if cell]
-    return len(given) > 1 and sum(number_of(cell) is not None for cell in given) >= len(given) / 2
+    return bool(given) and sum(number_of(cell) is not None for cell in given) >= len(given) / 2

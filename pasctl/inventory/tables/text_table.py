@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pasctl.inventory.tables.table_map import TableMap
 from pasctl.inventory.tables.text_form import SEPARATORS, TextForm, numbered_rows, opened, text_form
 
 _BLOCK = 8192  # rows
+_LINES_OF_DIGITS, _FEWEST_DIGITS = 200, 20
 _ROW_NAMES = "row name"
 Rows = Iterable[tuple[int, list[str]]]
 
@@ -26,6 +28,8 @@ def text_table(path: Path, said: TableMap, inventory: Inventory) -> Table:
         InputError: it is no text, has no row of names, a column twice, or a line of another length.
     """
     form = text_form(path, said.separator, said.encoding)
+    if not said.separator and (digits := _digits_at_the_end(path, form, len(inventory))):
+        return digits
     start = [cells for _, cells in islice(numbered_rows(path, form), 12)]
     if not start:
         raise InputError(f"{path}: no answers found", hint="a table has a row of column names, and rows of answers")
@@ -73,6 +77,22 @@ def fixed_table(path: Path, said: TableMap) -> Table:
 
     facts = (("form", f"{longest} characters a line"),)
     return Table(path, tuple(said.fixed), lambda: _blocks(rows(), len(said.fixed)), facts=facts)
+
+
+def _digits_at_the_end(path: Path, form: TextForm, count: int) -> Table | None:
+    """Lines of one length that end in a digit per item, without a header, as Johnson's IPIP-NEO files have them."""
+    with opened(path, form.encoding) as stream:
+        lines = [line.rstrip("\r\n") for line in islice(stream, _LINES_OF_DIGITS)]
+    lines = [line for line in lines if line.strip()]
+    length = len(lines[0]) if lines else 0
+    if count < _FEWEST_DIGITS or any(len(line) != length or not line[-count:].isdecimal() for line in lines):
+        return None
+    if length < count or (length > count and lines[0][-count - 1].isdecimal() and lines[0].isdecimal()):
+        return None  # where the answers begin cannot be told
+    before = {"line": (1, length - count)} if length > count else {}
+    places = {f"item{n}": (at, at) for n, at in enumerate(range(length - count + 1, length + 1), 1)}
+    table = fixed_table(path, TableMap(fixed=before | places, encoding=form.encoding))
+    return replace(table, facts=(("form", f"no separators: the last {count} characters of each line are the items"),))
 
 
 def rows_table(
