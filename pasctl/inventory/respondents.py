@@ -12,15 +12,16 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.answers import answers_of
 from pasctl.inventory.items import IntArray, Inventory
-from pasctl.inventory.notes import Note
+from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.persona_file import PersonaFile, of_rows, proven_source, read_persona_file
 from pasctl.inventory.persona_source import PersonaSource, is_plain
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.proof import as_agreements
 from pasctl.inventory.selection import Part, selected_rows
-from pasctl.inventory.tables.file_spec import FileSpec
+from pasctl.inventory.tables.file_spec import FileSpec, split_file
 from pasctl.inventory.tables.large import LARGE, LargeTable, read_large
 from pasctl.inventory.tables.read import TableAnswers
+from pasctl.inventory.tables.reading import TableReading
 from pasctl.inventory.tables.table_map import NO_MAP, TableMap, read_map
 from pasctl.inventory.tables.where import rows_where
 
@@ -45,10 +46,9 @@ def file_personas(
         MissingError: there is no such file, or a package that reads it is not installed.
     """
     coding = coding_of(said, coding, file.spec)
-    ending = file.path.suffix.lower()
-    if ending == ".parquet" and said == NO_MAP and not file.where and is_plain(file.path, inventory):
+    if file.path.suffix.lower() == ".parquet" and said == NO_MAP and not file.where and is_plain(file.path, inventory):
         return read_persona_file(file.path, file.parts, file.spec, inventory, coding, note)
-    if file.path.is_file() and file.path.stat().st_size > LARGE.get(ending, math.inf):
+    if _is_large(file.path):
         large = read_large(file.path, inventory, said, file.where)
         if large is not None:
             return _of_large(large, file, inventory, coding, note)
@@ -57,6 +57,10 @@ def file_personas(
     if not file.where and not file.parts:
         return personas
     return personas.subset(_selected(file, answers, file.parts))
+
+
+def _is_large(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > LARGE.get(path.suffix.lower(), math.inf)
 
 
 def _of_large(
@@ -86,6 +90,27 @@ def _nobody(file: FileSpec, count: int) -> InputError:
         f"personas {file.spec!r}: nobody of {count} respondents is like that",
         hint="leave where=... out to see in a note which columns there are",
     )
+
+
+def reading_of_file(spec: str, inventory: Inventory, map_file: MapLike = None) -> TableReading:
+    """What is understood of a file of answers, column by column; what is selected of it makes no difference.
+
+    Args:
+        spec: `FILE`, with or without a selection.
+        inventory: What was answered.
+        map_file: What the user says about the file.
+
+    Raises:
+        InputError: `spec` names no file of answers, or what of the file cannot be understood.
+        MissingError: there is no such file, or a package that reads it is not installed.
+    """
+    file = split_file(spec)
+    if file is None:
+        raise InputError(f"personas {spec!r}: a file of answers is expected", hint="such as people.csv or people.sav")
+    said = map_like(map_file, inventory)
+    if _is_large(file.path) and (large := read_large(file.path, inventory, said, ())) is not None:
+        return large.reading
+    return answers_of(file.path, inventory, silent, said).reading
 
 
 def map_like(given: MapLike, inventory: Inventory) -> TableMap:
