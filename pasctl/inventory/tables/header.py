@@ -13,6 +13,7 @@ from pasctl.inventory.tables.table import plain
 from pasctl.inventory.tables.text_form import looks_like_answers
 
 _MOST_ROWS = 4
+_FEWEST_BELOW_A_TITLE = 3  # columns; a table of two may be without a title
 _IMPORT_ID = re.compile(r'\{\s*"+ImportId"+\s*:')  # Qualtrics' third row
 
 
@@ -31,6 +32,14 @@ class Header:
     rows: int = 1
     questions: Mapping[str, str] = field(default_factory=dict)
     why: str = ""
+
+
+def title_rows(start: Sequence[list[str]]) -> int:
+    """How many of the first rows stand above the names: a title, a comment, or the line `sep=;` of Excel."""
+    filled = [sum(map(bool, cells)) for cells in start]
+    if max(filled) < _FEWEST_BELOW_A_TITLE:
+        return 0
+    return next(row for row, cells in enumerate(filled) if cells > 1)
 
 
 def header_of(start: Sequence[list[str]], given: int, path: Path, inventory: Inventory) -> Header:

@@ -60,6 +60,8 @@ def layout_of(table: Table, columns: Sequence[ColumnValues], said: TableMap, inv
     simple = [_simple(name) for name in table.header]
     item, answer = _long_columns(table, simple, said)
     long = said.layout == "long" or (said.layout != "wide" and item is not None and answer is not None)
+    if long and not (said.layout or said.item or said.answer):
+        long = sum(name in inventory.position for name in table.header) < 2  # a column per item says more
     if not long:
         return _wide(table, columns, simple, said, inventory)
     if item is None or answer is None:

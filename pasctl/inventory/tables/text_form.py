@@ -115,12 +115,10 @@ def _separator(sample: str, path: Path) -> str:
                     break
         except csv.Error:
             continue
-        width = rows[0] if rows else 1
+        width, times = Counter(rows).most_common(1)[0] if rows else (1, 0)
         if width < 2:
             continue
-        usual_width, times = Counter(rows).most_common(1)[0]
-        alike = times / len(rows) if usual_width > 1 else 0.0
-        score = (alike, width, sign == usual)
+        score = (times / len(rows), width, sign == usual)
         if score > best:
             best, chosen = score, sign
     return chosen

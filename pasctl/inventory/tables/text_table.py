@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pasctl.errors import InputError
 from pasctl.inventory.items import Inventory, listing
-from pasctl.inventory.tables.header import Header, header_of
+from pasctl.inventory.tables.header import header_of, title_rows
 from pasctl.inventory.tables.table import Block, Table
 from pasctl.inventory.tables.table_map import TableMap
 from pasctl.inventory.tables.text_form import SEPARATORS, TextForm, numbered_rows, opened, text_form
@@ -30,21 +30,24 @@ def text_table(path: Path, said: TableMap, inventory: Inventory) -> Table:
     form = text_form(path, said.separator, said.encoding)
     if not said.separator and (digits := _digits_at_the_end(path, form, len(inventory))):
         return digits
-    start = [cells for _, cells in islice(numbered_rows(path, form), 12)]
+    start = [cells for _, cells in islice(numbered_rows(path, form), 40)]
     if not start:
         raise InputError(f"{path}: no answers found", hint="a table has a row of column names, and rows of answers")
-    header = header_of(start, said.header_rows, path, inventory)
-    names = header.names
-    if len(start) > header.rows and len(start[header.rows]) == len(names) + 1 and names[-1]:
+    title = title_rows(start)
+    header = header_of(start[title:], said.header_rows, path, inventory)
+    names, body = header.names, start[title + header.rows :]
+    if body and all(len(cells) == len(names) + 1 and cells[-1] for cells in body):
         names = (_ROW_NAMES, *names)  # as R writes a table with row names
     names = distinct_names(names, path)
 
     def blocks() -> Iterator[Block]:
-        return _blocks(_body(path, form, header, len(names)), len(names))
+        return _blocks(_body(path, form, title + header.rows, len(names)), len(names))
 
     facts = [("separator", SEPARATORS.get(form.separator, repr(form.separator)))]
     if form.encoding != "utf-8":
         facts.append(("encoding", form.encoding))
+    if title:
+        facts.append(("lines before the header", str(title)))
     if header.rows > 1:
         facts.append(("header", f"{header.rows} rows{header.why}"))
     questions = {
@@ -102,15 +105,17 @@ def rows_table(
     numbered = [(number, cells) for number, cells in enumerate(rows, 1) if any(cells)]
     if not numbered:
         raise InputError(f"{path}: no answers found", hint="a table has a row of column names, and rows of answers")
-    header = header_of([cells for _, cells in numbered[:12]], said.header_rows, path, inventory)
-    names, body = distinct_names(header.names, path), numbered[header.rows :]
+    start = [cells for _, cells in numbered[:40]]
+    title = title_rows(start)
+    header = header_of(start[title:], said.header_rows, path, inventory)
+    names, body = distinct_names(header.names, path), numbered[title + header.rows :]
     if header.rows > 1:
         facts = (*facts, ("header", f"{header.rows} rows{header.why}"))
     return Table(path, names, lambda: _blocks(body, len(names)), header.questions, facts=facts, what="row")
 
 
-def _body(path: Path, form: TextForm, header: Header, width: int) -> Iterator[tuple[int, list[str]]]:
-    for number, cells in islice(numbered_rows(path, form), header.rows, None):
+def _body(path: Path, form: TextForm, above: int, width: int) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in islice(numbered_rows(path, form), above, None):
         while len(cells) > width and not cells[-1]:
             cells.pop()
         if len(cells) != width:
