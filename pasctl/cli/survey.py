@@ -29,7 +29,7 @@ LEAST_WIDTH, MOST_WIDTH = 30, 100  # characters
 
 def present(options: Survey, run: Run, *, json: bool) -> None:
     """Ask what is open, and print the profile once all is answered."""
-    from pasctl.inventory import load_inventory
+    from pasctl.inventory import absolute_spec, load_inventory
     from pasctl.survey import answer_file as files
     from pasctl.survey.profile import population_of
     from pasctl.survey.session import Session, question_order
@@ -50,7 +50,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     old = {item: value for item, value in kept.entries.items() if not options.restart or item not in order}
     session = Session.begin(order, old)
     if not show and not session.done:
-        files.write_note(path, files.Note(_from_anywhere(spec), asked.name, asked.digest))
+        files.write_note(path, files.Note(absolute_spec(spec), asked.name, asked.digest))
         session = _asked(session, asked, kept, run.reporter)
         if session.open:
             settled = len(order) - session.open
@@ -203,9 +203,3 @@ def _print_profile(
     write(
         profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
     )
-
-
-def _from_anywhere(spec: str) -> str:
-    """The words for an inventory, its folder named so that they hold in any working folder."""
-    source, colon, place = spec.partition(":")
-    return f"{source}:{Path(place).absolute()}" if colon else spec

@@ -4,23 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import OfAnswerFile
+from pasctl.commands.shared import NamedPersonas, OfAnswerFile
 from pasctl.declaration import Declaration
 from pasctl.option import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataCheck(
+class DataNew(
     Declaration,
-    command="data check",
+    command="data new",
     panel="Data and store",
     place=1,
     takes=("json",),
-    examples=("pasctl data check builtin", "pasctl data check papi:PAPI"),
+    examples=("pasctl data new hexaco.yaml",),
 ):
-    """Count items, respondents and missing answers, and say how the answers are coded."""
+    """Write an inventory file to begin with: a small questionnaire, with every field explained.
 
-    spec: str = option(help="papi:FOLDER, papi, or builtin.", metavar="SPEC", argument=True)
+    A .yaml file has comments; .json and .csv hold the same without them. It loads as it is. A file that is there
+    already is not written over.
+    """
+
+    file: str = option(
+        help="The file to write: FILE.yaml, FILE.json or FILE.csv.", metavar="FILE", argument=True, from_file="inside"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck(
+    NamedPersonas,
+    Declaration,
+    command="data check",
+    panel="Data and store",
+    place=2,
+    takes=("json",),
+    examples=("pasctl data check hexaco.yaml --personas people.csv", "pasctl data check papi:PAPI"),
+):
+    """Count items, respondents and missing answers, say how the answers are coded, and show what a model will see.
+
+    For each trait: its items, their keys, split and facets, and Cronbach's alpha where there are respondents.
+    """
+
+    spec: str = option(
+        help="An inventory file (.yaml, .json, .csv, .tsv, .xlsx), papi:FOLDER, papi, or builtin.",
+        metavar="SPEC",
+        argument=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +57,7 @@ class DataBaselines(
     Declaration,
     command="data baselines",
     panel="Data and store",
-    place=2,
+    place=3,
     takes=("json",),
     examples=("pasctl data baselines builtin", "pasctl data baselines papi:PAPI:0-20 --json"),
 ):
@@ -49,7 +77,7 @@ class DataBaselines(
     )
     inventory: str = option(
         "builtin",
-        help="What trait poles or a file of answers are about: builtin, papi:FOLDER, or papi.",
+        help="What trait poles or a file of answers are about: builtin, an inventory file, papi:FOLDER, or papi.",
         metavar="SPEC",
         env="PASCTL_INVENTORY",
     )
@@ -60,7 +88,7 @@ class DataPull(
     Declaration,
     command="data pull",
     panel="Data and store",
-    place=3,
+    place=4,
     takes=("json",),
     examples=("pasctl data pull papi",),
 ):

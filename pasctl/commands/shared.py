@@ -141,7 +141,7 @@ class OfInventory:
 
     inventory: InventoryLike = option(
         "builtin",
-        help="builtin, papi:FOLDER, or papi (from the hub).",
+        help="builtin, an inventory file (.yaml, .json, .csv, .tsv, .xlsx), papi:FOLDER, or papi (from the hub).",
         metavar="SPEC",
         env="PASCTL_INVENTORY",
         record="provenance",

@@ -7,7 +7,7 @@ from pasctl.inventory.coding import CodingReport, prove_coding
 from pasctl.inventory.first_person import first_person
 from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory, canonical_digest, listing
-from pasctl.inventory.options import by_level, expected_scores, option_names, option_places
+from pasctl.inventory.options import by_level, expected_scores, option_names, option_places, option_scores
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
@@ -26,7 +26,9 @@ from pasctl.inventory.prompts import (
 from pasctl.inventory.prose import load_prose
 from pasctl.inventory.simulate import GradedResponse, simulate
 from pasctl.inventory.spec import (
+    absolute_spec,
     default_personas,
+    has_respondents,
     inventory_of,
     load_inventory,
     load_personas,
@@ -44,6 +46,7 @@ __all__ = [
     "PersonaSet",
     "Personas",
     "Span",
+    "absolute_spec",
     "builtin_inventory",
     "by_level",
     "cached_papi",
@@ -54,6 +57,7 @@ __all__ = [
     "expected_scores",
     "few_shot",
     "first_person",
+    "has_respondents",
     "inventory_of",
     "listing",
     "load_inventory",
@@ -63,6 +67,7 @@ __all__ = [
     "option_levels",
     "option_names",
     "option_places",
+    "option_scores",
     "papi_inventory",
     "papi_personas",
     "persona_table",

@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.items import Inventory, listing
+from pasctl.inventory.notes import Note
+from pasctl.inventory.options import option_names
 from pasctl.inventory.papi import stored_answers
+from pasctl.inventory.personas import Personas
+from pasctl.inventory.prompts import question
+from pasctl.inventory.respondents import MapLike, map_like, names_file, reading_of_file
 from pasctl.inventory.simulate import simulate
-from pasctl.inventory.spec import load_inventory, papi_folder
+from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
+from pasctl.inventory.wording import ENGLISH
+
+FloatArray = npt.NDArray[np.float64]
+_MOST_RESPONDENTS = 50_000  # of a larger file the first ones are looked at
+_FEWEST_OF_ALPHA = 10
+
+
+@dataclass(frozen=True)
+class TraitReport:
+    """One trait of a questionnaire.
+
+    Attributes:
+        code: of the trait; name: as a person reads it.
+        items: how many; keyed_minus: of them keyed -1; fit and report: of either split.
+        facets: name -> items.
+        high: the words for its poles; low: of the other one.
+        alpha: Cronbach's alpha of all its items, None without respondents who answered all of them.
+    """
+
+    code: str
+    name: str
+    items: int
+    keyed_minus: int
+    fit: int
+    report: int
+    facets: dict[str, int]
+    high: tuple[str, ...]
+    low: tuple[str, ...]
+    alpha: float | None
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """The counts of `pasctl data check`, and what the correlations say about the coding."""
+    """What `pasctl data check` shows: counts, what the correlations say about the coding, and what a model will see.
+
+    Attributes:
+        coding: None without respondents.
+        scale: label of each score, from the lowest up; own_scales: items that have another one.
+        option_names: what a model answers with.
+        prompt: the first item as a model sees it.
+        warnings: what will go wrong, or may.
+        reading: what was understood of a table of respondents, as plain values; None where there was no table.
+    """
 
     inventory: str
     items: int
@@ -23,31 +70,148 @@ class DataReport:
     items_keyed_minus: int
     split: dict[str, int]
     respondents: int
-    coding: CodingReport
+    coding: CodingReport | None
     missing_answers: int
     respondents_with_missing: int
+    name: str = ""
+    digest: str = ""
+    language: str = "en"
+    traits: tuple[TraitReport, ...] = ()
+    scale: tuple[tuple[int, str], ...] = ()
+    own_scales: int = 0
+    option_labels: str = "letters"
+    option_names: tuple[str, ...] = ()
+    prompt: str = ""
+    warnings: tuple[str, ...] = ()
+    reading: dict[str, Any] | None = None
 
 
-def check_data(spec: str) -> DataReport:
-    """Counts what the inventory `spec` and its own respondents hold: "builtin", "papi:DIR" or "papi".
+def check_data(
+    spec: str, personas: str | Personas | None = None, *, coding: str = "auto", map_file: MapLike = None
+) -> DataReport:
+    """Counts what the inventory `spec` holds, and its respondents: its own, or those that `personas` names.
 
     An ambiguous coding is reported here, and refused only when personas are read.
+
+    Args:
+        spec: "builtin", "papi:DIR", "papi", or an inventory file.
+        personas: who answered it; without any the inventory's own respondents, of whom a file has none.
+        coding: how answers to items keyed -1 are stored; "auto" goes by what the correlations say.
+        map_file: what the columns and values of a file of answers are.
     """
-    inventory = load_inventory(spec)
-    if spec == "builtin":
-        stored = simulate(inventory).agreements
-    else:
-        _, stored = stored_answers(papi_folder(spec.partition(":")[2]), inventory)
+    notes: list[str] = []
+    inventory = load_inventory(spec, notes.append)
+    said, reading = None, None
+    if isinstance(personas, str) and names_file(personas):
+        said = map_like(map_file, inventory)
+        coding = "keyed" if said.keyed else coding
+        said = replace(said, keyed=False)  # the answers as they are stored
+        reading = reading_of_file(personas, inventory, said).to_json()
+    stored = _stored(spec, personas, inventory, notes.append, said if said is not None else map_file)
     missing = np.isnan(stored)
-    traits = Counter(inventory.traits)
+    proof = prove_coding(stored, inventory) if len(stored) else None
+    reversed_already = coding == "keyed" or (coding == "auto" and proof is not None and proof.found == "keyed")
+    keyed = stored if reversed_already else inventory.keyed(stored)
+    traits = tuple(_trait(inventory, code, keyed) for code in inventory.trait_codes)
     return DataReport(
         inventory=spec,
         items=len(inventory),
-        items_per_trait={trait: traits[trait] for trait in inventory.trait_codes},
+        items_per_trait={trait.code: trait.items for trait in traits},
         items_keyed_minus=int(np.count_nonzero(inventory.keys < 0)),
         split={"fit": len(inventory.indices("fit")), "report": len(inventory.indices("report"))},
         respondents=len(stored),
-        coding=prove_coding(stored, inventory),
+        coding=proof,
         missing_answers=int(missing.sum()),
         respondents_with_missing=int(missing.any(axis=1).sum()),
+        name=inventory.name,
+        digest=inventory.digest,
+        language=inventory.wording.language,
+        traits=traits,
+        scale=tuple(zip(inventory.scale.scores[::-1], inventory.scale.labels[::-1], strict=True)),
+        own_scales=sum(item.scale is not None for item in inventory.items),
+        option_labels=inventory.option_labels,
+        option_names=option_names(inventory),
+        prompt=question(inventory.items[0], inventory),
+        warnings=(*dict.fromkeys(notes), *_warnings(inventory, traits)),
+        reading=reading,
     )
+
+
+def cronbach_alpha(values: FloatArray) -> float | None:
+    """Cronbach's alpha of keyed scores [P, K] from those who answered all K items (L. J. Cronbach, Psychometrika 1951).
+
+    None for less than two items, too few persons, or sums that do not vary.
+    """
+    complete = values[np.isfinite(values).all(axis=1)]
+    count = values.shape[1]
+    if count < 2 or len(complete) < _FEWEST_OF_ALPHA:
+        return None
+    total = float(complete.sum(axis=1).var(ddof=1))
+    if not total > 0:
+        return None
+    return float(count / (count - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total))
+
+
+def _stored(
+    spec: str, personas: str | Personas | None, inventory: Inventory, note: Note, map_file: MapLike
+) -> FloatArray:
+    """Answers [P, I] as stored, of no person where there is nobody."""
+    if personas is not None:
+        people = resolve_personas(personas, inventory, coding="agreement", note=note, map_file=map_file)
+        if len(people) > _MOST_RESPONDENTS:
+            note(f"{people.label}: the first {_MOST_RESPONDENTS:,} of {len(people):,} respondents are looked at")
+        part = next(iter(people.parts([(0, min(len(people), _MOST_RESPONDENTS))])))
+        return part.agreements
+    if spec == "builtin":
+        return simulate(inventory).agreements
+    if spec.partition(":")[0] == "papi":
+        return stored_answers(papi_folder(spec.partition(":")[2]), inventory)[1]
+    return np.empty((0, len(inventory)))
+
+
+def _trait(inventory: Inventory, code: str, keyed: FloatArray) -> TraitReport:
+    columns = [column for column, item in enumerate(inventory.items) if item.trait == code]
+    items = [inventory.items[column] for column in columns]
+    about = next(trait for trait in inventory.known_traits if trait.code == code)
+    return TraitReport(
+        code=code,
+        name=about.name,
+        items=len(items),
+        keyed_minus=sum(item.key < 0 for item in items),
+        fit=sum(item.split == "fit" for item in items),
+        report=sum(item.split == "report" for item in items),
+        facets=dict(Counter(item.facet for item in items)),
+        high=about.high,
+        low=about.low,
+        alpha=cronbach_alpha(inventory.on_one_scale(keyed)[:, columns]),
+    )
+
+
+def _warnings(inventory: Inventory, traits: Sequence[TraitReport]) -> list[str]:
+    lines = []
+    for trait in traits:
+        scenarios = all(item.scenario for item in inventory.items if item.trait == trait.code)
+        if trait.keyed_minus in (0, trait.items) and not scenarios:
+            key = "-1" if trait.keyed_minus else "+1"
+            lines.append(
+                f"trait {trait.code}: all items are keyed {key}, so who agrees with everything looks high on it, and "
+                "answers cannot prove how they are coded"
+            )
+        lines += [
+            f"trait {trait.code}: no item in the {name} split"
+            for name, count in (("fit", trait.fit), ("report", trait.report))
+            if not count
+        ]
+        if trait.alpha is not None and trait.alpha < 0:
+            lines.append(f"trait {trait.code}: alpha is below 0, so some keys are probably wrong")
+    times = Counter(item.text for item in inventory.items)
+    twice = [item.id for item in inventory.items if times[item.text] > 1 and not item.scenario]
+    if twice:
+        lines.append(f"items with the same text: {listing(twice)}")
+    wording = inventory.wording
+    if not wording.english and wording.few_shot_tail == ENGLISH.few_shot_tail:
+        lines.append(
+            f"the items are in language {wording.language}, the instruction in English: a field wording gives it in "
+            "the items' language"
+        )
+    return lines

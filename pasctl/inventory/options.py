@@ -40,6 +40,15 @@ def option_places(inventory: Inventory, columns: IntArray, order: str) -> IntArr
     return places
 
 
+def option_scores(inventory: Inventory, columns: IntArray, order: str) -> NDArray[np.float64]:
+    """What items' options score, by their names [N, M]; NaN for a name that an item has not. Arguments as above."""
+    places = option_places(inventory, columns, order)
+    scores = np.full((len(columns), len(option_names(inventory))), np.nan)
+    rows, levels = np.nonzero(places >= 0)
+    scores[rows, places[rows, levels]] = inventory.level_scores[columns[rows], levels]
+    return scores
+
+
 def by_level(logprobs: NDArray[np.floating[Any]], places: IntArray) -> NDArray[Any]:
     """Log-probabilities [..., N, K] of the options from the lowest score up, NaN beyond an item's last.
 

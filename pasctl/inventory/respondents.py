@@ -92,6 +92,11 @@ def _nobody(file: FileSpec, count: int) -> InputError:
     )
 
 
+def names_file(spec: str) -> bool:
+    """Whether some words name a file of answers."""
+    return split_file(spec) is not None
+
+
 def reading_of_file(spec: str, inventory: Inventory, map_file: MapLike = None) -> TableReading:
     """What is understood of a file of answers, column by column; what is selected of it makes no difference.
 

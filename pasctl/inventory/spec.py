@@ -1,6 +1,7 @@
 """The words users type for inventories and personas.
 
-Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled).
+Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled), a `.yaml`, `.json`, `.csv`, `.tsv` or `.xlsx`
+file (see `pasctl.inventory.inventory_file`).
 
 Personas: `builtin`, `demo` (the demo model's people), `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles
 such as `E+` or `E+,N-`; a file of answers with an optional `:SELECT` or `:where=CONDITIONS[:SELECT]`: `.json`, a
@@ -30,6 +31,7 @@ from pathlib import Path
 
 from pasctl.errors import InputError
 from pasctl.inventory.builtin import builtin_inventory
+from pasctl.inventory.inventory_file import is_inventory_file, read_inventory_file
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
@@ -47,7 +49,10 @@ INVENTORIES = Registry(
     "inventory", {"builtin": "pasctl.inventory.builtin:builtin_inventory"}, group="pasctl.inventories"
 )
 """Inventories by name: functions without parameters that give one, or inventories."""
-INVENTORY_FORMS = "inventories are: builtin, papi:DIR, papi"
+INVENTORY_FORMS = (
+    "inventories are: builtin, papi:DIR, papi, a .yaml, .json, .csv, .tsv or .xlsx file of items; pasctl data new "
+    "FILE.yaml writes one"
+)
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
     "or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, .parquet, ..; SELECT is like 0-20 (the first 20), 7, "
@@ -56,8 +61,17 @@ PERSONA_FORMS = (
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
 
 
-def load_inventory(spec: str) -> Inventory:
-    """The inventory that `spec` names: "builtin", "papi:DIR", "papi", or one that another package adds."""
+def load_inventory(spec: str, note: Note = silent) -> Inventory:
+    """The inventory that `spec` names: "builtin", "papi:DIR", "papi", a file, or one that another package adds.
+
+    Args:
+        spec: See the module's docstring.
+        note: Is told what a file leaves open and is taken to be so.
+
+    Raises:
+        InputError: an unknown form, or a file that is none; the message names line and column.
+        MissingError: a file or folder is missing.
+    """
     if spec in INVENTORIES.names():
         named = INVENTORIES.get(spec)
         inventory: Inventory = named if isinstance(named, Inventory) else named()
@@ -65,6 +79,8 @@ def load_inventory(spec: str) -> Inventory:
     source, colon, place = spec.partition(":")
     if source == "papi" and bool(colon) == bool(place):
         return papi_inventory(papi_folder(place))
+    if is_inventory_file(spec):
+        return read_inventory_file(spec, note)
     added = "".join(f", {name}" for name in INVENTORIES.names() if name != "builtin")
     raise InputError(f"unknown inventory {spec!r}", hint=f"{INVENTORY_FORMS}{added}")
 
@@ -172,9 +188,34 @@ def population_of(personas_spec: str) -> str:
     return str(named.path) if named else personas_spec
 
 
+def has_respondents(inventory_spec: str) -> bool:
+    """Whether personas come with an inventory; none do with a file of items."""
+    return not is_inventory_file(inventory_spec)
+
+
 def default_personas(inventory_spec: str) -> str:
-    """The personas that come with an inventory: its own respondents, under the same words."""
+    """The personas that come with an inventory: its own respondents, under the same words.
+
+    Raises:
+        InputError: it is a file, which has none.
+    """
+    if not has_respondents(inventory_spec):
+        raise InputError(
+            f"inventory {inventory_spec} is a file of items, which has no respondents of its own",
+            hint="give --personas: a file of answers, or poles of its traits such as Machiavellianism+; the traits are "
+            f"listed by pasctl data check {inventory_spec}",
+        )
     return inventory_spec
+
+
+def absolute_spec(inventory_spec: str) -> str:
+    """The words for an inventory, its file or folder named so that they mean the same in any working folder."""
+    if inventory_spec in INVENTORIES.names():
+        return inventory_spec
+    if is_inventory_file(inventory_spec):
+        return str(Path(inventory_spec).absolute())
+    source, colon, place = inventory_spec.partition(":")
+    return f"{source}:{Path(place).absolute()}" if colon and place and source == "papi" else inventory_spec
 
 
 def papi_folder(place: str) -> Path:

@@ -98,7 +98,8 @@ def contrast_personas(
         axes = ", ".join(axis.name for axis in contrast.axes)
         raise InputError(
             f"contrast {contrast.name} has the axes {axes}, expected traits of inventory {asked.name} for respondents",
-            hint="use --contrast big5 with respondents, or leave --personas out for the contrast's own poles",
+            hint="use --contrast items, which is of the inventory's own traits, or leave --personas out for the "
+            "contrast's own poles",
         )
     personas = resolve_personas(spec, asked, coding=coding, note=note or reporter.note, map_file=map_file)
     population = _population(spec, asked, coding, personas, map_file)

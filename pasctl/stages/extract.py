@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.commands.extract import Extract
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, listing, load_inventory, option_levels, option_names, question, wording_digest
+from pasctl.inventory import (
+    Inventory,
+    absolute_spec,
+    listing,
+    load_inventory,
+    option_levels,
+    option_names,
+    question,
+    wording_digest,
+)
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -69,8 +77,9 @@ def plan(declared: Extract, run: Run) -> Job:
         from pasctl.stages.extract_contrast import plan_contrast
 
         return plan_contrast(declared, run)
-    spec = declared.inventory if isinstance(declared.inventory, str) else None
-    inventory = load_inventory(declared.inventory) if isinstance(declared.inventory, str) else declared.inventory
+    asked = declared.inventory
+    inventory = load_inventory(asked, run.reporter.note) if isinstance(asked, str) else asked
+    spec = absolute_spec(asked) if isinstance(asked, str) else None
     handle = run.model(declared.model, declared.options)
     return Job(
         stage=Stage.of(Extract),
@@ -81,7 +90,11 @@ def plan(declared: Extract, run: Run) -> Job:
         identity=handle.identity,
         numerics=handle.numerics(declared.seed),
         compute=partial(_compute, handle=handle, inventory=inventory, declared=declared, run=run),
-        provenance={"model": handle.provenance(), "inventory": _absolute(spec), "batch_tokens": run.batch_tokens},
+        provenance={
+            "model": handle.provenance(),
+            "inventory": spec,
+            "batch_tokens": run.batch_tokens,
+        },
         estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
         writes=lambda: head_output_bytes(
             handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory))
@@ -253,10 +266,3 @@ def _estimate(handle: ModelHandle, inventory: Inventory, declared: Extract, batc
         "bytes": head_output_bytes(handle, sequences),
         "memory_bytes": max(plan_bytes(footprint, plan) for plan in plans),
     }
-
-
-def _absolute(spec: str | None) -> str | None:
-    """A spec that still means the same from another working folder."""
-    if spec is None or not spec.startswith("papi:"):
-        return spec
-    return f"papi:{Path(spec.removeprefix('papi:')).absolute()}"

@@ -15,6 +15,7 @@ from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, asked_items, items
 from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import Inventory, load_inventory
+from pasctl.inventory.notes import Note
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -40,7 +41,7 @@ _OF_INVENTORY = {ITEMS: items_contrast, STATEMENTS: statements_contrast}
 
 def plan_contrast(declared: Extract, run: Run) -> Job:
     """Extract head outputs [pairs, 2, L, H, D] of the plus and the minus side of each pair (design section 5)."""
-    inventory = _inventory(declared)
+    inventory = _inventory(declared, run.reporter.note)
     contrast = _load(declared, inventory)
     handle = run.model(declared.model, declared.options)
     return Job(
@@ -62,12 +63,12 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
     )
 
 
-def _inventory(declared: Extract) -> Inventory | None:
+def _inventory(declared: Extract, note: Note) -> Inventory | None:
     """The questionnaire, where the contrast is made of one."""
     if declared.contrast not in _OF_INVENTORY:
         return None
     asked = declared.inventory
-    return load_inventory(asked) if isinstance(asked, str) else asked
+    return load_inventory(asked, note) if isinstance(asked, str) else asked
 
 
 def _load(declared: Extract, inventory: Inventory | None) -> Contrast:

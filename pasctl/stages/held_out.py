@@ -14,10 +14,9 @@ from pasctl.directions import DIRECTIONS
 from pasctl.inventory import (
     Inventory,
     PersonaSet,
-    by_level,
     expected_scores,
     option_names,
-    option_places,
+    option_scores,
     question,
     signs,
 )
@@ -124,5 +123,4 @@ def expected_agreements(
     for name in ("tokens_asked", "tokens_run"):
         counts[name] = counts.get(name, 0) + getattr(scores, name)
     chances = np.exp(scores.logprobs.astype(np.float64))
-    places = option_places(inventory, columns, "forward")
-    return expected_scores(by_level(chances, places), inventory.level_scores[columns])
+    return expected_scores(chances, option_scores(inventory, columns, "forward"))

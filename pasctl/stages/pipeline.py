@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pasctl.commands.evaluate import Evaluate
 from pasctl.commands.extract import Extract
@@ -14,6 +14,7 @@ from pasctl.commands.run import PipelineParams
 from pasctl.commands.train_probes import TrainProbes
 from pasctl.commands.union import split
 from pasctl.errors import InputError
+from pasctl.inventory import Inventory, load_inventory
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
@@ -39,7 +40,7 @@ def plan(declared: PipelineParams, run: Run) -> Iterator[Outcome]:
 
 def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[Outcome]:
     paper = declared.recipe == "paper"
-    contrast = None if paper else declared.contrast or default_contrast(model)
+    contrast = None if paper else declared.contrast or default_contrast(model, _inventory(declared, model))
     order = {"option_order": declared.option_order or "forward"} if paper else {}
     extracted = run.make(split(declared, Extract, model=model, contrast=contrast, **order))
     yield extracted
@@ -56,6 +57,11 @@ def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[
     yield fitted
     if fitted.artifact is not None:
         yield run.make(split(declared, Evaluate, directions=fitted.artifact, model=model))
+
+
+def _inventory(declared: PipelineParams, model: ModelHandle) -> Inventory:
+    asked = cast("Extract", split(declared, Extract, model=model)).inventory
+    return load_inventory(asked) if isinstance(asked, str) else asked
 
 
 def run(

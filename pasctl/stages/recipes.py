@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pasctl.contrasts.questionnaire import ITEMS
+from pasctl.inventory.usual import USUAL_TRAITS
 from pasctl.models.identity import DEMO, resolve_model
 
 if TYPE_CHECKING:
+    from pasctl.inventory import Inventory
     from pasctl.stages.model import ModelHandle
 
 BIG5 = "big5"
@@ -19,9 +21,14 @@ def is_demo(model: ModelHandle) -> bool:
     return bool(model.identity == resolve_model(DEMO).identity)
 
 
-def default_contrast(model: ModelHandle) -> str:
-    """The contrast that `pasctl run` fits on: descriptions, or the questionnaire's own statements for the demo model.
+def default_contrast(model: ModelHandle, inventory: Inventory | None = None) -> str:
+    """The contrast that `pasctl run` fits on: descriptions, or the questionnaire's own statements.
 
-    Descriptions are written in words that the demo model has never seen.
+    There are descriptions of the five usual traits only, written in words that the demo model has never seen.
+
+    Args:
+        model: that is steered.
+        inventory: the questionnaire; None where only the usual traits can be meant.
     """
-    return ITEMS if is_demo(model) else BIG5
+    usual = inventory is None or set(inventory.traits) <= {trait.code for trait in USUAL_TRAITS}
+    return BIG5 if usual and not is_demo(model) else ITEMS

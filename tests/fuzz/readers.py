@@ -208,6 +208,16 @@ def _prose(folder: Path) -> object:
     return load_prose(str(folder / "prose.json"), ["ada", "bob"])
 
 
+def _inventory(suffix: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from pasctl.inventory import load_inventory, question
+
+        inventory = load_inventory(str(folder / f"inventory{suffix}"))
+        return inventory.digest, [question(item, inventory) for item in inventory.items[:3]]
+
+    return read
+
+
 READERS: dict[str, Reader] = {
     "model config": Reader("config", "config.json", _model, _model_folder),
     "weights index": Reader("model", "model.safetensors.index.json", _model, _model_folder),
@@ -230,4 +240,7 @@ READERS: dict[str, Reader] = {
     "survey file": Reader("answers", "answers.json", _survey, suffixes=(".json",)),
     "export record": Reader("record", "pasctl_export.json", _record),
     "prose": Reader("prose", "prose.json", _prose),
+    "inventory YAML": Reader("inventory", "inventory.yaml", _inventory(".yaml"), suffixes=(".yaml",)),
+    "inventory JSON": Reader("inventory", "inventory.json", _inventory(".json"), suffixes=(".json",)),
+    "inventory CSV": Reader("inventory", "inventory.csv", _inventory(".csv"), suffixes=(".csv",)),
 }

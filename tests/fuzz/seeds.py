@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pasctl.inventory import builtin_inventory
+from pasctl.inventory.files.template import write_template
 from pasctl.store.keys import make_key
 from pasctl.store.manifest import SCHEMA, digest_content
 from pasctl.store.payload import encode_tensors
 from tests.fuzz.readers import CORPUS, MANIFEST_KEY
+from tests.inventory.instruments import INSTRUMENTS
 
 
 def main() -> None:
@@ -145,6 +147,11 @@ def _people() -> None:
     people = [{"case": 1000 + row, **given} for row, given in enumerate(answers.values())]
     _put("papi-answers/two.json", people)
     _put("papi-split/ten.json", {"train_index": [1, 2, 3], "test_index": [4, 5, 6, 7, 8, 9, 10]})
+    for suffix in (".csv", ".json"):
+        (CORPUS / "inventory" / f"template{suffix}").unlink(missing_ok=True)
+        write_template(CORPUS / "inventory" / f"template{suffix}")
+    for name in ("weights-and-norms", "mixed-scales"):
+        _put(f"inventory/{name}.yaml", INSTRUMENTS[name])
     _put("prose/two.json", {"ada": "You are curious.", "bob": "You are calm."})
 
 

@@ -188,7 +188,7 @@ def test_without_composites_there_is_no_figure_and_the_page_says_why(put: Put, s
     found = compare([put("one", rows), put("two", rows)], tmp_path / "c.html", store=store)
     page = (tmp_path / "c.html").read_text(encoding="utf-8")
     assert "<figure>" not in page
-    assert "No composite: at least one of the five traits has no answers." in page
+    assert "No composite: at least one of the traits has no answers." in page
     assert comparison_table(found).splitlines()[2].split() == ["no-change", "-", "0.100", "-", "0.100"]
 
 

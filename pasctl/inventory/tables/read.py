@@ -106,6 +106,7 @@ def reading_of(
             meaning="item" if name in item_of else meanings.get(at, "attribute"),
             item=ids[item_of[name]] if name in item_of else "",
             values=len(columns[at].answered),
+            many=columns[at].many,
             missing=columns[at].counts[""],
         )
         for at, name in enumerate(table.header)

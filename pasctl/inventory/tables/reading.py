@@ -19,14 +19,16 @@ class ColumnReading:
         column: Its name.
         meaning: "id", "item", "items" and "answers" of a long table, or "attribute".
         item: The item's id, for a column of an item.
-        values: How many different values it has; MOST_VALUES + 1 stands for more.
-        missing: How many of its answers are missing.
+        values: How many different values were counted.
+        many: Whether counting ended there, with more to come.
+        missing: How many of its cells are empty.
     """
 
     column: str
     meaning: str
     item: str = ""
     values: int = 0
+    many: bool = False
     missing: int = 0
 
 

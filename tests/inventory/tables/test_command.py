@@ -34,6 +34,20 @@ def test_a_map_makes_another_scale_the_same_people(tmp_path: Path) -> None:
     assert refused.exit_code == 2
 
 
+def test_data_check_shows_what_was_understood(tmp_path: Path) -> None:
+    keyed = INVENTORY.keyed(simulate(INVENTORY).agreements[:24])
+    path = as_wide_tsv(tmp_path, keyed, INVENTORY)
+    (tmp_path / "map.yaml").write_text("keyed: true\n")
+    command = ["data", "check", "builtin", "--personas", path, "--map", str(tmp_path / "map.yaml")]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 0, found.output
+    assert "column        id: id, 24 values" in found.stdout
+    assert "column        E03: item E03" in found.stdout
+    assert "coding        keyed" in found.stdout
+    document = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert (document["reading"]["layout"], document["reading"]["items"]) == ("wide", 60)
+
+
 def test_a_manifest_keeps_the_map_and_what_was_said(tmp_path: Path) -> None:
     lines: list[str] = []
     notes = Noted(lines.append)
