@@ -15,6 +15,7 @@ _REVERSED = re.compile(r"(?<=\d)[_. -]?(?:r|rev|reversed)$", re.IGNORECASE)
 _ORDER = re.compile(r"(.*?)[_. -]?0*(\d+)", re.DOTALL)
 _ORDER_WORDS = ("", "item", "items", "q", "question", "i", "v", "var", "x", "r", "a", "answer", "resp", "response")
 _MATRIX = re.compile(r"(?:q|qid|question|item|var)\d+")  # Q1_1, Q1_2, ..: the rows of one question
+_PATTERN = re.compile(r"(?<=[_. :-]).*")
 _WORD = re.compile(r"[_\W]+")
 
 
@@ -111,10 +112,26 @@ def _by_id(names: Sequence[str], inventory: Inventory) -> dict[str, int]:
                     hint=f"say which with --map: items: {{{inventory.items[at].id}: {other}}}",
                 )
             place[name] = at
-    if place:
-        return place
-    prefixed = _without_prefix(names)
-    return {prefixed[name]: at for name, at in _by_id(list(prefixed), inventory).items()} if prefixed else {}
+    return place or _by_prefixed_id(names, inventory)
+
+
+def _by_prefixed_id(names: Sequence[str], inventory: Inventory) -> dict[str, int]:
+    """Names that are ids behind one prefix, such as BFI_E01.
+
+    Raises:
+        InputError: several prefixes have items behind them, such as resp_E01 and time_E01.
+    """
+    series = [
+        {short[name]: at for name, at in _by_id(list(short), inventory).items()} for short in _without_prefixes(names)
+    ]
+    series = [place for place in series if place]
+    if len(series) > 1:
+        one, other = (next(iter(place)) for place in series[:2])
+        raise InputError(
+            f"columns {one!r} and {other!r} are both like items",
+            hint=f"say which with --map FILE, such as items: {_PATTERN.sub('{id}', one)!r}",
+        )
+    return series[0] if series else {}
 
 
 def _spelling_of_ids(spelling: Callable[[str], str]) -> Callable[[str], str]:
@@ -136,16 +153,14 @@ def _in_brackets(name: str) -> str:
     return _unreversed(inside[1]) if inside else ""
 
 
-def _without_prefix(names: Sequence[str]) -> dict[str, str]:
-    """Names without what most of them begin with up to a sign, such as BFI_E01: short -> full; {} without any."""
-    parts = [(re.split(r"[_. :-]", name, maxsplit=1), name) for name in names]
-    prefixes = [words[0] for words, _ in parts if len(words) == 2 and words[1]]
-    if not prefixes:
-        return {}
-    most = max(set(prefixes), key=prefixes.count)
-    if prefixes.count(most) < 2:
-        return {}
-    return {words[1]: name for words, name in parts if len(words) == 2 and words[0] == most and words[1]}
+def _without_prefixes(names: Sequence[str]) -> list[dict[str, str]]:
+    """Names that begin alike up to a sign, such as BFI_E01, without what they begin with: short -> full, by prefix."""
+    series: dict[str, dict[str, str]] = {}
+    for name in names:
+        prefix, *rest = re.split(r"[_. :-]", name, maxsplit=1)
+        if rest and rest[0]:
+            series.setdefault(prefix, {})[rest[0]] = name
+    return [short for short in series.values() if len(short) > 1]
 
 
 def _unique(ids: Mapping[str, int], spelling: Callable[[str], str]) -> dict[str, int]:

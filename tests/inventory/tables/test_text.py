@@ -12,6 +12,7 @@ from pasctl.errors import InputError
 from pasctl.inventory import Inventory, PersonaSet, builtin_inventory, load_personas, read_answers, simulate
 from pasctl.inventory.items import Item
 from pasctl.inventory.tables.read import read_table
+from pasctl.inventory.tables.table_map import map_of
 
 INVENTORY = builtin_inventory()
 IDS = list(INVENTORY.position)
@@ -242,6 +243,17 @@ def test_two_columns_of_an_item_are_not_guessed_between(tmp_path: Path, people: 
     (tmp_path / "a.csv").write_text("id,E.01,E_01\na,1,5\n")
     with pytest.raises(InputError, match=r"columns 'E.01' and 'E_01' are both like item E01"):
         read_answers(tmp_path / "a.csv", INVENTORY)
+
+
+def test_two_series_of_items_are_not_guessed_between(tmp_path: Path, people: PersonaSet) -> None:
+    times = wide(people, columns=[f"time_{i}" for i in IDS]).splitlines()
+    answers = wide(people, columns=[f"resp_{i}" for i in IDS], id_column=None).splitlines()
+    (tmp_path / "a.csv").write_text("\n".join(",".join(pair) for pair in zip(times, answers, strict=True)))
+    with pytest.raises(InputError, match="columns 'time_O01' and 'resp_O01' are both like items") as caught:
+        read_answers(tmp_path / "a.csv", INVENTORY)
+    assert "items: 'time_{id}'" in str(caught.value.hint)
+    said = map_of({"items": "resp_{id}"}, INVENTORY)
+    assert read_answers(tmp_path / "a.csv", INVENTORY, said=said).digest == people.digest
 
 
 def test_exact_ids_win_over_reversed_copies(tmp_path: Path, people: PersonaSet) -> None:
