@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pasctl.errors import InputError
+from pasctl.inventory.scale import MOST_POINTS
 from pasctl.inventory.tables.table import number_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -127,4 +128,7 @@ def _separator(sample: str, path: Path) -> str:
 def looks_like_answers(cells: list[str]) -> bool:
     """Whether a row that should have names of columns has numbers instead."""
     given = [cell for cell in cells if cell]
-    return bool(given) and sum(number_of(cell) is not None for cell in given) >= len(given) / 2
+    numbers = [number for cell in given if (number := number_of(cell)) is not None]
+    if len(numbers) > MOST_POINTS and sorted(numbers) == list(range(1, len(numbers) + 1)):
+        return False  # names that count: 1, 2, ..
+    return bool(given) and len(numbers) >= len(given) / 2

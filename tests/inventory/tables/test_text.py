@@ -99,6 +99,7 @@ FORMS: dict[str, Callable[[PersonaSet], str]] = {
     ),
     "item1, item2": lambda p: wide(p, columns=[f"item{n}" for n in range(1, 61)]),
     "Q01, Q02": lambda p: wide(p, columns=[f"Q{n:02d}" for n in range(1, 61)]),
+    "1, 2": lambda p: wide(p, columns=[str(n) for n in range(1, 61)]),
     "attributes": lambda p: wide(p, extra={"age": ["31", "40"], "country": ["DE", "AT", "CH"]}),
     "another id": lambda p: wide(p, id_column="ResponseId"),
     "R's row names": lambda p: wide(p, id_column="x").removeprefix("x,"),
