@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pasctl.stages.progress import Reporter
     from pasctl.stages.run import Run
     from pasctl.survey.answer_file import AnswerFile
-    from pasctl.survey.profile import Population
+    from pasctl.survey.population import Population
     from pasctl.survey.session import Session
     from pasctl.survey.terminal import SingleKeys
 
@@ -31,7 +32,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     """Ask what is open, and print the profile once all is answered."""
     from pasctl.inventory import absolute_spec, load_inventory
     from pasctl.survey import answer_file as files
-    from pasctl.survey.profile import population_of
+    from pasctl.survey.population import population_of
     from pasctl.survey.session import Session, question_order
 
     path, show, split = Path(options.output), options.show, options.split
@@ -39,13 +40,13 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     files.check_name(options.name)
     note = files.read_note(path)
     spec = options.inventory or (note.inventory if note else "builtin")
-    asked = load_inventory(spec)
+    asked = load_inventory(spec, run.reporter.note)
     files.require_same(path, note, asked)
     order = question_order(asked, split=split, shuffle=options.shuffle, seed=options.seed)
     kept = files.read_file(path, asked, options.name) if show or path.exists() else files.new_file(path, options.name)
     if show and kept.persona not in kept.personas:
         raise InputError(f"{path} has no persona {kept.persona!r}", hint=f"it has {', '.join(kept.personas)}")
-    population = population_of(spec, asked, options.coding)
+    population = population_of(spec, asked, options.coding, options.group)
 
     old = {item: value for item, value in kept.entries.items() if not options.restart or item not in order}
     session = Session.begin(order, old)
@@ -56,16 +57,39 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
             settled = len(order) - session.open
             run.reporter.note(f"{settled} of {len(order)} items settled in {path}: run the same command to resume")
             return
-        run.reporter.note(f"{path} is complete: pasctl train-probes --personas {shlex.quote(str(path))}")
     elif not show:
         run.reporter.note(f"{path} is complete, its profile follows; --restart asks all again")
     _print_profile(session, asked, kept, population, split, as_json=json)
+    if not session.open:
+        run.reporter.note(_next(path, spec, asked))
+
+
+def _next(path: Path, spec: str, inventory: Inventory) -> str:
+    """The command that steers a model by a file of answers, or why there is none yet."""
+    from pasctl.inventory import read_answers, require_usable
+
+    try:
+        require_usable(read_answers(path, inventory), inventory.indices("fit"), inventory)
+    except InputError as error:
+        return f"not enough to steer a model by: {error.message}; {error.hint}"
+    # a word with a colon would be taken for another source of personas
+    file = str(path) if ":" not in str(path) or path.is_absolute() else f"./{path}"
+    words = ["pasctl", "run", "--model", "MODEL", "--personas", file]
+    if spec != "builtin" or os.environ.get("PASCTL_INVENTORY", spec) != spec:
+        words += ["--inventory", spec]
+    return f"next: {shlex.join(words)}"
 
 
 class Dialogue(Protocol):
-    """What shows items and gives keys."""
+    """What shows items and gives keys.
+
+    Attributes:
+        confirms: Whether it stays after the last item.
+        lines: Whether a key is a line.
+    """
 
     confirms: bool
+    lines: bool
 
     def show(self, session: Session, message: str) -> None:
         """Show the item that is asked, and below it a message."""
@@ -78,6 +102,7 @@ class Screen:
     """One item a screen; stays after the last one, so that it can be corrected."""
 
     confirms = True
+    lines = False
 
     def __init__(self, console: Console, inventory: Inventory, keys: SingleKeys) -> None:
         self._console = console
@@ -86,11 +111,11 @@ class Screen:
 
     def show(self, session: Session, message: str) -> None:
         """Draw it anew."""
-        from pasctl.survey.text import question
+        from pasctl.survey.question_text import question
 
         self._size = self._console.size
         self._console.clear()
-        self._console.print(question(session, self._inventory, message))
+        self._console.print(question(session, self._inventory, message, lines=self.lines))
 
     def read(self) -> str | None:
         """Wait for a key, or for another size of the terminal."""
@@ -104,6 +129,7 @@ class Lines:
     """One item after the other, and one answer a line; ends after the last one."""
 
     confirms = False
+    lines = True
 
     def __init__(self, console: Console, inventory: Inventory) -> None:
         from pasctl.survey.terminal import LineKeys
@@ -117,12 +143,12 @@ class Lines:
         """Print the item, or only the message when it stands there already."""
         from rich.text import Text
 
-        from pasctl.survey.text import question
+        from pasctl.survey.question_text import question
 
         if session is self._shown:
             self._console.print(Text(message))
         else:
-            self._console.print(question(session, self._inventory, message))
+            self._console.print(question(session, self._inventory, message, lines=self.lines))
             self._console.print()
         self._shown = session
 
@@ -141,15 +167,16 @@ def _asked(session: Session, inventory: Inventory, kept: AnswerFile, reporter: R
     if sys.stdin.isatty() and sys.stderr.isatty():
         try:
             with single_keys(sys.stdin.fileno()) as keys, console.screen(hide_cursor=True):
-                return _dialogue(session, kept, Screen(console, inventory, keys))
+                return _dialogue(session, inventory, kept, Screen(console, inventory, keys))
         except NoSingleKeys as error:
             reporter.note(f"no single keys in this terminal ({error}): type a key, then Enter")
-    return _dialogue(session, kept, Lines(console, inventory))
+    return _dialogue(session, inventory, kept, Lines(console, inventory))
 
 
-def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session:
+def _dialogue(session: Session, inventory: Inventory, kept: AnswerFile, dialogue: Dialogue) -> Session:
     """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
-    from pasctl.survey.text import wrong_key
+    from pasctl.survey.keys import answers
+    from pasctl.survey.question_text import options_of, wrong_key
 
     message = ""
     while not session.done or dialogue.confirms:
@@ -159,9 +186,10 @@ def _dialogue(session: Session, kept: AnswerFile, dialogue: Dialogue) -> Session
             continue
         if key == "quit" or (session.done and key == "forward"):
             break
-        after = session.after(key)
+        options = options_of(session, inventory, lines=dialogue.lines)
+        after = session.after(key, answers(options))
         if after is None:
-            message = wrong_key(key, session)
+            message = wrong_key(key, session, options)
             continue
         if after.entries != session.entries:
             kept.keep(after.entries)
@@ -173,10 +201,10 @@ def _print_profile(
     session: Session, inventory: Inventory, kept: AnswerFile, population: Population, split: str, *, as_json: bool
 ) -> None:
     from pasctl.survey.profile import agreements_of, profile, profile_json
-    from pasctl.survey.text import profile_text
+    from pasctl.survey.profile_text import profile_text
 
     own = agreements_of(inventory, session.entries)
-    scores = profile(inventory, own, population.personas.agreements, inventory.indices(split))
+    scores = profile(inventory, own, population, inventory.indices(split))
     total, skipped, unsettled = len(session.order), session.skipped, session.open
     answered = total - skipped - unsettled
     if as_json:
@@ -189,8 +217,10 @@ def _print_profile(
                 "items": {"asked": total, "answered": answered, "skipped": skipped, "open": unsettled},
                 "population": {
                     "told": population.told,
-                    "respondents": len(population.personas),
+                    "respondents": population.count,
                     "simulated": population.simulated,
+                    "norms": bool(population.norms),
+                    "group": population.group,
                 },
                 "scores": profile_json(scores),
             }
@@ -200,6 +230,5 @@ def _print_profile(
     counts += f", {skipped} skipped" if skipped else ""
     counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
-    write(
-        profile_text(scores, population, heading=f"{kept.persona}: {counts} (inventory {inventory.name})", width=width)
-    )
+    heading = f"{kept.persona}: {counts} (inventory {inventory.name})"
+    write(profile_text(scores, population, inventory, heading=heading, width=width))

@@ -22,6 +22,9 @@ must be:
 - `where=country=DE,age>=30:0-20`  the first twenty of those
 
 The last `:` part is a selection if it reads as one, so a folder called `7` is written `./7`.
+
+Personas can be made up (see `pasctl.inventory.made`): `E+ & 0.5*N-` is one person of two poles, `traits:E=1.5,N=-1` one
+described in standard deviations, `sample:1000` a thousand people drawn from the inventory's norms.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from pasctl.errors import InputError
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.inventory_file import is_inventory_file, read_inventory_file
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.made import is_made_spec, made_personas
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
@@ -137,6 +141,8 @@ def open_personas(
         if not place:
             _require_same(spec, builtin_inventory(), inventory)
             return _select(_SIMULATED[source](inventory), parts, spec)
+    if is_made_spec(spec, inventory):
+        return made_personas(spec, inventory, coding)
     if is_pole_spec(spec, inventory):
         return trait_poles(spec, inventory)
     if named is not None:

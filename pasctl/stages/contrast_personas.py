@@ -18,8 +18,10 @@ from pasctl.inventory import (
     PersonaSet,
     inventory_of,
     load_inventory,
+    norms_described,
     open_personas,
     resolve_personas,
+    safe_label,
 )
 from pasctl.inventory.combination import Parts, parse_combination
 from pasctl.inventory.notes import Note
@@ -104,6 +106,8 @@ def contrast_personas(
     personas = resolve_personas(spec, asked, coding=coding, note=note or reporter.note, map_file=map_file)
     population = _population(spec, asked, coding, personas, map_file)
     norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
+    if isinstance(spec, str) and (described := norms_described(spec, asked)):
+        norms = Norms.given(asked, described, [axis.name for axis in contrast.axes])
     if not norms.persons:
         reporter.note(f"{len(population)} respondents are too few for norms: scores are compared with the midpoint")
     return ContrastPersonas(contrast, asked, personas, norms=norms)
@@ -183,4 +187,4 @@ def _label(named: dict[str, Parts], contrast: Contrast) -> str:
     words = "-".join(
         "".join(name if weight == 1 else f"{weight:g}{name}" for weight, name in parts) for parts in named.values()
     )
-    return f"{contrast.name}-{words.lower()}"[:60]
+    return safe_label(f"{contrast.name}-{words.lower()}"[:60])

@@ -10,9 +10,8 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.items import Inventory
 
-Entries = Mapping[str, int | None]  # item id -> agreement 1..5, None for a skipped item; an item without one is open
+Entries = Mapping[str, int | None]  # item id -> score, None for a skipped item; an item without an entry is open
 
-ANSWERS = ("1", "2", "3", "4", "5")
 MOVES = ("back", "forward", "skip")
 
 
@@ -76,24 +75,29 @@ class Session:
         """How many items have been skipped."""
         return sum(item in self.entries and self.entries[item] is None for item in self.order)
 
-    def after(self, key: str) -> Session | None:
-        """The session after one of `ANSWERS` or `MOVES`; None where the key means nothing."""
+    def after(self, key: str, answers: Mapping[str, int]) -> Session | None:
+        """The session after a key; None where it means nothing.
+
+        Args:
+            key: One of `MOVES`, or what gives an answer.
+            answers: The score of each key that answers the item that is asked.
+        """
         if key == "back":
             return self.back()
         if self.done:
             return None
-        if key in ANSWERS:
-            return self.settle(int(key))
+        if key in answers:
+            return self.settle(answers[key])
         if key == "skip":
             return self.settle(None)
         return self.forward() if key == "forward" and self.settled else None
 
-    def settle(self, agreement: int | None) -> Session:
+    def settle(self, score: int | None) -> Session:
         """Answer the item, or skip it with None; then the next open item.
 
         Whoever went back to correct one answer is so brought to where they were.
         """
-        return replace(self, entries={**self.entries, self.item: agreement})._at_open(self.at + 1)
+        return replace(self, entries={**self.entries, self.item: score})._at_open(self.at + 1)
 
     def back(self) -> Session:
         """The item before; at the first there is none."""

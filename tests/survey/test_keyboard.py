@@ -97,7 +97,7 @@ def test_the_last_item_can_be_corrected_and_then_the_profile_shows(start: Start,
         typist.see("That was the last")
         typist.press("\r")
         assert typist.end() == 0
-        typist.see("ada: 60 of 60 items answered", "openness", "neuroticism", "among 50 simulated respondents")
+        typist.see("ada: 60 of 60 items answered", "Openness", "Neuroticism", "among 50 simulated respondents")
     assert json.loads(path.read_text())[ITEMS[-1].id] == 5
 
 

@@ -9,14 +9,9 @@ import pytest
 
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, Item, builtin_inventory, simulate
-from pasctl.survey.profile import (
-    Score,
-    agreements_of,
-    midrank_percentile,
-    population_of,
-    profile,
-    profile_json,
-)
+from pasctl.inventory.personas import PersonaSet
+from pasctl.survey.population import Population, population_of
+from pasctl.survey.profile import Score, agreements_of, midrank_percentile, profile, profile_json
 
 NAN = np.nan
 SMALL = Inventory(
@@ -32,8 +27,13 @@ SMALL = Inventory(
 PEOPLE = np.array([[1, 3, 3, 3], [2, 5, 1, 1], [3, 1, 5, 5], [NAN, NAN, 2, NAN]], dtype=float)
 
 
+def those(people: np.ndarray) -> Population:
+    """Respondents with these agreements."""
+    return Population("others", PersonaSet("others", tuple(map(str, range(len(people)))), people))
+
+
 def scores_of(entries: dict[str, int | None], split: str = "all") -> dict[tuple[str, str | None], Score]:
-    found = profile(SMALL, agreements_of(SMALL, entries), PEOPLE, SMALL.indices(split))
+    found = profile(SMALL, agreements_of(SMALL, entries), those(PEOPLE), SMALL.indices(split))
     return {(score.trait, score.facet): score for score in found}
 
 
@@ -44,17 +44,17 @@ def test_traits_come_in_order_and_each_is_followed_by_its_facets() -> None:
 def test_scores_worked_out_by_hand() -> None:
     found = scores_of({"e1": 4, "e2": 1, "e3": 3})
     # keyed: 4, 6 - 1 = 5, 3; the others' means are (3+3+3)/3, (5+5+1)/3, (1+1+5)/3 and 4 of one item
-    assert found["E", None] == Score("E", None, 4.0, 3, 3, 100 * 3.5 / 4, 4)
+    assert found["E", None] == Score("E", "Extraversion", None, 4.0, 3, 3, 100 * 3.5 / 4, 4)
     # talk: 4.5 among 3, 5, 1 and 4
-    assert found["E", "talk"] == Score("E", "talk", 4.5, 2, 2, 75.0, 4)
+    assert found["E", "talk"] == Score("E", "talk", "talk", 4.5, 2, 2, 75.0, 4)
     # pace: 3 among 3, 1, 5; the fourth has not answered it
-    assert found["E", "pace"] == Score("E", "pace", 3.0, 1, 1, 50.0, 3)
+    assert found["E", "pace"] == Score("E", "pace", "pace", 3.0, 1, 1, 50.0, 3)
 
 
 def test_only_the_same_items_of_the_others_count() -> None:
     """With e3 alone the second respondent is lowest; with e1 alone, highest."""
-    assert scores_of({"e3": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
-    assert scores_of({"e1": 2})["E", None] == Score("E", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e3": 2})["E", None] == Score("E", "Extraversion", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
+    assert scores_of({"e1": 2})["E", None] == Score("E", "Extraversion", None, 2.0, 1, 3, pytest.approx(100 / 3), 3)
     assert scores_of({"e1": 4, "e3": None})["E", None].percentile == pytest.approx(200 / 3)
 
 
@@ -71,7 +71,7 @@ def test_a_split_counts_its_own_items() -> None:
 
 
 def test_nobody_to_compare_with_gives_no_percentile() -> None:
-    (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), np.full((2, 4), NAN), np.array([0]))
+    (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), those(np.full((2, 4), NAN)), np.array([0]))
     assert (trait.mean, trait.percentile, trait.respondents) == (2.0, None, 0)
 
 
@@ -88,7 +88,7 @@ def test_percentiles_are_those_of_counting_in_fractions() -> None:
     people[rng.random(people.shape) < 0.3] = NAN
     own = rng.integers(1, 6, size=len(inventory)).astype(float)
     own[rng.random(own.shape) < 0.2] = NAN
-    for score in profile(inventory, own, people, inventory.indices("all")):
+    for score in profile(inventory, own, those(people), inventory.indices("all")):
         items = [
             (column, item.key)
             for column, item in enumerate(inventory.items)
@@ -111,7 +111,7 @@ def test_percentiles_are_those_of_counting_in_fractions() -> None:
 def test_a_respondent_stands_in_their_own_population_where_their_rank_is() -> None:
     inventory = builtin_inventory()
     people = simulate(inventory).agreements
-    found = [profile(inventory, person, people, inventory.indices("all"))[0].percentile for person in people]
+    found = [profile(inventory, person, those(people), inventory.indices("all"))[0].percentile for person in people]
     assert np.mean([value for value in found if value is not None]) == pytest.approx(50.0)
 
 
@@ -126,5 +126,5 @@ def test_the_populations_say_who_they_are() -> None:
 
 def test_json_names_traits_and_facets() -> None:
     rows = profile_json(tuple(scores_of({"e1": 4}).values()))
-    assert [row["name"] for row in rows] == ["extraversion", "talk", "pace", "neuroticism", "worry"]
+    assert [row["name"] for row in rows] == ["Extraversion", "talk", "pace", "Neuroticism", "worry"]
     assert rows[3]["mean"] is None
