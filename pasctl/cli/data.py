@@ -33,17 +33,20 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     """Print what a questionnaire has, how its answers are coded, and what a model will see of it."""
     from pasctl.inventory import check_data, has_respondents
 
-    report = check_data(options.spec, options.personas, coding=options.coding)
+    report = check_data(options.spec, options.personas, coding=options.coding, map_file=options.map_file)
     if json:
         print_json(asdict(report))
         return
-    for line in (*_counts(report), *_scale(report), *_traits(report)):
+    for line in (*_counts(report), *_columns(report), *_scale(report), *_traits(report)):
         write_line(line)
     for warning in report.warnings:
         write_line(f"note          {warning}")
     write_line(f"answers       {', '.join(report.option_names)}; the first item as a model sees it:")
     write()
     write("\n".join(f"    {line}" for line in report.prompt.splitlines()))
+    if report.statement:
+        write()
+        write_line(f"and as a statement of its own: {report.statement}")
     if not has_respondents(options.spec):
         inventory, pole = shlex.quote(options.spec), shlex.quote(f"{report.traits[0].code}+")
         personas = shlex.quote(options.personas) if isinstance(options.personas, str) else pole
@@ -66,8 +69,17 @@ def _counts(report: DataReport) -> list[str]:
     ]
 
 
+def _columns(report: DataReport) -> Iterator[str]:
+    """What each column of a table of respondents was taken for."""
+    for column in (report.reading or {}).get("columns", ()):
+        meaning = f"item {column['item']}" if column["meaning"] == "item" else column["meaning"]
+        missing = f", {column['missing']} empty" if column["missing"] else ""
+        many = f"more than {column['values'] - 1}" if column["many"] else column["values"]
+        yield f"column        {column['column']}: {meaning}, {many} values{missing}"
+
+
 def _scale(report: DataReport) -> list[str]:
-    points = ", ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
+    points = " | ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
     own = f"; {report.own_scales} items have answers of their own" if report.own_scales else ""
     return [
         f"inventory     {report.name}, language {report.language}, digest {report.digest[:12]}",
@@ -91,7 +103,13 @@ def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
     """Print what predicts the report items without a model."""
     from pasctl.stages.data import baselines
 
-    predicted = baselines(options.spec, inventory=options.inventory, coding=options.coding, reporter=run.reporter)
+    predicted = baselines(
+        options.spec,
+        inventory=options.inventory,
+        coding=options.coding,
+        map_file=options.map_file,
+        reporter=run.reporter,
+    )
     if json:
         print_json(predicted)
     else:

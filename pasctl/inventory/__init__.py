@@ -4,6 +4,7 @@ from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.check import DataReport, check_data
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.described import norms_described
 from pasctl.inventory.first_person import first_person
 from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory, canonical_digest, listing
@@ -11,7 +12,16 @@ from pasctl.inventory.options import by_level, expected_scores, option_names, op
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
-from pasctl.inventory.personas import Personas, PersonaSet, Span, require_on_scale, require_usable, signs, trait_poles
+from pasctl.inventory.personas import (
+    Personas,
+    PersonaSet,
+    Span,
+    require_on_scale,
+    require_usable,
+    safe_label,
+    signs,
+    trait_poles,
+)
 from pasctl.inventory.prompts import (
     ORDERS,
     draw_orders,
@@ -63,6 +73,7 @@ __all__ = [
     "load_inventory",
     "load_personas",
     "load_prose",
+    "norms_described",
     "open_personas",
     "option_levels",
     "option_names",
@@ -79,6 +90,7 @@ __all__ = [
     "require_on_scale",
     "require_usable",
     "resolve_personas",
+    "safe_label",
     "second_person",
     "set_of_table",
     "signs",

@@ -222,7 +222,7 @@ def require_usable(personas: PersonaSet, columns: IntArray, inventory: Inventory
 
 def is_pole_spec(spec: str, inventory: Inventory) -> bool:
     """Whether this names trait poles of the inventory, or has their form: `E+`, `E+,N-`, `extraverted`."""
-    return _SIGNED.fullmatch(spec) is not None or all(_pole(word, inventory) for word in spec.split(","))
+    return _SIGNED.fullmatch(spec) is not None or all(pole_of(word, inventory) for word in spec.split(","))
 
 
 def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
@@ -233,7 +233,7 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
     """
     names = []
     for word in spec.split(","):
-        name = _pole(word, inventory)
+        name = pole_of(word, inventory)
         if name is None:
             known = ", ".join(f"{trait.code}+, {trait.code}-" for trait in inventory.known_traits)
             raise InputError(f"no trait pole {word.strip()!r} in inventory {inventory.name}", hint=f"poles are {known}")
@@ -246,15 +246,21 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
             raise InputError(f"inventory {inventory.name} has no items of trait {trait}, so {name} has no answers")
         half = (inventory.high - inventory.low) / 2
         rows.append(np.where(traits == trait, inventory.middle + sign * half * inventory.keys, np.nan))
-    return PersonaSet(label=_pole_label(names), ids=tuple(names), agreements=np.array(rows))
+    return PersonaSet(label=safe_label("-".join(names)), ids=tuple(names), agreements=np.array(rows))
 
 
-def _pole(word: str, inventory: Inventory) -> str | None:
+def pole_of(word: str, inventory: Inventory) -> str | None:
+    """The pole that a word means, as the code of its trait and a sign, or None."""
     return next(filter(None, (trait.pole(word) for trait in inventory.known_traits)), None)
 
 
-def _pole_label(names: Sequence[str]) -> str:
-    label = re.sub(r"[^a-z0-9._+-]+", "-", "-".join(names).lower()).lstrip("-._+")
-    if not label.strip("+-"):  # codes in another script
-        label = "pole-" + hashlib.sha256(",".join(names).encode()).hexdigest()[:8]
-    return label
+def safe_label(text: str) -> str:
+    """A text as an artifact label: lower case, other characters than letters, digits and ._+- become -.
+
+    Where that leaves nothing to tell it by, as of words in another script, its digest stands in.
+    """
+    plain = text.lower()
+    label = re.sub(r"[^a-z0-9._+-]+", "-", plain).lstrip("-._+")
+    if label.strip("+-._") and not re.search(r"[^\W\d_a-z]", plain):
+        return label
+    return f"{label.strip('-._+')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")

@@ -79,7 +79,8 @@ def few_shot(inventory: Inventory, agreements: npt.NDArray[np.float64], columns:
         inventory: The items.
         agreements: One person's row, float64 [I], NaN where missing.
         columns: The items to list, as a rule `inventory.indices("fit")`. Missing answers are left out; the middle of
-            the scale is an answer.
+            the scale is an answer. One that lies between options, as a combined person's may, is told as the nearest;
+            of two that are as near, as the one further from the middle of the scale.
     """
     wording = inventory.wording
     return "\n".join([wording.few_shot_head, *_answer_lines(inventory, agreements, columns), wording.few_shot_tail])
@@ -145,14 +146,12 @@ def _answer_lines(inventory: Inventory, agreements: npt.NDArray[np.float64], col
 
 
 def _answered(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> list[tuple[int, float]]:
-    """(column, score) of the answers that are there; the model is told options, so what lies between is refused."""
-    answered = [(int(c), float(agreements[c])) for c in columns if not np.isnan(agreements[c])]
+    """(column, score) of the answers that are there; the model is told options, so what lies between is rounded."""
+    answered = [
+        (int(c), inventory.scales[c].nearest(float(agreements[c]))) for c in columns if not np.isnan(agreements[c])
+    ]
     if not answered:
         raise InputError(f"nothing to describe this persona by: none of {len(columns)} items is answered")
-    for column, score in answered:
-        scale = inventory.scales[column]
-        if score not in scale.scores:
-            raise InputError(f"prompts need answers that are options, {scale.told}, found {score:g}")
     return answered
 
 

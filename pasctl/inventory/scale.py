@@ -97,6 +97,17 @@ class Scale:
             raise InputError(f"expected one of the scores {self.told}, found {score:g}")
         return self.labels[self.scores.index(int(score))]
 
+    def nearest(self, score: float) -> int:
+        """The score of the option nearest to this one; of two as near, the one further from the middle.
+
+        Raises:
+            InputError: it lies beyond the scale.
+        """
+        if not self.low <= score <= self.high:
+            raise InputError(f"expected a score on the scale {self.told}, found {score:g}")
+        # ten digits, so that 3.5 stays half-way whichever sums it came from
+        return min(self.scores, key=lambda own: (round(abs(own - score), 10), -abs(own - self.middle)))
+
     @property
     def told(self) -> str:
         """The scores in words: "1..5", or one by one where they are not consecutive whole numbers."""

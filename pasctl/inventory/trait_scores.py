@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.norms import Norm
 from pasctl.inventory.personas import PersonaSet
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 8
 """Persons that a population needs; with fewer, scores are compared with the scale's midpoint instead."""
-_TYPICAL_SPREAD = 0.15
+TYPICAL_SPREAD = 0.15
 """Of trait scores over persons, as a share of the scale's range; PAPI's are .12 to .17."""
 
 
@@ -44,7 +45,7 @@ class Norms:
         mean: [T]; spread: standard deviation [T], ddof 1.
         reliability: Cronbach's alpha of the fit items [T], from 0 to 1: the share of the scores' variance that is not
             noise.
-        persons: how many they are of; 0 where the scale's midpoint stands for a population.
+        persons: how many they are of, 1 where nobody says; 0 where the scale's midpoint stands for a population.
     """
 
     mean: Floats
@@ -54,15 +55,32 @@ class Norms:
 
     @classmethod
     def of(cls, inventory: Inventory, population: PersonaSet, traits: Sequence[str]) -> Norms:
-        """The norms of a population, or the scale's own where it has fewer than FEWEST persons."""
+        """The norms of a population, or where it has fewer than FEWEST persons those that the inventory's file gives.
+
+        They are those of everybody, or of its only group.
+        """
         if len(population) < FEWEST:
-            count = len(traits)
-            spread = _TYPICAL_SPREAD * (inventory.scale.high - inventory.scale.low)
-            return cls(np.full(count, inventory.scale.middle), np.full(count, spread), np.ones(count), 0)
+            groups = inventory.norms.groups
+            group = "" if len(groups) != 1 else groups[0]
+            given = {norm.trait: norm for norm in inventory.norms.norms if norm.group == group}
+            return cls.given(inventory, given, traits)
         scores = trait_scores(inventory, population, traits)
         spread = np.nanstd(scores, axis=0, ddof=1)
         reliability = np.array([_cronbach(inventory, population, trait) for trait in traits])
         return cls(np.nanmean(scores, axis=0), spread, reliability, len(population))
+
+    @classmethod
+    def given(cls, inventory: Inventory, norms: Mapping[str, Norm], traits: Sequence[str]) -> Norms:
+        """Norms by trait code; the scale's middle and a typical spread for a trait without one.
+
+        Scores count as free of noise, since nobody's answers tell how much there is.
+        """
+        spread = TYPICAL_SPREAD * (inventory.scale.high - inventory.scale.low)
+        scale = Norm("", inventory.scale.middle, spread)
+        own = [norms.get(trait, scale) for trait in traits]
+        persons = max([norm.n or 1 for norm in norms.values()], default=0)
+        means, spreads = np.array([norm.mean for norm in own]), np.array([norm.sd for norm in own])
+        return cls(means, spreads, np.ones(len(own)), persons)
 
     def standardise(self, scores: Floats) -> Floats:
         """Scores [P, T] in standard deviations from the mean, shrunk towards it by their reliability.

@@ -107,12 +107,12 @@ def test_personality_prompt_groups_every_answer_under_its_degree() -> None:
         assert line.startswith(INVENTORY.wording.degrees[5 - int(row[column])])
 
 
-def test_nothing_answered_or_half_an_answer_is_refused() -> None:
+def test_nothing_answered_or_an_answer_beyond_the_scale_is_refused() -> None:
     for render in (few_shot, personality_prompt):
         with pytest.raises(InputError, match="none of 30 items"):
             render(INVENTORY, np.full(60, np.nan), FIT)
-        with pytest.raises(InputError, match=r"2\.5"):
-            render(INVENTORY, np.full(60, 2.5), FIT)
+        with pytest.raises(InputError, match=r"5\.5"):
+            render(INVENTORY, np.full(60, 5.5), FIT)
 
 
 @pytest.mark.parametrize(
