@@ -166,7 +166,10 @@ def _groups(inventory: Inventory, columns: IntArray) -> Iterator[tuple[Trait, st
         if not of_trait:
             continue
         yield trait, None, np.array(of_trait)
-        for facet in dict.fromkeys(inventory.items[c].facet for c in of_trait):
+        facets = list(dict.fromkeys(inventory.items[c].facet for c in of_trait))
+        if facets in ([""], [trait.code], [trait.name]):
+            continue  # items without facets
+        for facet in facets:
             yield trait, facet, np.array([c for c in of_trait if inventory.items[c].facet == facet])
 
 
