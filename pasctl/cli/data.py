@@ -44,6 +44,9 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     write_line(f"answers       {', '.join(report.option_names)}; the first item as a model sees it:")
     write()
     write("\n".join(f"    {line}" for line in report.prompt.splitlines()))
+    if report.statement:
+        write()
+        write_line(f"and as a statement of its own: {report.statement}")
     if not has_respondents(options.spec):
         inventory, pole = shlex.quote(options.spec), shlex.quote(f"{report.traits[0].code}+")
         personas = shlex.quote(options.personas) if isinstance(options.personas, str) else pole
@@ -67,7 +70,7 @@ def _counts(report: DataReport) -> list[str]:
 
 
 def _scale(report: DataReport) -> list[str]:
-    points = ", ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
+    points = " | ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
     own = f"; {report.own_scales} items have answers of their own" if report.own_scales else ""
     return [
         f"inventory     {report.name}, language {report.language}, digest {report.digest[:12]}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pasctl.stages.progress import Reporter
     from pasctl.stages.run import Run
     from pasctl.survey.answer_file import AnswerFile
-    from pasctl.survey.profile import Population
+    from pasctl.survey.population import Population
     from pasctl.survey.session import Session
     from pasctl.survey.terminal import SingleKeys
 
@@ -31,7 +32,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     """Ask what is open, and print the profile once all is answered."""
     from pasctl.inventory import absolute_spec, load_inventory
     from pasctl.survey import answer_file as files
-    from pasctl.survey.profile import population_of
+    from pasctl.survey.population import population_of
     from pasctl.survey.session import Session, question_order
 
     path, show, split = Path(options.output), options.show, options.split
@@ -39,7 +40,7 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
     files.check_name(options.name)
     note = files.read_note(path)
     spec = options.inventory or (note.inventory if note else "builtin")
-    asked = load_inventory(spec)
+    asked = load_inventory(spec, run.reporter.note)
     files.require_same(path, note, asked)
     order = question_order(asked, split=split, shuffle=options.shuffle, seed=options.seed)
     kept = files.read_file(path, asked, options.name) if show or path.exists() else files.new_file(path, options.name)
@@ -58,30 +59,37 @@ def present(options: Survey, run: Run, *, json: bool) -> None:
             return
     elif not show:
         run.reporter.note(f"{path} is complete, its profile follows; --restart asks all again")
-    following = next_command(session, asked, path, spec)
-    _print_profile(session, asked, kept, population, split, following, as_json=json)
+    _print_profile(session, asked, kept, population, split, as_json=json)
+    if not session.open:
+        run.reporter.note(_next(path, spec, asked))
 
 
-def next_command(session: Session, inventory: Inventory, path: Path, spec: str) -> str:
-    """What to type after a profile: the rest of the survey, or a run of the persona on the bundled demo model."""
-    from pasctl.inventory import signs
-    from pasctl.survey.profile import agreements_of
+def _next(path: Path, spec: str, inventory: Inventory) -> str:
+    """The command that steers a model by a file of answers, or why there is none yet."""
+    from pasctl.inventory import read_answers, require_usable
 
-    words, agreements = ["pasctl", "survey", "--output", str(path)], agreements_of(inventory, session.entries)
-    fit, rest = inventory.indices("fit"), [item.id for item in inventory.items if item.id not in session.entries]
-    opinions = signs(agreements[None, fit], inventory.middle[fit])
-    if not rest and opinions.any():
-        words = ["pasctl", "run", "--model", "demo", "--personas", str(path)]
-        words += [] if spec == "builtin" else ["--inventory", spec]
-    elif not rest:  # nothing that a direction could be fitted on
-        words += ["--restart"]
-    return shlex.join(words)
+    try:
+        require_usable(read_answers(path, inventory), inventory.indices("fit"), inventory)
+    except InputError as error:
+        return f"not enough to steer a model by: {error.message}; {error.hint}"
+    # a word with a colon would be taken for another source of personas
+    file = str(path) if ":" not in str(path) or path.is_absolute() else f"./{path}"
+    words = ["pasctl", "run", "--model", "MODEL", "--personas", file]
+    if spec != "builtin" or os.environ.get("PASCTL_INVENTORY", spec) != spec:
+        words += ["--inventory", spec]
+    return f"next: {shlex.join(words)}"
 
 
 class Dialogue(Protocol):
-    """What shows items and gives keys."""
+    """What shows items and gives keys.
+
+    Attributes:
+        confirms: Whether it stays after the last item.
+        lines: Whether a key is a line.
+    """
 
     confirms: bool
+    lines: bool
 
     def show(self, session: Session, message: str) -> None:
         """Show the item that is asked, and below it a message."""
@@ -94,6 +102,7 @@ class Screen:
     """One item a screen; stays after the last one, so that it can be corrected."""
 
     confirms = True
+    lines = False
 
     def __init__(self, console: Console, inventory: Inventory, keys: SingleKeys) -> None:
         self._console = console
@@ -102,11 +111,11 @@ class Screen:
 
     def show(self, session: Session, message: str) -> None:
         """Draw it anew."""
-        from pasctl.survey.text import question
+        from pasctl.survey.question_text import question
 
         self._size = self._console.size
         self._console.clear()
-        self._console.print(question(session, self._inventory, message))
+        self._console.print(question(session, self._inventory, message, lines=self.lines))
 
     def read(self) -> str | None:
         """Wait for a key, or for another size of the terminal."""
@@ -120,6 +129,7 @@ class Lines:
     """One item after the other, and one answer a line; ends after the last one."""
 
     confirms = False
+    lines = True
 
     def __init__(self, console: Console, inventory: Inventory) -> None:
         from pasctl.survey.terminal import LineKeys
@@ -133,12 +143,12 @@ class Lines:
         """Print the item, or only the message when it stands there already."""
         from rich.text import Text
 
-        from pasctl.survey.text import question
+        from pasctl.survey.question_text import question
 
         if session is self._shown:
             self._console.print(Text(message))
         else:
-            self._console.print(question(session, self._inventory, message))
+            self._console.print(question(session, self._inventory, message, lines=self.lines))
             self._console.print()
         self._shown = session
 
@@ -165,8 +175,8 @@ def _asked(session: Session, inventory: Inventory, kept: AnswerFile, reporter: R
 
 def _dialogue(session: Session, inventory: Inventory, kept: AnswerFile, dialogue: Dialogue) -> Session:
     """Ask until all is settled or the user leaves; each answer is on disk before the next question."""
-    from pasctl.survey.keys import score_of
-    from pasctl.survey.text import wrong_key
+    from pasctl.survey.keys import answers
+    from pasctl.survey.question_text import options_of, wrong_key
 
     message = ""
     while not session.done or dialogue.confirms:
@@ -176,10 +186,10 @@ def _dialogue(session: Session, inventory: Inventory, kept: AnswerFile, dialogue
             continue
         if key == "quit" or (session.done and key == "forward"):
             break
-        score = None if session.done else score_of(inventory.scales[inventory.position[session.item]], key)
-        after = session.after(key if score is None else score)
+        options = options_of(session, inventory, lines=dialogue.lines)
+        after = session.after(key, answers(options))
         if after is None:
-            message = wrong_key(key, session, inventory)
+            message = wrong_key(key, session, options)
             continue
         if after.entries != session.entries:
             kept.keep(after.entries)
@@ -188,22 +198,13 @@ def _dialogue(session: Session, inventory: Inventory, kept: AnswerFile, dialogue
 
 
 def _print_profile(
-    session: Session,
-    inventory: Inventory,
-    kept: AnswerFile,
-    population: Population,
-    split: str,
-    following: str,
-    *,
-    as_json: bool,
+    session: Session, inventory: Inventory, kept: AnswerFile, population: Population, split: str, *, as_json: bool
 ) -> None:
     from pasctl.survey.profile import agreements_of, profile, profile_json
-    from pasctl.survey.text import profile_text
+    from pasctl.survey.profile_text import profile_text
 
     own = agreements_of(inventory, session.entries)
-    people = population.personas
-    answers = None if people is None else people.agreements
-    scores = profile(inventory, own, answers, inventory.indices(split), population.norms)
+    scores = profile(inventory, own, population, inventory.indices(split))
     total, skipped, unsettled = len(session.order), session.skipped, session.open
     answered = total - skipped - unsettled
     if as_json:
@@ -216,12 +217,12 @@ def _print_profile(
                 "items": {"asked": total, "answered": answered, "skipped": skipped, "open": unsettled},
                 "population": {
                     "told": population.told,
-                    "respondents": 0 if people is None else len(people),
+                    "respondents": population.count,
                     "simulated": population.simulated,
                     "norms": bool(population.norms),
+                    "group": population.group,
                 },
                 "scores": profile_json(scores),
-                "next": following,
             }
         )
         return
@@ -230,4 +231,4 @@ def _print_profile(
     counts += f", {unsettled} open" if unsettled else ""
     width = min(MOST_WIDTH, max(LEAST_WIDTH, shutil.get_terminal_size().columns))
     heading = f"{kept.persona}: {counts} (inventory {inventory.name})"
-    write(profile_text(scores, population, inventory, heading=heading, width=width) + f"\n\nNext: {following}")
+    write(profile_text(scores, population, inventory, heading=heading, width=width))

@@ -179,7 +179,7 @@ def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]
     """Columns: the error on each trait, and the composite with its interval."""
     from pasctl.inventory.usual import in_order
 
-    traits = in_order(trait for row in conditions for trait in row["mae"])
+    traits = in_order(trait for row in conditions for trait in row.get("traits", row["mae"]))
     return [
         *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
         ("composite", [number(row["composite"]) for row in conditions]),
@@ -249,10 +249,10 @@ def _shift(pole: str, trait: str, found: Mapping[str, Any] | None) -> str:
         return "- "
     if found["low"] is None:
         told = f"{found['shift']:+.2f}"
-        return f"[{told}]" if pole[0] == trait else f"{told} "
+        return f"[{told}]" if pole[:-1] == trait else f"{told} "
     star = "*" if is_significant(found) else " "
     told = f"{found['shift']:+.2f}{star} {found['low']:+.2f}..{found['high']:+.2f}"
-    return f"[{told}]" if pole[0] == trait else f"{told} "
+    return f"[{told}]" if pole[:-1] == trait else f"{told} "
 
 
 def _range(found: Sequence[float | None]) -> str:

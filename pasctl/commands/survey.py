@@ -21,16 +21,16 @@ class Survey(
     takes=("json",),
     examples=(
         "pasctl survey --output answers.json",
+        "pasctl survey --inventory hexaco.yaml --output ada.json",
         "pasctl survey --output answers.json --show",
-        "pasctl survey --inventory hexaco.yaml --output ada.json --group women",
     ),
 ):
-    """Answer an inventory, see your profile, and have a persona: pasctl run --personas answers.json."""
+    """Answer an inventory, see your profile, and have a persona: run --personas answers.json."""
 
     inventory: str | None = option(
         None,
-        help="builtin, papi:FOLDER, papi (from the hub), or a file of items. Default: what the answers are to, else "
-        "builtin.",
+        help="builtin, an inventory file (.yaml, .json, .csv, .tsv, .xlsx), papi:FOLDER, or papi (from the hub). "
+        "Default: what the file answers, else builtin.",
         metavar="SPEC",
         env="PASCTL_INVENTORY",
     )
@@ -42,11 +42,13 @@ class Survey(
         from_file="inside",
     )
     name: str | None = option(None, help="Who answers. Default: the file's name.", metavar="NAME")
-    group: str | None = option(
-        None, help="Whose norms give the percentiles, where the inventory has several groups'.", metavar="NAME"
-    )
     split: Literal["all", "fit", "report"] = option("all", help="Items to ask.")
     shuffle: bool = option(False, help="Ask in random order.", flag="--shuffle/--no-shuffle")
+    group: str | None = option(
+        None,
+        help="The group of the inventory's norms to compare with. Default: everybody, or the only group.",
+        metavar="NAME",
+    )
     seed: int = option(0, help="Seed of the random order.", env="PASCTL_SEED", minimum=0)
     show: bool = option(False, help="Ask nothing, print the profile of the file.")
     restart: bool = option(False, help="Ask all again; the first answer replaces the old ones.")

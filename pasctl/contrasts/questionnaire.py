@@ -58,6 +58,14 @@ def statements_contrast(inventory: Inventory) -> Contrast:
     return Contrast(f"{inventory.name}-{STATEMENTS}", axes, pairs)
 
 
+def has_statements(inventory: Inventory) -> bool:
+    """Whether every trait has fit items of both keys that are statements, which `statements_contrast` needs."""
+    fit = [inventory.items[column] for column in inventory.indices("fit")]
+    keys = {(item.trait, item.key) for item in fit}
+    both = all((trait, key) in keys for trait in inventory.trait_codes for key in (1, -1))
+    return both and not any(item.scenario for item in inventory.items)
+
+
 def _of_keys(inventory: Inventory, trait: str) -> Iterator[Pair]:
     own = [column for column in inventory.indices("fit").tolist() if inventory.items[column].trait == trait]
     plus, minus = ([column for column in own if inventory.items[column].key == key] for key in (1, -1))

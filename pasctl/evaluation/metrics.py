@@ -27,7 +27,9 @@ _DRAW, _TRAIT, _PERSONA = ["group", "draw"], ["group", "draw", "trait"], ["group
 Floats = NDArray[np.float64]
 
 
-def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str, Any]]:
+def metrics_table(
+    rows: Rows, group_by: Sequence[str] = GROUP, traits: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """One dict of metrics per group, in the order in which the groups first appear; plain values that JSON can hold.
 
     A metric is the mean over the draws, where random directions are drawn, of the metric in each; None where it cannot
@@ -36,6 +38,7 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     Args:
         rows: in the format of `rows.SCHEMA`; more columns do no harm.
         group_by: columns whose values make a group. Within one, a persona answers an item once in each draw.
+        traits: in which order they are named; None for that of `in_order`.
 
     Returns:
         dicts with the group's values, and
@@ -63,9 +66,10 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
     numbered = number_groups(rows, group_by)
     scores = trait_scores(numbered)
     of_persona = persona_correlations_of(numbered)
-    traits = _trait_metrics(numbered, scores)
-    draws = _draw_metrics(numbered, traits, of_persona)
-    by_trait, whole = over_draws(traits, "trait"), over_draws(draws)
+    of_trait = _trait_metrics(numbered, scores)
+    draws = _draw_metrics(numbered, of_trait, of_persona)
+    by_trait, whole = over_draws(of_trait, "trait"), over_draws(draws)
+    names = traits or in_order(rows["trait"])
     nobody = dict.fromkeys(numbered["group"], dict.fromkeys(NAMES))
     personal = nobody if are_poles(rows) else personal_metrics(numbered)
     errors, correlated = persona_errors(scores), over_draws(of_persona.to_frame("r"), "persona")
@@ -73,7 +77,7 @@ def metrics_table(rows: Rows, group_by: Sequence[str] = GROUP) -> list[dict[str,
         {name: group[name].iloc[0] for name in group_by}
         | _strengths(group)
         | {f"{name}s": group[name].nunique() for name in ("persona", "item", "draw")}
-        | _by_trait(by_trait.loc[[place]].droplevel("group"), group["trait"])
+        | _by_trait(by_trait.loc[[place]].droplevel("group"), names)
         | {str(name): number(value) for name, value in whole.loc[place].items()}
         | {
             "composite_interval": interval(errors.loc[place], least=0.0),
@@ -237,12 +241,11 @@ def _draw_metrics(numbered: Rows, traits: pd.DataFrame, of_persona: pd.Series[fl
     )
 
 
-def _by_trait(metrics: pd.DataFrame, of_item: pd.Series[str]) -> dict[str, Any]:
+def _by_trait(metrics: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
     """Metric -> trait -> its value, and the traits that have an error."""
-    names = in_order(of_item)
     table = {
         str(name): {str(trait): number(value) for trait, value in values.items()}
-        for name, values in metrics.reindex(names).items()
+        for name, values in metrics.reindex(list(names)).items()
     }
     return {**table, "traits": [trait for trait, value in table["mae"].items() if value is not None]}
 

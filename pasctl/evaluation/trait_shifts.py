@@ -21,7 +21,7 @@ UNTOUCHED = "no-change"
 _SETTING = ["condition", "setting"]
 
 
-def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
+def trait_shifts(rows: Rows, traits: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """For each trait pole that was a persona, how far each trait's score has moved from that of the model left alone.
 
     A score is the mean keyed expected agreement over the trait's report items, and the shift is that of the condition
@@ -31,6 +31,10 @@ def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
     Simulated without an effect, a table of 50 cells has any p_holm below 0.05 in 5% of the cases where items' shifts
     are normal, with 8 items or 24, in 7% (24 items) and 13% (8) where they are uniform, and in 14% where they are as
     skewed as a gamma distribution of shape 4: so few items say little of the tails.
+
+    Args:
+        rows: of one reading.
+        traits: in which order they are named; None for that of `in_order`.
 
     Returns:
         dicts with persona, condition, setting, alpha, trait, items, shift, low, high, p, p_holm, in the order of the
@@ -51,7 +55,11 @@ def trait_shifts(rows: Rows) -> list[dict[str, Any]]:
     for named, cells in of_item.groupby(_SETTING, sort=False):
         by_trait = dict(list(cells.groupby(["persona", "trait"], sort=False)))
         of_condition = dict(zip(_SETTING, named, strict=True))
-        present = [cell for cell in product(cells.index.unique("persona"), in_order(rows["trait"])) if cell in by_trait]
+        present = [
+            cell
+            for cell in product(cells.index.unique("persona"), traits or in_order(rows["trait"]))
+            if cell in by_trait
+        ]
         table += _corrected(
             [_cell({"persona": persona, **of_condition}, trait, by_trait[persona, trait]) for persona, trait in present]
         )

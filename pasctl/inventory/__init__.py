@@ -12,7 +12,16 @@ from pasctl.inventory.options import by_level, expected_scores, option_names, op
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
-from pasctl.inventory.personas import Personas, PersonaSet, Span, require_on_scale, require_usable, signs, trait_poles
+from pasctl.inventory.personas import (
+    Personas,
+    PersonaSet,
+    Span,
+    require_on_scale,
+    require_usable,
+    safe_label,
+    signs,
+    trait_poles,
+)
 from pasctl.inventory.prompts import (
     ORDERS,
     draw_orders,
@@ -81,6 +90,7 @@ __all__ = [
     "require_on_scale",
     "require_usable",
     "resolve_personas",
+    "safe_label",
     "second_person",
     "set_of_table",
     "signs",

@@ -11,18 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.inventory.coding import CodingReport, prove_coding
+from pasctl.inventory.files.language import NEUTRAL
 from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note
 from pasctl.inventory.options import option_names
 from pasctl.inventory.papi import stored_answers
 from pasctl.inventory.personas import Personas
-from pasctl.inventory.prompts import question
+from pasctl.inventory.prompts import question, spoken
 from pasctl.inventory.simulate import simulate
 from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
-from pasctl.inventory.wording import ENGLISH
 
 FloatArray = npt.NDArray[np.float64]
 _MOST_RESPONDENTS = 50_000  # of a larger file the first ones are looked at
+_OF_LANGUAGE = (
+    *("instruction", "statement", "few_shot_head", "few_shot_tail"),
+    *("personality_head", "personality_tail", "self_reports"),
+)
+"""Texts of a wording that are in a language, but for those of situations."""
 _FEWEST_OF_ALPHA = 10
 
 
@@ -58,7 +63,7 @@ class DataReport:
         coding: None without respondents.
         scale: label of each score, from the lowest up; own_scales: items that have another one.
         option_names: what a model answers with.
-        prompt: the first item as a model sees it.
+        prompt: the first item as a model sees it; statement: as it says it of itself, empty for a situation.
         warnings: what will go wrong, or may.
         reading: what was understood of a table of respondents, as plain values; None where there was no table.
     """
@@ -81,6 +86,7 @@ class DataReport:
     option_labels: str = "letters"
     option_names: tuple[str, ...] = ()
     prompt: str = ""
+    statement: str = ""
     warnings: tuple[str, ...] = ()
     reading: dict[str, Any] | None = None
 
@@ -102,6 +108,7 @@ def check_data(spec: str, personas: str | Personas | None = None, *, coding: str
     proof = prove_coding(stored, inventory) if len(stored) else None
     reversed_already = coding == "keyed" or (coding == "auto" and proof is not None and proof.found == "keyed")
     keyed = stored if reversed_already else inventory.keyed(stored)
+    first = inventory.items[0]
     traits = tuple(_trait(inventory, code, keyed) for code in inventory.trait_codes)
     return DataReport(
         inventory=spec,
@@ -121,7 +128,8 @@ def check_data(spec: str, personas: str | Personas | None = None, *, coding: str
         own_scales=sum(item.scale is not None for item in inventory.items),
         option_labels=inventory.option_labels,
         option_names=option_names(inventory),
-        prompt=question(inventory.items[0], inventory),
+        prompt=question(first, inventory),
+        statement="" if first.scenario else spoken(first, inventory),
         warnings=(*dict.fromkeys(notes), *_warnings(inventory, traits)),
     )
 
@@ -195,10 +203,18 @@ def _warnings(inventory: Inventory, traits: Sequence[TraitReport]) -> list[str]:
     twice = [item.id for item in inventory.items if times[item.text] > 1 and not item.scenario]
     if twice:
         lines.append(f"items with the same text: {listing(twice)}")
-    wording = inventory.wording
-    if not wording.english and wording.few_shot_tail == ENGLISH.few_shot_tail:
+    words = [item.id for item in inventory.items if len(item.text.split()) == 1 and not item.scenario]
+    if words and inventory.wording.english:
+        word = inventory.items[inventory.position[words[0]]]
         lines.append(
-            f"the items are in language {wording.language}, the instruction in English: a field wording gives it in "
-            "the items' language"
+            f"items of one word ({listing(words)}) are read as {spoken(word, inventory)!r}: write them as sentences, "
+            f"such as 'I am {word.text.lower()}.'"
+        )
+    wording = inventory.wording
+    english = [name for name in _OF_LANGUAGE if getattr(wording, name) == getattr(NEUTRAL, name)]
+    if not wording.english and english:
+        lines.append(
+            f"the items are in language {wording.language}, these texts around them in English: {', '.join(english)}; "
+            "the field wording gives them"
         )
     return lines

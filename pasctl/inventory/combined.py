@@ -7,7 +7,7 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.combination import Parts, is_combination, parse_combination
 from pasctl.inventory.items import FloatArray, Inventory
-from pasctl.inventory.personas import PersonaSet, is_pole_spec, label_of_poles, pole_of
+from pasctl.inventory.personas import PersonaSet, is_pole_spec, pole_of, safe_label
 
 
 def is_combined_spec(spec: str, inventory: Inventory) -> bool:
@@ -38,7 +38,7 @@ def combined_personas(spec: str, inventory: Inventory) -> PersonaSet:
         parts = tuple((weight, _pole(word, name, inventory)) for weight, word in parse_combination(name))
         named[_canonical(parts)] = parts
     rows = np.array([_answers(name, parts, inventory) for name, parts in named.items()])
-    return PersonaSet(label_of_poles([name.replace(" & ", "") for name in named]), tuple(named), rows)
+    return PersonaSet(safe_label("-".join(name.replace(" & ", "") for name in named)), tuple(named), rows)
 
 
 def _pole(word: str, name: str, inventory: Inventory) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.norms import Norm
-from pasctl.inventory.personas import PersonaSet, label_of_poles
+from pasctl.inventory.personas import PersonaSet, safe_label
 from pasctl.inventory.trait_norms import typical_norms
 
 PREFIX = "traits:"
@@ -35,7 +35,7 @@ def described_person(spec: str, inventory: Inventory) -> PersonaSet:
         score = np.clip(norms[trait].mean + z * norms[trait].sd, inventory.scale.low, inventory.scale.high)
         scores[columns] = inventory.on_own_scales(np.full(len(columns), score), columns)
     name = ",".join(f"{trait}={z:g}" for trait, z in places.items())
-    label = label_of_poles([f"{trait}{z:+g}" for trait, z in places.items()])
+    label = safe_label("-".join(f"{trait}{z:+g}" for trait, z in places.items()))
     return PersonaSet(label, (name,), inventory.keyed(scores)[None])
 
 

@@ -246,7 +246,7 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
             raise InputError(f"inventory {inventory.name} has no items of trait {trait}, so {name} has no answers")
         half = (inventory.high - inventory.low) / 2
         rows.append(np.where(traits == trait, inventory.middle + sign * half * inventory.keys, np.nan))
-    return PersonaSet(label=label_of_poles(names), ids=tuple(names), agreements=np.array(rows))
+    return PersonaSet(label=safe_label("-".join(names)), ids=tuple(names), agreements=np.array(rows))
 
 
 def pole_of(word: str, inventory: Inventory) -> str | None:
@@ -254,9 +254,13 @@ def pole_of(word: str, inventory: Inventory) -> str | None:
     return next(filter(None, (trait.pole(word) for trait in inventory.known_traits)), None)
 
 
-def label_of_poles(names: Sequence[str]) -> str:
-    """A label for artifacts that is made of the names of poles or of other personas."""
-    label = re.sub(r"[^a-z0-9._+-]+", "-", "-".join(names).lower()).lstrip("-._+")
-    if not label.strip("+-"):  # codes in another script
-        label = "pole-" + hashlib.sha256(",".join(names).encode()).hexdigest()[:8]
-    return label
+def safe_label(text: str) -> str:
+    """A text as an artifact label: lower case, other characters than letters, digits and ._+- become -.
+
+    Where that leaves nothing to tell it by, as of words in another script, its digest stands in.
+    """
+    plain = text.lower()
+    label = re.sub(r"[^a-z0-9._+-]+", "-", plain).lstrip("-._+")
+    if label.strip("+-._") and not re.search(r"[^\W\d_a-z]", plain):
+        return label
+    return f"{label.strip('-._+')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")

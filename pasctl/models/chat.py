@@ -202,7 +202,9 @@ class ChatRenderer:
             raise InputError(
                 f"answer letter {form!r} should add one token to the prompt that ends in {prompt[-20:]!r}, "
                 f"the tokenizer ends it in {tail}",
-                hint="the model's chat template or tokenizer lets letters merge with what stands before them",
+                hint="the model's chat template or tokenizer lets letters merge with what stands before them"
+                if letter.isalpha()
+                else "numbers of several tokens cannot be read: let letters name the options (option_labels: letters)",
             )
         return longer[-1]
 

@@ -21,6 +21,7 @@ from pasctl.inventory import (
     norms_described,
     open_personas,
     resolve_personas,
+    safe_label,
 )
 from pasctl.inventory.combination import Parts, parse_combination
 from pasctl.inventory.spec import population_of
@@ -172,4 +173,4 @@ def _label(named: dict[str, Parts], contrast: Contrast) -> str:
     words = "-".join(
         "".join(name if weight == 1 else f"{weight:g}{name}" for weight, name in parts) for parts in named.values()
     )
-    return f"{contrast.name}-{words.lower()}"[:60]
+    return safe_label(f"{contrast.name}-{words.lower()}"[:60])

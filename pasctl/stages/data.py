@@ -35,4 +35,8 @@ def baselines(
     people = load_personas(personas, asked, coding=coding, note=(reporter or Silent()).note)
     fit, report = asked.indices("fit"), asked.indices("report")
     rows = baseline_rows(people.ids, people.agreements, item_table(asked), fit, report)
-    return {"coding": people.coding, "conditions": metrics_table(rows), "left_out": left_out(len(people))}
+    return {
+        "coding": people.coding,
+        "conditions": metrics_table(rows, traits=asked.trait_codes),
+        "left_out": left_out(len(people)),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def evaluation_payload(work: StageContext, *, evaluation: Evaluation) -> Payload
     rows = result_rows(task, scored)
     metrics: dict[str, Any] = {
         "coding": task.steering.personas.coding,
-        "conditions": metrics_table(rows),
+        "conditions": metrics_table(rows, traits=task.inventory.trait_codes),
         "differences": differences_table(rows),
     }
     files |= {"rows.parquet": to_table(rows), "metrics.json": metrics, "answers.safetensors": tensors}
@@ -54,7 +54,7 @@ def evaluation_payload(work: StageContext, *, evaluation: Evaluation) -> Payload
         metrics["notes"] = notes
     if evaluation.choice is not None:
         metrics["choice"] = evaluation.choice
-    if shifts := _shifts(rows):
+    if shifts := _shifts(rows, task.inventory.trait_codes):
         metrics["trait_shifts"] = shifts
     if evaluation.effects is not None and evaluation.effects.runs:
         found = evaluation.effects.measure(work, counts)
@@ -86,13 +86,15 @@ def _told_units(evaluation: Evaluation) -> dict[str, Any]:
     return told if evaluation.statements is None else told | {STATEMENTS: evaluation.statements.told()}
 
 
-def _shifts(rows: Rows) -> list[dict[str, Any]]:
+def _shifts(rows: Rows, traits: Sequence[str]) -> list[dict[str, Any]]:
     """Trait shifts of each reading."""
     from pasctl.evaluation.trait_shifts import trait_shifts
 
     readings = [reading for reading in rows["reading"].unique() if reading]
     return [
-        {"reading": reading, **row} for reading in readings for row in trait_shifts(rows[rows["reading"] == reading])
+        {"reading": reading, **row}
+        for reading in readings
+        for row in trait_shifts(rows[rows["reading"] == reading], traits)
     ]
 
 

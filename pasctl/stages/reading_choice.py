@@ -34,6 +34,11 @@ def chosen_readings(
     if asked is not None:
         return asked, None
     inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
+    if any(item.scenario for item in inventory.items):
+        run.reporter.note(
+            f"reading {LETTERS}: inventory {inventory.name} has situations, which nobody says of themselves"
+        )
+        return (LETTERS,), None
     numerics = {name: value for name, value in handle.numerics(declared.seed).items() if name != "seed"}
     about = {"inventory": inventory.digest, "wording": wording_digest(), "numerics": numerics}
     check = _known(run, handle, about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pasctl.contrasts.questionnaire import ITEMS
+from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, has_statements
 from pasctl.inventory.usual import USUAL_TRAITS
 from pasctl.models.identity import DEMO, resolve_model
 
@@ -24,11 +24,16 @@ def is_demo(model: ModelHandle) -> bool:
 def default_contrast(model: ModelHandle, inventory: Inventory | None = None) -> str:
     """The contrast that `pasctl run` fits on: descriptions, or the questionnaire's own statements.
 
-    There are descriptions of the five usual traits only, written in words that the demo model has never seen.
+    There are descriptions of the usual traits only, written in words that the demo model has never seen. Statements
+    need items of both keys; where a trait has none, the model is told how a person answers the items.
 
     Args:
         model: that is steered.
         inventory: the questionnaire; None where only the usual traits can be meant.
     """
     usual = inventory is None or set(inventory.traits) <= {trait.code for trait in USUAL_TRAITS}
-    return BIG5 if usual and not is_demo(model) else ITEMS
+    if is_demo(model):
+        return ITEMS
+    if inventory is None or usual:
+        return BIG5
+    return STATEMENTS if has_statements(inventory) else ITEMS

@@ -1,6 +1,4 @@
-"""What answers say: the mean keyed score of each trait and facet, and its place among other people.
-
-They are those of the inventory's norms, whose scores are taken to be normally distributed, or else its respondents.
+"""What answers say: the mean keyed score of each trait and facet, and its place among people.
 
 A keyed score is the agreement with an item keyed +1, and the reversed agreement with an item keyed -1: the highest is
 always high on the trait.
@@ -8,24 +6,22 @@ always high on the trait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pasctl.errors import InputError
-from pasctl.evaluation.scores import row_means
 from pasctl.inventory.items import IntArray, Inventory
 from pasctl.inventory.norms import Norm
-from pasctl.inventory.personas import PersonaSet
-from pasctl.inventory.spec import default_personas, has_respondents, inventory_of, load_personas
 from pasctl.inventory.traits import Trait
+from pasctl.survey.population import Population
 from pasctl.survey.session import Entries
 
 FloatArray = npt.NDArray[np.float64]
+_DIGITS = 9  # of means that are compared
 
 
 @dataclass(frozen=True)
@@ -36,12 +32,12 @@ class Score:
         trait: Its code.
         name: What the trait or the facet is called.
         facet: None for the whole trait.
-        mean: Mean keyed score of the answered items, by their weights; None when none is.
+        mean: Mean keyed score of the answered items; None when none is.
         answered: Items answered, of `items`.
         items: Items looked at.
-        percentile: 0..100, the share of people with a lower score: by the trait's norm, or of respondents by the mean
-            over the same items, ties counting half. None without an answer or without anybody to compare with.
-        respondents: How many the norm is of, or answered at least one of the same items.
+        percentile: 0..100, the share of respondents with a lower mean over the same items, ties counting half, or of a
+            norm's normal distribution below the mean; None without an answer or without anybody to compare with.
+        respondents: How many answered at least one of the same items, or how many people the norm is of.
     """
 
     trait: str
@@ -54,93 +50,27 @@ class Score:
     respondents: int
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """Whom a profile is compared with.
-
-    Attributes:
-        told: Who they are: "50 simulated respondents, no people"; or why there is nobody.
-        personas: Their answers, in the inventory's columns; None without respondents.
-        norms: Trait code -> what they score; empty without norms.
-        simulated: Whether they are drawn from a model.
-    """
-
-    told: str
-    personas: PersonaSet | None = None
-    norms: Mapping[str, Norm] = field(default_factory=dict)
-    simulated: bool = False
-
-
-def population_of(spec: str, inventory: Inventory, coding: str = "auto", group: str | None = None) -> Population:
-    """Whom answers to the inventory that `spec` names are compared with: its norms, else its own respondents.
-
-    Args:
-        spec: Words that name the inventory.
-        inventory: The same.
-        coding: How its respondents' answers are stored.
-        group: Whose norms; None for those of everybody, or for the only ones there are.
-
-    Raises:
-        InputError: a group that has no norms, a coding that is not clear, or scores that would be read as if they were
-            agreements.
-        MissingError: the respondents' file is missing.
-    """
-    if inventory.norms or group is not None:
-        return _normed(inventory, group)
-    if not has_respondents(spec) or inventory_of(spec) is None:
-        return Population(f"No percentiles: inventory {inventory.name} has no norms and no respondents.")
-    if coding == "as-published":
-        raise InputError(
-            "--coding as-published reads keyed scores as agreements, which a profile cannot be compared with",
-            hint="use auto, keyed or agreement",
-        )
-    people = load_personas(default_personas(spec), inventory, coding=coding)
-    simulated = spec == "builtin"
-    told = (
-        f"{len(people)} simulated respondents, no people" if simulated else f"the {len(people)} respondents of {spec}"
-    )
-    return Population(told, people, simulated=simulated)
-
-
-def _normed(inventory: Inventory, group: str | None) -> Population:
-    groups = inventory.norms.groups
-    named = ", ".join(name or "everybody (leave --group out)" for name in groups)
-    if group is not None and group not in groups:
-        raise InputError(
-            f"inventory {inventory.name} has no norms of group {group!r}",
-            hint=f"it has norms of {named}" if groups else "add norms to its file, or leave --group out",
-        )
-    if group is None and "" not in groups and len(groups) > 1:
-        return Population(f"No percentiles: the norms are of several groups, --group says whose to use: {named}.")
-    chosen = group if group is not None else "" if "" in groups else groups[0]
-    norms = {norm.trait: norm for norm in inventory.norms.norms if norm.group == chosen}
-    return Population(f"the norms of {chosen or inventory.name}", norms=norms)
-
-
 def profile(
-    inventory: Inventory,
-    agreements: FloatArray,
-    people: FloatArray | None,
-    columns: IntArray,
-    norms: Mapping[str, Norm] | None = None,
+    inventory: Inventory, agreements: FloatArray, population: Population, columns: IntArray
 ) -> tuple[Score, ...]:
     """Scores of one person, each trait followed by its facets, traits in the inventory's order.
+
+    Items count by their weights, and those with options of their own as on the inventory's scale.
 
     Args:
         inventory: Of I items.
         agreements: [I], on the items' scales, NaN where missing.
-        people: [P, I], the population's agreements; None for nobody.
+        population: Whom to compare with.
         columns: The items to look at.
-        norms: Of traits, which replace the people.
     """
-    nobody = np.empty((0, len(inventory)))
-    own, others = (
-        inventory.on_one_scale(inventory.keyed(values)) for values in (agreements, nobody if people is None else people)
-    )
-    return tuple(
-        _score(inventory, trait, facet, own, others, group, norms or {})
-        for trait, facet, group in _groups(inventory, columns)
-    )
+    people = population.agreements(inventory)
+    own, others = (inventory.on_one_scale(inventory.keyed(values)) for values in (agreements[None], people))
+    scores = []
+    for trait, facet, group in _groups(inventory, columns):
+        score = _score(trait, facet, own, others, group, inventory.weights)
+        norm = population.norms.get(trait.code) if facet is None else None
+        scores.append(score if norm is None else _by_norm(score, norm))
+    return tuple(scores)
 
 
 def midrank_percentile(value: float, others: FloatArray) -> float:
@@ -151,7 +81,7 @@ def midrank_percentile(value: float, others: FloatArray) -> float:
 
 def agreements_of(inventory: Inventory, entries: Entries) -> FloatArray:
     """Entries as agreements [I], NaN where an item is skipped or open."""
-    given = (entries.get(item.id) for item in inventory.items)  # 0 is a score
+    given = [entries.get(item.id) for item in inventory.items]
     return np.array([np.nan if score is None else score for score in given], dtype=np.float64)
 
 
@@ -167,41 +97,39 @@ def _groups(inventory: Inventory, columns: IntArray) -> Iterator[tuple[Trait, st
             continue
         yield trait, None, np.array(of_trait)
         facets = list(dict.fromkeys(inventory.items[c].facet for c in of_trait))
-        if facets in ([""], [trait.code], [trait.name]):
-            continue  # items without facets
+        if facets in ([trait.code], [trait.name]):
+            continue  # no facets: items without one have their trait's
         for facet in facets:
             yield trait, facet, np.array([c for c in of_trait if inventory.items[c].facet == facet])
 
 
 def _score(
-    inventory: Inventory,
-    trait: Trait,
-    facet: str | None,
-    own: FloatArray,
-    others: FloatArray,
-    columns: IntArray,
-    norms: Mapping[str, Norm],
+    trait: Trait, facet: str | None, own: FloatArray, others: FloatArray, columns: IntArray, weights: FloatArray
 ) -> Score:
-    name, answered = facet or trait.name, columns[~np.isnan(own[columns])]
+    answered = columns[~np.isnan(own[0, columns])]
     if not len(answered):
-        return Score(trait.code, name, facet, None, 0, len(columns), None, 0)
-    weights = inventory.weights[answered]
-    mean = float(_means(own[None, answered], weights)[0])
-    if norms:
-        norm = norms.get(trait.code) if facet is None else None
-        place = None if norm is None else 100 * NormalDist(norm.mean, norm.sd).cdf(mean)
-        return Score(trait.code, name, facet, mean, len(answered), len(columns), place, norm.n if norm else 0)
+        return Score(trait.code, facet or trait.name, facet, None, 0, len(columns), None, 0)
     # the same items: who skipped an item has to be compared with the others' answers to the rest
-    means = _means(others[:, answered], weights)
+    (mean,), means = (_means(values[:, answered], weights[answered]) for values in (own, others))
     means = means[~np.isnan(means)]
-    percentile = midrank_percentile(mean, means) if len(means) else None
-    return Score(trait.code, name, facet, mean, len(answered), len(columns), percentile, len(means))
+    # equal means of other sums may differ in the last bit
+    percentile = midrank_percentile(round(mean, _DIGITS), np.round(means, _DIGITS)) if len(means) else None
+    return Score(
+        trait.code, facet or trait.name, facet, float(mean), len(answered), len(columns), percentile, len(means)
+    )
+
+
+def _by_norm(score: Score, norm: Norm) -> Score:
+    """A score with its place in a normal distribution."""
+    if score.mean is None:
+        return score
+    return replace(score, percentile=100 * NormalDist(norm.mean, norm.sd).cdf(score.mean), respondents=norm.n)
 
 
 def _means(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """The weighted mean of each row [P, N] without its NaN; weights that are all equal leave exact means, which tie."""
-    if (weights == weights[0]).all():
-        return row_means(values)
-    weight = np.where(np.isnan(values), 0.0, weights).sum(axis=1)
-    means: FloatArray = np.nansum(values * weights, axis=1)
-    return np.divide(means, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    """The weighted mean of each row [P, N] -> [P] without its NaN; NaN where a row has nothing else."""
+    present = np.isfinite(values)
+    total = (np.where(present, values, 0.0) * weights).sum(axis=1)
+    weight = (present * weights).sum(axis=1)
+    means: FloatArray = np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    return means

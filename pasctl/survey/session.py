@@ -10,8 +10,7 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.items import Inventory
 
-Entries = Mapping[str, int | None]
-"""Item id -> the score of the option chosen, None for a skipped item; an item without one is open."""
+Entries = Mapping[str, int | None]  # item id -> score, None for a skipped item; an item without an entry is open
 
 MOVES = ("back", "forward", "skip")
 
@@ -76,17 +75,22 @@ class Session:
         """How many items have been skipped."""
         return sum(item in self.entries and self.entries[item] is None for item in self.order)
 
-    def after(self, step: str | int) -> Session | None:
-        """The session after an answer, which is a score, or one of `MOVES`; None where the step means nothing."""
-        if step == "back":
+    def after(self, key: str, answers: Mapping[str, int]) -> Session | None:
+        """The session after a key; None where it means nothing.
+
+        Args:
+            key: One of `MOVES`, or what gives an answer.
+            answers: The score of each key that answers the item that is asked.
+        """
+        if key == "back":
             return self.back()
         if self.done:
             return None
-        if isinstance(step, int):
-            return self.settle(step)
-        if step == "skip":
+        if key in answers:
+            return self.settle(answers[key])
+        if key == "skip":
             return self.settle(None)
-        return self.forward() if step == "forward" and self.settled else None
+        return self.forward() if key == "forward" and self.settled else None
 
     def settle(self, score: int | None) -> Session:
         """Answer the item, or skip it with None; then the next open item.

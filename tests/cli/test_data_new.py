@@ -48,7 +48,7 @@ def test_check_shows_scale_traits_and_the_prompt(tmp_path: Path) -> None:
     path = write_instrument(tmp_path, "german")
     lines = invoke("data", "check", path).stdout.splitlines()
     assert "respondents   none: --personas FILE names some" in lines
-    assert any(line.startswith("scale         5 points: 1 trifft nicht zu, 2") for line in lines)
+    assert any(line.startswith("scale         5 points: 1 trifft nicht zu | 2") for line in lines)
     assert "    A. trifft zu" in lines
     assert "    Aussage: Ich habe Freude daran, im Garten zu graben." in lines
     assert not any("Statement" in line for line in lines)

@@ -15,7 +15,8 @@ PLUS_DE = ("Ich habe Freude daran, {}.", "Oft nehme ich mir die Zeit, {}.", "Es 
 MINUS_DE = ("Ich habe selten Lust, {}.", "Ich überlasse es anderen, {}.", "Es langweilt mich, {}.")
 PLUS_ZH = ("我喜欢{}。", "我常常{}。", "朋友们知道我爱{}。")
 MINUS_ZH = ("我很少{}。", "我让别人去{}。", "我觉得{}很无聊。")
-PLUS_WORDS, MINUS_WORDS = ("{}", "rather {}", "quite {}"), ("not {}", "hardly {}", "seldom {}")
+PLUS_WORDS = ("I am {}.", "I am rather {}.", "I come across as {}.")
+MINUS_WORDS = ("I am not {}.", "I am hardly ever {}.", "I am seldom called {}.")
 
 THEMES = {
     "Garden": "dig in the garden",
@@ -135,7 +136,6 @@ INSTRUMENTS: dict[str, str] = {
     ),
     "adjectives-of-nine-points": text_of(
         items_of(ADJECTIVES, PLUS_WORDS, MINUS_WORDS),
-        language="en",
         scale={"points": 9, "low": "extremely inaccurate", "high": "extremely accurate"},
         wording={"few_shot_line": "* {text}: {label}"},
     ),

@@ -16,6 +16,7 @@ from pasctl.inventory import (
     question,
     read_answers,
     simulate,
+    spoken,
     write_personas,
 )
 from pasctl.inventory.check import cronbach_alpha
@@ -61,9 +62,10 @@ def test_the_counts_of_an_instrument(name: str, tmp_path: Path) -> None:
     )
     assert report.prompt == question(inventory.items[0], inventory)
     assert (report.respondents, report.coding, report.reading) == (0, None, None)
+    assert report.statement == ("" if inventory.items[0].scenario else spoken(inventory.items[0], inventory))
     assert report.scale[0][0] < report.scale[-1][0]
     assert [trait.alpha for trait in report.traits] == [None] * len(report.traits)
-    wanted = {"chinese": ["instruction in English"]}.get(name, [])
+    wanted = {"chinese": ["in English: instruction, statement, few_shot_head"]}.get(name, [])
     assert len(report.warnings) == len(wanted)
     assert all(word in line for word, line in zip(wanted, report.warnings, strict=True))
 
@@ -106,9 +108,20 @@ def test_what_looks_wrong_is_said(tmp_path: Path) -> None:
     warnings = "\n".join(check_data(str(tmp_path / "odd.yaml")).warnings)
     for words in (
         *("trait T: all items are keyed +1", "trait U: all items are keyed -1", "trait U: no item in the report split"),
-        *("same text: a, b", "instruction in English"),
+        *("same text: a, b", "in English: instruction"),
     ):
         assert words in warnings
+
+
+def test_adjectives_are_better_written_as_sentences(tmp_path: Path) -> None:
+    text = (
+        "scale: [No, Yes]\nitems:\n"
+        "- {id: a, text: Warm, trait: T, key: 1}\n- {id: b, text: I am cold., trait: T, key: -1}\n"
+    )
+    (tmp_path / "words.yaml").write_text(text, encoding="utf-8")
+    report = check_data(str(tmp_path / "words.yaml"))
+    assert report.statement == "I warm."
+    assert ["(a)" in line and "'I am warm.'" in line for line in report.warnings] == [True]
 
 
 def test_the_template_loads_without_change(tmp_path: Path) -> None:

@@ -229,6 +229,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_bytes(b"#" * (MOST_BYTES + 1))
     with pytest.raises(InputError, match="at most 4 MiB"):
         load_inventory(str(tmp_path / "big.yaml"))
+    for name, text in (
+        ("many.yaml", "a: [" + "1," * 400_000 + "]"),
+        ("many.json", '{"a": [' + "1," * 400_000 + "1]}"),
+        ("many.csv", "id\n" * 30_000),
+    ):
+        with pytest.raises(InputError, match=r"expected at most .* found more"):
+            read(tmp_path / name, text)
     (tmp_path / "latin.csv").write_bytes("id,text,trait,key\n1,Ich bin müde.,A,1\n".encode("latin-1"))
     with pytest.raises(InputError, match="expected UTF-8 text, found byte 0xfc"):
         load_inventory(str(tmp_path / "latin.csv"))

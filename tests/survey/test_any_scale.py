@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pasctl.survey.text import asked_of, profile_text, question
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -20,7 +21,6 @@ from pasctl.inventory.wording import ENGLISH, Wording
 from pasctl.survey.keys import choices, keys_of, score_of
 from pasctl.survey.profile import agreements_of, population_of, profile
 from pasctl.survey.session import Session, question_order
-from pasctl.survey.text import asked_of, profile_text, question
 
 
 def counting(points: int, first: int = 1) -> Scale:

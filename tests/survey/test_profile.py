@@ -9,14 +9,9 @@ import pytest
 
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, Item, builtin_inventory, simulate
-from pasctl.survey.profile import (
-    Score,
-    agreements_of,
-    midrank_percentile,
-    population_of,
-    profile,
-    profile_json,
-)
+from pasctl.inventory.personas import PersonaSet
+from pasctl.survey.population import Population, population_of
+from pasctl.survey.profile import Score, agreements_of, midrank_percentile, profile, profile_json
 
 NAN = np.nan
 SMALL = Inventory(
@@ -32,8 +27,13 @@ SMALL = Inventory(
 PEOPLE = np.array([[1, 3, 3, 3], [2, 5, 1, 1], [3, 1, 5, 5], [NAN, NAN, 2, NAN]], dtype=float)
 
 
+def those(people: np.ndarray) -> Population:
+    """Respondents with these agreements."""
+    return Population("others", PersonaSet("others", tuple(map(str, range(len(people)))), people))
+
+
 def scores_of(entries: dict[str, int | None], split: str = "all") -> dict[tuple[str, str | None], Score]:
-    found = profile(SMALL, agreements_of(SMALL, entries), PEOPLE, SMALL.indices(split))
+    found = profile(SMALL, agreements_of(SMALL, entries), those(PEOPLE), SMALL.indices(split))
     return {(score.trait, score.facet): score for score in found}
 
 
@@ -71,7 +71,7 @@ def test_a_split_counts_its_own_items() -> None:
 
 
 def test_nobody_to_compare_with_gives_no_percentile() -> None:
-    (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), np.full((2, 4), NAN), np.array([0]))
+    (trait, _) = profile(SMALL, agreements_of(SMALL, {"n1": 2}), those(np.full((2, 4), NAN)), np.array([0]))
     assert (trait.mean, trait.percentile, trait.respondents) == (2.0, None, 0)
 
 
@@ -88,7 +88,7 @@ def test_percentiles_are_those_of_counting_in_fractions() -> None:
     people[rng.random(people.shape) < 0.3] = NAN
     own = rng.integers(1, 6, size=len(inventory)).astype(float)
     own[rng.random(own.shape) < 0.2] = NAN
-    for score in profile(inventory, own, people, inventory.indices("all")):
+    for score in profile(inventory, own, those(people), inventory.indices("all")):
         items = [
             (column, item.key)
             for column, item in enumerate(inventory.items)
@@ -111,7 +111,7 @@ def test_percentiles_are_those_of_counting_in_fractions() -> None:
 def test_a_respondent_stands_in_their_own_population_where_their_rank_is() -> None:
     inventory = builtin_inventory()
     people = simulate(inventory).agreements
-    found = [profile(inventory, person, people, inventory.indices("all"))[0].percentile for person in people]
+    found = [profile(inventory, person, those(people), inventory.indices("all"))[0].percentile for person in people]
     assert np.mean([value for value in found if value is not None]) == pytest.approx(50.0)
 
 

@@ -7,6 +7,7 @@ expand to any size, is refused where it stands.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from yaml import Event
 
 _MOST_DEPTH = 16
+_MOST_VALUES = 300_000  # each takes a thousand times the memory that its text does
 _NOTHING = ("", "~", "null")  # of a plain scalar
 _HINT = "indent with spaces, and put a text that holds ': ' or ' #' in quotes"
 
@@ -34,12 +36,15 @@ def yaml_document(text: str, name: str) -> Node:
     import yaml
 
     try:
-        events = list(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        parsed = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        events = list(islice(parsed, _MOST_VALUES + 1))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "a character that it cannot hold"
         raise InputError(f"{place}: not readable as YAML: {problem}", hint=_HINT) from error
+    if len(events) > _MOST_VALUES:
+        raise _too_many(name)
     documents = sum(isinstance(event, yaml.DocumentStartEvent) for event in events)
     if documents != 1:
         raise InputError(f"{name}: expected one YAML document, found {documents or 'nothing'}")
@@ -107,11 +112,17 @@ def json_document(text: str, name: str) -> Node:
         value = parse_json(text, unique=True)
     except JsonError as error:
         raise InputError(f"{name}: not readable as JSON: {error}") from error
+    if text.count(",") > _MOST_VALUES:
+        raise _too_many(name)
     try:  # JSON is YAML where tabs, which strings of JSON cannot hold, are blanks
         places: Node | None = yaml_document(text.replace("\t", " "), name)
     except InputError:
         places = None
     return _json_node(value, places, name)
+
+
+def _too_many(name: str) -> InputError:
+    return InputError(f"{name}: expected at most {_MOST_VALUES:,} values, found more")
 
 
 def _json_node(value: Any, place: Node | None, path: str) -> Node:

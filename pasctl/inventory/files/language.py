@@ -57,7 +57,7 @@ def language_of(node: Node | None, texts: Sequence[str], place: str) -> str:
     """
     if node is not None:
         tag = node.text("a language tag such as en, de or zh")
-        if _TAG.fullmatch(tag) is None or len(tag.split("-")[0]) > 3:
+        if _TAG.fullmatch(tag) is None:
             raise node.refusal("a language tag such as en, de or zh")
         return tag
     if not looks_english(texts):

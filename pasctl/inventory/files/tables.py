@@ -26,6 +26,7 @@ _PLAIN = ("name", "language", "option_labels", "seed", "scale")
 _OF_SCALE = tuple(name for name in SCALE_FIELDS if name != "labels")
 SETTINGS = (*_PLAIN, *_OF_SCALE, *TEXTS, *LISTS)
 SHEETS = ("settings", "scale", "traits", "norms", "correlations")
+_MOST_ROWS = 20_000
 _TRAIT = "trait "
 _MARKS = ",;\t"
 ASSUMED = "it names no scale, so answers are taken to run from 1 (Strongly disagree) to 5 (Strongly agree)"
@@ -64,7 +65,9 @@ def _csv_rows(text: str, mark: str, name: str, before: int) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     line = before + 1
     try:
-        for cells in reader:
+        for number, cells in enumerate(reader):
+            if number > _MOST_ROWS:
+                raise InputError(f"{name}: expected at most {_MOST_ROWS:,} rows, found more")
             yield Row(f"{name}, line {line}", cells)
             line = before + reader.line_num + 1
     except csv.Error as error:
@@ -132,9 +135,14 @@ def _table(rows: Iterable[Row], columns: Sequence[str], what: str) -> list[Node]
     if not filled:
         return []
     header = [cell.strip().casefold() for cell in filled[0].cells]
-    for name in header:
+    for name, cell in zip(header, filled[0].cells, strict=True):
         if name and name not in columns:
-            raise unknown(filled[0].where, f"column {name!r} of {what}", name, columns)
+            if what == "items" and "text" not in header:
+                raise InputError(
+                    f"{filled[0].where}: expected the columns id, text, trait and key of items, found {cell.strip()!r}",
+                    hint="a table of answers is given with --personas, beside the --inventory that it answers",
+                )
+            raise unknown(filled[0].where, f"column {cell.strip()!r} of {what}", name, columns)
         if name and header.count(name) > 1:
             raise InputError(f"{filled[0].where}: column {name} occurs twice")
     return [_mapping(row, header) for row in filled[1:]]

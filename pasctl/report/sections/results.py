@@ -131,7 +131,9 @@ def _choice(found: Mapping[str, Any]) -> str:
 
 
 def _table(conditions: Sequence[Row]) -> Table:
-    traits = in_order(trait for row in conditions for trait, error in row["mae"].items() if error is not None)
+    traits = in_order(
+        trait for row in conditions for trait in row.get("traits", row["mae"]) if row["mae"][trait] is not None
+    )
     spread = any(row.get("order_spread") is not None for row in conditions)
     rows = [
         (

@@ -1,0 +1,94 @@
+"""Inventories of every shape go through all stages: from the file to results and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pasctl.evaluation.rows import ends, from_table
+from pasctl.inventory import Inventory, load_inventory, read_answers
+from pasctl.stages.runner import Store
+from tests.integration.warm import Warm
+from tests.inventory.instruments import INSTRUMENTS
+
+pytestmark = pytest.mark.integration
+
+BY_NUMBER = {"one-trait-from-0-to-10"}  # "10" is two tokens of the tiny model, so its options are not read
+PEOPLE = 12
+QUICK = ("--dtype", "float32", "--neutral-text", "none", "--control-draws", "1", "--alpha", "1")
+
+
+@pytest.fixture(params=INSTRUMENTS)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"{request.param}.yaml"
+    path.write_text(INSTRUMENTS[request.param], encoding="utf-8")
+    return path
+
+
+def people(inventory: Inventory, seed: int = 0) -> dict[str, dict[str, int]]:
+    """Respondents whose answers follow one score of theirs on each trait."""
+    rng = np.random.default_rng(seed)
+    place = {trait.code: number for number, trait in enumerate(inventory.known_traits)}
+    answers: dict[str, dict[str, int]] = {}
+    for number, scores in enumerate(rng.random((PEOPLE, len(place)))):
+        own = answers[f"p{number}"] = {}
+        for item, scale in zip(inventory.items, inventory.scales, strict=True):
+            share = np.clip(scores[place[item.trait]] + rng.normal(0, 0.1), 0, 0.999)
+            level = int(len(scale) * (share if item.key > 0 else 0.999 - share))
+            own[item.id] = int(scale.ascending[level])
+    return answers
+
+
+def test_poles_of_an_inventory_from_its_file_to_a_page(
+    file: Path, warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    inventory = load_inventory(str(file))
+    reading = "statements" if file.stem in BY_NUMBER else "letters"
+    pole = f"{inventory.known_traits[-1].name}+"
+    common = ("--store", tmp_path / "store")
+    done = warm.run(
+        *("run", "--model", tiny_folder, "--inventory", file, "--personas", pole, "--reading", reading),
+        *("--mode", "no-change,few-shot,personality-prompt,pas", *QUICK, *common),
+    )
+    assert done.returncode == 0, done.stderr
+    results = next(iter(Store(tmp_path / "store").candidates("results")))
+    rows = from_table(results.read_table("rows.parquet"))
+    low, high = ends(rows)
+    assert ((rows["expected"] >= low - 1e-9) & (rows["expected"] <= high + 1e-9)).all()
+    assert set(rows["trait"]) <= set(inventory.trait_codes)
+    told = rows.dropna(subset=["agreement"])
+    assert set(told["trait"]) == {inventory.known_traits[-1].code}
+    assert (told["agreement"] == np.where(told["key"] > 0, *reversed(ends(told)))).all()
+    page = tmp_path / "page.html"
+    assert warm.run("report", "latest", "--output", page, *common).returncode == 0
+    assert pole[:-1] in page.read_text(encoding="utf-8") or inventory.known_traits[-1].code in page.read_text()
+
+
+def test_respondents_of_an_inventory_by_the_papers_recipe(
+    file: Path, warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    if file.stem in BY_NUMBER:
+        pytest.skip("its options are not read by letter")
+    inventory = load_inventory(str(file))
+    answers = tmp_path / "people.json"
+    answers.write_text(json.dumps(people(inventory)), encoding="utf-8")
+    done = warm.run(
+        *("run", "--model", tiny_folder, "--inventory", file, "--personas", answers, "--recipe", "paper", "--json"),
+        *("--reading", "letters", "--mode", "no-change,pas", *QUICK, "--store", tmp_path / "store"),
+    )
+    assert done.returncode == 0, done.stderr
+    results = next(iter(Store(tmp_path / "store").candidates("results")))
+    conditions = {row["condition"]: row for row in results.read_json("metrics.json")["conditions"]}
+    usual = bool((inventory.low == 1).all() and (inventory.high == 5).all())
+    constant = conditions["constant-3" if usual else "constant-middle"]
+    report = inventory.indices("report")
+    given = read_answers(answers, inventory).agreements[:, report]
+    errors = np.abs(given - inventory.middle[report])
+    traits = np.array(inventory.traits)[report]
+    expected = sum(errors[:, traits == trait].mean() for trait in dict.fromkeys(traits))
+    assert constant["composite"] == pytest.approx(expected)
+    assert conditions["own-trait-mean"]["composite"] < constant["composite"]  # the planted scores are recovered
+    assert conditions["pas"]["composite"] is not None
