@@ -19,7 +19,7 @@ def psychometrics_table(rows: Rows) -> str:
     summaries = panel_summaries(rows)
     if not summaries:
         return ""
-    several = len({summary.reading for summary in summaries}) > 1
+    several = len({summary.reading for summary in summaries if summary.reading}) > 1
     body = [_cells(summary, several=several) for summary in summaries]
     header = ["psychometrics", "n", "omega", "alpha", "phi (chance)", "W1", "DIF items"]
     legend = (
@@ -33,7 +33,7 @@ def _cells(summary: PanelSummary, *, several: bool) -> list[str]:
     name = named(summary.condition, summary.setting)
     phi, share = summary.mean("phi"), summary.mean("share")
     return [
-        f"{name}, {summary.reading}" if several else name,
+        f"{name}, {summary.reading}" if several and summary.reading else name,
         str(summary.personas),
         _number(summary.mean("omega")),
         _number(summary.mean("alpha")),

@@ -26,7 +26,7 @@ class Congruence(NamedTuple):
 
 
 def congruence(panel: Panel) -> Congruence | None:
-    """Compare the principal components of the model's expected answers with those of the people's.
+    """Compare the principal components of the model's answers with those of the people's.
 
     There are as many components as traits. The people's are rotated to the key, where each trait's items load on their
     trait alone, and the model's to the people's. The chance level is that of the people's answers with each item's
@@ -37,7 +37,7 @@ def congruence(panel: Panel) -> Congruence | None:
     """
     key = np.array([[float(trait == code) for code in panel.trait_codes] for trait in panel.traits])
     people = _standardized(panel.people)
-    model = _standardized(panel.expected)
+    model = _standardized(panel.scores)
     for side in (people, model):
         if (np.abs(side).max(axis=0) > 0).sum() < max(3, key.shape[1] + 1):
             return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pasctl.evaluation.conditions import CONDITIONS
 from pasctl.evaluation.metrics import GROUP
-from pasctl.evaluation.personal import are_poles
+from pasctl.evaluation.personal import are_poles, model_score
 from pasctl.evaluation.rows import Rows, ends
 from pasctl.evaluation.scores import keyed
 from pasctl.inventory.usual import in_order
@@ -40,7 +40,8 @@ class Panel:
         low: lowest score of each item [I].
         high: highest score of each item [I].
         people: what the persons answered [P, I], NaN where missing.
-        expected: the model's expected answers [P, I].
+        scores: the model's answers with all that it tells [P, I]: how far statements are moved, as they are calibrated
+            on other persons, which would tell persons apart by itself; else the expected answer.
         answers: the model's answers as whole scores [P, I].
     """
 
@@ -53,7 +54,7 @@ class Panel:
     low: Floats
     high: Floats
     people: Floats
-    expected: Floats
+    scores: Floats
     answers: Floats
 
     @property
@@ -94,9 +95,9 @@ def _panel(reading: str, condition: str, setting: str, rows: Rows) -> Panel:
     low, high = (np.broadcast_to(np.asarray(end, dtype=np.float64), len(rows)) for end in ends(rows))
     of_item = np.unique(columns, return_index=True)[1]
 
-    def matrix(name: str) -> Floats:
+    def matrix(answers: pd.Series[float]) -> Floats:
         values = np.full((len(personas), len(items)), np.nan)
-        values[persons, columns] = keyed(rows[name].to_numpy(np.float64), rows["key"].to_numpy(), low + high)
+        values[persons, columns] = keyed(answers.to_numpy(np.float64), rows["key"].to_numpy(), low + high)
         return values
 
     return Panel(
@@ -108,7 +109,7 @@ def _panel(reading: str, condition: str, setting: str, rows: Rows) -> Panel:
         tuple(map(str, rows["trait"].to_numpy()[of_item])),
         low[of_item],
         high[of_item],
-        matrix("agreement"),
-        matrix("expected"),
-        matrix("argmax"),
+        matrix(rows["agreement"]),
+        matrix(model_score(rows)),
+        matrix(rows["argmax"]),
     )

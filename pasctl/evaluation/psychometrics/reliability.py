@@ -24,7 +24,7 @@ def reliability(panel: Panel, answers: Floats) -> Reliability:
 
     Args:
         panel: whose items they are.
-        answers: keyed answers [P, I]: the model's expected ones, or the people's.
+        answers: keyed answers [P, I]: the model's scores, or the people's answers.
     """
     persons, items = np.indices(answers.shape)
     cells = pd.DataFrame(

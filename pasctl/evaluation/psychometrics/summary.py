@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
@@ -84,6 +82,7 @@ class PanelSummary:
     """What a panel has; its condition is PEOPLE for the persons themselves.
 
     Attributes:
+        reading: "" of the people.
         chance: phi of answers that say nothing of each other; NaN where there is no phi.
     """
 
@@ -114,22 +113,24 @@ class PanelSummary:
 def panel_summaries(rows: Rows) -> list[PanelSummary]:
     """Of each reading the people and then each panel, in the order of the rows; none where persons are too few.
 
+    People who are those of an earlier reading are not repeated.
+
     Args:
         rows: in the format of `rows.SCHEMA`.
     """
-    return [
-        summary
-        for _, of_reading in groupby(sorted(panels(rows), key=lambda panel: panel.reading), lambda panel: panel.reading)
-        for summary in _of_reading(list(of_reading))
-    ]
-
-
-def _of_reading(several: Sequence[Panel]) -> Iterator[PanelSummary]:
-    largest = max(several, key=lambda panel: len(panel.personas))
-    items = _fitted(largest)
-    yield _of_people(largest, items)
-    for panel in several:
-        yield _of_panel(panel, items if panel.items == largest.items else _fitted(panel))
+    by_reading: dict[str, list[Panel]] = {}
+    for panel in panels(rows):
+        by_reading.setdefault(panel.reading, []).append(panel)
+    summaries: list[PanelSummary] = []
+    shown = set()
+    for several in by_reading.values():
+        largest = max(several, key=lambda panel: len(panel.personas))
+        items = _fitted(largest)
+        if (who := (largest.personas, largest.items)) not in shown:
+            shown.add(who)
+            summaries.append(_of_people(largest, items))
+        summaries += [_of_panel(panel, items if panel.items == largest.items else _fitted(panel)) for panel in several]
+    return summaries
 
 
 def _fitted(panel: Panel) -> dict[str, tuple[Ints, GradedItems]]:
@@ -152,11 +153,11 @@ def _of_people(panel: Panel, items: dict[str, tuple[Ints, GradedItems]]) -> Pane
         )
         for trait in panel.trait_codes
     ]
-    return PanelSummary(panel.reading, PEOPLE, "", len(panel.personas), tuple(traits), nan)
+    return PanelSummary("", PEOPLE, "", len(panel.personas), tuple(traits), nan)
 
 
 def _of_panel(panel: Panel, items: dict[str, tuple[Ints, GradedItems]]) -> PanelSummary:
-    coefficients, factors = reliability(panel, panel.expected), congruence(panel)
+    coefficients, factors = reliability(panel, panel.scores), congruence(panel)
     distances = marginal_distances(panel)
     shares = distances / (panel.high - panel.low)
     points, corrected = _item_differences(panel, items)

@@ -46,7 +46,8 @@ def _means(summaries: list[PanelSummary]) -> Table:
             "items go together over persons. Phi (Tucker): how much the principal components of the items are those of "
             "the people's answers, both rotated to the traits; 1 is the same. W1: Wasserstein distance of the answers "
             "that the model and the people give to an item, in points and as a share of its range. DIF items: items "
-            "that the model answers differently from people who stand at the same place on the trait."
+            "that the model answers differently from people who stand at the same place on the trait. Of several draws "
+            "of a control, the first."
         ),
     )
 

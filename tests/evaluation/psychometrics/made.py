@@ -12,7 +12,7 @@ from pasctl.evaluation.psychometrics.panel import Panel
 Floats = NDArray[np.float64]
 
 
-def panel(people: Floats, answers: Floats, traits: Sequence[str], expected: Floats | None = None) -> Panel:
+def panel(people: Floats, answers: Floats, traits: Sequence[str], scores: Floats | None = None) -> Panel:
     """A panel of keyed answers on 1..5."""
     count = people.shape[1]
     return Panel(
@@ -25,7 +25,7 @@ def panel(people: Floats, answers: Floats, traits: Sequence[str], expected: Floa
         np.full(count, 1.0),
         np.full(count, 5.0),
         people,
-        answers if expected is None else expected,
+        answers if scores is None else scores,
         answers,
     )
 

@@ -25,7 +25,7 @@ def test_a_panel_is_keyed_and_keeps_missing_answers() -> None:
     assert made.traits == ("X", "Y")
     assert np.isnan(made.people[0]).all()
     assert made.people[1].tolist() == [1, 4]
-    assert made.expected[1].tolist() == [2, 3]
+    assert made.scores[1].tolist() == [2, 3]
     assert made.answers[1].tolist() == [4, 2]
 
 

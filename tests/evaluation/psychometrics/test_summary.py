@@ -92,8 +92,17 @@ def test_the_table_has_a_row_for_each_and_fits_a_terminal(rows: pd.DataFrame) ->
     assert "0 of 10" in lines[3]
     assert "1.00 (" in lines[3]
     assert max(map(len, lines)) <= 110
-    both = psychometrics_table(pd.concat([rows, rows.assign(reading="statements")]))
+    both = psychometrics_table(pd.concat([rows, rows.assign(reading="statements", dlp=rows["expected"])]))
     assert "pas 2, statements" in both
+    assert sum(line.startswith("people") for line in both.splitlines()) == 1
+
+
+def test_calibration_alone_tells_no_persons_apart(rows: pd.DataFrame) -> None:
+    """Statements are calibrated on the other persons, so expected answers differ a little where nothing is steered."""
+    alone = rows[rows["condition"] == "no-change"]
+    drift = alone["expected"] + 0.01 * alone["persona"].str[1:].astype(float)
+    [_, summary] = panel_summaries(alone.assign(reading="statements", expected=drift, dlp=0.0))
+    assert all(np.isnan(summary.mean(name)) for name in ("omega", "alpha", "phi"))
 
 
 def test_the_page_names_items_that_differ(rows: pd.DataFrame) -> None:
