@@ -20,6 +20,8 @@ PEOPLE = "people"
 """The condition of the row that has what the persons answered themselves."""
 FEWEST_ITEMS = 3
 """Items that a graded response model of a trait needs."""
+MOST_LEVELS = 11
+"""Scores that people may give an item there: answers that are means of several have as many as persons."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,7 @@ class PanelSummary:
 
     def mean(self, name: str) -> float:
         """The mean of one of their numbers over the traits that have it, NaN if none has."""
-        values = np.array([getattr(trait, name) for trait in self.traits])
-        known = values[np.isfinite(values)]
-        return float(known.mean()) if len(known) else float("nan")
+        return _mean(np.array([getattr(trait, name) for trait in self.traits]))
 
     @property
     def tested(self) -> int:
@@ -138,7 +138,7 @@ def _fitted(panel: Panel) -> dict[str, tuple[Ints, GradedItems]]:
     fits = {}
     for trait in panel.trait_codes:
         columns = panel.columns(trait)
-        kept = columns[[_differ(panel.people[:, column]) for column in columns]]
+        kept = columns[[2 <= _levels(panel.people[:, column]) <= MOST_LEVELS for column in columns]]
         if len(kept) >= FEWEST_ITEMS:
             fits[trait] = kept, fit_graded(panel.people[:, kept])
     return fits
@@ -175,8 +175,8 @@ def _of_panel(panel: Panel, items: dict[str, tuple[Ints, GradedItems]]) -> Panel
                 coefficients.alpha[trait],
                 coefficients.omega[trait],
                 factors.phi[trait] if factors else float("nan"),
-                float(distances[columns].mean()),
-                float(shares[columns].mean()),
+                _mean(distances[columns]),
+                _mean(shares[columns]),
                 _place(panel.answers, panel.people, items.get(trait)),
                 sum(int(column) in corrected for column in columns),
                 different,
@@ -218,5 +218,14 @@ def _place(answers: Floats, people: Floats, fit: tuple[Ints, GradedItems] | None
     )
 
 
+def _levels(values: Floats) -> int:
+    return len(np.unique(values[np.isfinite(values)]))
+
+
 def _differ(values: Floats) -> bool:
-    return len(np.unique(values[np.isfinite(values)])) > 1
+    return _levels(values) > 1
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

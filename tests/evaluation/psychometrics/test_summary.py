@@ -126,3 +126,18 @@ def test_two_items_to_a_trait_and_missing_answers_are_no_error(rows: pd.DataFram
     assert np.isnan(people.mean("omega"))
     assert all(each.tested == 0 and each.traits[0].place is None for each in others)
     assert others[1].mean("phi") > 0.9
+
+
+def test_an_item_that_nobody_answered_counts_for_nothing(rows: pd.DataFrame) -> None:
+    blank = rows.assign(agreement=rows["agreement"].where(rows["item"] != "i7"))
+    [_, _, copy, _], [_, _, whole, _] = panel_summaries(blank), panel_summaries(rows)
+    assert (copy.traits[1].distance, copy.tested) == (0, 9)
+    assert copy.traits[0].place == whole.traits[0].place
+
+
+def test_answers_between_the_scores_have_no_graded_model(rows: pd.DataFrame) -> None:
+    between = rows["agreement"] + np.random.default_rng(0).uniform(-0.4, 0.4, len(rows))
+    first, *others = panel_summaries(rows.assign(agreement=between))
+    assert first.traits[0].place is None
+    assert np.isfinite(first.mean("omega"))
+    assert all(each.tested == 0 for each in others)
