@@ -58,9 +58,9 @@ INVENTORY_FORMS = (
     "FILE.yaml writes one"
 )
 PERSONA_FORMS = (
-    "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
-    "or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, .parquet, ..; SELECT is like 0-20 (the first 20), 7, "
-    "case=172481,172482 or where=country=DE"
+    "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+, E+,N- or "
+    "'E+ & 0.5*N-', traits:E=1.5,N=-1, sample:1000, or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, .parquet, "
+    "..; SELECT is like 0-20 (the first 20), 7, case=172481,172482 or where=country=DE"
 )
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
 
