@@ -161,9 +161,10 @@ class NamedPersonas(OfPersonas):
 
     personas: PersonasLike | None = option(
         None,
-        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', demo, a JSON or "
-        "CSV file of answers, or a .parquet file[:0-20] with one row per respondent. Default: the inventory's own "
-        "respondents, or all poles of a contrast.",
+        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', "
+        "traits:E=1.5,N=-1 (in standard deviations; ';' between persons), sample:N[:seed=SEED] (drawn from the "
+        "inventory's norms), demo, a JSON or CSV file of answers, or a .parquet file[:0-20] with one row per "
+        "respondent. Default: the inventory's own respondents, or all poles of a contrast.",
         metavar="SPEC",
         record="provenance",
         digest=("personas",),
