@@ -33,11 +33,11 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     """Print what a questionnaire has, how its answers are coded, and what a model will see of it."""
     from pasctl.inventory import check_data, has_respondents
 
-    report = check_data(options.spec, options.personas, coding=options.coding)
+    report = check_data(options.spec, options.personas, coding=options.coding, map_file=options.map_file)
     if json:
         print_json(asdict(report))
         return
-    for line in (*_counts(report), *_scale(report), *_traits(report)):
+    for line in (*_counts(report), *_columns(report), *_scale(report), *_traits(report)):
         write_line(line)
     for warning in report.warnings:
         write_line(f"note          {warning}")
@@ -69,6 +69,15 @@ def _counts(report: DataReport) -> list[str]:
     ]
 
 
+def _columns(report: DataReport) -> Iterator[str]:
+    """What each column of a table of respondents was taken for."""
+    for column in (report.reading or {}).get("columns", ()):
+        meaning = f"item {column['item']}" if column["meaning"] == "item" else column["meaning"]
+        missing = f", {column['missing']} empty" if column["missing"] else ""
+        many = f"more than {column['values'] - 1}" if column["many"] else column["values"]
+        yield f"column        {column['column']}: {meaning}, {many} values{missing}"
+
+
 def _scale(report: DataReport) -> list[str]:
     points = " | ".join(label if label.startswith(str(score)) else f"{score} {label}" for score, label in report.scale)
     own = f"; {report.own_scales} items have answers of their own" if report.own_scales else ""
@@ -94,7 +103,13 @@ def baselines(options: DataBaselines, run: Run, *, json: bool) -> None:
     """Print what predicts the report items without a model."""
     from pasctl.stages.data import baselines
 
-    predicted = baselines(options.spec, inventory=options.inventory, coding=options.coding, reporter=run.reporter)
+    predicted = baselines(
+        options.spec,
+        inventory=options.inventory,
+        coding=options.coding,
+        map_file=options.map_file,
+        reporter=run.reporter,
+    )
     if json:
         print_json(predicted)
     else:

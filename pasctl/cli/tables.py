@@ -179,7 +179,7 @@ def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]
     """Columns: the error on each trait, and the composite with its interval."""
     from pasctl.inventory.usual import in_order
 
-    traits = in_order(trait for row in conditions for trait in row.get("traits", row["mae"]))
+    traits = in_order(trait for row in conditions for trait in (*row.get("traits", ()), *row["mae"]))
     return [
         *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
         ("composite", [number(row["composite"]) for row in conditions]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import NamedPersonas, OfPersonas
+from pasctl.commands.shared import NamedPersonas, OfAnswerFile
 from pasctl.declaration import Declaration
 from pasctl.option import option
 
@@ -53,7 +53,7 @@ class DataCheck(
 
 @dataclass(frozen=True, kw_only=True)
 class DataBaselines(
-    OfPersonas,
+    OfAnswerFile,
     Declaration,
     command="data baselines",
     panel="Data and store",
@@ -71,7 +71,9 @@ class DataBaselines(
     """
 
     spec: str = option(
-        help="Personas: papi:FOLDER, papi, builtin or demo, each with :0-20 or the like.", metavar="SPEC", argument=True
+        help="Personas: papi:FOLDER, papi, builtin, demo or a file of answers, each with :0-20 or the like.",
+        metavar="SPEC",
+        argument=True,
     )
     inventory: str = option(
         "builtin",

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from pasctl.evaluation.alphas import Alphas
     from pasctl.inventory import Inventory as InventoryObject
     from pasctl.inventory import Personas as PersonasObject
+    from pasctl.inventory.respondents import MapLike as AnyMap
     from pasctl.stages.model import ModelLike as ModelLike
     from pasctl.stages.runner import Artifact
 
     AlphasLike: TypeAlias = Alphas
+    MapLike: TypeAlias = AnyMap
     Ref: TypeAlias = str | Artifact
     InventoryLike: TypeAlias = str | InventoryObject
     PersonasLike: TypeAlias = str | PersonasObject
 else:  # on the command line all of these are words
     AlphasLike = ModelLike = Ref = InventoryLike = PersonasLike = str
+    MapLike = str | None
 
 Positions = Literal["all", "answer"]
 Coding = Literal["auto", "keyed", "agreement", "as-published"]
@@ -156,15 +159,30 @@ class OfPersonas:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedPersonas(OfPersonas):
+class OfAnswerFile(OfPersonas):
+    """A command about personas that a file of answers may have."""
+
+    map_file: MapLike = option(
+        None,
+        help="What the columns and values of a file of answers are, where it does not show: a YAML or JSON file such "
+        "as {id: ResponseId, items: {E01: q1}, missing: [-99], scale: {1: 1, 2: 5}, keyed: true}.",
+        flag="--map",
+        metavar="FILE",
+        record="provenance",
+        when_set=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedPersonas(OfAnswerFile):
     """A command about personas that a user names."""
 
     personas: PersonasLike | None = option(
         None,
         help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', "
         "traits:E=1.5,N=-1 (in standard deviations; ';' between persons), sample:N[:seed=SEED] (drawn from the "
-        "inventory's norms), demo, a JSON or CSV file of answers, or a .parquet file[:0-20] with one row per "
-        "respondent. Default: the inventory's own respondents, or all poles of a contrast.",
+        "inventory's norms), demo, or a file of answers[:0-20 or :where=country=DE] such as .json, .csv, .xlsx, .sav "
+        "or .parquet. Default: the inventory's own respondents, or all poles of a contrast.",
         metavar="SPEC",
         record="provenance",
         digest=("personas",),

@@ -42,9 +42,8 @@ def metrics_table(
 
     Returns:
         dicts with the group's values, and
-        personas, items, draws: how many.
-        alpha: the strength, None where personas differ; alphas: strength -> how many personas, empty where nothing is
-        steered.
+        personas, items, draws: how many. alpha: the strength, None where personas differ; alphas: strength -> how many
+        personas, empty where nothing is steered.
         mae, mae_argmax: trait -> the mean over personas of the persona's mean absolute error on its answered items of
         the trait, of the expected and of the most probable agreement. traits: those that have an error.
         composite, composite_argmax: see `composite`. draw_composites: of each draw. composite_interval: see
@@ -55,8 +54,8 @@ def metrics_table(
         personas.
         rank_correlation: trait -> see `rank_correlations`; rank_correlation_mean: over the traits that have one.
         cronbach_alpha: trait -> see there, of the model; cronbach_alpha_person: of the persons, to compare.
-        option_mass: probability of the options together; order_spread: the highest expected agreement that an
-        order of the options brings minus the lowest; means over personas and items.
+        option_mass: probability of the options together; order_spread: the highest expected agreement that an order of
+        the options brings minus the lowest; means.
         dlp_size: root mean square of dlp over personas and items; dlp_spread: mean of it, over self-report prompts.
         distinctive_r, wrong_person_r, own_place and what belongs to them: see `personal.personal_metrics`.
 

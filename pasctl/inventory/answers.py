@@ -6,26 +6,34 @@ JSON is one of
     {"ada": {"E01": 5}, "bob": {"E01": 1}}            several personas
     [{"id": "ada", "answers": {"E01": 5}}]            the same as a list
 
-and `pasctl.inventory.answer_table` has the forms of `.csv` and `.tsv`. Null is a missing answer, and so is an item that
-is not mentioned. The values are agreements, or keyed scores that `pasctl.inventory.proof` makes agreements of.
+and a table has a row per respondent or per answer, see `pasctl.inventory.tables`:
+
+    id,E01,N01          persona,item,agreement
+    ada,5,2             ada,E01,5
+
+Null is a missing answer, and so is an item that is not mentioned. The values are agreements, or keyed scores that
+`pasctl.inventory.proof` makes agreements of.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pasctl.errors import InputError, MissingError
-from pasctl.inventory.answer_table import Row, table_rows
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.naming import label_of, unknown_item
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.personas import PersonaSet
 from pasctl.inventory.scale import Scale
+from pasctl.inventory.tables.read import TableAnswers, read_table, understood
+from pasctl.inventory.tables.reading import TableReading
+from pasctl.inventory.tables.table import Table, in_memory
+from pasctl.inventory.tables.table_map import NO_MAP, TableMap
 from pasctl.json_file import parse_json
 from pasctl.text_file import refuse_device
 
@@ -33,46 +41,78 @@ _FORMS = (
     "answers are {item: score}, {persona: {item: score}}, a list of {id, answers}, or CSV with columns item, agreement"
 )
 _MISSING = "a missing answer is null in JSON, and an empty field or NA in a table"
-_SCALE = "answers on another scale, or numbered otherwise, have to be brought to the inventory's first"
+_SCALE = (
+    "--map FILE says what other values score (scale: {value: score}) or that they are no answers (missing: [value])"
+)
 _MANY = "name the respondents in a column persona"
 
 
-def read_answers(path: Path | str, inventory: Inventory, note: Note = silent) -> PersonaSet:
-    """Personas from a `.json`, `.csv` or `.tsv` file, with their answers to the items of `inventory` as stored.
+Row = tuple[str, str, Any]
+"""Persona, item id, and the answer as the file has it; None where it is missing."""
+
+
+def read_answers(path: Path | str, inventory: Inventory, note: Note = silent, said: TableMap = NO_MAP) -> PersonaSet:
+    """Personas from a file, with their answers to the items of `inventory` as stored.
 
     Args:
-        path: The file.
+        path: The file: `.json`, or a table in one of the formats of `pasctl.inventory.tables.source`.
         inventory: What was answered.
-        note: Is told what of the file is not read.
+        note: Is told what was guessed, and what of the file is not read.
+        said: What the user says about the file.
 
     Raises:
         InputError: unknown or repeated items or personas, or a value that is no score of the item.
         MissingError: there is no such file.
     """
-    path = Path(path)
+    return answers_of(Path(path), inventory, note, said).personas
+
+
+def answers_of(path: Path, inventory: Inventory, note: Note = silent, said: TableMap = NO_MAP) -> TableAnswers:
+    """The same with what else is known of the respondents, and with what was understood of the file."""
+    if path.suffix.lower() != ".json":
+        return read_table(path, inventory, said, note)
+    rows = _json_rows(_text(path), path)
+    if said == NO_MAP:
+        personas = _persona_set(rows, path, inventory)
+        return TableAnswers(personas, {}, _json_reading(personas, path))
+    answers = understood(_long_table(rows, path), inventory, replace(said, layout="long", id="persona"))
+    for line in answers.reading.lines():
+        note(line)
+    return answers
+
+
+def _text(path: Path) -> str:
     try:
         refuse_device(path, "answers file")
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise MissingError(f"answers file {path} does not exist", hint=_FORMS) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as UTF-8 text: {error}", hint=_FORMS) from error
-    table = path.suffix.lower() in (".csv", ".tsv")
-    rows = table_rows(text, path, inventory.position, note) if table else _json_rows(text, path)
-    return _persona_set(rows, path, inventory)
 
 
-def label_of(path: Path) -> str:
-    """A file's stem as an artifact label: lower case, other characters than letters, digits and ._+- become -."""
-    return re.sub(r"[^a-z0-9._+-]+", "-", path.stem.lower()).strip("-._+") or "answers"
+def _long_table(rows: Iterable[Row], path: Path) -> Table:
+    """Answers of a JSON file as a table with a row for each, for what a map says of values and items."""
+    cells = [(name, item, "" if value is None else f"{value}".strip()) for name, item, value in rows]
+    header = ("persona", "item", "agreement")
+    return Table(path, header, in_memory(cells, range(1, len(cells) + 1), len(header)), what="answer")
 
 
-def unknown_item(where: str, item: str, inventory: Inventory) -> InputError:
-    """The error for an item that the inventory does not have; it names the nearest."""
-    spelled = {name.lower(): name for name in inventory.position}
-    near = difflib.get_close_matches(item.lower(), spelled, n=1)
-    hint = f"did you mean {spelled[near[0]]}?" if near else f"ids are like {inventory.items[0].id}"
-    return InputError(f"{where}: inventory {inventory.name} has no item {item!r}", hint=hint)
+def _json_reading(personas: PersonaSet, path: Path) -> TableReading:
+    missing = np.isnan(personas.agreements)
+    return TableReading(
+        path=str(path),
+        form={"form": "JSON"},
+        layout="long",
+        id_column="id",
+        items=int(np.count_nonzero(~missing.all(axis=0))),
+        items_by="name",
+        columns=(),
+        missing_codes={},
+        labels={},
+        respondents=len(personas),
+        unanswered=int(np.count_nonzero(missing.all(axis=1))),
+    )
 
 
 def _persona_set(rows: Iterable[Row], path: Path, inventory: Inventory) -> PersonaSet:

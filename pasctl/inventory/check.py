@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pasctl.inventory.options import option_names
 from pasctl.inventory.papi import stored_answers
 from pasctl.inventory.personas import Personas
 from pasctl.inventory.prompts import question, spoken
+from pasctl.inventory.respondents import MapLike, map_like, names_file, reading_of_file
 from pasctl.inventory.simulate import simulate
 from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
 
@@ -91,7 +92,9 @@ class DataReport:
     reading: dict[str, Any] | None = None
 
 
-def check_data(spec: str, personas: str | Personas | None = None, *, coding: str = "auto") -> DataReport:
+def check_data(
+    spec: str, personas: str | Personas | None = None, *, coding: str = "auto", map_file: MapLike = None
+) -> DataReport:
     """Counts what the inventory `spec` holds, and its respondents: its own, or those that `personas` names.
 
     An ambiguous coding is reported here, and refused only when personas are read.
@@ -100,10 +103,17 @@ def check_data(spec: str, personas: str | Personas | None = None, *, coding: str
         spec: "builtin", "papi:DIR", "papi", or an inventory file.
         personas: who answered it; without any the inventory's own respondents, of whom a file has none.
         coding: how answers to items keyed -1 are stored; "auto" goes by what the correlations say.
+        map_file: what the columns and values of a file of answers are.
     """
     notes: list[str] = []
     inventory = load_inventory(spec, notes.append)
-    stored = _stored(spec, personas, inventory, notes.append)
+    said, reading = None, None
+    if isinstance(personas, str) and names_file(personas):
+        said = map_like(map_file, inventory)
+        coding = "keyed" if said.keyed else coding
+        said = replace(said, keyed=False)  # the answers as they are stored
+        reading = reading_of_file(personas, inventory, said).to_json()
+    stored = _stored(spec, personas, inventory, notes.append, said if said is not None else map_file)
     missing = np.isnan(stored)
     proof = prove_coding(stored, inventory) if len(stored) else None
     reversed_already = coding == "keyed" or (coding == "auto" and proof is not None and proof.found == "keyed")
@@ -131,6 +141,7 @@ def check_data(spec: str, personas: str | Personas | None = None, *, coding: str
         prompt=question(first, inventory),
         statement="" if first.scenario else spoken(first, inventory),
         warnings=(*dict.fromkeys(notes), *_warnings(inventory, traits)),
+        reading=reading,
     )
 
 
@@ -149,10 +160,12 @@ def cronbach_alpha(values: FloatArray) -> float | None:
     return float(count / (count - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total))
 
 
-def _stored(spec: str, personas: str | Personas | None, inventory: Inventory, note: Note) -> FloatArray:
+def _stored(
+    spec: str, personas: str | Personas | None, inventory: Inventory, note: Note, map_file: MapLike
+) -> FloatArray:
     """Answers [P, I] as stored, of no person where there is nobody."""
     if personas is not None:
-        people = resolve_personas(personas, inventory, coding="agreement", note=note)
+        people = resolve_personas(personas, inventory, coding="agreement", note=note, map_file=map_file)
         if len(people) > _MOST_RESPONDENTS:
             note(f"{people.label}: the first {_MOST_RESPONDENTS:,} of {len(people):,} respondents are looked at")
         part = next(iter(people.parts([(0, min(len(people), _MOST_RESPONDENTS))])))

@@ -13,7 +13,7 @@ from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.scale import USUAL_POINTS
 
 _FEWEST_OF_SCALE = 5  # respondents; of fewer, nobody may have chosen an end of the scale
-_RECODED = {4: "1, 2, 3, 4 as 1, 2, 4, 5", 3: "1, 2, 3 as 1, 3, 5", 2: "1, 2 as 1, 5"}
+_RECODED = {4: (1, 2, 4, 5), 3: (1, 3, 5), 2: (1, 5)}
 _BELOW, _ERRORS = -0.25, -3.1  # the mean person below the middle, in points and in standard errors (1 in 1,000)
 
 
@@ -64,4 +64,8 @@ def _scale(sums: AnswerSums, inventory: Inventory) -> Iterator[str]:
 
 def _way_out(points: int, inventory: Inventory) -> str:
     recoded = _RECODED.get(points) if inventory.low.min() == 1 and len(inventory.scale) == USUAL_POINTS else None
-    return f"store {recoded}" if recoded else "name an inventory with that scale"
+    if recoded is None:
+        return "name an inventory with that scale"
+    stored = ", ".join(map(str, range(1, points + 1)))
+    scale = ", ".join(f"{value}: {score}" for value, score in enumerate(recoded, 1))
+    return f"store {stored} as {', '.join(map(str, recoded))}, or say so with --map FILE, scale: {{{scale}}}"

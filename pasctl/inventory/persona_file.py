@@ -17,7 +17,6 @@ row groups. It is read in batches of rows, never whole; a row group may be of an
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,34 +29,16 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.inventory.answer_sums import AnswerSums
-from pasctl.inventory.answers import label_of
 from pasctl.inventory.items import IntArray, Inventory, listing
+from pasctl.inventory.naming import label_of
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.persona_source import FORM, PersonaSource, runs_of, sweeps_of, together
 from pasctl.inventory.personas import PersonaDigest, PersonaSet, Span
 from pasctl.inventory.proof import Evidence, reads_keyed, stretches
-from pasctl.inventory.selection import Part, parse_selection, selected_rows
+from pasctl.inventory.selection import Part, selected_rows
 
 HELD = 1024  # personas; a selection of so many is a PersonaSet in memory, like one from JSON
 _MOST_SWEEPS = 64  # a selection that goes back in the file more often is gathered in memory
-_PATH = re.compile(r"(.+\.parquet)(?::(.*))?", re.IGNORECASE | re.DOTALL)
-
-
-def split_path(spec: str) -> tuple[Path, list[Part], str] | None:
-    """`FILE.parquet[:SELECT]` -> (file, parts of the selection, spec); None for another spec.
-
-    Raises:
-        InputError: what follows the file is no selection.
-    """
-    found = _PATH.fullmatch(spec)
-    if found is None:
-        return None
-    parts = parse_selection(found[2]) if found[2] is not None else []
-    if parts is None:
-        raise InputError(
-            f"personas {spec!r}: {found[2]!r} is no selection", hint="such as 0-20 (the first 20), 7 or case=172481"
-        )
-    return Path(found[1]), parts, spec
 
 
 def read_persona_file(
@@ -80,10 +61,21 @@ def read_persona_file(
             the item, or answers that are coded in another way.
         MissingError: there is no such file.
     """
+    source = proven_source(path, inventory, coding, note)
+    return of_rows(source, selected_rows(parts, spec, source.count, source.ids))
+
+
+def proven_source(path: Path, inventory: Inventory, coding: str, note: Note, name: str = "") -> PersonaSource:
+    """A Parquet file whose coding is proven on rows from all over it; `name` stands for it in messages.
+
+    Raises:
+        InputError: no such column or item, or answers that are coded in another way.
+        MissingError: there is no such file.
+    """
     source = PersonaSource.open(path, inventory)
-    if source.count and reads_keyed(_evidence(source), inventory, coding, str(path), note):
+    if source.count and reads_keyed(_evidence(source), inventory, coding, name or str(path), note):
         source = replace(source, keyed=True)
-    return _of_rows(source, selected_rows(parts, spec, source.count, source.ids))
+    return source
 
 
 def _evidence(source: PersonaSource) -> Evidence:
@@ -95,7 +87,7 @@ def _evidence(source: PersonaSource) -> Evidence:
     return Evidence(spans, parts)
 
 
-def _of_rows(source: PersonaSource, rows: IntArray) -> PersonaSet | PersonaFile:
+def of_rows(source: PersonaSource, rows: IntArray) -> PersonaSet | PersonaFile:
     """The respondents of these rows, in this order, after a look at each."""
     if not len(rows):
         raise InputError(f"{source.path}: no answers found", hint=FORM)
@@ -160,7 +152,7 @@ class PersonaFile:
     def without(self, places: IntArray) -> PersonaSet | PersonaFile:
         """All but the personas at these places."""
         rows = np.concatenate([np.arange(start, stop) for start, stop in self.runs])
-        return _of_rows(self.source, np.delete(rows, places))
+        return of_rows(self.source, np.delete(rows, places))
 
     def whole(self) -> PersonaSet:
         """All of them, in memory."""

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError, MissingError, PasctlError
-from pasctl.inventory.answers import label_of, unknown_item
 from pasctl.inventory.coding import unkeyed
 from pasctl.inventory.items import IntArray, Inventory, listing
+from pasctl.inventory.naming import label_of, unknown_item
 from pasctl.inventory.personas import PersonaSet, Span
 
 if TYPE_CHECKING:
@@ -148,6 +148,26 @@ class PersonaSource:
             if not name:
                 raise InputError(f"{self.path}: row {row}: a name is expected in column {self.name_column}, found none")
         return [str(name) for name in names]
+
+
+def is_plain(path: Path, inventory: Inventory) -> bool:
+    """Whether a file looks as documented: one column of names, the others items by their ids, none of them text.
+
+    One that is not readable does too: `PersonaSource.open` then says why.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import pyarrow.types as of
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError):
+        return True
+    kinds = {each.name: each.type for each in schema}
+    names = [name for name in kinds if name in ID_COLUMNS and name not in inventory.position]
+    others = [kind for name, kind in kinds.items() if name not in names]
+    texts = any(of.is_string(kind) or of.is_large_string(kind) or of.is_dictionary(kind) for kind in others)
+    return bool(names) and not texts and all(name in inventory.position for name in kinds if name not in names)
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

@@ -4,14 +4,22 @@ Inventories: `builtin`, `papi:DIR`, `papi` (the hub dataset, once pulled), a `.y
 file (see `pasctl.inventory.inventory_file`).
 
 Personas: `builtin`, `demo` (the demo model's people), `papi:DIR`, `papi`, each with an optional `:SELECT`; trait poles
-such as `E+` or `E+,N-`; a `.json`, `.csv` or `.tsv` file of answers; a `.parquet` file of many respondents' answers
-with an optional `:SELECT`.
+such as `E+` or `E+,N-`; a file of answers with an optional `:SELECT` or `:where=CONDITIONS[:SELECT]`: `.json`, a
+`.parquet` file of many respondents, or a table in another format of `pasctl.inventory.tables.source`.
 
 SELECT is one or more parts with `,` or `|` between them:
 
 - `0-20`  the first twenty: positions count from 0 and the end is not included
 - `7`     the one at position 7
 - `case=172481,172482`  by name; in a comma list, what follows `case=` belongs to it unless it is a range
+
+CONDITIONS are about other columns of a file, such as country and age, and about `answered`, the number of items that
+a respondent answered. Commas stand between conditions, all of which must be true; bars between values, one of which
+must be:
+
+- `country=DE|AT`, `country!=DE`  equal to one of the values, or to none
+- `age>=30`, also `<=`, `>` and `<`  numbers
+- `where=country=DE,age>=30:0-20`  the first twenty of those
 
 The last `:` part is a selection if it reads as one, so a folder called `7` is written `./7`.
 
@@ -26,7 +34,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pasctl.errors import InputError
-from pasctl.inventory.answers import read_answers
 from pasctl.inventory.builtin import builtin_inventory
 from pasctl.inventory.inventory_file import is_inventory_file, read_inventory_file
 from pasctl.inventory.items import Inventory
@@ -34,11 +41,13 @@ from pasctl.inventory.made import is_made_spec, made_personas
 from pasctl.inventory.notes import Note, silent
 from pasctl.inventory.papi import CODINGS, papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi
-from pasctl.inventory.persona_file import PersonaFile, read_persona_file, split_path
+from pasctl.inventory.persona_file import PersonaFile
 from pasctl.inventory.personas import Personas, PersonaSet, is_pole_spec, require_on_scale, trait_poles
 from pasctl.inventory.proof import as_agreements
+from pasctl.inventory.respondents import MapLike, file_personas, map_like
 from pasctl.inventory.selection import Part, selected_rows, split_selection
 from pasctl.inventory.simulate import demo_respondents, simulate
+from pasctl.inventory.tables.file_spec import split_file
 from pasctl.registry import Registry
 
 INVENTORIES = Registry(
@@ -52,8 +61,8 @@ INVENTORY_FORMS = (
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
     "poles combined as in 'E+ & 0.5*N-', traits:E=1.5,N=-1 (in standard deviations, ; between persons), "
-    "sample:N[:seed=SEED] (drawn from the inventory's norms), a .json, .csv or .tsv file of answers, or a "
-    ".parquet file[:SELECT]; SELECT is like 0-20 (the first 20), 7 or case=172481,172482"
+    "sample:N[:seed=SEED] (drawn from the inventory's norms), or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, "
+    ".parquet, ..; SELECT is like 0-20 (the first 20), 7, case=172481,172482 or where=country=DE"
 )
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
 
@@ -82,14 +91,16 @@ def load_inventory(spec: str, note: Note = silent) -> Inventory:
     raise InputError(f"unknown inventory {spec!r}", hint=f"{INVENTORY_FORMS}{added}")
 
 
-def load_personas(spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent) -> PersonaSet:
+def load_personas(
+    spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent, map_file: MapLike = None
+) -> PersonaSet:
     """The personas that `spec` names, all in memory; arguments and errors are those of `open_personas`."""
-    found = open_personas(spec, inventory, coding=coding, note=note)
+    found = open_personas(spec, inventory, coding=coding, note=note, map_file=map_file)
     return found.whole() if isinstance(found, PersonaFile) else found
 
 
 def open_personas(
-    spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent
+    spec: str, inventory: Inventory, *, coding: str = "auto", note: Note = silent, map_file: MapLike = None
 ) -> PersonaSet | PersonaFile:
     """The personas that `spec` names, as agreements with the items of `inventory`.
 
@@ -101,7 +112,8 @@ def open_personas(
         coding: How stored answers are read. "auto" expects agreements, or in a PAPI folder what the correlations
             prove, and refuses what they contradict; "keyed" reverses items keyed -1; "agreement" takes the answers as
             they are; "as-published" is about PAPI, see `papi_personas`.
-        note: Is told what cannot be proven, and what looks odd.
+        note: Is told what was guessed, what cannot be proven, and what looks odd.
+        map_file: What the user says about a file of answers, see `pasctl.inventory.tables.table_map`.
 
     Raises:
         InputError: an unknown form, another inventory, a selection that matches nothing, a bad answer, or answers that
@@ -113,6 +125,9 @@ def open_personas(
     source, colon, rest = spec.partition(":")
     if colon and not rest:
         raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
+    named = None if source == "papi" or is_pole_spec(spec, inventory) else split_file(spec)
+    if map_file is not None and named is None:
+        raise InputError(f"--map is about a file of answers, but personas {spec!r} are none")
     if source == "papi":
         place, parts = split_selection(rest)
         folder = papi_folder(place)
@@ -132,22 +147,22 @@ def open_personas(
         return made_personas(spec, inventory, coding)
     if is_pole_spec(spec, inventory):
         return trait_poles(spec, inventory)
-    if named := split_path(spec):
-        return read_persona_file(*named, inventory, coding, note)
-    if spec.lower().endswith((".json", ".csv", ".tsv")):
-        return as_agreements(read_answers(spec, inventory, note), inventory, coding, spec, note)
+    if named is not None:
+        return file_personas(named, inventory, coding, map_like(map_file, inventory), note)
     raise InputError(f"unknown personas {spec!r}", hint=PERSONA_FORMS)
 
 
 def resolve_personas(
-    given: str | Personas, inventory: Inventory, *, coding: str = "auto", note: Note = silent
+    given: str | Personas, inventory: Inventory, *, coding: str = "auto", note: Note = silent, map_file: MapLike = None
 ) -> Personas:
     """The personas that a spec names, or those that a program hands over: the same proof for both.
 
     Arguments and errors are those of `open_personas`.
     """
     if isinstance(given, str):
-        return open_personas(given, inventory, coding=coding, note=note)
+        return open_personas(given, inventory, coding=coding, note=note, map_file=map_file)
+    if map_file is not None:
+        raise InputError(f"--map is about a file of answers, but personas {given.label} are read already")
     if given.n_items != len(inventory):
         raise InputError(
             f"personas {given.label} answer {given.n_items} items, inventory {inventory.name} has {len(inventory)}"
@@ -177,8 +192,8 @@ def population_of(personas_spec: str) -> str:
     if source == "papi" or source in _SIMULATED:
         place, _ = split_selection(rest)
         return f"{source}:{place}" if place else source
-    named = split_path(personas_spec)
-    return str(named[0]) if named else personas_spec
+    named = split_file(personas_spec)
+    return str(named.path) if named else personas_spec
 
 
 def has_respondents(inventory_spec: str) -> bool:

@@ -25,6 +25,8 @@ from pasctl.inventory import (
 )
 from pasctl.inventory.combination import Parts, parse_combination
 from pasctl.inventory.combined import weighted_answers
+from pasctl.inventory.notes import Note
+from pasctl.inventory.respondents import MapLike
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
 
@@ -67,7 +69,13 @@ class ContrastPersonas:
 
 
 def contrast_personas(
-    spec: PersonasLike | None, contrast: Contrast, inventory: InventoryLike, coding: str, reporter: Reporter
+    spec: PersonasLike | None,
+    contrast: Contrast,
+    inventory: InventoryLike,
+    coding: str,
+    reporter: Reporter,
+    note: Note | None = None,
+    map_file: MapLike = None,
 ) -> ContrastPersonas:
     """The personas that a user names, or all poles of the contrast.
 
@@ -76,7 +84,9 @@ def contrast_personas(
         contrast: the contrast.
         inventory: the questionnaire that poles are evaluated on; respondents have their own.
         coding: how stored answers are read, see `open_personas`.
-        reporter: is told what scores are compared with, and what of the answers cannot be proven.
+        reporter: is told what scores are compared with.
+        note: is told what was guessed of a file, and what of the answers cannot be proven; the reporter without one.
+        map_file: what the columns and values of a file of answers are.
 
     Raises:
         InputError: a pole that the contrast does not have, or respondents and a contrast that is not of traits.
@@ -94,8 +104,8 @@ def contrast_personas(
             hint="use --contrast items, which is of the inventory's own traits, or leave --personas out for the "
             "contrast's own poles",
         )
-    personas = resolve_personas(spec, asked, coding=coding, note=reporter.note)
-    population = _population(spec, asked, coding, personas)
+    personas = resolve_personas(spec, asked, coding=coding, note=note or reporter.note, map_file=map_file)
+    population = _population(spec, asked, coding, personas, map_file)
     norms = Norms.of(asked, population, [axis.name for axis in contrast.axes])
     if isinstance(spec, str) and (described := norms_described(spec, asked)):
         norms = Norms.given(asked, described, [axis.name for axis in contrast.axes])
@@ -108,9 +118,13 @@ def _load(inventory: InventoryLike) -> Inventory:
     return load_inventory(inventory) if isinstance(inventory, str) else inventory
 
 
-def _population(spec: PersonasLike, inventory: Inventory, coding: str, personas: Personas) -> PersonaSet:
+def _population(
+    spec: PersonasLike, inventory: Inventory, coding: str, personas: Personas, map_file: MapLike
+) -> PersonaSet:
     """Everybody in the source of some respondents, so that a selection has the same norms as the whole."""
-    everybody = open_personas(population_of(spec), inventory, coding=coding) if isinstance(spec, str) else personas
+    everybody = personas
+    if isinstance(spec, str):
+        everybody = open_personas(population_of(spec), inventory, coding=coding, map_file=map_file)
     return next(iter(everybody.parts([(0, min(len(everybody), _OF_POPULATION))])))
 
 

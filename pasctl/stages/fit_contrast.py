@@ -15,6 +15,7 @@ from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import Inventory, PersonaSet, persona_table
+from pasctl.inventory.notes import Noted
 from pasctl.stages.contrast_personas import ContrastPersonas, contrast_personas
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -76,7 +77,10 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
         )
     method = TRAITS if declared.method in (None, TRAITS) else DIRECTIONS.canonical(str(declared.method))
     contrast = read_contrast(source)
-    people = contrast_personas(declared.personas, contrast, declared.inventory, declared.coding, run.reporter)
+    notes = Noted(run.reporter.note)
+    people = contrast_personas(
+        declared.personas, contrast, declared.inventory, declared.coding, run.reporter, notes, declared.map_file
+    )
     shared = None if declared.remove == "none" else desirability(people.traits, people.inventory)
     fit = ContrastFit(source, people, _AXIS_METHOD if method == TRAITS else method, declared.seed, shared)
     label = people.personas.label
@@ -100,6 +104,7 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
             "model": source.provenance.get("model"),
             "personas": declared.personas if isinstance(declared.personas, str) else None,
             "inventory": declared.inventory if isinstance(declared.inventory, str) else None,
+            **notes.provenance(declared.map_file),
         },
         estimate=lambda: {"personas": len(people.personas), "heads": len(fit.heads), "forward_tokens": 0},
     )

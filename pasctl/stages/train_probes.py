@@ -13,6 +13,7 @@ from pasctl.inventory import (
     inventory_of,
     resolve_personas,
 )
+from pasctl.inventory.notes import Noted
 from pasctl.probes import PROBES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_items import fit_columns, read_fit_items
@@ -44,7 +45,8 @@ def plan(declared: TrainProbes, run: Run) -> Job:
     inventory = Inventory.from_json(described["inventory"])
     if personas is None:
         personas = default_personas(source.provenance.get("inventory") or inventory.name)
-    chosen = resolve_personas(personas, inventory, coding=declared.coding, note=run.reporter.note)
+    notes = Noted(run.reporter.note)
+    chosen = resolve_personas(personas, inventory, coding=declared.coding, note=notes, map_file=declared.map_file)
     columns = fit_columns(inventory, described)
     held_out = split_items([inventory.items[column].trait for column in columns], declared.validation, declared.seed)
     chosen = usable_personas(
@@ -71,6 +73,7 @@ def plan(declared: TrainProbes, run: Run) -> Job:
             "coding": chosen.coding,
             "model": source.provenance.get("model"),
             "personas": personas if isinstance(personas, str) else None,
+            **notes.provenance(declared.map_file),
         },
         estimate=lambda: _estimate(described, chosen) | {"memory_bytes": memory.bytes_of(tile)},
     )

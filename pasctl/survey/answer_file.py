@@ -1,7 +1,7 @@
 """The file of answers that a survey fills, and the note beside it.
 
-The file is one that `pasctl.inventory.answers.read_answers` reads: `{item: 1..5}` for a persona that is named as the
-file, `{persona: {item: 1..5}}` for others or several. A skipped item is null, and an open one is not mentioned, so that
+The file is one that `pasctl.inventory.answers.read_answers` reads: `{item: score}` for a persona that is named as the
+file, `{persona: {item: score}}` for others or several. A skipped item is null, and an open one is not mentioned: so
 the file alone says where to go on. The note `answers.json.survey` says which inventory was answered, which the file
 has no room for; without it the item ids have to do.
 """

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.wording import ENGLISH
 from pasctl.printable import clean, clean_lines
 from pasctl.survey.keys import Choice, choices, keys_told, label_alone
 from pasctl.survey.session import Session
@@ -41,7 +43,8 @@ def question(session: Session, inventory: Inventory, told: str = "", *, lines: b
     else:
         item = inventory.items[inventory.position[session.item]]
         options, skipped = options_of(session, inventory, lines=lines), session.settled and not _answered(session)
-        parts += [Text(_ASKED[item.scenario]), Text()] if english else []
+        asked = asked_of(item, inventory)
+        parts += [Text(clean(asked)), Text()] if asked else []
         parts += [Text(clean_lines(item.text), style="bold"), Text()]
         parts += [_table(options, session, english=english), Text()]
         parts += [Text("You skipped this one."), Text()] if skipped and english else []
@@ -52,6 +55,15 @@ def question(session: Session, inventory: Inventory, told: str = "", *, lines: b
     if told:
         parts.append(Text(clean(told), style="bold"))
     return Group(*parts)
+
+
+def asked_of(item: Item, inventory: Inventory) -> str:
+    """What stands before an item: the inventory's own words ("I am someone who"), else a question, in English alone."""
+    before = [wording.scenario if item.scenario else wording.statement for wording in (inventory.wording, ENGLISH)]
+    own, usual = map(str.strip, before)
+    if own != usual:
+        return own
+    return _ASKED[item.scenario] if inventory.wording.english else ""
 
 
 def options_of(session: Session, inventory: Inventory, *, lines: bool) -> tuple[Choice, ...]:

@@ -8,7 +8,7 @@ from pasctl.option import Parameter, parameters
 
 PLACES = {"ADDR", "DIR", "FILE", "KEY", "PATH", "URL"}
 # Read, and sent nowhere.
-READ = {"folder", "judge_embeddings", "neutral_text", "prompts", "text"}
+READ = {"folder", "judge_embeddings", "map_file", "neutral_text", "prompts", "text"}
 
 
 def all_parameters() -> list[Parameter]:

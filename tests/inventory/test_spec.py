@@ -106,7 +106,7 @@ def test_unknown_inventory_lists_the_forms(spec: str) -> None:
     assert all(form in str(caught.value.hint) for form in ("builtin", "papi:DIR"))
 
 
-@pytest.mark.parametrize("spec", ["", "nobody", "builtin:first", "builtin:", "papi:", "E", "E+;N-", "answers.txt"])
+@pytest.mark.parametrize("spec", ["", "nobody", "builtin:first", "builtin:", "papi:", "E", "E+;N-", "answers.doc"])
 def test_unknown_personas_list_the_forms(spec: str) -> None:
     with pytest.raises(InputError) as caught:
         load_personas(spec, BUILTIN)

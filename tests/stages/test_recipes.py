@@ -22,8 +22,10 @@ def test_traits_without_descriptions_are_fitted_on_their_own_items(tmp_path: Pat
     demo = cast(Any, SimpleNamespace(identity=resolve_model("demo").identity))
     usual = load_inventory(str(write_instrument(tmp_path, "facets-of-five-points")))
     own = load_inventory(str(write_instrument(tmp_path, "six-traits-of-seven-ends")))
-    assert [default_contrast(other, inventory) for inventory in (None, builtin_inventory(), usual, own)] == [
-        *("big5", "big5", "big5", "items")
+    situations = load_inventory(str(write_instrument(tmp_path, "scenarios")))
+    asked = (None, builtin_inventory(), usual, own, situations)
+    assert [default_contrast(other, inventory) for inventory in asked] == [
+        *("big5", "big5", "big5", "statements", "items")
     ]
     assert [default_contrast(demo, inventory) for inventory in (None, builtin_inventory(), own)] == ["items"] * 3
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from pasctl.cli.app import app
 from pasctl.inventory import Inventory, load_inventory, load_personas, read_answers
+from pasctl.inventory.wording import ENGLISH
 from tests.inventory.instruments import INSTRUMENTS, write_instrument
 
 
@@ -160,7 +161,8 @@ def test_around_items_in_another_language_only_the_keys_are_english(
     path = write_instrument(tmp_path, name)
     inventory = load_inventory(path.name)
     shown = survey(["1", "s", "b", "b", "f", "q"], "--inventory", path.name).stderr
-    own = {item.text for item in inventory.items} | set(inventory.labels)
+    own = {item.text for item in inventory.items} | set(inventory.labels) | {inventory.wording.statement.strip()}
+    assert ENGLISH.statement.strip() not in shown
     lines = [line.strip() for line in shown.splitlines() if line.strip()]
     about_keys = ("1 to ", "'f' is no key here. Keys: ", "2 of ")
     for line in lines:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pasctl.inventory import builtin_inventory
+from pasctl.inventory import builtin_inventory, load_inventory
+from tests.inventory.instruments import write_instrument
 from tests.survey.typist import Typist
 
 ITEMS = builtin_inventory().items
@@ -186,3 +187,34 @@ def test_a_place_that_is_lost_midway_is_one_line_and_leaves_the_terminal_as_it_w
         assert typist.modes_now() == typist.modes
         typist.see("error: folder/answers.json cannot be written", "hint: ")
         assert "Traceback" not in typist.plain
+
+
+def test_eleven_options_have_a_key_each_and_yes_or_no_has_two(start: Start, tmp_path: Path) -> None:
+    path = write_instrument(tmp_path, "one-trait-from-0-to-10")
+    items = load_inventory(str(path)).items
+    with start("--inventory", path.name, columns=100) as typist:
+        shown = typist.see("1/6", items[0].text, "- 10 (always)", "0 to 9 or - answer", "q leave")
+        assert "0 never" in shown
+        typist.press("-")
+        typist.see("2/6", items[1].text, "q leave")
+        typist.press("0")
+        typist.see("3/6", "q leave")
+        typist.press("+")
+        typist.see("'+' is no key here. Keys: 0 to 9 or -, b for back, s for skip, q for leave.")
+        typist.press("b")
+        typist.see("2/6", "> 0 never (your answer)", "Enter leave it so")
+        typist.press("b")
+        typist.see("1/6", "> - 10 (always) (your answer)", "Enter leave it so")
+        typist.press("q")
+        assert typist.end() == 0
+    assert json.loads((tmp_path / "answers.json").read_text()) == {items[0].id: 10, items[1].id: 0}
+    path = write_instrument(tmp_path, "yes-no")
+    with start("--inventory", path.name, "-o", "yes.json") as typist:
+        typist.see("1/18", "1 No", "2 Yes", "1 or 2 answer", "q leave")
+        typist.press("3")
+        typist.see("'3' is no key here. Keys: 1 or 2, b for back")
+        typist.press("2")
+        typist.see("2/18", "q leave")
+        typist.press("q")
+        assert typist.end() == 0
+    assert list(json.loads((tmp_path / "yes.json").read_text()).values()) == [2]

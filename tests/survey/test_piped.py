@@ -129,7 +129,7 @@ def test_papi_is_compared_with_its_respondents_and_the_file_knows_its_inventory(
     result = survey("4" * 30)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("answers: 50 of 50 items answered (inventory papi)")
-    assert "the 60 respondents of papi:" in result.stdout
+    assert "the 60 respondents of papi:" in " ".join(result.stdout.split())
     found = json.loads(survey("", "--show", "--json").stdout)
     assert found["population"]["respondents"] == 60
     assert found["population"]["simulated"] is False

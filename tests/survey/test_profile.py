@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import norm as normal
 
 from pasctl.errors import InputError
 from pasctl.inventory import Inventory, Item, builtin_inventory, simulate
+from pasctl.inventory.norms import Norm, PublishedNorms
 from pasctl.inventory.personas import PersonaSet
+from pasctl.inventory.scale import Scale
 from pasctl.survey.population import Population, population_of
 from pasctl.survey.profile import Score, agreements_of, midrank_percentile, profile, profile_json
 
@@ -128,3 +132,83 @@ def test_json_names_traits_and_facets() -> None:
     rows = profile_json(tuple(scores_of({"e1": 4}).values()))
     assert [row["name"] for row in rows] == ["Extraversion", "talk", "pace", "Neuroticism", "worry"]
     assert rows[3]["mean"] is None
+
+
+def test_a_score_of_zero_is_an_answer_and_null_is_none() -> None:
+    inventory = Inventory("zero", SMALL.items, ("2", "1", "0"), (2, 1, 0))
+    assert agreements_of(inventory, {"n1": 0, "e1": None, "e2": 2}).tolist() == pytest.approx(
+        [0.0, NAN, 2.0, NAN], nan_ok=True
+    )
+    [trait, _] = profile(inventory, agreements_of(inventory, {"n1": 0}), Population(), np.array([0]))
+    assert (trait.mean, trait.answered) == (0.0, 1)
+
+
+def test_equal_weighted_means_of_other_items_tie_on_any_scale() -> None:
+    """Thirds and sevenths of ranges are not exact in binary: equal means must count half all the same."""
+    scales = [Scale(("3", "2", "1")), Scale(tuple("87654321")), None, Scale(("d", "c", "b", "a"), (10, 7, 4, 1))]
+    items = tuple(
+        replace(SMALL.items[place % 4], id=f"i{place}", trait="E", scale=scales[place % 4], weight=1 + place / 10)
+        for place in range(12)
+    )
+    inventory = Inventory("mixed", items, SMALL.labels)
+    rng = np.random.default_rng(0)
+    drawn = np.array([[rng.choice(scale.scores) for scale in inventory.scales] for _ in range(20)], dtype=float)
+    # the same means from other answers: items of one scale and one weight change places
+    people = np.vstack([drawn, drawn[:, [*range(8, 12), *range(8)]]])
+    for person in people:
+        exact = [mean_of(inventory, row) for row in people]
+        mine = mean_of(inventory, person)
+        score = profile(inventory, person, those(people), inventory.indices("all"))[0]
+        assert score.mean == pytest.approx(float(mine))
+        ranks = sum(2 if other < mine else 1 if other == mine else 0 for other in exact)
+        assert score.percentile == pytest.approx(100 * ranks / 2 / len(people))
+
+
+def mean_of(inventory: Inventory, row: np.ndarray) -> Fraction:
+    """A weighted mean in fractions, of items that are brought to the inventory's scale."""
+    total, weight = Fraction(0), Fraction(0)
+    for item, scale, value in zip(inventory.items, inventory.scales, row, strict=True):
+        share = Fraction(int(value) - scale.low, scale.high - scale.low)
+        share = share if item.key > 0 else 1 - share
+        total += Fraction(str(item.weight)) * (
+            inventory.scale.low + share * (inventory.scale.high - inventory.scale.low)
+        )
+        weight += Fraction(str(item.weight))
+    return total / weight
+
+
+def test_a_trait_without_facets_has_one_row() -> None:
+    items = tuple(replace(item, facet=item.trait) for item in SMALL.items)
+    inventory = replace(SMALL, items=items)
+    rows = profile(inventory, agreements_of(inventory, {}), Population(), inventory.indices("all"))
+    assert [(row.trait, row.facet) for row in rows] == [("E", None), ("N", None)]
+
+
+def test_norms_are_of_traits_and_stand_before_respondents() -> None:
+    norms = PublishedNorms((Norm("E", 3.2, 0.6, 120), Norm("E", 1.0, 0.1, 5, "few")))
+    inventory = replace(builtin_inventory(), norms=norms)
+    population = population_of("builtin", inventory)
+    assert (population.personas, population.simulated, population.count) == (None, False, 120)
+    own = simulate(builtin_inventory()).agreements[0]
+    rows = profile(inventory, own, population, inventory.indices("all"))
+    for row in rows:
+        if (row.trait, row.facet) == ("E", None):
+            assert row.mean is not None
+            assert row.percentile == pytest.approx(100 * normal.cdf((row.mean - 3.2) / 0.6), abs=1e-9)
+            assert row.respondents == 120
+        else:
+            assert (row.percentile, row.respondents) == (None, 0)
+    assert population_of("builtin", inventory, group="few").norms["E"].mean == 1.0
+
+
+def test_an_inventory_of_another_package_has_nobody_and_says_so() -> None:
+    population = population_of("theirs", SMALL)
+    assert (population.told, population.count, population.personas) == ("", 0, None)
+    assert "neither norms nor respondents" in population.absent
+    with pytest.raises(InputError, match="no norms of group 'old'"):
+        population_of("theirs", SMALL, group="old")
+
+
+def test_a_group_that_is_the_only_one_needs_no_name() -> None:
+    inventory = replace(SMALL, norms=PublishedNorms((Norm("E", 3, 1, group="students"),)))
+    assert population_of("theirs", inventory).group == "students"

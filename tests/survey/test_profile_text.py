@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
-from pasctl.inventory import builtin_inventory, papi_inventory
-from pasctl.survey.population import Population, population_of
+from pasctl.inventory import Inventory, Item, builtin_inventory, papi_inventory
+from pasctl.inventory.traits import Trait
+from pasctl.survey.population import NOBODY, Population, population_of
 from pasctl.survey.profile import agreements_of, profile
 from pasctl.survey.profile_text import profile_text
 
@@ -50,3 +52,21 @@ def test_a_profile_of_papi_names_its_respondents_and_not_a_simulation(small_papi
     text = " ".join(profile_text(scores, population, inventory, heading="ada", width=400).split())
     assert f"among the 60 respondents of {spec}, by the mean" in text
     assert "validated" not in text
+
+
+@pytest.mark.parametrize("width", [30, 44, 60, 80])
+def test_long_names_wide_letters_and_many_digits_keep_to_the_width(width: int) -> None:
+    traits = (
+        Trait("A", "对陌生人和新事物的开放程度以及好奇心的强弱"),
+        Trait("B", "A trait whose name nobody would want to read"),
+    )
+    items = tuple(
+        Item(f"{t.code}{n}", f"Item {n}.", t.code, "alle miteinander", 1, "fit") for t in traits for n in range(120)
+    )
+    inventory = Inventory("wide", items, ("much", "less", "least"), (100, 0, -100), known_traits=traits)
+    own = np.full(240, -100.0)
+    scores = profile(inventory, own, Population(absent=NOBODY), inventory.indices("all"))
+    text = profile_text(scores, Population(absent=NOBODY), inventory, heading="ada", width=width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert text.count("-100.00") == 4
+    assert "120/120" in text

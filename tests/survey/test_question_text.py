@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from pasctl.inventory import builtin_inventory
+from pasctl.inventory.wording import ENGLISH
 from pasctl.survey.keys import choices
-from pasctl.survey.question_text import question, wrong_key
+from pasctl.survey.question_text import asked_of, question, wrong_key
 from pasctl.survey.session import Session, question_order
 
 INVENTORY = builtin_inventory()
@@ -55,3 +57,15 @@ def test_a_wrong_key_is_named_beside_the_keys_there_are() -> None:
     assert wrong_key("x", session, options) == "'x' is no key here. Keys: 1 to 5, b for back, s for skip, q for leave."
     assert wrong_key("forward", session, options).startswith("This item is open.")
     assert "\x1b" not in wrong_key("\x1b[A", session, options)
+
+
+def test_the_words_that_items_continue_stand_before_them() -> None:
+    """ "I am someone who" is a part of the statement; without it another question is answered."""
+    item = replace(INVENTORY.items[0], text="talks a lot.")
+    situation = replace(item, scenario=True)
+    asked = replace(INVENTORY, wording=replace(ENGLISH, statement="I am someone who "))
+    assert asked_of(item, asked) == "I am someone who"
+    assert asked_of(situation, asked) == "What would you do?"
+    german = replace(INVENTORY, wording=replace(ENGLISH, language="de"))
+    assert (asked_of(item, german), asked_of(situation, german)) == ("", "")
+    assert "describe" not in asked_of(situation, INVENTORY)
