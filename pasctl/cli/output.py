@@ -131,6 +131,18 @@ def print_outcome(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.artifact.kind == "results":
         write()
         write(results_table(outcome.artifact.read_json("metrics.json")))
+        _print_psychometrics(outcome.artifact)
+
+
+def _print_psychometrics(results: Artifact) -> None:
+    """How a panel of respondents behaves as one, where results have a panel."""
+    from pasctl.cli.psychometrics_table import psychometrics_table
+    from pasctl.evaluation.rows import from_table
+
+    if "rows.parquet" in results.files() and (
+        text := psychometrics_table(from_table(results.read_table("rows.parquet")))
+    ):
+        write(f"\n{text}")
 
 
 def _print_finding(artifact: Artifact) -> None:

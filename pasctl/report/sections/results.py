@@ -31,6 +31,7 @@ from pasctl.report.sections.labels import (
     strength,
 )
 from pasctl.report.sections.personal import personal_table
+from pasctl.report.sections.psychometrics import psychometrics
 from pasctl.report.sections.shifts import trait_shifts
 from pasctl.report.sections.trait_differences import trait_differences
 
@@ -63,6 +64,7 @@ def results(metrics: Mapping[str, Any], rows: pd.DataFrame | None) -> Content:
     blocks += strength_figures(conditions)
     if rows is not None and len(rows["expected"]):
         blocks.append(_items(conditions, rows))
+        blocks += psychometrics(rows)
     if metrics.get("trait_shifts"):
         blocks += trait_shifts(metrics["trait_shifts"])
     if metrics.get("side_effects"):
