@@ -179,12 +179,18 @@ def _errors(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]
     """Columns: the error on each trait, and the composite with its interval."""
     from pasctl.inventory.usual import in_order
 
+    of_range = any("range_share" in row for row in conditions)
     traits = in_order(trait for row in conditions for trait in (*row.get("traits", ()), *row["mae"]))
     return [
         *((trait, [number(row["mae"].get(trait)) for row in conditions]) for trait in traits),
         ("composite", [number(row["composite"]) for row in conditions]),
         ("95%", [interval(row["composite_interval"]) for row in conditions]),
+        *([("of range", [_percent(row.get("range_share")) for row in conditions])] if of_range else []),
     ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _agreement(conditions: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -206,6 +212,8 @@ def _legend(conditions: Sequence[dict[str, Any]]) -> list[str]:
         f"{first['personas']} personas, {first['items']} items; the personas' own acquiescence is "
         f"{number(first['acquiescence_person'])}. Baselines need no model.",
     ]
+    if any("range_share" in row for row in conditions):
+        lines.append("of range: the error as a share of the scale's range, mean over traits, to compare scales.")
     if any(row["condition"] == "item-median-loo" for row in conditions):
         lines.append(
             "item-median-loo: the others' median leans away from the one left out, so its rank r means nothing."

@@ -36,7 +36,7 @@ class Extract(
 
     contrast: str | None = option(
         None,
-        help="Read a contrast in place of the answers: big5 (descriptions of the five traits), items or statements "
+        help="Read a contrast in place of the answers: big5 (descriptions of the built-in traits), items or statements "
         "(the questionnaire's own, answered by someone or said by the model), two descriptions 'A|B', or pairs:FILE.",
         metavar="SPEC",
         record="provenance",

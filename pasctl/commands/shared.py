@@ -179,7 +179,8 @@ class NamedPersonas(OfAnswerFile):
 
     personas: PersonasLike | None = option(
         None,
-        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', demo, or a file "
+        help="papi:FOLDER[:0-20|case=172481,...] (0-20: the first 20), E+ or E+,N- or 'E+ & 0.5*N-', "
+        "traits:E=1.5,N=-1, sample:1000 (drawn from an inventory file's norms), demo, or a file "
         "of answers[:0-20 or :where=country=DE] such as .json, .csv, .xlsx, .sav or .parquet. Default: the inventory's "
         "own respondents, or all poles of a contrast.",
         metavar="SPEC",

@@ -53,7 +53,7 @@ class RealWalk:
             Step(
                 f"pasctl extract --model {model} --contrast {BIG5}",
                 "reads what each attention head says after descriptions of people who are high or low in each of the "
-                "five traits",
+                "built-in traits",
                 self._extract,
             ),
             Step("pasctl fit-directions", "fits where to shift heads for each trait", self._fit_poles),

@@ -12,7 +12,7 @@ from pasctl.errors import InputError
 from pasctl.evaluation.alphas import alpha_text
 from pasctl.evaluation.intervals import interval
 from pasctl.evaluation.personal import NAMES, are_poles, personal_metrics, statement_sizes
-from pasctl.evaluation.scores import keyed, span
+from pasctl.evaluation.scores import keyed, range_share, span
 from pasctl.inventory.usual import in_order
 
 if TYPE_CHECKING:
@@ -47,24 +47,22 @@ def metrics_table(
         mae, mae_argmax: trait -> the mean over personas of the persona's mean absolute error on its answered items of
         the trait, of the expected and of the most probable agreement. traits: those that have an error.
         composite, composite_argmax: see `composite`. draw_composites: of each draw. composite_interval: see
-        `intervals.mean_interval`.
-        item_correlation: mean over personas of r across a persona's answered items; item_correlation_interval.
+        `intervals.mean_interval`. item_correlation: mean over personas of r across a persona's answered items.
         acquiescence: see there, of the model; acquiescence_person: of the persons, the number to come near to.
         trait_score_error: trait -> |the model's mean keyed score - the person's| over the answered items, mean over
         personas.
         rank_correlation: trait -> see `rank_correlations`; rank_correlation_mean: over the traits that have one.
         cronbach_alpha: trait -> see there, of the model; cronbach_alpha_person: of the persons, to compare.
         option_mass: probability of the options together; order_spread: the highest expected agreement that an order of
-        the options brings minus the lowest; means.
-        dlp_size: root mean square of dlp over personas and items; dlp_spread: mean of it, over self-report prompts.
+        the options brings minus the lowest; range_share: see there. dlp_size: root mean square of dlp over personas and
+        items; dlp_spread: mean of it, over self-report prompts.
         distinctive_r, wrong_person_r, own_place and what belongs to them: see `personal.personal_metrics`.
 
     Raises:
         InputError: a persona has two rows for an item within a group and a draw.
     """
     numbered = number_groups(rows, group_by)
-    scores = trait_scores(numbered)
-    of_persona = persona_correlations_of(numbered)
+    scores, of_persona = trait_scores(numbered), persona_correlations_of(numbered)
     of_trait = _trait_metrics(numbered, scores)
     draws = _draw_metrics(numbered, of_trait, of_persona)
     by_trait, whole = over_draws(of_trait, "trait"), over_draws(draws)
@@ -85,6 +83,7 @@ def metrics_table(
             "order_spread": number(group["order_spread"].mean()),
         }
         | statement_sizes(group)
+        | range_share(group)
         | personal[place]
         for place, group in numbered.groupby("group", sort=False)
     ]

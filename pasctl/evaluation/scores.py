@@ -42,3 +42,17 @@ def row_means(values: Floats) -> Floats:
     total = np.where(present, values, 0.0).sum(axis=1)
     means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
     return means
+
+
+def range_share(group: Rows) -> dict[str, float | None]:
+    """The composite as a share of the scales' ranges, for scales other than the usual: 0 is none, 1 is all of it.
+
+    Mean over traits of the mean of |expected - agreement| / (highest - lowest score), over items and persons. On the
+    usual scale it is the composite divided by 4 and by the number of traits, and left out.
+    """
+    if "low" not in group:
+        return {}
+    errors = (group["expected"] - group["agreement"]).abs() / (group["high"] - group["low"])
+    means = errors.groupby([group["persona"], group["trait"]]).mean().groupby("trait").mean()
+    share = means.mean(skipna=False)
+    return {"range_share": float(share) if np.isfinite(share) else None}

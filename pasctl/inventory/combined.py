@@ -64,8 +64,12 @@ def _answers(name: str, parts: Parts, inventory: Inventory) -> FloatArray:
         raise InputError(
             f"combination {name!r}: the parts cancel out, which leaves nobody", hint="give weights that differ"
         )
-    of_item = np.array([weights[trait] for trait in inventory.traits])
+    return weighted_answers(np.array([weights[trait] for trait in inventory.traits]), inventory)
+
+
+def weighted_answers(weights: FloatArray, inventory: Inventory) -> FloatArray:
+    """Agreements [..., I] of weights of the items' traits [..., I]: fully for 1, cut to the scale, missing for 0."""
     half = (inventory.high - inventory.low) / 2
-    answers = np.clip(inventory.middle + half * of_item * inventory.keys, inventory.low, inventory.high)
-    agreements: FloatArray = np.where(of_item != 0, answers, np.nan)
+    answers = np.clip(inventory.middle + half * weights * inventory.keys, inventory.low, inventory.high)
+    agreements: FloatArray = np.where(weights != 0, answers, np.nan)
     return agreements

@@ -1,4 +1,4 @@
-"""A person described by trait scores in standard deviations: `traits:E=1.5,N=-1`."""
+"""Persons described by trait scores in standard deviations: `traits:E=1.5,N=-1`, `traits:E=1.5;E=-1.5`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from pasctl.errors import InputError
-from pasctl.inventory.items import Inventory
+from pasctl.inventory.items import FloatArray, Inventory
 from pasctl.inventory.norms import Norm
 from pasctl.inventory.personas import PersonaSet, safe_label
 from pasctl.inventory.trait_norms import typical_norms
@@ -17,26 +17,34 @@ PREFIX = "traits:"
 _GROUP = re.compile(r"(?:^|,)\s*group=(.*)$")
 
 
-def described_person(spec: str, inventory: Inventory) -> PersonaSet:
-    """One person whose mean keyed score on each trait named is z standard deviations from the mean.
+def described_persons(spec: str, inventory: Inventory) -> PersonaSet:
+    """Persons, with ; between them, whose mean keyed score on each trait named is z standard deviations from the mean.
 
     Each item of a trait gets the keyed score mean + z sd, brought to its scale and cut to it; so the answers of one
     trait are alike, and may lie between options. Mean and standard deviation are those of `typical_norms`, in the group
-    that `group=NAME` at the end says. Traits that are not named are missing, as those of a pole are, and left as the
-    model has them; `O=0` says that somebody is average on O.
+    that `group=NAME` at the end says, one for all persons. Traits that are not named are missing, as those of a pole
+    are, and left as the model has them; `O=0` says that somebody is average on O.
 
     Raises:
-        InputError: a trait that has no items, one named twice, or a number that is none.
+        InputError: a trait that has no items, one named twice, a number that is none, or a person named twice.
     """
-    places, norms = _read(spec, inventory)
+    persons, norms = _read(spec, inventory)
+    names = [",".join(f"{trait}={z:g}" for trait, z in places.items()) for places in persons]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"personas {spec!r}: person {twice} is named twice", hint="name each person once")
+    words = ("-".join(f"{trait}{z:+g}" for trait, z in places.items()) for places in persons)
+    rows = np.array([_scores(places, norms, inventory) for places in persons])
+    return PersonaSet(safe_label("-".join(words)), tuple(names), inventory.keyed(rows))
+
+
+def _scores(places: dict[str, float], norms: dict[str, Norm], inventory: Inventory) -> FloatArray:
+    """The keyed scores [I] of a person, missing on traits that are not named."""
     scores = np.full(len(inventory), np.nan)
     for trait, z in places.items():
         columns = np.flatnonzero(np.array(inventory.traits) == trait)
         score = np.clip(norms[trait].mean + z * norms[trait].sd, inventory.scale.low, inventory.scale.high)
         scores[columns] = inventory.on_own_scales(np.full(len(columns), score), columns)
-    name = ",".join(f"{trait}={z:g}" for trait, z in places.items())
-    label = safe_label("-".join(f"{trait}{z:+g}" for trait, z in places.items()))
-    return PersonaSet(label, (name,), inventory.keyed(scores)[None])
+    return scores
 
 
 def norms_described(spec: str, inventory: Inventory) -> dict[str, Norm]:
@@ -46,12 +54,14 @@ def norms_described(spec: str, inventory: Inventory) -> dict[str, Norm]:
     return {trait: norm for trait, norm in _read(spec, inventory)[1].items() if norm.n or inventory.norms}
 
 
-def _read(spec: str, inventory: Inventory) -> tuple[dict[str, float], dict[str, Norm]]:
-    """What z each trait named has, and the norms that it is in."""
+def _read(spec: str, inventory: Inventory) -> tuple[list[dict[str, float]], dict[str, Norm]]:
+    """What z each trait named has, person by person, and the norms of all traits named."""
     words = spec.removeprefix(PREFIX)
     group = _GROUP.search(words)
-    places = _places(words[: group.start()] if group else words, spec, inventory)
-    return places, typical_norms(inventory, list(places), group[1].strip() if group else None)
+    texts = (words[: group.start()] if group else words).split(";")
+    persons = [_places(text, spec, inventory) for text in texts]
+    traits = [trait for trait in inventory.trait_codes if any(trait in places for places in persons)]
+    return persons, typical_norms(inventory, traits, group[1].strip() if group else None)
 
 
 def _places(words: str, spec: str, inventory: Inventory) -> dict[str, float]:

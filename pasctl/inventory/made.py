@@ -5,7 +5,7 @@ from __future__ import annotations
 from pasctl.errors import InputError
 from pasctl.inventory.combined import combined_personas, is_combined_spec
 from pasctl.inventory.described import PREFIX as TRAITS
-from pasctl.inventory.described import described_person
+from pasctl.inventory.described import described_persons
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.personas import PersonaSet
 
@@ -30,5 +30,5 @@ def made_personas(spec: str, inventory: Inventory, coding: str = "auto") -> Pers
 
         return sampled_people(spec, inventory)
     if spec.startswith(TRAITS):
-        return described_person(spec, inventory)
+        return described_persons(spec, inventory)
     return combined_personas(spec, inventory)

@@ -24,7 +24,8 @@ must be:
 The last `:` part is a selection if it reads as one, so a folder called `7` is written `./7`.
 
 Personas can be made up (see `pasctl.inventory.made`): `E+ & 0.5*N-` is one person of two poles, `traits:E=1.5,N=-1` one
-described in standard deviations, `sample:1000` a thousand people drawn from the inventory's norms.
+described in standard deviations (`;` between several), `sample:1000` or `sample:1000:seed=3` a thousand people drawn
+from the inventory's norms.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ INVENTORY_FORMS = (
 )
 PERSONA_FORMS = (
     "personas are: builtin[:SELECT], demo[:SELECT], papi:DIR[:SELECT], papi[:SELECT], trait poles such as E+ or E+,N-, "
-    "or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, .parquet, ..; SELECT is like 0-20 (the first 20), 7, "
-    "case=172481,172482 or where=country=DE"
+    "poles combined as in 'E+ & 0.5*N-', traits:E=1.5,N=-1 (in standard deviations, ; between persons), "
+    "sample:N[:seed=SEED] (drawn from the inventory's norms), or a file of answers[:SELECT]: .json, .csv, .xlsx, .sav, "
+    ".parquet, ..; SELECT is like 0-20 (the first 20), 7, case=172481,172482 or where=country=DE"
 )
 _SIMULATED: dict[str, Callable[[Inventory], PersonaSet]] = {"builtin": simulate, "demo": demo_respondents}
 

@@ -1,4 +1,4 @@
-"""People drawn from an inventory's norms: `sample:1000`, `sample:1000:7` with seed 7, `sample:1000:group=women`."""
+"""People drawn from an inventory's norms: `sample:1000`, `sample:1000:seed=7`, `sample:1000:group=women`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1024  # people whose answers are drawn at once
 
 
 def sampled_people(spec: str, inventory: Inventory) -> PersonaSet:
-    """The people that `sample:N[:SEED][:group=NAME]` says, see `sample`.
+    """The people that `sample:N[:seed=SEED][:group=NAME]` says, see `sample`; a bare number is a seed too.
 
     Raises:
         InputError: the words say no number, or `sample` refuses.
@@ -28,14 +28,14 @@ def sampled_people(spec: str, inventory: Inventory) -> PersonaSet:
     for word in rest:
         if word.startswith("group="):
             group = word.removeprefix("group=")
-        elif word.isdecimal():
-            seed = int(word)
+        elif word.removeprefix("seed=").isdecimal():
+            seed = int(word.removeprefix("seed="))
         else:
             count = ""
     if not count.isdecimal() or not 1 <= int(count) <= MOST:
         raise InputError(
-            f"personas {spec!r}: expected sample:N[:SEED][:group=NAME] with N from 1 to {MOST}",
-            hint="sample:1000 draws a thousand people from the inventory's norms, sample:1000:7 others",
+            f"personas {spec!r}: expected sample:N[:seed=SEED][:group=NAME] with N from 1 to {MOST}",
+            hint="sample:1000 draws a thousand people from the inventory's norms, sample:1000:seed=7 others",
         )
     return sample(inventory, int(count), seed, group)
 

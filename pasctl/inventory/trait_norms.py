@@ -24,7 +24,9 @@ def norms_of(inventory: Inventory, traits: Sequence[str], group: str | None) -> 
     if not groups:
         raise InputError(
             f"inventory {inventory.name} has no norms, which people could be drawn from",
-            hint="add norms to its file: norms: [{trait: CODE, mean: 3.1, sd: 0.8}]",
+            hint="its own simulated people are --personas builtin"
+            if inventory.digest == builtin_inventory().digest
+            else "add norms to its file: norms: [{trait: CODE, mean: 3.1, sd: 0.8}]",
         )
     if group is None:
         group = "" if "" in groups else groups[0]

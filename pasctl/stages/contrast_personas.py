@@ -24,6 +24,7 @@ from pasctl.inventory import (
     safe_label,
 )
 from pasctl.inventory.combination import Parts, parse_combination
+from pasctl.inventory.combined import weighted_answers
 from pasctl.inventory.notes import Note
 from pasctl.inventory.respondents import MapLike
 from pasctl.inventory.spec import population_of
@@ -175,9 +176,7 @@ def _agreements(weights: Floats, contrast: Contrast, inventory: Inventory) -> Fl
     place = {axis.name: row for row, axis in enumerate(contrast.axes)}
     of_item = np.array([place.get(trait, -1) for trait in inventory.traits])
     of_weight = np.where(of_item >= 0, weights[:, of_item], 0.0)
-    half = (inventory.high - inventory.low) / 2
-    answers = np.clip(inventory.middle + half * of_weight * inventory.keys, inventory.low, inventory.high)
-    return np.where(of_weight != 0, answers, np.nan)
+    return weighted_answers(of_weight, inventory)
 
 
 def _label(named: dict[str, Parts], contrast: Contrast) -> str:

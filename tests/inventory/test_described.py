@@ -51,6 +51,19 @@ def test_what_is_not_named_is_missing_and_0_is_the_mean() -> None:
     assert row[2] == 5
 
 
+def test_several_persons_answer_as_each_alone() -> None:
+    personas = load_personas("traits:Mach=1;Narc=-1,Mach=0.5", INVENTORY)
+    assert personas.ids == ("Mach=1", "Mach=0.5,Narc=-1")
+    alone = [load_personas(f"traits:{words}", INVENTORY).agreements[0] for words in personas.ids]
+    assert np.array_equal(personas.agreements, alone, equal_nan=True)
+
+
+def test_one_group_at_the_end_is_of_all_persons() -> None:
+    both = load_personas("traits:Mach=1;Mach=-1,group=women", GROUPS)
+    one = load_personas("traits:Mach=-1,group=women", GROUPS)
+    assert np.array_equal(both.agreements[1], one.agreements[0], equal_nan=True)
+
+
 def test_answers_are_cut_to_the_scale() -> None:
     assert load_personas("traits:Mach=99,Narc=-99", INVENTORY).agreements.tolist() == [[7, 1, 1, 10]]
 
@@ -82,6 +95,8 @@ def test_a_group_is_named_at_the_end() -> None:
         ("traits:Mach=inf", "standard deviations"),
         ("traits:Mach=1,mach=2", "named twice"),
         ("traits:Mach=1,,", "found ''"),
+        ("traits:Mach=1;", "found ''"),
+        ("traits:Mach=1;mach=1.0", "person Mach=1 is named twice"),
         ("traits:", "unknown personas"),
         ("traits:Mach=1,group=cats", "no norms of group 'cats'"),
     ],

@@ -134,6 +134,7 @@ def test_a_seed_decides_and_fewer_people_are_the_first_of_more() -> None:
     assert load_personas("sample:300:7", SEVEN).digest == load_personas("sample:300:7", SEVEN).digest
     assert load_personas("sample:300", SEVEN).digest == load_personas("sample:300:0", SEVEN).digest
     assert load_personas("sample:300:7", SEVEN).digest != load_personas("sample:300", SEVEN).digest
+    assert load_personas("sample:300:seed=7", SEVEN).digest == load_personas("sample:300:7", SEVEN).digest
     few, many = load_personas("sample:100", SEVEN), load_personas("sample:3000", SEVEN)
     assert np.array_equal(few.agreements, many.agreements[:100])
     assert (few.label, len(set(many.ids))) == ("sample-100", 3000)
@@ -163,7 +164,19 @@ def test_a_group_has_its_own_norms() -> None:
         load_personas("sample:10", grouped)
 
 
-@pytest.mark.parametrize("spec", ["sample:x", "sample:0", "sample:100001", "sample:10:x", "sample:-5", "sample:10:-1"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "sample:x",
+        "sample:0",
+        "sample:100001",
+        "sample:10:x",
+        "sample:-5",
+        "sample:10:-1",
+        "sample:10:seed=",
+        "sample:10:seed=x",
+    ],
+)
 def test_words_that_say_no_number_are_refused(spec: str) -> None:
     with pytest.raises(InputError, match="expected sample:N") as caught:
         load_personas(spec, FIVE)
@@ -208,6 +221,13 @@ def test_answers_too_noisy_for_a_correlation_are_refused_by_name() -> None:
     noisy = replace(noisy, norms=PublishedNorms(noisy.norms.norms, (("Warm", "Neat", 0.9),)))
     with pytest.raises(InputError, match=r"Warm and Neat cannot correlate 0\.9"):
         load_personas("sample:10", noisy)
+
+
+def test_without_norms_the_hint_names_the_people_that_there_are() -> None:
+    for drawn, hint in ((builtin_inventory(), "--personas builtin"), (replace(FIVE, norms=PublishedNorms()), "norms:")):
+        with pytest.raises(InputError, match="no norms") as caught:
+            load_personas("sample:10", drawn)
+        assert hint in str(caught.value.hint)
 
 
 def test_a_coding_is_refused() -> None:
