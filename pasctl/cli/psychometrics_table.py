@@ -16,15 +16,15 @@ def psychometrics_table(rows: Rows) -> str:
     """People and panels of respondents below each other; "" where there are too few respondents."""
     from pasctl.evaluation.psychometrics.summary import panel_summaries
 
-    summaries = panel_summaries(rows)
+    summaries = panel_summaries(rows, graded=False)
     if not summaries:
         return ""
     several = len({summary.reading for summary in summaries if summary.reading}) > 1
     body = [_cells(summary, several=several) for summary in summaries]
-    header = ["psychometrics", "n", "omega", "alpha", "phi (chance)", "W1", "DIF items"]
+    header = ["psychometrics", "n", "omega", "alpha", "phi (chance)", "W1"]
     legend = (
         "omega, alpha: reliability. phi: factors like the people's. W1: distance of item distributions, share of the\n"
-        "range. DIF: items answered otherwise than by people of equal theta, Holm. Means over the traits that have it."
+        "range. Means over the traits that have it. `pasctl report` has each trait, theta, and the items that differ."
     )
     return f"{align([header, *body], left=1)}\n\n{legend}"
 
@@ -39,7 +39,6 @@ def _cells(summary: PanelSummary, *, several: bool) -> list[str]:
         _number(summary.mean("alpha")),
         "-" if isnan(phi) else f"{phi:.2f} ({summary.chance:.2f})",
         "-" if isnan(share) else f"{share:.0%}",
-        f"{summary.different} of {summary.tested}" if summary.tested else "-",
     ]
 
 

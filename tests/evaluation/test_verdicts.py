@@ -142,7 +142,7 @@ def test_one_pole_decides_nothing_unless_it_does_not_move_as_meant() -> None:
     assert outcomes == {"unknown", "no effect"}
     [verdict] = verdicts(poles_moved(0, 1.5, "E", control=False))
     assert verdict.outcome == "unknown"
-    assert "1 of the five traits are too few" in verdict.effect
+    assert "1 of the traits are too few" in verdict.effect
     [verdict] = verdicts(poles_moved(0, -1.5, "E"))
     assert verdict.effect.startswith("Steering has no effect: 0 of 2 poles move their trait as meant, by -1.")
 

@@ -110,13 +110,15 @@ class PanelSummary:
         return sum(len(trait.different) for trait in self.traits)
 
 
-def panel_summaries(rows: Rows) -> list[PanelSummary]:
+def panel_summaries(rows: Rows, *, graded: bool = True) -> list[PanelSummary]:
     """Of each reading the people and then each panel, in the order of the rows; none where persons are too few.
 
     People who are those of an earlier reading are not repeated.
 
     Args:
         rows: in the format of `rows.SCHEMA`.
+        graded: whether graded response models are fitted, which takes most of the time: without them persons have no
+            place, and no item is tested.
     """
     by_reading: dict[str, list[Panel]] = {}
     for panel in panels(rows):
@@ -125,11 +127,13 @@ def panel_summaries(rows: Rows) -> list[PanelSummary]:
     shown = set()
     for several in by_reading.values():
         largest = max(several, key=lambda panel: len(panel.personas))
-        items = _fitted(largest)
+        items = _fitted(largest) if graded else {}
         if (who := (largest.personas, largest.items)) not in shown:
             shown.add(who)
             summaries.append(_of_people(largest, items))
-        summaries += [_of_panel(panel, items if panel.items == largest.items else _fitted(panel)) for panel in several]
+        for panel in several:
+            own = items if not graded or panel.items == largest.items else _fitted(panel)
+            summaries.append(_of_panel(panel, own))
     return summaries
 
 
