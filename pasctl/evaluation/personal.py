@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.evaluation.intervals import FEWEST, mean_interval
+from pasctl.evaluation.scores import row_means
 
 if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows
@@ -84,7 +85,7 @@ def likeness(model: Floats, person: Floats) -> Likeness:
     known_r = np.isfinite(mine[:, 0])
     return Likeness(
         np.diag(r).copy(),
-        np.where(known_r, _row_means(apart.T), np.nan),
+        np.where(known_r, row_means(apart.T), np.nan),
         np.where(known_r, places, np.nan),
         np.where(known_r, np.isfinite(r).sum(axis=1), np.nan),
     )
@@ -181,12 +182,4 @@ def _correlation(
 
 def _means(values: Floats) -> Floats:
     """Mean of each column without its NaN; NaN of an empty one."""
-    return _row_means(values.T)
-
-
-def _row_means(values: Floats) -> Floats:
-    present = np.isfinite(values)
-    count = present.sum(axis=1)
-    total = np.where(present, values, 0.0).sum(axis=1)
-    means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return means
+    return row_means(values.T)

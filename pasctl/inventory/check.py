@@ -21,6 +21,7 @@ from pasctl.inventory.prompts import question, spoken
 from pasctl.inventory.respondents import MapLike, map_like, names_file, reading_of_file
 from pasctl.inventory.simulate import simulate
 from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
+from pasctl.inventory.trait_scores import cronbach_alpha
 
 FloatArray = npt.NDArray[np.float64]
 _MOST_RESPONDENTS = 50_000  # of a larger file the first ones are looked at
@@ -29,7 +30,6 @@ _OF_LANGUAGE = (
     *("personality_head", "personality_tail", "self_reports"),
 )
 """Texts of a wording that are in a language, but for those of situations."""
-_FEWEST_OF_ALPHA = 10
 
 
 @dataclass(frozen=True)
@@ -143,21 +143,6 @@ def check_data(
         warnings=(*dict.fromkeys(notes), *_warnings(inventory, traits)),
         reading=reading,
     )
-
-
-def cronbach_alpha(values: FloatArray) -> float | None:
-    """Cronbach's alpha of keyed scores [P, K] from those who answered all K items (L. J. Cronbach, Psychometrika 1951).
-
-    None for less than two items, too few persons, or sums that do not vary.
-    """
-    complete = values[np.isfinite(values).all(axis=1)]
-    count = values.shape[1]
-    if count < 2 or len(complete) < _FEWEST_OF_ALPHA:
-        return None
-    total = float(complete.sum(axis=1).var(ddof=1))
-    if not total > 0:
-        return None
-    return float(count / (count - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total))
 
 
 def _stored(

@@ -96,10 +96,21 @@ def _cronbach(inventory: Inventory, population: PersonaSet, trait: str) -> float
     fit = inventory.indices("fit")
     columns = fit[np.array(inventory.traits)[fit] == trait]
     values = inventory.on_one_scale(inventory.keyed(population.agreements))[:, columns]
-    values = values[np.isfinite(values).all(axis=1)]
-    count = values.shape[1]
-    if len(values) < FEWEST or count < 2:
+    complete = np.isfinite(values).all(axis=1).sum()
+    if complete < FEWEST or values.shape[1] < 2:
         return 1.0
-    total = values.sum(axis=1).var(ddof=1)
-    alpha = count / (count - 1) * (1 - values.var(axis=0, ddof=1).sum() / total) if total > 0 else 0.0
-    return float(np.clip(alpha, 0.0, 1.0))
+    alpha = cronbach_alpha(values)
+    return float(np.clip(0.0 if alpha is None else alpha, 0.0, 1.0))
+
+
+def cronbach_alpha(values: Floats) -> float | None:
+    """Cronbach's alpha of keyed scores [P, K] from those who answered all K items (L. J. Cronbach, Psychometrika 1951).
+
+    None for less than two items, fewer than FEWEST persons, or sums that do not vary.
+    """
+    complete = values[np.isfinite(values).all(axis=1)]
+    count = values.shape[1]
+    if count < 2 or len(complete) < FEWEST:
+        return None
+    total = complete.sum(axis=1).var(ddof=1)
+    return float(count / (count - 1) * (1 - complete.var(axis=0, ddof=1).sum() / total)) if total > 0 else None

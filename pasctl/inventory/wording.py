@@ -27,7 +27,7 @@ class Wording:
         scenario_instruction: As `instruction`, for items with options of their own; and
         scenario: as `statement`.
         few_shot_head: Before a person's answers, in a system text.
-        few_shot_line: One answer; {text} is the item, {label} the option, which is written small in English.
+        few_shot_line: One answer; {text} is the item, {label} the option, which the built-in wording writes small.
         few_shot_tail: After the answers.
         personality_head: Before a description in the second person.
         personality_tail: After it.

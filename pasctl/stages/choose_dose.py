@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.commands.choose_alpha import ChooseAlpha
-from pasctl.contrasts.questions import SELF_REPORT_PROMPTS
+from pasctl.contrasts.questions import self_reports
 from pasctl.evaluation.alphas import parse_alphas
 from pasctl.evaluation.defaults import TRIED_ALPHAS
 from pasctl.evaluation.dose import (
@@ -49,7 +49,8 @@ Floats = NDArray[np.float64]
 CURVES = "curves.json"
 SAMPLE = 10
 """Personas that a strength is chosen on; all poles of the built-in traits."""
-PROMPTS = SELF_REPORT_PROMPTS[:1]
+PROMPTS = 1
+"""Self-report prompts that statements are replies to."""
 
 
 def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
@@ -70,7 +71,7 @@ def plan_dose(declared: ChooseAlpha, run: Run, source: Artifact) -> Job:
             positions=positions,
             text=neutral.digest,
             reading=reading,
-            prompts=list(PROMPTS) if reading == STATEMENTS else None,
+            prompts=list(self_reports(task.inventory)[:PROMPTS]) if reading == STATEMENTS else None,
             rule=RULE,
         ),
         inputs={"directions": source},
@@ -210,7 +211,7 @@ class DoseTask:
         said = [spoken(self.inventory.items[column], self.inventory) for column in fit]
         scores = score_statements(
             model,
-            [chat.encode(prompt) for prompt in PROMPTS],
+            [chat.encode(prompt) for prompt in self_reports(self.inventory)[:PROMPTS]],
             [chat.reply(text) for text in said],
             batch_tokens=self.batch_tokens,
             interventions=moved,

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from pasctl.commands.choose_alpha import ChooseAlpha
 from pasctl.commands.evaluate import Evaluate
+from pasctl.contrasts.questions import self_reports
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO, alpha_text, parse_alphas, parse_settings
 from pasctl.evaluation.conditions import is_steered, parse_conditions
 from pasctl.evaluation.defaults import CONTROL_PEOPLE
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
-from pasctl.inventory import draw_orders, load_prose, wording_digest
+from pasctl.inventory import Inventory, draw_orders, load_prose, wording_digest
 from pasctl.stages.choose_alpha import (
     choice_record,
     chosen_alphas,
@@ -109,16 +110,18 @@ def _params(
 ) -> EvalParams:
     """What is evaluated, with everything that the options leave open."""
     prose = None if declared.prose is None else load_prose(declared.prose, StoredPersonas.of(source).rows(rows).ids)
+    inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
     return EvalParams(
         conditions,
         settings,
         declared.positions or default_positions(source),
-        draw_orders(declared.option_orders, declared.seed),
+        draw_orders(declared.option_orders, declared.seed, int(inventory.points.min())),
         declared.control_draws,
         prose,
         readings,
         declared.control_people or CONTROL_PEOPLE[readings[0]],
         declared.self_reports,
+        self_reports(inventory),
     )
 
 

@@ -55,7 +55,8 @@ class EvalParams:
         prose: persona id -> what the condition that tells prose says; None without it.
         readings: how answers are read, names in `pasctl.evaluation.readings.READINGS`.
         control_people: personas, drawn by the seed, that prompts and controls are run for.
-        self_reports: prompts that statements are replies to.
+        self_reports: how many prompts statements are replies to.
+        reports: the prompts, of which that many are taken.
     """
 
     conditions: tuple[str, ...]
@@ -67,19 +68,20 @@ class EvalParams:
     readings: tuple[str, ...] = (LETTERS_READING,)
     control_people: int = CONTROL_PEOPLE["letters"]
     self_reports: int = SELF_REPORTS
+    reports: tuple[str, ...] = SELF_REPORT_PROMPTS
 
     def __post_init__(self) -> None:
         require_positions(self.positions)
         for name, count in (("control draws", self.draws), ("control people", self.control_people)):
             if count < 1:
                 raise InputError(f"{name}: expected at least 1, found {count}")
-        if not 1 <= self.self_reports <= len(SELF_REPORT_PROMPTS):
-            raise InputError(f"self-reports: expected 1 to {len(SELF_REPORT_PROMPTS)}, found {self.self_reports}")
+        if not 1 <= self.self_reports <= len(self.reports):
+            raise InputError(f"self-reports: expected 1 to {len(self.reports)}, found {self.self_reports}")
 
     @property
     def prompts(self) -> tuple[str, ...]:
         """Self-report prompts that statements are replies to; none where they are not read."""
-        return SELF_REPORT_PROMPTS[: self.self_reports] if STATEMENTS in self.readings else ()
+        return self.reports[: self.self_reports] if STATEMENTS in self.readings else ()
 
     def to_json(self) -> dict[str, Any]:
         """As they enter the key; the orders are drawn by the seed, which is there as well."""

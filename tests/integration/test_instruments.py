@@ -10,6 +10,7 @@ import pytest
 
 from pasctl.evaluation.rows import ends, from_table
 from pasctl.inventory import Inventory, load_inventory, read_answers
+from pasctl.inventory.prompts import orders_of
 from pasctl.stages.runner import Store
 from tests.integration.warm import Warm
 from tests.inventory.instruments import INSTRUMENTS
@@ -92,3 +93,27 @@ def test_respondents_of_an_inventory_by_the_papers_recipe(
     assert constant["composite"] == pytest.approx(expected)
     assert conditions["own-trait-mean"]["composite"] < constant["composite"]  # the planted scores are recovered
     assert conditions["pas"]["composite"] is not None
+
+
+def test_statements_answer_the_files_own_prompts_and_options_have_orders_of_their_own(
+    warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "german.yaml"
+    file.write_text(INSTRUMENTS["german"], encoding="utf-8")
+    inventory = load_inventory(str(file))
+    done = warm.run(
+        *("run", "--model", tiny_folder, "--inventory", file, "--personas", f"{inventory.known_traits[0].code}+"),
+        *("--reading", "statements", "--mode", "no-change,pas", "--self-reports", "2", *QUICK),
+        *("--store", tmp_path / "store"),
+    )
+    assert done.returncode == 0, done.stderr
+    results = next(iter(Store(tmp_path / "store").candidates("results")))
+    assert results.params["prompts"] == list(inventory.wording.self_reports)[:2] != []
+    four = tmp_path / "four.yaml"
+    four.write_text(INSTRUMENTS["one-trait-of-four-points"], encoding="utf-8")
+    most = len(orders_of(4))
+    command = ("run", "--model", tiny_folder, "--inventory", four, "--reading", "letters", "--mode", "no-change,pas")
+    for count, code in ((most, 0), (most + 1, 2)):
+        done = warm.run(*command, "--option-orders", str(count), *QUICK, "--store", tmp_path / "four")
+        assert done.returncode == code, done.stderr
+    assert f"option orders: expected 1 to {most}, found {most + 1}" in done.stderr

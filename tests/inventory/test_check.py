@@ -19,8 +19,8 @@ from pasctl.inventory import (
     spoken,
     write_personas,
 )
-from pasctl.inventory.check import cronbach_alpha
 from pasctl.inventory.files.template import write_template
+from pasctl.inventory.trait_scores import cronbach_alpha
 from tests.inventory.instruments import INSTRUMENTS, write_instrument
 
 
@@ -49,7 +49,7 @@ def test_alpha_is_the_textbook_s() -> None:
     gaps = np.vstack([values, np.where(np.arange(12) == 3, np.nan, values[:5])])
     assert cronbach_alpha(gaps) == cronbach_alpha(values)
     assert cronbach_alpha(values[:, :1]) is None
-    assert cronbach_alpha(values[:9]) is None
+    assert cronbach_alpha(values[:7]) is None
     assert cronbach_alpha(np.full((20, 3), 2.0)) is None
 
 
