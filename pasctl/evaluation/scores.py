@@ -47,6 +47,8 @@ def row_means(values: Floats) -> Floats:
 def range_share(group: Rows) -> dict[str, float | None]:
     """The composite as a share of the scales' ranges, for scales other than the usual: 0 is none, 1 is all of it.
 
+    Where items have scales of their own the composite adds points of different scales, and only this share compares.
+
     Mean over traits of the mean of |expected - agreement| / (highest - lowest score), over items and persons. On the
     usual scale it is the composite divided by 4 and by the number of traits, and left out.
     """

@@ -25,7 +25,7 @@ class Item:
         scale: The options of this item, where they are others than the inventory's.
         scenario: Whether the text is a situation and the options are what a person would do, not a statement that is
             more or less true.
-        weight: What its answer counts in its trait's score, against 1 of others.
+        weight: What its answer counts in a person's trait score, against 1 of others. Errors count all items alike.
     """
 
     id: str
