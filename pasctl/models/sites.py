@@ -185,7 +185,7 @@ def _of_layer(
 def _output_of(attention: nn.Module, adapter: Adapter) -> nn.Module | None:
     """The projection that takes the heads' outputs; None where none is known."""
     for name in _OUTPUT if adapter.output is None else (adapter.output,):
-        module = getattr(attention, name, None)
+        module: nn.Module | None = getattr(attention, name, None)
         if module is not None and _in_features(module) is not None:
             return module
     return None
