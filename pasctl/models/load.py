@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
 from pasctl.models.selfcheck import self_check
-from pasctl.models.sites import text_config
+from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
@@ -33,6 +34,9 @@ from pasctl.models.weights import (
     require_packages,
     takes_masks,
 )
+
+KERNELS = ("fla", "causal_conv1d")
+"""Packages whose kernels transformers takes for linear attention: flash-linear-attention and causal-conv1d."""
 
 __all__ = ["LoadedModel", "MetaModel", "load_chat", "load_meta_model", "load_model"]
 
@@ -92,8 +96,15 @@ def load_model(
     require_unchanged(source.spec, before, _stamps(path))
     loaded = LoadedModel.wrap(model, tokenizer, source)
     if check:
-        with one_line_errors(source.spec):  # a family may do anything in its own code, and fail by it in any way
+        with (
+            one_line_errors(source.spec),
+            quiet_transformers(),
+        ):  # a family may do anything in its own code, and fail by it in any way
             loaded.report = self_check(loaded)
+    if note and LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
+        note(
+            "its linear layers run without the kernels of flash-linear-attention and causal-conv1d, which are faster on a GPU"
+        )
     return loaded
 
 
