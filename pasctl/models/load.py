@@ -102,9 +102,7 @@ def load_model(
         ):  # a family may do anything in its own code, and fail by it in any way
             loaded.report = self_check(loaded)
     if note and LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
-        note(
-            "its linear layers run without the kernels of flash-linear-attention and causal-conv1d, which are faster on a GPU"
-        )
+        note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
     return loaded
 
 
