@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pasctl.generation.text_state import TextState
-from pasctl.models.attention import own_attention, run_backbone
+from pasctl.models.attention import Scoring, own_attention, run_backbone
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -66,18 +66,14 @@ class _Pass:
     segments: Sequence[PackedSegment]
     failed: dict[int, Exception] = field(default_factory=dict)
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
         sizes = [segment.size for segment in self.segments]
         parts = zip(*(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
-        outputs = [self._attend(number, layer, q, k, v, scaling, sliding) for number, (q, k, v) in enumerate(parts)]
+        outputs = [self._attend(number, layer, q, k, v, scoring) for number, (q, k, v) in enumerate(parts)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
-    def _attend(
-        self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def _attend(self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """One segment's output [1, H, rows * C, D]."""
         if number in self.failed:
             return torch.zeros_like(query)
@@ -85,7 +81,7 @@ class _Pass:
         rows = len(segment.rows)
         try:
             made = segment.state.attend(
-                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scaling, sliding
+                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scoring
             )
         except Exception as error:  # whatever it is, the other texts must not die of it
             self.failed[number] = error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import ForwardPass, Recalled
+from pasctl.models.attention import Scoring
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,8 @@ class MemoryTextState:
             self._log += self._pass.log if self._keep else []
         self._pass = None
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, n, D] (see `pasctl.models.attention.Attender`)."""
         if self._pass is None:
             raise RuntimeError("attend was called outside a pass")
-        return self._pass.attend(layer, query, key, value, scaling, sliding)
+        return self._pass.attend(layer, query, key, value, scoring)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pasctl.errors import PasctlError
 from pasctl.memory.reader import Reader
-from pasctl.memory.rotary import rotate
 from pasctl.memory.segments import segment_tensors
 from pasctl.memory.stored_text import in_order
 from pasctl.memory.window import Window
@@ -83,6 +82,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
     starts = last["window_starts"].tolist()
     base = min(starts)
     keys, values = segments.read_all_layers(base, end)
+    rotary = reader.past.rotary
     sizes = [segments.kv_heads * (end - start) for start in starts]
     for layer, (start, mass) in enumerate(zip(starts, torch.split(last["mass"], sizes), strict=True)):
         positions = torch.arange(start, end, device=device)[None]
@@ -90,7 +90,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
         reader.windows[layer] = Window(
             start,
             key,
-            rotate(key, reader.past.rotary.angles(positions)),
+            rotary.key(layer, key, rotary.angles(layer, positions)),
             values[layer, :, start - base :][None].to(device, copy=True),
             mass.view(1, segments.kv_heads, -1).to(device),
             positions,

@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from pasctl.errors import InputError, PasctlError
 from pasctl.memory.asking import MemoryTextState
+from pasctl.memory.attention_layers import attention_layers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.reader import Reader
 from pasctl.models.attention import attention_of, own_attention, run_backbone
@@ -113,6 +114,7 @@ def _prove(model: LoadedModel) -> MemoryProof:
     ids, tolerance = _ids(model), TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
     plain = _plain(model, ids, TOKENS)
     try:
+        attention_layers(model)
         through = model.logits(_through_memory(model, ids))
     except PasctlError as error:
         return MemoryProof(math.inf, tolerance, TOKENS, error.message)
