@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pasctl.generation.text_state import TextState
 from pasctl.models.attention import Scoring, own_attention, run_backbone
+from pasctl.models.layer_states import LayerStates, has_states
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -101,6 +102,7 @@ class PackedModel:
     Attributes:
         length_dependent: the kind of rotary positions, if they change with the longest text of a pass: then texts must
             not share one; else None.
+        alone: whether a pass has to be of one text: for that reason, or as layers have a state of each text.
         passes: forward passes run.
         tokens: tokens run in them.
     """
@@ -110,6 +112,8 @@ class PackedModel:
         rotary: Any = getattr(model.backbone, "rotary_emb", None)
         kind = str(getattr(rotary, "rope_type", "default"))
         self.length_dependent = kind if "dynamic" in kind or kind == "longrope" else None
+        self._has_states = has_states(model)
+        self.alone = self._has_states or self.length_dependent is not None
         self.model, self.passes, self.tokens = model, 0, 0
         self._attention, self._steering = ExitStack(), ExitStack()
         self._prepared = False
@@ -127,7 +131,7 @@ class PackedModel:
         device, step = self.model.device, _Pass(segments)
         ids = torch.tensor([[token for segment in segments for token in segment.ids]], device=device)
         positions = torch.tensor([[place for segment in segments for place in segment.positions]], device=device)
-        hidden = run_backbone(self.model, ids, step, positions)[0]
+        hidden = run_backbone(self.model, ids, step, positions, self._states(segments))[0]
         lasts, start = [], 0
         for segment in segments:
             lasts += [start + place for place in segment.lasts]
@@ -135,6 +139,17 @@ class PackedModel:
         self.passes, self.tokens = self.passes + 1, self.tokens + start
         states = hidden[torch.tensor(lasts, device=hidden.device)]
         return list(torch.split(states, [len(segment.lasts) for segment in segments])), step.failed
+
+    def _states(self, segments: Sequence[PackedSegment]) -> LayerStates | None:
+        """States of the layers that have one, of the only text of the pass."""
+        if not self._has_states:
+            return None
+        [segment] = segments
+        if len(segment.rows) > 1:
+            raise RuntimeError(f"{len(segment.rows)} texts in a pass of a model whose layers have a state of each")
+        if segment.state.states is None:
+            segment.state.states = LayerStates(self.model)
+        return segment.state.states
 
     def release(self) -> None:
         """Give the model back as it was before the first pass."""

@@ -9,12 +9,19 @@ from torch import Tensor
 from transformers import Cache
 
 from pasctl.models.attention import Attender, Scoring
-from pasctl.models.kv_cache import ROOM, TokenBuffers
+from pasctl.models.kv_cache import ROOM, TokenBuffers, holds_keys
+from pasctl.models.layer_states import LayerStates
 from pasctl.steering.intervention import Intervention
 
 
 class TextState(Attender, Protocol):
-    """The state of one text, or of several that are read in step as rows of a block."""
+    """The state of one text, or of several that are read in step as rows of a block.
+
+    Attributes:
+        states: of the layers that have one of their own; None before the first token, and of models that have none.
+    """
+
+    states: LayerStates | None
 
     def size(self, left: int, budget: int, *, first: bool) -> int:
         """Tokens of the prompt to read in a pass; 0 waits for another.
@@ -59,6 +66,7 @@ class PlainTextState:
 
     def __init__(self) -> None:
         self._length = self._coming = 0
+        self.states: LayerStates | None = None
         self._buffers: dict[int, TokenBuffers] = {}
         self._masks: dict[tuple[int | None, torch.device], Tensor | None] = {}  # of the pass
 
@@ -67,7 +75,10 @@ class PlainTextState:
         """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is."""
         state, layers = cls(), list[Any](cache.layers)
         state._length = int(cache.get_seq_length())
+        state.states = LayerStates.after(cache)
         for number, layer in enumerate(layers):
+            if not holds_keys(layer):
+                continue
             state._buffers[number] = TokenBuffers([layer.keys[0], layer.values[0]], [1, 1], lambda n: n + ROOM)
         return state
 

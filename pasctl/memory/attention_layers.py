@@ -91,7 +91,7 @@ def attention_layers(model: LoadedModel) -> AttentionLayers:
 
 
 @dataclass(eq=False)
-class _Probe:
+class Probe:
     """Takes queries and keys [P, heads, 1, D] of each layer, and gives nothing to attend to."""
 
     taken: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -135,15 +135,15 @@ def _require_whole_keys(model: LoadedModel) -> None:
             raise InputError(f"layer {number} of a {family} model has {types[number]}, whose mask memory does not have")
 
 
-def _probe(model: LoadedModel, positions: Sequence[int]) -> _Probe:
+def _probe(model: LoadedModel, positions: Sequence[int]) -> Probe:
     """Run a token at each of some positions."""
-    probe, token = _Probe(), (model.tokenizer.encode("word", add_special_tokens=False) or [0])[0]
+    probe, token = Probe(), (model.tokenizer.encode("word", add_special_tokens=False) or [0])[0]
     with own_attention(model):
         run_backbone(model, torch.full((len(positions), 1), token), probe, torch.tensor(positions)[:, None])
     return probe
 
 
-def _one_shape(model: LoadedModel, probe: _Probe) -> tuple[int, int]:
+def _one_shape(model: LoadedModel, probe: Probe) -> tuple[int, int]:
     """Heads and width of the keys of every layer.
 
     Raises:
@@ -218,7 +218,7 @@ def _frequencies(model: LoadedModel) -> list[Tensor]:
     return sets
 
 
-def _rotations(model: LoadedModel, probe: _Probe, positions: Tensor) -> dict[int, Rotation]:
+def _rotations(model: LoadedModel, probe: Probe, positions: Tensor) -> dict[int, Rotation]:
     """How each layer rotates.
 
     Raises:

@@ -164,7 +164,7 @@ def _through_memory(model: LoadedModel, ids: list[int]) -> Tensor:
             for start in range(0, _ASKED, _PARAMS.chunk):
                 piece = question[start : start + _PARAMS.chunk]
                 asking.begin([piece], retrieve=True)
-                run_backbone(model, torch.tensor([piece]), asking)
+                run_backbone(model, torch.tensor([piece]), asking, states=asking.states)
                 asking.end()
     return torch.cat(states)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from pasctl.errors import InputError
+from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
 
 IMPLEMENTATION = "pasctl_memory"
@@ -147,16 +148,27 @@ def own_attention(model: LoadedModel) -> AbstractContextManager[None]:
     return attention_of(model, IMPLEMENTATION)
 
 
-def run_backbone(model: LoadedModel, ids: Tensor, attender: Attender, positions: Tensor | None = None) -> Tensor:
+def run_backbone(
+    model: LoadedModel,
+    ids: Tensor,
+    attender: Attender,
+    positions: Tensor | None = None,
+    states: LayerStates | None = None,
+) -> Tensor:
     """Last hidden states [B, C, hidden] of token ids int64 [B, C]; call within `own_attention`.
 
-    Queries and keys come rotated to `positions` [B, C]; None leaves them unrotated.
+    Args:
+        model: what runs.
+        ids: the tokens.
+        attender: what attends for it.
+        positions: [B, C] that queries and keys come rotated to; None leaves them unrotated.
+        states: of the layers that have one, for a single row; they are read on. None begins each row anew.
     """
     ids = ids.to(model.device)
     positions = torch.zeros_like(ids) if positions is None else positions.to(model.device)
     token = _ATTENDER.set(attender)
     try:
-        out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False)
+        out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, past_key_values=states)
     finally:
         _ATTENDER.reset(token)
     hidden: Tensor = out.last_hidden_state
