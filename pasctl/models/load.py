@@ -92,7 +92,8 @@ def load_model(
     require_unchanged(source.spec, before, _stamps(path))
     loaded = LoadedModel.wrap(model, tokenizer, source)
     if check:
-        self_check(loaded)
+        with one_line_errors(source.spec):  # a family may do anything in its own code, and fail by it in any way
+            loaded.report = self_check(loaded)
     return loaded
 
 

@@ -12,7 +12,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter
 from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
-from pasctl.steering.hooks import output_shift
+from pasctl.models.projection import output_shift
 from pasctl.steering.intervention import Intervention
 
 SHARD_SIZE = "5GB"

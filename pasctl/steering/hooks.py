@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
+from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
 from pasctl.steering.answer_places import AnswerPlaces
 from pasctl.steering.intervention import Intervention
@@ -65,21 +65,6 @@ def steer(
     finally:
         for handle in handles:
             handle.remove()
-
-
-@torch.no_grad()
-def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
-    """W_o d, [R, hidden], by calling the module: o_proj(d) - o_proj(0) also holds with a bias or packed weights.
-
-    Args:
-        o_proj: the attention's output projection, H*D -> hidden.
-        displacement: float32 [R, H*D].
-    """
-    held = next(itertools.chain(o_proj.parameters(), o_proj.buffers()))
-    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
-    rows = displacement.to(device=held.device, dtype=dtype)
-    moved: Tensor = o_proj(rows) - o_proj(torch.zeros_like(rows))
-    return moved
 
 
 def _padding(model: LoadedModel) -> frozenset[int]:
