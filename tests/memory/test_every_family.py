@@ -72,7 +72,9 @@ def test_everything_recalled_is_full_attention(family: str, positions: str) -> N
     assert memory.reader.past.events.evicted > 5
     expected = full_logits(memory, text + question)
     assert torch.allclose(memory.logits([question])[0].cpu(), expected[-1], atol=1e-4, rtol=1e-4)
-    assert torch.allclose(memory.reader.surprise[1:], surprise_of(expected, text), atol=2e-4)
+    difference = (memory.reader.surprise[1:] - surprise_of(expected, text)).abs()
+    assert difference.quantile(0.98) < 1e-4
+    assert difference.max() < 1e-3  # qwen3_next's own chunks of 5 tokens are off by 5e-4 at one token as well
 
 
 @pytest.mark.parametrize("family", KINDS)
@@ -87,8 +89,8 @@ def test_text_within_the_window_is_full_attention(family: str, positions: str) -
 
 @pytest.mark.parametrize("family", KINDS)
 def test_questions_together_equal_single_ones_and_leave_the_memory_as_it_is(family: str) -> None:
-    memory = EpisodicMemory(tiny_loaded(family), **SMALL)
-    memory.read_ids(text_ids(120))
+    memory = EpisodicMemory(tiny_loaded(family), **SMALL | {"n_local": 64})
+    memory.read_ids(text_ids(140))
     questions = [text_ids(length, seed=length) for length in (3, 21)]
     together = memory.logits(questions)
     for row, question in enumerate(questions):
