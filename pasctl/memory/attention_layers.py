@@ -18,6 +18,7 @@ from pasctl.errors import InputError
 from pasctl.memory.rotary import Angles, Rotation, rotate
 from pasctl.models.attention import Scoring, own_attention, run_backbone
 from pasctl.models.load import LoadedModel
+from pasctl.models.placement import weight_of
 
 POSITIONS = (0, 1, 3, 50, 777)
 """Where the token stands; those beyond the model's context are left out."""
@@ -37,11 +38,13 @@ class AttentionLayer:
         number: of the decoder layer.
         rotation: of its queries and keys.
         sliding: the layer's own sliding window; such a layer takes no memory.
+        device: that it attends on.
     """
 
     number: int
     rotation: Rotation
     sliding: int | None
+    device: torch.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,11 @@ class AttentionLayers:
     def sliding(self) -> list[int | None]:
         """Each layer's own sliding window."""
         return [layer.sliding for layer in self.layers]
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """The device that each layer attends on."""
+        return [layer.device for layer in self.layers]
 
 
 _MEASURED: WeakKeyDictionary[LoadedModel, AttentionLayers] = WeakKeyDictionary()
@@ -114,7 +122,9 @@ def _measure(model: LoadedModel) -> AttentionLayers:
     kv_heads, head_dim = _one_shape(model, probe)
     rotations = _rotations(model, probe, torch.tensor(positions))
     layers = [
-        AttentionLayer(number, rotation, _sliding(model, number, probe.sliding[number]))
+        AttentionLayer(
+            number, rotation, _sliding(model, number, probe.sliding[number]), probe.taken[number][0].device
+        )
         for number, rotation in sorted(rotations.items())
     ]
     limit = original if _changes_beyond(model, rotations, context) else None
@@ -256,7 +266,7 @@ def _candidates(kinds: Sequence[Rotation], attention: nn.Module, width: int) -> 
     able = [kind for kind in kinds if 2 * len(kind.frequencies) <= width]
     yield from able
     for names in _NORMS:
-        query, key = (getattr(getattr(attention, name, None), "weight", None) for name in names)
+        query, key = (weight_of(getattr(attention, name, None)) for name in names)
         if query is not None and key is not None and query.shape == key.shape == (width,):
             yield from (replace(kind, query_weight=query, key_weight=key) for kind in able)
 

@@ -7,6 +7,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from pasctl.models.placement import device_of
+
 
 @torch.no_grad()
 def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
@@ -16,8 +18,8 @@ def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
         projection: a site's module, H*D -> hidden.
         displacement: float32 [R, H*D].
     """
-    held = next(itertools.chain(projection.parameters(), projection.buffers()))
-    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
-    rows = displacement.to(device=held.device, dtype=dtype)
+    weight = next(itertools.chain(projection.parameters(), projection.buffers()))
+    dtype = weight.dtype if weight.dtype.is_floating_point else torch.float32
+    rows = displacement.to(device=device_of(projection), dtype=dtype)
     moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
     return moved
