@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_map
 
 from pasctl.models.load import LoadedModel
 
-_ACROSS = {"to", "cpu", "copy_", "__get__", "__getitem__", "__setitem__", "index", "type_as", "is_same_size"}
+_ACROSS = {"copy_", "__get__", "__getitem__", "__setitem__", "index"}
+_ASKED = {"size", "dim", "stride", "numel", "__len__", "is_floating_point", "is_complex", "data_ptr", "element_size"}
 
 
 class FakeTensor(torch.Tensor):
@@ -49,63 +50,71 @@ def _fake(tensor: torch.Tensor, place: torch.device) -> torch.Tensor:
 
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    name = getattr(func, "__name__", "")
-    tensors: list[torch.Tensor] = []
-
-    def real(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            tensors.append(value)
-            if isinstance(value, FakeTensor):
-                with torch._C.DisableTorchFunctionSubclass():
-                    return value.as_subclass(torch.Tensor)
-        return value
-
+    name = func.__name__
     with torch._C.DisableTorchFunction():
         if func == torch.Tensor.device.__get__ and isinstance(args[0], FakeTensor):
             return args[0].place
-        plain_args, plain_kwargs = tree_map(real, args), tree_map(real, kwargs)
-        places = {_place(tensor) for tensor in tensors if tensor.dim() or isinstance(tensor, FakeTensor)}
-        if len(places) > 1 and name not in _ACROSS:
-            raise RuntimeError(f"{name} was given tensors on {sorted(map(str, places))}")
-        place = _place(tensors[0]) if tensors else torch.device("cpu")
-        if name not in _ACROSS and places:
-            [place] = places
-        if name == "cpu":
-            place = torch.device("cpu")
-        given = kwargs.get("device")
-        if name == "to":
-            others = [each for each in args[1:] if isinstance(each, str | torch.device | torch.Tensor)]
-            given = given if given is not None else next(iter(others), None)
-            plain_args = tuple(each for each in plain_args if not isinstance(each, str | torch.device))
-        if isinstance(given, torch.Tensor):
-            place = _place(given)
-        elif given is not None:
-            place = torch.device(given)
-            plain_kwargs = {key: value for key, value in plain_kwargs.items() if key != "device"}
+        if name in _ASKED:
+            return func(*args, **kwargs)
+        tensors: list[torch.Tensor] = []
+        plain_args, plain_kwargs = _plain(args, tensors), _plain(kwargs, tensors)
+        given = _destination(name, args, kwargs)
+        if given is not None:
+            plain_args = tuple(value for value in plain_args if not isinstance(value, str | torch.device))
+            plain_kwargs.pop("device", None)
+        place = _result_place(name, tensors) if given is None else given
         if name in ("to", "cpu", "type_as") and place != _place(args[0]):
             moved = func(*plain_args, **plain_kwargs) if len(plain_args) > 1 or plain_kwargs else plain_args[0]
-            return _fake(moved.clone(), place)
+            return _marked(moved.clone(), place, None)
         if name == "to" and len(plain_args) == 1 and not plain_kwargs:
             return args[0]
-        result = func(*plain_args, **plain_kwargs)
-        return _marked(result, place, args, plain_args)
+        return _marked(func(*plain_args, **plain_kwargs), place, (args[0], plain_args[0]) if args else None)
+
+
+def _plain(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """Arguments as the CPU takes them; the tensors among them are put into a list."""
+    if isinstance(value, torch.Tensor):
+        tensors.append(value)
+        return value.as_subclass(torch.Tensor) if isinstance(value, FakeTensor) else value
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part, tensors) for part in value)
+    if type(value) is dict:
+        return {key: _plain(part, tensors) for key, part in value.items()}
+    return value
+
+
+def _destination(name: str, args: Any, kwargs: dict[str, Any]) -> torch.device | None:
+    """The device that a call asks for."""
+    if name == "cpu":
+        return torch.device("cpu")
+    given = kwargs.get("device")
+    if name in ("to", "type_as") and given is None:
+        given = next((value for value in args[1:] if isinstance(value, str | torch.device | torch.Tensor)), None)
+    return _place(given) if isinstance(given, torch.Tensor) else None if given is None else torch.device(given)
+
+
+def _result_place(name: str, tensors: list[torch.Tensor]) -> torch.device:
+    """Where the result of a call is that names no device."""
+    if name in _ACROSS:
+        return _place(tensors[0])
+    places = {_place(tensor) for tensor in tensors if tensor.dim() or isinstance(tensor, FakeTensor)}
+    if len(places) > 1:
+        raise RuntimeError(f"{name} was given tensors on {sorted(map(str, places))}")
+    return places.pop() if places else torch.device("cpu")
 
 
 def _place(tensor: torch.Tensor) -> torch.device:
     return tensor.place if isinstance(tensor, FakeTensor) else torch.device("cpu")
 
 
-def _marked(result: Any, place: torch.device, args: Any, plain: Any) -> Any:
-    """Results as tensors of a device; what worked in place is what was given."""
-
-    def mark(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        if args and value is plain[0]:
-            return args[0]
-        return _fake(value, place)
-
-    return tree_map(mark, result)
+def _marked(result: Any, place: torch.device, first: tuple[Any, Any] | None) -> Any:
+    """Results as tensors of a device; what worked in place on the first argument is that argument."""
+    if isinstance(result, torch.Tensor):
+        return first[0] if first is not None and result is first[1] else _fake(result, place)
+    if isinstance(result, list | tuple):
+        parts = [_marked(part, place, first) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result
 
 
 @contextmanager

@@ -122,9 +122,7 @@ def _measure(model: LoadedModel) -> AttentionLayers:
     kv_heads, head_dim = _one_shape(model, probe)
     rotations = _rotations(model, probe, torch.tensor(positions))
     layers = [
-        AttentionLayer(
-            number, rotation, _sliding(model, number, probe.sliding[number]), probe.taken[number][0].device
-        )
+        AttentionLayer(number, rotation, _sliding(model, number, probe.sliding[number]), probe.taken[number][0].device)
         for number, rotation in sorted(rotations.items())
     ]
     limit = original if _changes_beyond(model, rotations, context) else None

@@ -17,7 +17,6 @@ from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
 from pasctl.models.attention import Scoring
 
-
 _Kind = tuple[int, torch.device]
 """Of angles that layers share (see `Rotary.kind`)."""
 

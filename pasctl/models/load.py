@@ -23,6 +23,7 @@ from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
+from pasctl.models.placement import offload_folder
 from pasctl.models.selfcheck import self_check
 from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
@@ -87,7 +88,7 @@ def load_model(
         if tight and note:
             note(tight)
     common = {"trust_remote_code": trust_remote_code}
-    place = {"device_map": device_map} if device_map is not None else {}
+    place = {"device_map": device_map, "offload_folder": offload_folder()} if device_map is not None else {}
     with one_line_errors(source.spec), quiet_transformers():
         model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **common, **place)
         if device_map is None:

@@ -6,7 +6,10 @@ accelerate's brings them in for the call, to the device that the hook names.
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
+import tempfile
 from typing import Any
 
 import torch
@@ -34,7 +37,14 @@ def weight_of(module: nn.Module | None) -> Tensor | None:
     weight: Tensor | None = getattr(module, "weight", None)
     if module is None or weight is None or not weight.is_meta:
         return weight
-    from accelerate.utils import align_module_device
+    from accelerate.utils import align_module_device  # type: ignore[import-untyped]
 
     with align_module_device(module):
-        return module.weight.clone()  # type: ignore[operator, union-attr]
+        return module.weight.clone()  # type: ignore[operator]
+
+
+def offload_folder() -> str:
+    """An empty folder, until this process ends, for weights on the disk that transformers converts as it reads them."""
+    folder = tempfile.mkdtemp(prefix="pasctl-offload-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
