@@ -143,7 +143,8 @@ class PersonaSource:
     def _names(self, rows: IntArray, column: pa.Array) -> list[str]:
         import pyarrow as pa
 
-        names: list[str | None] = column.cast(pa.string()).to_pylist()
+        with _readable(self.path):  # a damaged page may decode to texts that are none
+            names: list[str | None] = column.cast(pa.string()).to_pylist()
         for row, name in zip(rows, names, strict=True):
             if not name:
                 raise InputError(f"{self.path}: row {row}: a name is expected in column {self.name_column}, found none")
@@ -160,10 +161,9 @@ def is_plain(path: Path, inventory: Inventory) -> bool:
     import pyarrow.types as of
 
     try:
-        schema = pq.read_schema(path)
+        kinds = {each.name: each.type for each in pq.read_schema(path)}
     except (pa.ArrowException, OSError, ValueError):
         return True
-    kinds = {each.name: each.type for each in schema}
     names = [name for name in kinds if name in ID_COLUMNS and name not in inventory.position]
     others = [kind for name, kind in kinds.items() if name not in names]
     texts = any(of.is_string(kind) or of.is_large_string(kind) or of.is_dictionary(kind) for kind in others)
