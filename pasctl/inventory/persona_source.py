@@ -130,6 +130,7 @@ class PersonaSource:
                 first, last = np.searchsorted(ends, starts[0], "right"), np.searchsorted(ends, stops[-1], "left")
                 groups, row = list(range(int(first), int(last) + 1)), int(ends[first]) - sizes[first]
                 for batch in file.iter_batches(_BATCH, use_threads=False, row_groups=groups, columns=columns):
+                    batch.validate(full=True)  # a damaged page may decode to texts that are none
                     end = row + batch.num_rows
                     near = slice(np.searchsorted(stops, row, "right"), np.searchsorted(starts, end, "left"))
                     pieces = zip(np.maximum(starts[near], row), np.minimum(stops[near], end), strict=True)

@@ -20,7 +20,7 @@ from pasctl.commands.running import RunOptions
 from pasctl.declaration import Declaration
 from pasctl.option import Parameter, parameters
 from pasctl.printable import is_hidden
-from tests.fuzz.readers import CORPUS
+from tests.fuzz.reader import CORPUS
 
 CODES = {0, 1, 2, 3, 4, 5, 130, 141}
 _LEFT_OUT = {"demo", "serve"}
@@ -30,6 +30,7 @@ _WORDS = (
     *("\x1b[31mred", "\x1b]0;title\x07", "two\nlines", "\u202eabc", "\udcff", "ä", "日本語", "👍🏽", "a" * 5000),
     *("latest", "probes", "probes/tiny/builtin@v1", "@v1", "s1:abcd", "abcd", "../..", "/dev/null", "/dev/full", "."),
     *("E+", "E+,N-", "builtin", "builtin:0-2", "builtin:99-100", "demo", "papi", "papi:", "papi:nowhere", "a:b:c"),
+    *("9" * 5000, "0-" + "9" * 5000, "1/" + "9" * 5000, "0-" + "9" * 12, "sample:" + "9" * 5000, "~nobody/x", "~"),
     *("0-20", "7", "case=x", "1/8", "0/0", "4,8", "auto", "6GB", "1B", "50%", "[1]", "{}", "x=1", "mass-mean:shrink=x"),
     *("http://127.0.0.1:9/v1", "file:///etc/passwd", "no/such/model", "a/b/c", "nothing.gguf", "nothing.json", "%s%n"),
 )
