@@ -145,11 +145,22 @@ def wrong(code: object, out: str, err: str) -> str | None:
     return None if lines[-1].startswith(("error: ", "hint: ")) else f"the last line is no error: {lines[-1]!r}"
 
 
-def invoke(words: list[str]) -> tuple[object, str, str]:
-    """Run a command line in this process: exit code, stdout and stderr; whatever it raises is code None."""
+class _Terminal(io.TextIOWrapper):
+    """A stdout that says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def invoke(words: list[str], *, terminal: bool = False) -> tuple[object, str, str]:
+    """Run a command line in this process: exit code, stdout and stderr; whatever it raises is the code.
+
+    Without a terminal a path that exists is left out of stdout: for another program it is there byte for byte.
+    """
     from pasctl.cli.app import app
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    out = (_Terminal if terminal else io.TextIOWrapper)(io.BytesIO(), "utf-8", write_through=True)
+    err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     stdin = io.TextIOWrapper(io.BytesIO(b"5\n\xff\n"), "utf-8")
     kept, code = sys.stdin, None
     try:
@@ -162,7 +173,8 @@ def invoke(words: list[str]) -> tuple[object, str, str]:
         code = f"{type(error).__name__}: {error}"
     finally:
         sys.stdin = kept
-    return code, *(each.buffer.getvalue().decode("utf-8", "surrogateescape") for each in (out, err))
+    said, told = (each.buffer.getvalue().decode("utf-8", "surrogateescape") for each in (out, err))
+    return code, "" if not terminal and os.path.lexists(said.removesuffix("\n")) else said, told
 
 
 def run(folder: Path, *, count: int, seed: int) -> int:
@@ -174,6 +186,7 @@ def run(folder: Path, *, count: int, seed: int) -> int:
         "HF_HOME": str(folder / "hf"),
         "PASCTL_CACHE": str(folder / "cache"),
         "XDG_STATE_HOME": str(folder),
+        "TERM": "dumb",  # no colours
     }
     place = folder / "here"
     place.mkdir()
@@ -181,9 +194,9 @@ def run(folder: Path, *, count: int, seed: int) -> int:
     codes: Counter[Any] = Counter()
     slowest: tuple[float, list[str]] = (0.0, [])
     faults, began = 0, time.monotonic()
-    for words in command_lines(place, Random(f"command lines {seed}"), count):
+    for number, words in enumerate(command_lines(place, Random(f"command lines {seed}"), count)):
         start = time.monotonic()
-        code, out, err = invoke(words)
+        code, out, err = invoke(words, terminal=number % 2 == 0)
         slowest = max(slowest, (time.monotonic() - start, words))
         codes[code] += 1
         if (fault := wrong(code, out, err)) is not None:

@@ -152,8 +152,8 @@ def _plain(document: Node) -> Any:
         return _inner(document)
     top = {key: None if each.value is None else _inner(each) for key, each in fields.items()}
     top |= {key: value == "true" for key, value in top.items() if value in ("true", "false")}
-    if _NUMBER.fullmatch(str(top.get("header_rows", ""))):
-        top["header_rows"] = int(top["header_rows"])
+    if _NUMBER.fullmatch(rows := str(top.get("header_rows", ""))):
+        top["header_rows"] = int(rows)
     return top
 
 
