@@ -18,6 +18,7 @@ from torch import Tensor
 from pasctl.generation.text_state import TextState
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.load import LoadedModel
+from pasctl.models.transformers_compat import is_failure
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
 
@@ -64,7 +65,7 @@ class PackedSegment:
 @dataclass(eq=False)
 class _Pass:
     segments: Sequence[PackedSegment]
-    failed: dict[int, Exception] = field(default_factory=dict)
+    failed: dict[int, BaseException] = field(default_factory=dict)
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
@@ -87,7 +88,9 @@ class _Pass:
             made = segment.state.attend(
                 layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scaling, sliding
             )
-        except Exception as error:  # whatever it is, the other texts must not die of it
+        except BaseException as error:  # whatever it is, the other texts must not die of it
+            if not is_failure(error):
+                raise
             self.failed[number] = error
             return torch.zeros_like(query)
         return made if rows == 1 else made.transpose(0, 1).reshape(query.shape)
@@ -120,7 +123,7 @@ class PackedModel:
         self._layout: _Layout = ((), ())
 
     @torch.inference_mode()
-    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, Exception]]:
+    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, BaseException]]:
         """One forward pass.
 
         Returns:
