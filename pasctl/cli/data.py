@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from pasctl.cli.output import print_json, write, write_line, write_path
 from pasctl.cli.tables import baselines_table
 from pasctl.errors import InputError
+from pasctl.printable import shell_words
 
 if TYPE_CHECKING:
     from pasctl.commands.data import DataBaselines, DataCheck, DataNew, DataPull
@@ -26,7 +26,7 @@ def new(options: DataNew, run: Run, *, json: bool) -> None:
         print_json({"path": str(path)})
     else:
         write_path(path)
-    run.reporter.note(f"change it, then: pasctl data check {shlex.quote(str(path))}")
+    run.reporter.note(f"change it, then: {shell_words(['pasctl', 'data', 'check', str(path)])}")
 
 
 def check(options: DataCheck, run: Run, *, json: bool) -> None:
@@ -48,9 +48,9 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
         write()
         write_line(f"and as a statement of its own: {report.statement}")
     if not has_respondents(options.spec):
-        inventory, pole = shlex.quote(options.spec), shlex.quote(f"{report.traits[0].code}+")
-        personas = shlex.quote(options.personas) if isinstance(options.personas, str) else pole
-        run.reporter.note(f"next: pasctl run --model demo --inventory {inventory} --personas {personas}")
+        personas = options.personas if isinstance(options.personas, str) else f"{report.traits[0].code}+"
+        words = ["pasctl", "run", "--model", "demo", "--inventory", options.spec, "--personas", personas]
+        run.reporter.note(f"next: {shell_words(words)}")
 
 
 def _counts(report: DataReport) -> list[str]:

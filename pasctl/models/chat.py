@@ -13,7 +13,7 @@ from pasctl.errors import InputError
 from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form
 from pasctl.models.template_guard import check_template
-from pasctl.models.transformers_compat import first_line
+from pasctl.models.transformers_compat import first_line, tokenize
 
 ChatKind = Literal["chat", "chat-no-system", "base"]
 
@@ -118,15 +118,7 @@ class ChatRenderer:
         """Token ids of a text that nothing stands before, or special tokens alone; `how` as for `encode_words`."""
         if not text:
             return []
-        try:
-            ids = self.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # Rust's, of no class that can be imported
-                raise
-            raise InputError(
-                f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}"
-            ) from None
-        return [int(token) for token in ids]
+        return tokenize(self.tokenizer, text, add_special_tokens=False, **how)
 
     def _tokenizer_writes_space(self) -> bool:
         """Whether the tokenizer puts a space before a text's first word, as SentencePiece's do."""

@@ -15,6 +15,7 @@ from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
 from pasctl.inventory import Inventory, load_inventory
 from pasctl.inventory.notes import Note
+from pasctl.models.transformers_compat import tokenize
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -166,7 +167,7 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
 
 def _tokens(chat: ChatRenderer, example: Example) -> Tokens:
     if example.user is None:  # a plain text follows the tokens that any text begins with
-        return chat.plain_start, list(chat.tokenizer(example.text, add_special_tokens=False)["input_ids"])
+        return chat.plain_start, tokenize(chat.tokenizer, example.text, add_special_tokens=False)
     return chat.encode(example.user, example.system), chat.reply(example.text) if example.text else []
 
 
