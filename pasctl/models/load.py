@@ -15,6 +15,7 @@ from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.gguf_reader import shared_reading
 from pasctl.models.gguf_weights import read_gguf_footprint
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
@@ -83,7 +84,7 @@ def load_model(
             note(tight)
     common = {"trust_remote_code": trust_remote_code}
     place = {"device_map": device_map} if device_map is not None else {}
-    with one_line_errors(source.spec), quiet_transformers():
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **common, **place)
         if device_map is None:
             model = model.to(device)
@@ -106,7 +107,7 @@ def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> 
         source = resolve_model(source)
     require_packages(source, None)
     path = _local_path(source, weights=False)
-    with one_line_errors(source.spec), quiet_transformers():
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         return ChatRenderer(read_tokenizer(path, trust_remote_code=trust_remote_code))
 
 
@@ -138,7 +139,7 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
         source = resolve_model(source)
     require_packages(source, None)
     path = _local_path(source, weights=False)
-    with one_line_errors(source.spec), quiet_transformers():
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         model = empty_model(path, trust_remote_code=trust_remote_code)
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
         stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
