@@ -62,7 +62,7 @@ def files_sha256(root: Path, files: Iterable[Path]) -> str:
 
 
 def _is_settled(stamp: Mapping[str, Any]) -> bool:
-    return time.time() - max(stamp["mtime_ns"], stamp["ctime_ns"]) / 1e9 >= RACY_SECONDS
+    return bool(time.time() - max(stamp["mtime_ns"], stamp["ctime_ns"]) / 1e9 >= RACY_SECONDS)
 
 
 def _hash(path: Path) -> str:

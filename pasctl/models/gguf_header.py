@@ -116,9 +116,7 @@ def _known_table(path: Path, stamp: tuple[str | int, ...]) -> _Table:
 def _read_table(path: Path) -> _Table:
     with _opened(path) as stream:
         tensors, pairs = _counts(stream, path)
-        sizes = {
-            key.partition(".")[2]: value for key, value in _read_pairs(stream, pairs) if isinstance(value, int)
-        }
+        sizes = {key.partition(".")[2]: value for key, value in _read_pairs(stream, pairs) if isinstance(value, int)}
         return _Table(sizes, tensors, stream.tell())
 
 
