@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -224,7 +224,7 @@ def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -
             if 2 * option < points - 1
         ],
         "letters": prompts.letters,
-        "geometry": asdict(model.geometry),
+        "geometry": model.geometry.to_json(),
         "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +126,7 @@ def _compute(
             "rows": list(range(len(contrast.pairs))),
             "pairs": [[0, 1]],
             "reading": reading,
-            "geometry": asdict(model.geometry),
+            "geometry": model.geometry.to_json(),
             "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
         },
     }
