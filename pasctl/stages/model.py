@@ -17,6 +17,7 @@ from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
 from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
+from pasctl.models.quantize import resolve_quantization
 from pasctl.stages.progress import Reporter, Silent
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class ModelHandle:
         self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
         self.device = resolve_device(self.options.device)
         self.attn = resolve_attention(self.options.attn, self.source.family)
-        self.dtype = resolve_dtype(self.options.dtype, self.device)
+        self.quantization = resolve_quantization(self.options.quantize)
+        self.dtype = resolve_dtype(self.options.dtype, self.device, self.quantization)
         self._loaded: LoadedModel | None = None
 
     @classmethod
@@ -63,14 +65,15 @@ class ModelHandle:
             return model
         if isinstance(model, str | ModelSource):
             return cls(model, options)
-        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn)
+        weights = model.quantization or "none"
+        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn, quantize=weights)
         handle = cls(model.source, known, model.max_memory)
         handle._loaded = model
         return handle
 
     def is_like(self, other: ModelHandle) -> bool:
         """Whether the two are one model, loaded in one way."""
-        settled = ("identity", "device", "dtype", "attn")
+        settled = ("identity", "device", "dtype", "attn", "quantization")
         return self.options.device_map == other.options.device_map and all(
             getattr(self, name) == getattr(other, name) for name in settled
         )
@@ -99,7 +102,12 @@ class ModelHandle:
         """
         ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
         more = {} if ends is None else {"ends": ends}
-        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more} | self._answer_form
+        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **self._quantized, **more} | self._answer_form
+
+    @property
+    def _quantized(self) -> dict[str, str]:
+        """Where the weights are quantized, how: keys from before that was possible stay as they are."""
+        return {} if self.quantization is None else {"quantize": self.quantization}
 
     @cached_property
     def _answer_form(self) -> dict[str, str]:
@@ -123,6 +131,7 @@ class ModelHandle:
             "device": self.device,
             "dtype": self.dtype,
             "attn": self.attn,
+            **self._quantized,
         }
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:
@@ -134,12 +143,14 @@ class ModelHandle:
             if self.max_memory is not None:
                 require_room(self.footprint())
                 give_memory_back()
-            reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
+            packed = "" if self.quantization is None else f" with {self.quantization} weights"
+            reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}{packed}")
             self._loaded = load_model(
                 self.source,
                 dtype=self.dtype,
                 device=self.device,
                 attn=self.attn,
+                quantize=self.options.quantize,
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
                 note=reporter.note,
@@ -176,7 +187,13 @@ class ModelHandle:
     def _meta_model(self) -> MetaModel:
         from pasctl.models.load import load_meta_model
 
-        return load_meta_model(self.source, attn=self.attn, trust_remote_code=self.options.trust_remote_code)
+        return load_meta_model(
+            self.source,
+            attn=self.attn,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            trust_remote_code=self.options.trust_remote_code,
+        )
 
     def context(self) -> int | None:
         """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""
@@ -205,7 +222,7 @@ def options_of_artifact(artifact: Artifact, options: ModelOptions) -> ModelOptio
     known = artifact.provenance.get("model") or {}
     before = {
         name: known[name]
-        for name in ("dtype", "attn", "revision")
+        for name in ("dtype", "attn", "quantize", "revision")
         if name in known and getattr(options, name) in ("auto", None)
     }
     return replace(options, **before)

@@ -18,7 +18,7 @@ PLACE = "PATH/TO"
 """Stands in a command for a folder of the machine that it ran on, which a page does not name."""
 _KINDS = ("hub", "folder", "gguf")  # models that a command line can name
 _ALWAYS = frozenset(("wording",))  # of a key document, and no option: the wording of the questions
-_NUMERICS = frozenset(("dtype", "attn", "seed", "answer_form"))
+_NUMERICS = frozenset(("dtype", "attn", "seed", "answer_form", "quantize"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pasctl.steering.answer_places import AnswerPlaces
 from pasctl.steering.intervention import Intervention
 
 POSITIONS = ("all", "answer")
+_COMPUTES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 @contextmanager
@@ -75,9 +76,9 @@ def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
         o_proj: the attention's output projection, H*D -> hidden.
         displacement: float32 [R, H*D].
     """
-    held = next(itertools.chain(o_proj.parameters(), o_proj.buffers()))
-    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
-    rows = displacement.to(device=held.device, dtype=dtype)
+    tensors = list(itertools.chain(o_proj.parameters(), o_proj.buffers()))
+    dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
+    rows = displacement.to(device=tensors[0].device, dtype=next(dtypes, torch.float32))
     moved: Tensor = o_proj(rows) - o_proj(torch.zeros_like(rows))
     return moved
 
