@@ -14,12 +14,13 @@ from typing import Any
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.models.device import torch_dtype
 from pasctl.models.footprint import Packed, Sizes
+from pasctl.models.identity import ModelSource
 from pasctl.models.model_files import read_document
 from pasctl.models.transformers_compat import first_line, quiet_transformers
 
 QUANTIZATIONS = ("int8", "int4")
 INT4_GROUP = 32
-_INT8_SCALE = 4  # bytes of the scale that an output has
+_INT8_SCALE = 5  # bytes of the scale and the zero that an output has
 _MOST = 0.5
 _EXPECTED = f"expected auto, none, {', '.join(QUANTIZATIONS)}"
 
@@ -73,6 +74,25 @@ def require_quantization(
     packages = ("torchao",) if device == "cpu" and not spread else ("torchao", "accelerate")
     if absent := [name for name in packages if importlib.util.find_spec(name) is None]:
         raise MissingError(f"{asked} needs the package {' and '.join(absent)}", hint="pip install 'pasctl[quantize]'")
+
+
+def require_plain(source: ModelSource, quantization: str | None) -> None:
+    """Refuse to write a checkpoint of a model whose weights are packed: a bias is added to plain projections.
+
+    Raises:
+        InputError: they are packed, by us or in the files.
+    """
+    folder = source.path if source.path is not None and source.path.is_dir() else None
+    if quantization is not None:
+        raise InputError(
+            f"a checkpoint is written of {source.spec} as it is stored, found --quantize {quantization}",
+            hint="--quantize none exports it; look at directions fitted on quantized weights again there, with eval",
+        )
+    if folder is not None and (method := stored_quantization(folder)) is not None:
+        raise InputError(
+            f"{source.spec} is quantized ({method}): its projections are packed, and pasctl adds biases to plain ones",
+            hint="export the model without quantization, and quantize what was written",
+        )
 
 
 def stored_quantization(path: Path) -> str | None:

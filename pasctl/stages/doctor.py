@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
 
 PACKAGES = ("torch", "transformers", "huggingface-hub", "numpy", "sqlalchemy", "pyarrow")
-EXTRAS = ("gguf", "accelerate")
+EXTRAS = {"gguf": "gguf", "accelerate": "gguf", "torchao": "quantize"}  # package -> the extra that brings it
 LOW_DISK_GIB = 2.0
 SAMPLE_TOKENS = 16
 
@@ -66,12 +66,13 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     except PasctlError as error:
         return [Finding("model", False, error.message)]
     geometry = model.geometry
+    weights = "" if model.quantization is None else f" with {model.quantization} weights"
     findings = [
         Finding(
             "model",
             True,
             f"{model.source.family}, {geometry.layers} layers x {geometry.heads} heads of {geometry.head_dim}, "
-            f"hidden {geometry.hidden}, {model.dtype} on {model.device}; zero displacement changes no logit",
+            f"hidden {geometry.hidden}, {model.dtype}{weights} on {model.device}; zero displacement changes no logit",
         )
     ]
     inventory = builtin_inventory()
@@ -124,7 +125,8 @@ def _package(name: str, *, needed: bool) -> Finding:
     try:
         return Finding(name, True, version(name))
     except PackageNotFoundError:
-        return Finding(name, False if needed else None, "not installed" if needed else "not installed (extra gguf)")
+        extra = "" if needed else f" (extra {EXTRAS[name]})"
+        return Finding(name, False if needed else None, f"not installed{extra}")
 
 
 def _store(folder: str) -> Finding:

@@ -65,7 +65,7 @@ class ModelHandle:
             return model
         if isinstance(model, str | ModelSource):
             return cls(model, options)
-        weights = model.quantization or "none"
+        weights = model.quantization or "auto"
         known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn, quantize=weights)
         handle = cls(model.source, known, model.max_memory)
         handle._loaded = model
@@ -101,13 +101,10 @@ class ModelHandle:
             writes: the stage lets the model write, which ends at tokens that generation_config.json may name.
         """
         ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
-        more = {} if ends is None else {"ends": ends}
-        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **self._quantized, **more} | self._answer_form
-
-    @property
-    def _quantized(self) -> dict[str, str]:
-        """Where the weights are quantized, how: keys from before that was possible stay as they are."""
-        return {} if self.quantization is None else {"quantize": self.quantization}
+        more: dict[str, Any] = {} if ends is None else {"ends": ends}
+        if self.quantization is not None:  # keys from before weights could be quantized stay as they are
+            more["quantize"] = self.quantization
+        return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more} | self._answer_form
 
     @cached_property
     def _answer_form(self) -> dict[str, str]:
@@ -131,7 +128,7 @@ class ModelHandle:
             "device": self.device,
             "dtype": self.dtype,
             "attn": self.attn,
-            **self._quantized,
+            **({} if self.options.quantize == "auto" else {"quantize": self.options.quantize}),
         }
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:

@@ -44,13 +44,16 @@ class Made:
     def of(cls, artifact: Artifact) -> Made:
         """Read a manifest."""
         stored, document = artifact.provenance, artifact.document
+        numerics = dict(document.get("numerics") or {})
         model, kind = stored.get("model") or {}, (document.get("model") or {}).get("kind", "")
         spec = str(model.get("spec", ""))
+        if "dtype" in numerics and "quantize" in model:  # also "none", against the weights that an input was made with
+            numerics["quantize"] = model["quantize"]
         texts = stored.get("texts") or [stored.get("text")]
         return cls(
             stage=artifact.stage,
             params=artifact.params,
-            numerics=document.get("numerics") or {},
+            numerics=numerics,
             inputs={role: source.name for role, source in artifact.inputs.items()},
             model_kind=kind,
             facts={
