@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import math
 import os
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError, PasctlError
 from pasctl.models.adapters import adapter_for
+from pasctl.models.digests import settled_stamp
 from pasctl.models.footprint import Footprint, Sizes
 from pasctl.models.geometry import Geometry
 from pasctl.models.gguf_header import read_gguf_shapes, read_gguf_sizes, read_gguf_tensor_names
@@ -30,6 +33,17 @@ _PROJECTIONS = {"attn_q": "q_proj", "attn_k": "k_proj", "attn_v": "v_proj", "att
 
 def gguf_config(path: Path) -> Any:
     """The config that transformers makes of a .gguf file, with the file's own sizes where it takes defaults."""
+    stamp = settled_stamp(path)
+    return _read_config(path) if stamp is None else copy.deepcopy(_known_config(path, stamp))
+
+
+@lru_cache(maxsize=2)
+def _known_config(path: Path, stamp: tuple[str | int, ...]) -> Any:
+    """Made once by a process for each state of the file: for it transformers reads the whole vocabulary."""
+    return _read_config(path)
+
+
+def _read_config(path: Path) -> Any:
     from transformers import AutoConfig
 
     with alone(path) as place:
