@@ -8,6 +8,7 @@ from pasctl.inventory.described import norms_described
 from pasctl.inventory.first_person import first_person
 from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory, canonical_digest, listing
+from pasctl.inventory.option_labels import chosen_inventory
 from pasctl.inventory.options import by_level, expected_scores, option_names, option_places, option_scores
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
@@ -62,6 +63,7 @@ __all__ = [
     "cached_papi",
     "canonical_digest",
     "check_data",
+    "chosen_inventory",
     "default_personas",
     "draw_orders",
     "expected_scores",

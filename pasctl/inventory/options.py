@@ -1,4 +1,4 @@
-"""The options of items as a model names them, by letters or numbers, and which log-probability is whose."""
+"""The options of items as a model names them: letters, numbers or texts, and which log-probability is whose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pasctl.inventory.prompts import option_levels
 
 
 def option_names(inventory: Inventory) -> tuple[str, ...]:
-    """All names that options of the inventory have, each once: the letters in order, or the numbers from the lowest."""
+    """All names that options of the inventory have, each once: letters and texts in order, numbers from the lowest."""
     names = {
         name
         for column, scale in enumerate(inventory.scales)
