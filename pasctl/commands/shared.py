@@ -154,7 +154,7 @@ class Labelled:
     option_labels: str | None = option(
         None,
         help="What a model answers with: letters (or A-E), numbers (or 1-7; the scores), or text (the option's own, "
-        "such as Very Accurate). Default: what the inventory says, else letters.",
+        "such as Very accurate). Default: what the inventory says, else letters.",
         metavar="letters|numbers|text",
         record="provenance",
         parse=parse_option_labels,

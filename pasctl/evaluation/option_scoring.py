@@ -1,6 +1,6 @@
 """Probabilities of an item's options as a model names them: letters of one token, or names of several.
 
-A name of several tokens, such as "10" or "Very Accurate", is scored as a sequence (design section 6): log p(name) is
+A name of several tokens, such as "10" or "Very accurate", is scored as a sequence (design section 6): log p(name) is
 the sum of its tokens' log-probabilities, each after the prompt and the tokens before it. As with a letter, what follows
 the name is left open: an answer counts for the option whose name it begins with. Where one name begins another, as "1"
 begins "10", it counts for the longest: p("1") is without p("10"). So no answer counts for two options, and their

@@ -27,7 +27,7 @@ def parse_option_labels(words: str) -> OptionLabels:
     if labels not in OPTION_LABELS:
         raise InputError(
             f"option labels {words!r} are unknown, expected letters (or A-E), numbers (or 1-7) or text",
-            hint="text: the model answers with the option's own words, such as Very Accurate",
+            hint="text: the model answers with the option's own words, such as Very accurate",
         )
     return cast("OptionLabels", labels)
 
