@@ -127,3 +127,12 @@ def test_directions_of_answers_keep_the_answers_labels(tmp_path: Path, model: Lo
     assert fit_directions(probes=probes, store=tmp_path, option_labels="1-5", dry_run=True).key
     with pytest.raises(InputError, match=r"--option-labels text: the answers of .* are numbers"):
         fit_directions(probes=probes, store=tmp_path, option_labels="text", dry_run=True)
+
+
+def test_a_contrast_of_items_is_made_again_by_its_own_inventory_and_labels(tmp_path: Path, model: LoadedModel) -> None:
+    file = str(write_instrument(tmp_path, "yes-no"))
+    artifact = made(extract(model, store=tmp_path, contrast="items", inventory=file, option_labels="text"))
+    command = reproduce(Made(**{**vars(Made.of(artifact)), "model_kind": "hub"}))
+    assert "--contrast items" in command
+    assert f"--inventory PATH/TO/{Path(file).name}" in command
+    assert "--option-labels text" in command
