@@ -24,8 +24,8 @@ from pasctl.inventory import (
     safe_label,
 )
 from pasctl.inventory.combination import Parts, parse_combination
-from pasctl.inventory.combined import weighted_answers
 from pasctl.inventory.notes import Note
+from pasctl.inventory.personas import weighted_answers
 from pasctl.inventory.respondents import MapLike
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
