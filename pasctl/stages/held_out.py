@@ -18,6 +18,7 @@ from pasctl.inventory import (
     option_places,
     option_scores,
     question,
+    relative_chances,
     signs,
 )
 from pasctl.stages.fit_items import FitItems
@@ -127,8 +128,7 @@ def expected_agreements(
     )
     for name in ("tokens_asked", "tokens_run"):
         counts[name] = counts.get(name, 0) + getattr(scores, name)
-    chances = np.exp(scores.logprobs.astype(np.float64))
-    return expected_scores(chances, option_scores(inventory, columns, "forward"))
+    return expected_scores(relative_chances(scores.logprobs), option_scores(inventory, columns, "forward"))
 
 
 def _asked(chat: ChatRenderer, inventory: Inventory, columns: NDArray[np.int64]) -> OptionPrompts:

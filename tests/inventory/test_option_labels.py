@@ -14,11 +14,13 @@ from pasctl.inventory import (
     builtin_inventory,
     check_data,
     chosen_inventory,
+    expected_scores,
     few_shot,
     load_inventory,
     load_personas,
     option_names,
     question,
+    relative_chances,
 )
 from tests.inventory.instruments import INSTRUMENTS, write_instrument
 
@@ -118,3 +120,12 @@ def test_the_check_of_an_inventory_shows_it() -> None:
     assert report.option_labels == "text"
     assert "- Very accurate" in report.prompt
     assert report.respondents == check_data("builtin").respondents
+
+
+def test_options_that_are_all_but_impossible_still_have_their_shares() -> None:
+    logprobs = np.log([[0.2, 0.3, 0.1], [0.5, 0.25, 0.25]])
+    lower = logprobs + np.array([[-2000.0], [-400.0]])
+    scores = np.array([[1.0, 2.0, 3.0]] * 2)
+    np.testing.assert_array_equal(relative_chances(logprobs), np.exp(logprobs))
+    expected = expected_scores(relative_chances(lower), scores)
+    np.testing.assert_allclose(expected, expected_scores(np.exp(logprobs), scores))
