@@ -189,9 +189,9 @@ class Reader:
 
 def sliding_windows(model: LoadedModel) -> list[int | None]:
     """Each layer's own sliding window; such layers take no memory."""
-    modules = [attention for _, attention, _ in model.adapter.blocks(model.model)]
+    modules = list(model.attentions().values())
     found = [getattr(module, "sliding_window", None) for module in modules]
-    config = model.model.config
+    config = model.config
     if not any(found) and getattr(config, "layer_types", None) is None:
         found = [getattr(config, "sliding_window", None) for _ in modules]
     return [None if each is None else int(each) for each in found]
@@ -199,5 +199,6 @@ def sliding_windows(model: LoadedModel) -> list[int | None]:
 
 def has_key_biases(model: LoadedModel) -> bool:
     """Whether keys have biases, as in Qwen2: a large part that they have in common."""
-    modules = [attention for _, attention, _ in model.adapter.blocks(model.model)]
-    return any(getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in modules)
+    return any(
+        getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in model.attentions().values()
+    )

@@ -21,6 +21,7 @@ from pasctl.models.adapters import adapter_for
 from pasctl.models.footprint import Footprint, Sizes
 from pasctl.models.geometry import Geometry
 from pasctl.models.gguf_header import read_gguf_shapes, read_gguf_sizes, read_gguf_tensor_names
+from pasctl.models.sites import attention_blocks
 
 _SIZES = (("attention.key_length", "head_dim"), ("expert_feed_forward_length", "moe_intermediate_size"))
 _BIAS = re.compile(r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output)\.bias")
@@ -91,9 +92,10 @@ def put_back_biases(model: Any, path: Path) -> None:
     import torch
 
     dropped: dict[str, Any] = {}
+    blocks = attention_blocks(model, adapter_for(str(model.config.model_type)))
     for name in read_gguf_tensor_names(path):
         if (match := _BIAS.fullmatch(name)) is not None:
-            attention = adapter_for(str(model.config.model_type)).blocks(model)[int(match[1])][1]
+            attention = blocks[int(match[1])].attention
             projection: Any = attention.get_submodule(_PROJECTIONS[match[2]])
             if projection.bias is None:
                 dropped[name] = projection

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from pasctl.errors import InputError
-from pasctl.models.adapters import adapter_for
+from pasctl.models.adapters import adapter_for, resolve_attention
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.families import require_known
 from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.gguf_weights import read_gguf_footprint
@@ -22,6 +23,7 @@ from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
 from pasctl.models.selfcheck import self_check
+from pasctl.models.sites import text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
@@ -52,7 +54,7 @@ def load_model(
         source: a resolved model, or the words for one.
         dtype: auto, float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, mps, xpu.
-        attn: attention implementation by transformers' name; auto = sdpa.
+        attn: attention implementation by transformers' name; auto = sdpa where the family has it.
         device_map: how accelerate spreads the model over devices; `device` then only decides dtype.
         trust_remote_code: run code that comes with the model.
         check: run the self-check.
@@ -66,11 +68,10 @@ def load_model(
     """
     if isinstance(source, str):
         source = resolve_model(source)
-    if source.family is not None:
-        adapter_for(source.family)
+    require_known(source, trust_remote_code=trust_remote_code)
     device = resolve_device(device)
     dtype = resolve_dtype(dtype, device)
-    attn = "sdpa" if attn == "auto" else attn
+    attn = resolve_attention(attn, source.family)
     require_packages(source, device_map)
     require_attention(attn)
     path = _local_path(source, weights=True)
@@ -91,7 +92,8 @@ def load_model(
     require_unchanged(source.spec, before, _stamps(path))
     loaded = LoadedModel.wrap(model, tokenizer, source)
     if check:
-        self_check(loaded)
+        with one_line_errors(source.spec):  # a family may do anything in its own code, and fail by it in any way
+            loaded.report = self_check(loaded)
     return loaded
 
 
@@ -127,7 +129,7 @@ class MetaModel:
     quantized: int | None = None
 
 
-def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remote_code: bool = False) -> MetaModel:
+def load_meta_model(source: ModelSource | str, *, attn: str = "auto", trust_remote_code: bool = False) -> MetaModel:
     """A model without its weights: its modules are laid out on torch's meta device and read as ever.
 
     Raises:
@@ -136,6 +138,7 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
     """
     if isinstance(source, str):
         source = resolve_model(source)
+    require_known(source, trust_remote_code=trust_remote_code)
     require_packages(source, None)
     path = _local_path(source, weights=False)
     with one_line_errors(source.spec), quiet_transformers():
@@ -145,7 +148,12 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "sdpa", trust_remo
         quantized = None
         if path.is_dir() and getattr(model.config, "quantization_config", None):
             quantized = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-        return MetaModel(geometry, takes_masks(model.config, attn), read_sizes(model, stored=stored), quantized)
+        return MetaModel(
+            geometry,
+            takes_masks(text_config(model), resolve_attention(attn, source.family)),
+            read_sizes(model, stored=stored),
+            quantized,
+        )
 
 
 def _require_fit(source: ModelSource, dtype: str, device: str, *, trust_remote_code: bool) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def plan(declared: Extract, run: Run) -> Job:
         },
         estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
         writes=lambda: head_output_bytes(
-            handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory))
+            handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory)), declared.site
         ),
     )
 
@@ -193,7 +193,9 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
             if work.has(name):
                 counts["items_resumed"] += len(shard)
             else:
-                extracted = extract_head_outputs(model, prompts.sequences(shard), batch_tokens=run.batch_tokens)
+                extracted = extract_head_outputs(
+                    model, prompts.sequences(shard), batch_tokens=run.batch_tokens, kind=declared.site
+                )
                 # [items * answers, L, H, D] -> [items, answers, L, H, D]
                 values = extracted.head_outputs.view(
                     len(shard), len(prompts.columns), *extracted.head_outputs.shape[1:]
@@ -204,12 +206,12 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
             advance(len(shard))
     work.provenance["counts"] = counts
     return {
-        "items.json": _description(model, inventory, prompts),
+        "items.json": _description(model, inventory, prompts, declared.site),
         "prompts.json": {str(row): orders for row, orders in prompts.prompts.items()},
     }
 
 
-def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -> dict[str, Any]:
+def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet, site: str) -> dict[str, Any]:
     points = int(inventory.points[0])
     place = {(column.order, column.option % points): place for place, column in enumerate(prompts.columns)}
     return {
@@ -223,7 +225,7 @@ def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -
             if 2 * option < points - 1
         ],
         "letters": {name: ids[0] if len(ids) == 1 else list(ids) for name, ids in prompts.letters.items()},
-        "geometry": asdict(model.geometry),
+        "geometry": model.geometry.at(site).to_json(),
         "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
     }
 
@@ -262,6 +264,6 @@ def _estimate(handle: ModelHandle, inventory: Inventory, declared: Extract, batc
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": head_output_bytes(handle, sequences),
+        "bytes": head_output_bytes(handle, sequences, declared.site),
         "memory_bytes": max(plan_bytes(footprint, plan) for plan in plans),
     }

@@ -66,7 +66,7 @@ def fitted_without(
         ids=personas.ids,
         lacking="any",
     )
-    return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size)
+    return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size, site=items.site)
 
 
 def answering_bytes(

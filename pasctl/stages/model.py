@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pasctl.errors import InputError, MissingError
+from pasctl.models.adapters import resolve_attention
 from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
@@ -49,7 +50,7 @@ class ModelHandle:
         self.max_memory = parse_size(max_memory)
         self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
         self.device = resolve_device(self.options.device)
-        self.attn = "sdpa" if self.options.attn == "auto" else self.options.attn
+        self.attn = resolve_attention(self.options.attn, self.source.family)
         self.dtype = resolve_dtype(self.options.dtype, self.device)
         self._loaded: LoadedModel | None = None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
+from pasctl.models.geometry import layer_numbers
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
@@ -165,6 +166,7 @@ def _directions(artifact: Artifact) -> Content:
         known.personas,
         Inventory.from_json(described["inventory"]),
         None if rows is None else len(kept),
+        layer_numbers(described["geometry"]),
     )
     held = "selection.json" in artifact.files()
     return directions(fitted, artifact.params, artifact.read_json("selection.json") if held else None)
@@ -178,7 +180,9 @@ def _probes(artifact: Artifact) -> Content:
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
     method = str(artifact.params.get("method", "not told"))
     level = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None
-    return probes(scores["accuracy"], scores["n_validation"], method, None if rows is None else len(kept), level)
+    numbers = layer_numbers(artifact.read_json("items.json")["geometry"])
+    of = None if rows is None else len(kept)
+    return probes(scores["accuracy"], scores["n_validation"], method, of, level, numbers)
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:
