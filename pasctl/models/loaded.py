@@ -21,7 +21,7 @@ from pasctl.models.sites import HEADS, Site, attention_blocks, decoder_of, find_
 from pasctl.models.weights import takes_masks
 
 if TYPE_CHECKING:
-    from pasctl.models.selfcheck import CheckReport
+    from pasctl.models.check_report import CheckReport
 
 
 @dataclass(eq=False)
@@ -41,6 +41,7 @@ class LoadedModel:
         source: where it came from; `source.identity` goes into store keys.
         max_memory: bytes that a run with it may take, the process included; None for no bound.
         report: what the self-check found; None if it was not made.
+        quantization: "int8" or "int4" where its weights were quantized when it was loaded, part of keys.
     """
 
     model: Any
@@ -55,6 +56,7 @@ class LoadedModel:
     source: ModelSource
     max_memory: int | None = None
     report: CheckReport | None = None
+    quantization: str | None = None
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
@@ -143,7 +145,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         rows, weight = list(ids), head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             bias = None if getattr(head, "bias", None) is None else head.bias[rows].float()
             logits = nn.functional.linear(hidden.to(weight.device).float(), weight[rows].float(), bias)
         else:  # packed or offloaded weights: only the module itself knows its rows
@@ -159,7 +161,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         weight = head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             rows = ids.to(weight.device)
             logits = torch.einsum("nh,nkh->nk", hidden.to(weight.device).float(), weight[rows].float())
             logits = logits if getattr(head, "bias", None) is None else logits + head.bias[rows].float()
@@ -180,7 +182,7 @@ class LoadedModel:
         They are on the device of `hidden`.
         """
         head: Any = self.lm_head
-        if not head.weight.dtype.is_floating_point or head.weight.is_meta:
+        if not _has_rows(head.weight):
             return self.logits(hidden)[..., start:stop].to(hidden.device)
         bias = None if getattr(head, "bias", None) is None else head.bias[start:stop]
         logits = nn.functional.linear(hidden.to(head.weight.device), head.weight[start:stop], bias)
@@ -195,3 +197,9 @@ class LoadedModel:
         logits = logits * scale if scale else logits
         logits = logits / divisor if divisor else logits
         return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def _has_rows(weight: Any) -> bool:
+    """Whether a weight's rows are the numbers that its module computes with: it is neither packed nor offloaded."""
+    plain = type(weight) in (Tensor, nn.Parameter) and not weight.is_meta
+    return plain and weight.dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64)

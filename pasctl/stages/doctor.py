@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pasctl.models.load import LoadedModel
 
 PACKAGES = ("torch", "transformers", "huggingface-hub", "numpy", "sqlalchemy", "pyarrow")
-EXTRAS = ("gguf", "accelerate")
+EXTRAS = {"gguf": "gguf", "accelerate": "gguf", "torchao": "quantize"}  # package -> the extra that brings it
 LOW_DISK_GIB = 2.0
 SAMPLE_TOKENS = 16
 
@@ -68,12 +68,13 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     except PasctlError as error:
         return [Finding("model", False, error.message)]
     geometry = model.geometry
+    weights = "" if model.quantization is None else f" with {model.quantization} weights"
     findings = [
         Finding(
             "model",
             True,
-            f"{model.source.family}, {model.config.num_hidden_layers} layers, hidden {geometry.hidden}, {model.dtype} "
-            f"on {model.device}, attention {model.attn}; zero displacement changes no logit",
+            f"{model.source.family}, {model.config.num_hidden_layers} layers, hidden {geometry.hidden}, "
+            f"{model.dtype}{weights} on {model.device}, attention {model.attn}; zero displacement changes no logit",
         )
     ]
     if model.source.family not in ADAPTERS and model.source.family not in FAMILIES.names():
@@ -159,7 +160,8 @@ def _package(name: str, *, needed: bool) -> Finding:
     try:
         return Finding(name, True, version(name))
     except PackageNotFoundError:
-        return Finding(name, False if needed else None, "not installed" if needed else "not installed (extra gguf)")
+        extra = "" if needed else f" (extra {EXTRAS[name]})"
+        return Finding(name, False if needed else None, f"not installed{extra}")
 
 
 def _store(folder: str) -> Finding:
