@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from pasctl.models.parallel import is_shared
 from pasctl.models.placement import is_spread
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class PrefixCache(Cache):
 def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
     """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
     cache, shared = DynamicCache(config=model.model.config), model.shared_shape
-    spread = is_spread(model.model)
+    spread = is_spread(model.model) or is_shared(model.model)  # layers on other devices, or with fewer heads
     for number, layer in enumerate(cache.layers):
         held: Any = None if before is None else before.layers[number]
         if type(layer) is DynamicLayer and shared is not None and not spread:

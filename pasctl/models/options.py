@@ -44,6 +44,12 @@ class ModelOptions:
         metavar="MAP",
         record="nowhere",
     )
+    tp: bool = option(
+        False,
+        help="Share the model out among the processes that torchrun has started (tensor parallel).",
+        record="nowhere",
+        when_set=True,
+    )
     trust_remote_code: bool = option(
         False, help="Run code that comes with the model. Off unless you say so.", record="nowhere", from_file=False
     )

@@ -149,6 +149,7 @@ class ModelHandle:
                 attn=self.attn,
                 quantize=self.options.quantize,
                 device_map=self.options.device_map,
+                tp=self.options.tp,
                 trust_remote_code=self.options.trust_remote_code,
                 note=reporter.note,
             )
