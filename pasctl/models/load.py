@@ -24,7 +24,7 @@ from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
-from pasctl.models.parallel import Ranks, join, loading_options, note_shares, require_shareable
+from pasctl.models.parallel import loading_options, note_shares, require_shareable
 from pasctl.models.placement import offload_folder
 from pasctl.models.quantize import (
     packed_sizes,
@@ -34,6 +34,7 @@ from pasctl.models.quantize import (
     resolve_quantization,
     stored_quantization,
 )
+from pasctl.models.ranks import Ranks, join
 from pasctl.models.selfcheck import self_check
 from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers

@@ -1,16 +1,13 @@
 """Tensor parallelism: one model whose heads are shared out among processes that torchrun has started.
 
-Each process, a rank, runs the same command in step with the others. transformers gives it a share of every weight and
-sums what the ranks' output projections make; so a projection's input, its heads' outputs, is whole only when it is
-gathered from all ranks, and its output is whole on each.
+Each process, a rank, runs the same command in step with the others (`pasctl.models.ranks`). transformers gives it a
+share of every weight and sums what the ranks' output projections make; so a projection's input, its heads' outputs, is
+whole only when it is gathered from all ranks, and its output is whole on each.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -19,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pasctl.errors import InputError
+from pasctl.models.ranks import Ranks, joined
 from pasctl.models.sites import RESIDUAL
 
 if TYPE_CHECKING:
@@ -26,61 +24,6 @@ if TYPE_CHECKING:
 
 _SHARED: WeakSet[nn.Module] = WeakSet()
 """Output projections whose input is a rank's own heads, their attention modules, and the models that they are in."""
-_LONGEST_STEP = timedelta(hours=2)  # a rank may wait so long for another, which loads or reads a file
-_START = "start it with `torchrun --nproc-per-node 2 -m pasctl ...`, one process per device"
-_joined: list[Ranks] = []
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those that share a model.
-
-    Attributes:
-        number: of this one, from 0; number 0 writes and prints for all.
-        count: of all.
-    """
-
-    number: int
-    count: int
-
-    @property
-    def leads(self) -> bool:
-        """Whether this one writes and prints."""
-        return self.number == 0
-
-
-def joined() -> Ranks | None:
-    """This process among those that share the model; None if it has a model of its own."""
-    return _joined[0] if _joined else None
-
-
-def join(device: str) -> Ranks:
-    """Take this process's place among those that torchrun has started.
-
-    Raises:
-        InputError: torchrun has not started several, or they shall not run where transformers would put them.
-    """
-    if _joined:
-        return _joined[0]
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if "RANK" not in os.environ or count < 2:
-        raise InputError("--tp shares a model out among processes, and this is the only one", hint=_START)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    kind = "cpu" if accelerator is None else accelerator.type
-    if device != kind:
-        raise InputError(f"--tp runs on this machine's {kind} devices, one per process, found --device {device}")
-    if kind != "cpu":
-        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("gloo" if kind == "cpu" else None, timeout=_LONGEST_STEP)
-    _joined.append(Ranks(torch.distributed.get_rank(), count))
-    return _joined[0]
-
-
-def agreed(value: int) -> int:
-    """The value that rank 0 has, on all ranks."""
-    given = torch.tensor([value], device=_device())
-    torch.distributed.broadcast(given, 0)
-    return int(given.item())
 
 
 def require_shareable(path: Path, spec: str, ranks: Ranks, *, trust_remote_code: bool) -> None:
@@ -165,8 +108,3 @@ def require_whole(model: Any, what: str) -> None:
     """
     if model in _SHARED:
         raise InputError(f"{what} needs the whole model in one process, and --tp shares it out", hint="leave out --tp")
-
-
-def _device() -> torch.device:
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return torch.device("cpu") if accelerator is None else accelerator
