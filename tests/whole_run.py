@@ -16,7 +16,6 @@ from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
-from pasctl.models.sites import RESIDUAL
 from pasctl.steering.intervention import Intervention
 from tests.activations.test_forward import some_sequences
 from tests.memory.test_exactness import SMALL, ask_ids, text_ids
@@ -33,14 +32,20 @@ def intervention(model: LoadedModel, seed: int = 3) -> Intervention:
     )
 
 
+def activations(model: LoadedModel) -> dict[str, Tensor]:
+    """What is read at the sites of each kind."""
+    prompts = some_sequences(count=4)
+    kinds = {
+        kind: extract_head_outputs(model, prompts, batch_tokens=60, kind=kind).head_outputs
+        for kind in model.geometry.kinds
+    }
+    return kinds | {"mean of heads": mean_head_outputs(model, prompts[0], prompts[1:4], batch_tokens=60)[0]}
+
+
 def results(model: LoadedModel, folder: Path) -> dict[str, Tensor]:
     """What the stages give, by name; memories are written below `folder`."""
     steering, prompts = intervention(model), some_sequences(count=4)
-    made = {
-        "head outputs": extract_head_outputs(model, prompts, batch_tokens=60).head_outputs,
-        "residual stream": extract_head_outputs(model, prompts[:3], batch_tokens=60, kind=RESIDUAL).head_outputs,
-        "mean head outputs": mean_head_outputs(model, prompts[0], prompts[1:4], batch_tokens=60)[0],
-    }
+    made = activations(model)
     for positions in ("all", "answer"):
         scores = score_letters(
             model, prompts, LETTERS, batch_tokens=60, interventions=[None, steering], positions=positions

@@ -15,7 +15,7 @@ import pasctl
 from pasctl.models.load import load_model
 from tests.whole_run import results
 
-FAMILIES = ("qwen3", "gpt_oss", "qwen3_5_text")  # plain; sinks, experts and sliding windows; linear layers and a gate
+FAMILIES = ("qwen3_moe", "qwen3_5_text")  # experts; linear layers and an output gate
 STORY = "I worry about things. The letter came late, and nobody in the house had asked for it. " * 6
 SIZES: dict[str, Any] = {"n_init": 4, "n_local": 64, "n_mem": 32, "chunk": 16, "min_block": 2, "max_block": 8}
 
@@ -47,7 +47,7 @@ def stages(folder: Path, store: Path, *, tp: bool) -> dict[str, Any]:
     return {
         "keys": [outcome.key for outcome in (extracted, fitted, memory, asked, said)],
         "reused": [outcome.reused for outcome in (extracted, again, fitted, memory, asked, said)],
-        "answers": [answer["text"] for answer in asked.artifact.read_json("answers.json")],
+        "answers": [answer["answer"] for answer in asked.artifact.read_json("answers.json")],
     }
 
 
