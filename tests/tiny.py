@@ -10,56 +10,22 @@ import functools
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    MistralConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
-    Qwen3MoeConfig,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from pasctl.models.adapters import resolve_attention
+from pasctl.models.families import auto_class
 from pasctl.models.load import LoadedModel
 from tests.models.chat_templates import TEMPLATES
+from tests.tiny_configs import HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, SHAPE, VOCAB, config_of
 
-LAYERS, HEADS, KV_HEADS, HEAD_DIM, HIDDEN, VOCAB = 3, 6, 2, 16, 48, 512
+__all__ = ["HEADS", "HEAD_DIM", "HIDDEN", "KV_HEADS", "LAYERS", "SHAPE", "VOCAB"]
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": HIDDEN,
-    "intermediate_size": 64,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": KV_HEADS,
-    "head_dim": HEAD_DIM,
-    "max_position_embeddings": 8192,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 1,
-    "tie_word_embeddings": False,
-}
-
-# One row a family: a new adapter in pasctl/models/adapters.py gets its row here.
-_CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
-    "qwen3": lambda: Qwen3Config(**{**SHAPE, "tie_word_embeddings": True}),
-    "qwen3_moe": lambda: Qwen3MoeConfig(
-        **SHAPE, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=True
-    ),
-    "llama": lambda: LlamaConfig(**SHAPE),
-    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=None),
-    "qwen2": lambda: Qwen2Config(**SHAPE),
-}
-FAMILIES: list[str] = list(_CONFIGS)
-"""The model types that tiny models exist for."""
+FAMILIES: list[str] = ["qwen3", "qwen3_moe", "llama", "mistral", "qwen2"]
+"""Those that everything is tested on; the tests of tests/models/test_every_family.py run over all of tiny_configs."""
 
 TOKENIZER_KINDS: list[str] = list(TEMPLATES)
 """qwen3, llama, base, no-system, drops-system."""
@@ -79,7 +45,7 @@ _CORPUS = [
 
 def tiny_config(family: str, **changes: int) -> PreTrainedConfig:
     """Config of `family`: 3 layers, 6 query and 2 key-value heads of 16, hidden 48 (Llama wants a multiple of 6)."""
-    config = _CONFIGS[family]()
+    config = config_of(family)
     config.update(changes)
     return config
 
@@ -92,8 +58,9 @@ def tiny_model(
     Every parameter is drawn, biases and norm weights too, spread widely enough that any change shows in the logits.
     """
     with torch.random.fork_rng(devices=[]):
-        model = AutoModelForCausalLM.from_config(
-            tiny_config(family, **changes), dtype=dtype, attn_implementation="sdpa"
+        config = tiny_config(family, **changes)
+        model = auto_class(config).from_config(
+            config, dtype=dtype, attn_implementation=resolve_attention("auto", config.model_type)
         )
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,15 +1,16 @@
 """Tiny configs of the model families that pasctl is tested on: one row a family, of a shape that its class takes.
 
-`SHAPE` is shared by all. What a family adds is kept as small as it can be, and switched on where a config leaves it off:
-sinks, softcaps, windows of some layers, rotation of a part of a head.
+`SHAPE` is shared by all. What a family adds is kept as small as it can be, and switched on where a config
+leaves it off: sinks, softcaps, windows of some layers, rotation of a part of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 LAYERS, HEADS, KV_HEADS, HEAD_DIM, HIDDEN, VOCAB = 3, 6, 2, 16, 48, 512
 
@@ -64,7 +65,12 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "mixtral": {"num_local_experts": 4},
     "phi3": {"partial_rotary_factor": 0.75},
     "phi": {"num_key_value_heads": HEADS, "head_dim": 8, "partial_rotary_factor": 0.5},
-    "gemma2": {"query_pre_attn_scalar": 16, "attn_logit_softcapping": 2.0, "layer_types": _WINDOWED, "sliding_window": 24},
+    "gemma2": {
+        "query_pre_attn_scalar": 16,
+        "attn_logit_softcapping": 2.0,
+        "layer_types": _WINDOWED,
+        "sliding_window": 24,
+    },
     "gemma3_text": {"query_pre_attn_scalar": 16, "layer_types": _WINDOWED, "sliding_window": 24},
     "gemma4_text": {
         "layer_types": _WINDOWED,
@@ -111,16 +117,58 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "olmo_hybrid": _HYBRID,
 }
 
-_TEXT_TOWERS = {
+# model type -> that of its text decoder, and the vision tower, which no test runs
+_TOWERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "qwen3_vl": ("qwen3_vl_text", {**_VISION, "depth": 2, "out_hidden_size": HIDDEN, "deepstack_visual_indexes": [0]}),
     "qwen2_5_vl": ("qwen2_5_vl_text", {**_VISION, "depth": 2, "out_hidden_size": HIDDEN}),
     "qwen3_5": ("qwen3_5_text", {**_VISION, "depth": 2, "out_hidden_size": HIDDEN}),
     "qwen3_5_moe": ("qwen3_5_moe_text", {**_VISION, "depth": 2, "out_hidden_size": HIDDEN}),
-    "gemma3": ("gemma3_text", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16}),
-    "mistral3": ("mistral", {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16}),
+    "gemma3": (
+        "gemma3_text",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 16,
+            "patch_size": 4,
+        },
+    ),
+    "mistral3": (
+        "mistral",
+        {
+            "model_type": "pixtral",
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "head_dim": 16,
+            "image_size": 16,
+            "patch_size": 4,
+        },
+    ),
 }
 
 
-def families() -> list[str]:
-    """All model types that a tiny model can be made of."""
-    return [*_CHANGES, *_TEXT_TOWERS]
+_TOWER_TEXTS: Mapping[str, Mapping[str, Any]] = {
+    "qwen2_5_vl": {
+        "head_dim": 8,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+    },
+    "qwen3_vl": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
+}
+
+
+EVERY_FAMILY: list[str] = [*_CHANGES, *_TOWERS]
+"""All model types that a tiny model can be made of."""
+
+
+def config_of(family: str) -> PreTrainedConfig:
+    """A tiny config of a family."""
+    if family in _TOWERS:
+        text, vision = _TOWERS[family]
+        shape = {**SHAPE, **_CHANGES.get(text, {}), "model_type": text, **_TOWER_TEXTS.get(family, {})}
+        config = CONFIG_MAPPING[family](text_config=shape, vision_config=dict(vision), tie_word_embeddings=False)
+        config.architectures = [MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family]]
+        return config
+    return CONFIG_MAPPING[family](**{**SHAPE, **_CHANGES[family]})

@@ -1,4 +1,4 @@
-"""Read the head outputs, the input of o_proj, at the last tokens of a forward pass."""
+"""Read what is at the sites of a kind, such as the head outputs at o_proj's input, at some tokens of a forward pass."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import PasctlError
 from pasctl.models.load import LoadedModel
+from pasctl.models.sites import HEADS, RESIDUAL
 
 LAST = torch.tensor([-1])
 
@@ -29,13 +30,13 @@ class HeadOutputs:
         self.positions = LAST
         self._seen: dict[int, Tensor] = {}
 
-    def keep(self, layer: int, o_proj_input: Tensor) -> None:
-        """Store layer's input of o_proj [B, T, H*D] at the positions that are kept, or its mean over all."""
+    def keep(self, place: int, at_site: Tensor) -> None:
+        """Store what is at a site [B, T, H*D], at the positions that are kept, or its mean over all."""
         if self._mean:
-            kept = o_proj_input.mean(dim=1, dtype=torch.float32).to(o_proj_input.dtype)
+            kept = at_site.mean(dim=1, dtype=torch.float32).to(at_site.dtype)
         else:
-            kept = o_proj_input[:, self.positions.to(o_proj_input.device)]
-        self._seen[layer] = kept.reshape(-1, *self._shape)
+            kept = at_site[:, self.positions.to(at_site.device)]
+        self._seen[place] = kept.reshape(-1, *self._shape)
 
     def take(self) -> Tensor:
         """Give [B * S, L, H, D] on the CPU, in the model's dtype, by one device-to-host copy, and forget it.
@@ -53,27 +54,38 @@ class HeadOutputs:
 
 
 @contextmanager
-def capture(model: LoadedModel, *, mean: bool = False) -> Iterator[HeadOutputs]:
+def capture(model: LoadedModel, *, kind: str = HEADS, mean: bool = False) -> Iterator[HeadOutputs]:
     """Record head outputs at some positions of every forward pass in the block; hooks go when it ends.
 
     Args:
         model: the loaded model.
+        kind: of the sites that are read.
         mean: record the mean over all positions of a pass instead.
     """
-    geometry = model.geometry
+    geometry = model.geometry.at(kind)
     record = HeadOutputs(geometry.layers, geometry.heads, geometry.head_dim, mean=mean)
     handles: list[RemovableHandle] = []
     try:
-        for layer, o_proj in enumerate(model.outputs()):
-            handles.append(o_proj.register_forward_pre_hook(_keeper(record, layer)))
+        for place, module in enumerate(model.outputs(kind)):
+            if kind == RESIDUAL:
+                handles.append(module.register_forward_hook(_keeper_of_output(record, place)))
+            else:
+                handles.append(module.register_forward_pre_hook(_keeper(record, place)))
         yield record
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _keeper(record: HeadOutputs, layer: int) -> Any:
+def _keeper(record: HeadOutputs, place: int) -> Any:
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        record.keep(layer, args[0])
+        record.keep(place, args[0])
+
+    return hook
+
+
+def _keeper_of_output(record: HeadOutputs, place: int) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], given: Any) -> None:
+        record.keep(place, given if isinstance(given, Tensor) else given[0])
 
     return hook

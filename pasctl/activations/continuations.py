@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from pasctl.activations.capture import capture
-from pasctl.activations.forward import cache_behind
 from pasctl.models.device import torch_dtype
-from pasctl.models.kv_cache import PrefixCache
+from pasctl.models.kv_cache import PrefixCache, cache_behind
 from pasctl.models.load import LoadedModel
+from pasctl.models.sites import HEADS
 
 Tokens = Sequence[int]
 
 
 @torch.inference_mode()
 def mean_head_outputs(
-    model: LoadedModel, prompt: Tokens, texts: Sequence[Tokens], *, batch_tokens: int
+    model: LoadedModel, prompt: Tokens, texts: Sequence[Tokens], *, batch_tokens: int, kind: str = HEADS
 ) -> tuple[Tensor, int]:
     """Head outputs averaged over each text's own tokens, and the tokens that went through the model.
 
@@ -28,17 +28,18 @@ def mean_head_outputs(
         prompt: token ids that all texts follow; may be empty.
         texts: N sequences of token ids, none empty.
         batch_tokens: peak number of tokens in a batch; a longer text runs alone.
+        kind: of the sites that are read.
 
     Returns:
         [N, L, H, D] in the model's dtype, on the CPU; and a count.
     """
-    geometry, device = model.geometry, model.model.device
+    geometry, device = model.geometry.at(kind), model.model.device
     shape = (len(texts), geometry.layers, geometry.heads, geometry.head_dim)
     out, cache = torch.empty(shape, dtype=torch_dtype(model.dtype)), None
     if prompt:
         cache = cache_behind(model, len(prompt), None)
         model.backbone(torch.tensor([list(prompt)], device=device), past_key_values=cache, use_cache=True)
-    with capture(model, mean=True) as record:
+    with capture(model, kind=kind, mean=True) as record:
         for rows in _of_one_length(texts, batch_tokens):
             ids = torch.tensor([list(texts[row]) for row in rows], device=device)
             past = None if cache is None else PrefixCache(cache, len(rows))

@@ -14,6 +14,7 @@ from pasctl.activations.forward import run_plan
 from pasctl.activations.plan import Batch
 from pasctl.models.device import torch_dtype
 from pasctl.models.load import LoadedModel
+from pasctl.models.sites import HEADS
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +26,15 @@ class Extracted:
     tokens_run: int
 
 
-def extract_head_outputs(model: LoadedModel, sequences: Sequence[Sequence[int]], *, batch_tokens: int) -> Extracted:
-    """Read the head outputs at the last token of each of N sequences; lm_head is never run."""
+def extract_head_outputs(
+    model: LoadedModel, sequences: Sequence[Sequence[int]], *, batch_tokens: int, kind: str = HEADS
+) -> Extracted:
+    """Read what is at the sites of a kind at the last token of each of N sequences; lm_head is never run."""
     plan = plan_within(model.footprint, sequences, batch_tokens=batch_tokens, own_mask=model.takes_masks)
-    geometry = model.geometry
+    geometry = model.geometry.at(kind)
     shape = (len(sequences), geometry.layers, geometry.heads, geometry.head_dim)
     out = torch.empty(shape, dtype=torch_dtype(model.dtype))
-    with capture(model) as record:
+    with capture(model, kind=kind) as record:
 
         def consume(batch: Batch, hidden: Tensor) -> None:
             out[list(batch.rows)] = record.take()

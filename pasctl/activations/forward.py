@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import Cache
 
 from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
-from pasctl.models.kv_cache import PreallocatedLayer, PrefixCache
+from pasctl.models.kv_cache import PrefixCache, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -142,22 +139,6 @@ def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> C
     for start in range(0, len(plan.prefix), plan.at_once):
         ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.model.device)
         model.backbone(ids, past_key_values=cache, use_cache=True)
-    return cache
-
-
-def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
-    """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
-    cache = DynamicCache(config=model.model.config)
-    spread = getattr(model.model, "hf_device_map", None) is not None
-    shape = (1, model.geometry.kv_heads, tokens, model.geometry.head_dim)
-    for number, layer in enumerate(cache.layers):
-        held: Any = None if before is None else before.layers[number]
-        if type(layer) is DynamicLayer and not spread:
-            cache.layers[number] = roomy = PreallocatedLayer(shape, model.model.dtype, model.model.device)
-            if held is not None:
-                roomy.update(held.keys, held.values)
-        elif held is not None:
-            cache.layers[number] = copy.copy(held)  # appending makes new tensors
     return cache
 
 

@@ -31,9 +31,16 @@ def new(options: DataNew, run: Run, *, json: bool) -> None:
 
 def check(options: DataCheck, run: Run, *, json: bool) -> None:
     """Print what a questionnaire has, how its answers are coded, and what a model will see of it."""
-    from pasctl.inventory import check_data, has_respondents
+    from pasctl.inventory import check_data, has_respondents, listing
+    from pasctl.inventory.scale import MOST_POINTS
 
-    report = check_data(options.spec, options.personas, coding=options.coding, map_file=options.map_file)
+    report = check_data(
+        options.spec,
+        options.personas,
+        coding=options.coding,
+        map_file=options.map_file,
+        option_labels=options.option_labels,
+    )
     if json:
         print_json(asdict(report))
         return
@@ -41,7 +48,7 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
         write_line(line)
     for warning in report.warnings:
         write_line(f"note          {warning}")
-    write_line(f"answers       {', '.join(report.option_names)}; the first item as a model sees it:")
+    write_line(f"answers       {listing(report.option_names, MOST_POINTS)}; the first item as a model sees it:")
     write()
     write("\n".join(f"    {line}" for line in report.prompt.splitlines()))
     if report.statement:
@@ -50,6 +57,7 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
     if not has_respondents(options.spec):
         personas = options.personas if isinstance(options.personas, str) else f"{report.traits[0].code}+"
         words = ["pasctl", "run", "--model", "demo", "--inventory", options.spec, "--personas", personas]
+        words += ["--option-labels", options.option_labels] if options.option_labels else []
         run.reporter.note(f"next: {shell_words(words)}")
 
 

@@ -6,24 +6,20 @@ direction.N to the output of layer N, counted from 0, and has no place for layer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.export.gguf_file import ARCHITECTURES, gguf_package, require_family
 from pasctl.export.proof import Proof
 from pasctl.export.reading import make_reference, read
 from pasctl.models.load import LoadedModel
-from pasctl.steering.hooks import output_shift
+from pasctl.models.projection import output_shift
+from pasctl.models.sites import RESIDUAL
+from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
-
-if TYPE_CHECKING:
-    from torch.utils.hooks import RemovableHandle
 
 _ARCHITECTURE = "controlvector"
 
@@ -52,23 +48,14 @@ def measure(model: LoadedModel, intervention: Intervention, vectors: Mapping[int
         PasctlError: log-probabilities are not finite, or steering changes nothing.
     """
     reference = make_reference(model, intervention)
-    with added_behind_layers(model, vectors):
+    with steer(model, behind_layers(vectors)):
         found = read(model, reference.passages)
     return Proof.of(reference, found, engine="transformers", dtype=model.dtype)
 
 
-@contextmanager
-def added_behind_layers(model: LoadedModel, vectors: Mapping[int, Tensor]) -> Iterator[None]:
-    """Add vectors [hidden] to the outputs of layers while the block runs, as llama.cpp does with a control vector."""
-    handles: list[RemovableHandle] = []
-    try:
-        blocks = model.adapter.blocks(model.model)
-        for layer, vector in vectors.items():
-            handles.append(blocks[layer][0].register_forward_hook(_adder(vector)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def behind_layers(vectors: Mapping[int, Tensor]) -> Intervention:
+    """Vectors [hidden] added to the outputs of layers, as llama.cpp does with a control vector."""
+    return Intervention({layer: vector[None] for layer, vector in vectors.items()}, RESIDUAL)
 
 
 def write_control_vector(
@@ -92,14 +79,3 @@ def write_control_vector(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _adder(vector: Tensor) -> Any:
-    """A forward hook that adds a vector to a layer's output [B, T, hidden], which stands first in what it gives."""
-
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        hidden: Tensor = output if isinstance(output, torch.Tensor) else output[0]
-        moved = hidden + vector.to(device=hidden.device, dtype=hidden.dtype)
-        return moved if isinstance(output, torch.Tensor) else (moved, *output[1:])
-
-    return hook

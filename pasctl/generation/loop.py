@@ -91,7 +91,7 @@ class ActiveBatch:
             budget -= segment.size
             first = first and not row.reading
             taken.append((row, segment))
-            if self.packed.length_dependent:
+            if self.packed.alone:
                 break
         return taken
 

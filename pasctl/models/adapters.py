@@ -1,26 +1,22 @@
-"""The one table of module paths: where each model family keeps its attention output projections.
+"""What cannot be found in a model's modules: one row for a family where something is to be said.
 
-To add a family: add a row to `ADAPTERS` and a tiny config to tests/tiny.py; the tests run over both tables.
+A family without a row is used as it is if its sites are found and the proofs at load hold. To say where its layers,
+attentions or projections are, or that its projections can have biases, add a row to `ADAPTERS`; a tiny config in
+tests/tiny_configs.py puts the family to the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
 
-from pasctl.errors import InputError, PasctlError
 from pasctl.registry import Registry
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """Module paths of one model family.
+    """What is said of a model family; None leaves a name to be found.
 
     Attributes:
         family: `model_type` of the family's config.
@@ -30,39 +26,38 @@ class Adapter:
         bias_switch: config attribute that gives `output` a bias when true; None if the family has no such switch.
             The same attribute gives q, k and v a bias, so who sets it must write those as well (zeros).
         biased_values: whether q, k and v have biases in every model of the family.
+        exact_values: whether what is added to all values of a head is what is added to its output: not where weights
+            do not sum to 1 (sinks), or a gate stands behind.
+        attn: attention implementation that "auto" means.
     """
 
     family: str
-    layers: str = "model.layers"
-    attention: str = "self_attn"
-    output: str = "o_proj"
+    layers: str | None = None
+    attention: str | None = None
+    output: str | None = None
     bias_switch: str | None = None
     biased_values: bool = False
+    exact_values: bool = True
+    attn: str = "sdpa"
 
-    def blocks(self, model: nn.Module) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
-        """(layer, attention, output projection) of every decoder layer, in layer order."""
-        try:
-            layers = cast("Iterable[nn.Module]", model.get_submodule(self.layers))
-            return [self._block(layer) for layer in layers]
-        except AttributeError as error:
-            raise PasctlError(
-                f"a {self.family} model should have {self.layers}.N.{self.attention}.{self.output}: {error}"
-            ) from error
 
-    def _block(self, layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-        attention = layer.get_submodule(self.attention)
-        return layer, attention, attention.get_submodule(self.output)
-
+_SWITCHED = (
+    *("qwen3", "qwen3_moe", "qwen3_vl", "llama", "arcee", "granite", "granitemoe", "olmo2", "olmo3", "olmoe"),
+    *("smollm3", "gemma3", "gemma3_text", "cohere2", "apertus", "hunyuan_v1_dense", "nanochat", "nemotron", "dots1"),
+)
+_GATED = ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text")
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
     {
         adapter.family: adapter
         for adapter in (
-            Adapter("qwen3", bias_switch="attention_bias"),
-            Adapter("qwen3_moe", bias_switch="attention_bias"),
-            Adapter("llama", bias_switch="attention_bias"),
-            Adapter("mistral"),
+            *(Adapter(family, bias_switch="attention_bias") for family in _SWITCHED),
+            *(Adapter(family, bias_switch="attention_bias", exact_values=False) for family in _GATED),
             Adapter("qwen2", biased_values=True),
+            Adapter("seed_oss", bias_switch="attention_out_bias", biased_values=True),
+            # a softcap, and sinks, are no part of torch's fused attention
+            Adapter("gemma2", bias_switch="attention_bias", attn="eager"),
+            Adapter("gpt_oss", bias_switch="attention_bias", exact_values=False, attn="eager"),
         )
     }
 )
@@ -72,21 +67,16 @@ FAMILIES = Registry("model family", group="pasctl.families")
 """Rows of other packages: an entry point names an `Adapter`."""
 
 
-def adapter_for(family: str) -> Adapter:
-    """The table's row for a `model_type`.
+def resolve_attention(attn: str, family: str | None) -> str:
+    """The attention implementation that a word means for a model of a family."""
+    return adapter_for(family or "").attn if attn == "auto" else attn
 
-    Raises:
-        InputError: the family has no row.
-    """
+
+def adapter_for(family: str) -> Adapter:
+    """The row for a `model_type`; an empty one if it has none."""
     if family in ADAPTERS:
         return ADAPTERS[family]
-    supported = (*ADAPTERS, *FAMILIES.names())
-    if family in supported:
+    if family in FAMILIES.names():
         adapter: Adapter = FAMILIES.get(family)
         return adapter
-    near = get_close_matches(family, supported, n=1)
-    guess = f" (did you mean {near[0]}?)" if near else ""
-    raise InputError(
-        f"model family {family!r} is not supported{guess}; supported: {', '.join(supported)}",
-        hint="one row adds a family: in pasctl/models/adapters.py, or by an entry point of another package",
-    )
+    return Adapter(family)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pasctl.errors import InputError, MissingError
-from pasctl.models.adapters import adapter_for
 from pasctl.models.digests import file_sha256, files_sha256
 from pasctl.models.gguf_header import read_gguf_header
 from pasctl.models.hub import resolve_commit
@@ -78,8 +77,6 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
         )
     else:
         source = _hub_source(spec, revision)
-    if source.family is not None:
-        adapter_for(source.family)  # an unsupported family is told before anything is downloaded or loaded
     return source
 
 

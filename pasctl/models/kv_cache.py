@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import Cache
+from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+if TYPE_CHECKING:
+    from pasctl.models.loaded import LoadedModel
 
 ROOM = 256  # lengths of buffers are multiples of it: buffers of ever other lengths would leave holes in memory
 
@@ -96,19 +99,59 @@ class PrefixCache(Cache):
     """The cache of a batch that follows a prefix: what the batch appends serves its own layer and is let go.
 
     Keys and values of the prefix are views, one per row, and copied where a layer attends to them. A batch needs no
-    other part of them once it has gone through, so its memory does not grow with the number of layers.
+    other part of them once it has gone through, so its memory does not grow with the number of layers. The state of a
+    layer that has one (linear attention, a convolution) is copied for each row, since reading on changes it in place.
     """
 
     def __init__(self, prefix: Cache, rows: int) -> None:
-        super().__init__(layers=prefix.layers)
+        super().__init__(layers=[layer if holds_keys(layer) else _forked(layer, rows) for layer in prefix.layers])
         self._rows = rows
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
         """Keys and values [rows, G, prefix + T, D] that a layer attends to."""
         prefix: Any = self.layers[layer_idx]
+        if not holds_keys(prefix):  # a fork of this batch's own
+            return prefix.update(key_states, value_states, *args, **kwargs)
         keys, values = (each.expand(self._rows, -1, -1, -1) for each in (prefix.keys, prefix.values))
         if isinstance(prefix, PreallocatedLayer):
             return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
         layer: Any = copy.copy(prefix)  # with a window of its own, say
         layer.keys, layer.values = keys, values
         return layer.update(key_states, value_states, *args, **kwargs)
+
+
+def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
+    """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
+    cache, shared = DynamicCache(config=model.model.config), model.shared_shape
+    spread = getattr(model.model, "hf_device_map", None) is not None
+    for number, layer in enumerate(cache.layers):
+        held: Any = None if before is None else before.layers[number]
+        if type(layer) is DynamicLayer and shared is not None and not spread:
+            shape = (1, shared[0], tokens, shared[1])
+            cache.layers[number] = roomy = PreallocatedLayer(shape, model.model.dtype, model.model.device)
+            if held is not None:
+                roomy.update(held.keys, held.values)
+        elif held is not None:  # appending makes new tensors of keys and values
+            cache.layers[number] = copy.copy(held) if holds_keys(held) else _forked(held, 1)
+    return cache
+
+
+def holds_keys(layer: Any) -> bool:
+    """Whether a cache's layer holds keys and values and nothing else."""
+    return isinstance(layer, DynamicLayer) and not hasattr(layer, "conv_states")
+
+
+def _forked(layer: Any, rows: int) -> Any:
+    """A layer with a state of batch 1, for so many rows, with tensors of its own."""
+    fork = copy.copy(layer)
+    for name, value in vars(layer).items():
+        if isinstance(value, Tensor):
+            setattr(fork, name, _repeated(value, rows))
+        elif isinstance(value, dict):
+            copied = {key: _repeated(part, rows) if isinstance(part, Tensor) else part for key, part in value.items()}
+            setattr(fork, name, copied)
+    return fork
+
+
+def _repeated(state: Tensor, rows: int) -> Tensor:
+    return state.expand(rows, *state.shape[1:]).clone() if state.dim() and state.shape[0] == 1 else state.clone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,13 @@ from pasctl.models.adapters import Adapter, adapter_for
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import torch_dtype
 from pasctl.models.footprint import Footprint, read_sizes
-from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.geometry import Geometry, geometry_of
 from pasctl.models.identity import ModelSource
+from pasctl.models.sites import HEADS, Site, attention_blocks, decoder_of, find_sites, text_config, usual_sites
 from pasctl.models.weights import takes_masks
+
+if TYPE_CHECKING:
+    from pasctl.models.check_report import CheckReport
 
 
 @dataclass(eq=False)
@@ -24,28 +28,34 @@ class LoadedModel:
     """A CausalLM in eval mode, without gradients, and what is known about it.
 
     Attributes:
-        model: the transformers CausalLM.
+        model: the transformers CausalLM, or a vision-language model, of which the text decoder is used.
         tokenizer: its tokenizer.
         chat: renders questions with its chat template.
         geometry: layers, heads and widths.
-        adapter: its family's row of module paths.
+        sites: the places in it that can be read and shifted.
+        adapter: its family's row.
         device: where input ids belong.
         dtype: name of the weights' dtype.
         attn: attention implementation, as transformers names it.
         source: where it came from; `source.identity` goes into store keys.
         max_memory: bytes that a run with it may take, the process included; None for no bound.
+        report: what the self-check found; None if it was not made.
+        quantization: "int8" or "int4" where its weights were quantized when it was loaded, part of keys.
     """
 
     model: Any
     tokenizer: Any
     chat: ChatRenderer
     geometry: Geometry
+    sites: tuple[Site, ...]
     adapter: Adapter
     device: str
     dtype: str
     attn: str
     source: ModelSource
     max_memory: int | None = None
+    report: CheckReport | None = None
+    quantization: str | None = None
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
@@ -55,11 +65,13 @@ class LoadedModel:
         if source is None:
             identity = {"kind": "memory", "id": uuid.uuid4().hex}
             source = ModelSource("<memory>", "memory", None, None, None, f"{family}-memory", identity, family)
+        sites = find_sites(model, adapter)
         return cls(
             model=model.eval().requires_grad_(False),
             tokenizer=tokenizer,
             chat=ChatRenderer(tokenizer),
-            geometry=read_geometry(model, adapter),
+            geometry=geometry_of(sites, text_config(model)),
+            sites=sites,
             adapter=adapter,
             device=str(model.get_input_embeddings().weight.device),
             dtype=str(model.dtype).removeprefix("torch."),
@@ -69,13 +81,28 @@ class LoadedModel:
 
     @property
     def backbone(self) -> nn.Module:
-        """The model without lm_head; its output's `last_hidden_state` is [B, T, hidden] after the final norm."""
-        return self.model.base_model  # type: ignore[no-any-return]
+        """The text decoder without lm_head; its output's `last_hidden_state` is [B, T, hidden] after the final norm."""
+        return decoder_of(self.model)  # type: ignore[no-any-return]
+
+    @property
+    def config(self) -> Any:
+        """The config of the text decoder."""
+        return text_config(self.model)
+
+    @property
+    def shared_shape(self) -> tuple[int, int] | None:
+        """Heads of a layer's keys and of its values, and their width; None if layers or the two differ."""
+        geometry, size = self.geometry, self.geometry.kv_heads * self.geometry.head_dim
+        attention: Any = next(iter(self.attentions().values()))
+        widths = [getattr(getattr(attention, name, None), "out_features", None) for name in ("k_proj", "v_proj")]
+        alike = geometry.layers == len(self.attentions()) and widths == [size, size]
+        return (geometry.kv_heads, geometry.head_dim) if alike else None
 
     @property
     def takes_masks(self) -> bool:
-        """Whether it takes a mask of our own."""
-        return takes_masks(self.model.config, self.attn)
+        """Whether it takes a mask of our own; the self-check may have found that it does not."""
+        proven = self.report is None or self.report.masks
+        return proven and takes_masks(self.config, self.attn)
 
     @property
     def lm_head(self) -> nn.Module:
@@ -89,9 +116,16 @@ class LoadedModel:
         sizes = read_sizes(self.model, stored=itemsize)
         return Footprint(self.geometry, sizes, itemsize, self.device == "cpu", self.max_memory)
 
-    def outputs(self) -> list[nn.Module]:
-        """The attention output projections (o_proj), [..., H*D] -> hidden, in layer order."""
-        return [output for _, _, output in self.adapter.blocks(self.model)]
+    def outputs(self, kind: str = HEADS) -> list[nn.Module]:
+        """The modules of a kind of sites, in layer order: the attention output projections (o_proj) of those of heads.
+
+        Heads' outputs are a projection's input [..., H*D]; the residual stream is what its module gives.
+        """
+        return [self.model.get_submodule(site.name) for site in usual_sites(self.sites, kind)]
+
+    def attentions(self) -> dict[int, nn.Module]:
+        """The modules of full attention, by the number of their layer."""
+        return {number: block.attention for number, block in attention_blocks(self.model, self.adapter).items()}
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits float32 [..., vocabulary] of last hidden states [..., hidden] of the backbone."""
@@ -110,7 +144,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         rows, weight = list(ids), head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             bias = None if getattr(head, "bias", None) is None else head.bias[rows].float()
             logits = nn.functional.linear(hidden.to(weight.device).float(), weight[rows].float(), bias)
         else:  # packed or offloaded weights: only the module itself knows its rows
@@ -126,7 +160,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         weight = head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             rows = ids.to(weight.device)
             logits = torch.einsum("nh,nkh->nk", hidden.to(weight.device).float(), weight[rows].float())
             logits = logits if getattr(head, "bias", None) is None else logits + head.bias[rows].float()
@@ -143,17 +177,23 @@ class LoadedModel:
     def tile_logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
         """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once."""
         head: Any = self.lm_head
-        if not head.weight.dtype.is_floating_point or head.weight.is_meta:
+        if not _has_rows(head.weight):
             return self.logits(hidden)[..., start:stop]
         bias = None if getattr(head, "bias", None) is None else head.bias[start:stop]
         return self._rescaled(nn.functional.linear(hidden, head.weight[start:stop], bias).float())
 
     def _rescaled(self, logits: Tensor) -> Tensor:
         """What some families do behind lm_head: scale (Cohere), divide (Granite), squash (Gemma 2)."""
-        config = self.model.config
+        config = self.config
         scale = getattr(config, "logit_scale", None)
         divisor = getattr(config, "logits_scaling", None)
         cap = getattr(config, "final_logit_softcapping", None)
         logits = logits * scale if scale else logits
         logits = logits / divisor if divisor else logits
         return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def _has_rows(weight: Any) -> bool:
+    """Whether a weight's rows are the numbers that its module computes with: it is neither packed nor offloaded."""
+    plain = type(weight) in (Tensor, nn.Parameter) and not weight.is_meta
+    return plain and weight.dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError, PasctlError
+from pasctl.models.families import auto_class
 from pasctl.models.gguf_weights import alone, gguf_config, put_back_biases
 from pasctl.models.identity import ModelSource
 from pasctl.models.tokenizer_check import check_tokenizer
@@ -20,10 +21,16 @@ def read_weights(path: Path, **options: Any) -> Any:
     Raises:
         PasctlError: weights are missing, left over, or of another shape than the config says.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    options |= {"use_safetensors": True} if path.is_dir() else _gguf_options(path)
-    auto: Any = AutoModelForCausalLM  # annotated as if it could not return the report
+    trusted = bool(options.get("trust_remote_code"))
+    if path.is_dir():
+        config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trusted)
+        options |= {"use_safetensors": True}
+    else:
+        options |= _gguf_options(path)
+        config = options["config"]
+    auto = auto_class(config)
     with _place(path) as place:
         model, report = auto.from_pretrained(
             str(place), local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
@@ -36,24 +43,25 @@ def read_weights(path: Path, **options: Any) -> Any:
 
 
 def takes_masks(config: Any, attn: str) -> bool:
-    """Whether a model takes a mask of our own: its attention does, and no layer has a window of its own."""
+    """Whether a model takes a mask of our own: its attention does, and no layer has a window or a state of its own."""
     from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
 
     layers = DynamicCache(config=config).layers
-    return attn in ("sdpa", "eager") and not any(getattr(layer, "is_sliding", False) for layer in layers)
+    return attn in ("sdpa", "eager") and all(type(layer) is DynamicLayer for layer in layers)
 
 
 def empty_model(path: Path, *, trust_remote_code: bool = False) -> Any:
     """The CausalLM of a model folder or .gguf file with shapes but no numbers, on torch's meta device."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     if path.is_dir():
         config = AutoConfig.from_pretrained(str(path), local_files_only=True, trust_remote_code=trust_remote_code)
     else:
         config = gguf_config(path)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        return auto_class(config).from_config(config, trust_remote_code=trust_remote_code)
 
 
 def _require_all_weights(path: Path, report: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.export import ExportCheck, ExportCreate
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
+from pasctl.models.quantize import require_plain
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
@@ -103,6 +104,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     handle = run.model_of(source, declared.model, declared.options)
     target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
     engine.require(handle.source, granularity_of(source))
+    require_plain(handle.source, handle.quantization)
     job = _job(declared, target, handle)
     planned = run_job(run.store, job if run.dry_run else replace(job, estimate=dict), dry_run=True)
     place = Place(output, force=declared.force)
@@ -201,6 +203,8 @@ def check(declared: ExportCheck, run: Run) -> Proof:
     options = declared.options
     if options.dtype == "auto":
         options = replace(options, dtype=record["numerics"]["dtype"])
+    if options.quantize == "auto":
+        options = replace(options, quantize="none")  # as it was exported, whatever the directions were fitted on
     handle = run.model_of(source, declared.model, options)
     known = SteeringTarget(directions=source, persona=record["persona"], alpha=record["alpha"], positions="all")
     target = resolve_for_export(known, run, handle)

@@ -12,7 +12,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter
 from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
-from pasctl.steering.hooks import output_shift
+from pasctl.models.projection import output_shift
 from pasctl.steering.intervention import Intervention
 
 SHARD_SIZE = "5GB"
@@ -39,7 +39,7 @@ def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_sh
     def shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
         return output_shift(o_proj, displacement)[0]
 
-    _save(model, _biased(model, intervention, model.adapter.output, shift), switch, folder, max_shard_size)
+    _save(model, _biased(model, intervention, None, shift), switch, folder, max_shard_size)
 
 
 def bake_values(
@@ -103,8 +103,13 @@ def value_bias_switch(adapter: Adapter) -> str | None:
     """The attribute of a family's config that gives v_proj a bias; None where it always has one.
 
     Raises:
-        InputError: the family has neither.
+        InputError: the family has neither, or such a bias would not be exact.
     """
+    if not adapter.exact_values:
+        raise InputError(
+            f"a bias of v_proj is not what steers a {adapter.family} model: its attention has sinks or an output gate",
+            hint="export it for another engine, or steer it at run time with `pasctl.steer`",
+        )
     if adapter.bias_switch is None and not adapter.biased_values:
         raise InputError(
             f"family {adapter.family} has no v_proj bias in transformers, so nothing can be baked in",
@@ -114,9 +119,9 @@ def value_bias_switch(adapter: Adapter) -> str | None:
 
 
 def _biased(
-    model: LoadedModel, intervention: Intervention, carrier: str, shift: Callable[[nn.Module, Tensor], Tensor]
+    model: LoadedModel, intervention: Intervention, carrier: str | None, shift: Callable[[nn.Module, Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """The model's tensors, with shift(o_proj, displacement) added to the bias of `carrier` in displaced layers.
+    """The model's tensors, with shift(o_proj, displacement) added to the bias of `carrier`, or of o_proj itself.
 
     All projections of the attention that the family's switch gives a bias have one, zero where there was none.
     """
@@ -124,14 +129,13 @@ def _biased(
         raise InputError("an intervention with one displacement a row cannot be baked, expected one row")
     state = dict(model.model.state_dict())
     names = {module: name for name, module in model.model.named_modules()}
-    switched = ("q_proj", "k_proj", "v_proj", model.adapter.output) if model.adapter.bias_switch else ()
     for layer, o_proj in enumerate(model.outputs()):
-        prefix = names[o_proj].removesuffix(model.adapter.output)
-        for projection in switched:
-            weight = state[f"{prefix}{projection}.weight"]
-            state.setdefault(f"{prefix}{projection}.bias", torch.zeros(weight.shape[0], dtype=weight.dtype))
+        prefix, _, output = names[o_proj].rpartition(".")
+        for projection in ("q_proj", "k_proj", "v_proj", output) if model.adapter.bias_switch else ():
+            weight = state[f"{prefix}.{projection}.weight"]
+            state.setdefault(f"{prefix}.{projection}.bias", torch.zeros(weight.shape[0], dtype=weight.dtype))
         if layer in intervention.displacements:
-            bias = f"{prefix}{carrier}.bias"
+            bias = f"{prefix}.{carrier or output}.bias"
             moved = shift(o_proj, intervention.displacements[layer])
             state[bias] = state[bias] + moved.to(device=state[bias].device, dtype=state[bias].dtype)
     return state
@@ -139,7 +143,7 @@ def _biased(
 
 def _save(model: LoadedModel, state: dict[str, Tensor], switch: str | None, folder: Path, shard_size: str) -> None:
     """Write tensors, config and tokenizer; the model's config is as it was when this ends."""
-    config = model.model.config
+    config = model.config
     before = getattr(config, switch) if switch else None
     try:
         if switch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,8 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
+from pasctl.models.projection import output_shift
+from pasctl.models.sites import RESIDUAL
 from pasctl.steering.answer_places import AnswerPlaces
 from pasctl.steering.intervention import Intervention
 
@@ -27,9 +28,10 @@ def steer(
     positions: str | Tensor = "all",
     rows: Tensor | None = None,
 ) -> Iterator[None]:
-    """Add W_o d after o_proj of every displaced layer while the block runs; the hooks go whatever happens in it.
+    """Displace every site of an intervention while the block runs; the hooks go whatever happens in it.
 
-    Adding W_o d to o_proj's output equals adding d to its input, since o_proj is affine.
+    Heads are displaced by W_o d after o_proj: this equals adding d to its input, since o_proj is affine. The residual
+    stream is displaced by d itself behind its layer.
 
     Args:
         model: the model to steer; it is left as it was when the block ends.
@@ -54,41 +56,28 @@ def steer(
             if isinstance(positions, str) and positions == "answer":
                 places = AnswerPlaces(model.backbone, _padding(model))
                 handles.append(model.backbone.register_forward_pre_hook(places.read, with_kwargs=True))
-            projections = model.outputs()
-            for layer, displacement in intervention.displacements.items():
-                delta = output_shift(projections[layer], displacement)
-                handles.append(projections[layer].register_forward_hook(_adder(delta, places or positions, rows)))
+            modules = model.outputs(intervention.kind)
+            for place, displacement in intervention.displacements.items():
+                module = modules[place]
+                delta = displacement if intervention.kind == RESIDUAL else output_shift(module, displacement)
+                handles.append(module.register_forward_hook(_adder(delta, places or positions, rows)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-@torch.no_grad()
-def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
-    """W_o d, [R, hidden], by calling the module: o_proj(d) - o_proj(0) also holds with a bias or packed weights.
-
-    Args:
-        o_proj: the attention's output projection, H*D -> hidden.
-        displacement: float32 [R, H*D].
-    """
-    held = next(itertools.chain(o_proj.parameters(), o_proj.buffers()))
-    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
-    rows = displacement.to(device=held.device, dtype=dtype)
-    moved: Tensor = o_proj(rows) - o_proj(torch.zeros_like(rows))
-    return moved
-
-
 def _padding(model: LoadedModel) -> frozenset[int]:
     """Tokens that batches are usually padded with; 0 is what harnesses take where a tokenizer names none."""
-    named = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, getattr(model.model.config, "pad_token_id", 0))
+    named = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id, getattr(model.config, "pad_token_id", 0))
     return frozenset({0, *(token for token in named if isinstance(token, int))})
 
 
 def _adder(delta: Tensor, positions: str | Tensor | AnswerPlaces, rows: Tensor | None) -> Any:
-    """A forward hook that adds delta [R, hidden] to an output [B, T, hidden]."""
+    """A forward hook that adds delta [R, hidden] to an output [B, T, hidden], which may stand first in a tuple."""
 
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def hook(module: nn.Module, args: tuple[Any, ...], given: Any) -> Any:
+        output: Tensor = given if isinstance(given, Tensor) else given[0]
         moved = delta.to(device=output.device, dtype=output.dtype)
         if rows is not None:
             moved = moved[rows.to(output.device)]
@@ -102,6 +91,6 @@ def _adder(delta: Tensor, positions: str | Tensor | AnswerPlaces, rows: Tensor |
             steered[batch, last.clamp(min=0)] += moved[:, -1] * (last >= 0)[:, None]
         else:
             steered[:, slice(None) if isinstance(positions, str) else positions] += moved
-        return steered
+        return steered if isinstance(given, Tensor) else (steered, *given[1:])
 
     return hook

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.models.geometry import Geometry
+from pasctl.models.sites import HEADS
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,18 +18,21 @@ class Intervention:
     """Displacements of the head outputs of some layers.
 
     Attributes:
-        displacements: layer -> float32 [R, H*D], heads side by side in their slots. R = 1 displaces every
+        displacements: place among the sites of a kind, which is the layer where every layer has one -> float32
+            [R, H*D], heads side by side in their slots. R = 1 displaces every
             row of a batch alike; otherwise R must be the batch size and each row has its own.
+        kind: of the sites that are displaced.
     """
 
     displacements: Mapping[int, Tensor]
+    kind: str = HEADS
 
     @classmethod
     def from_heads(cls, geometry: Geometry, heads: Tensor, theta: Tensor, sigma: Tensor, alpha: float) -> Intervention:
         """Place alpha * sigma * theta of each chosen head in its slot (PAS, design section 5).
 
         Args:
-            geometry: of the model that will be steered.
+            geometry: of the model that will be steered, at the kind of sites that is displaced.
             heads: int [K, 2], rows of (layer, head).
             theta: float [K, D], unit vectors.
             sigma: float [K], std of the head outputs' projections on theta.
@@ -51,15 +55,18 @@ class Intervention:
                 )
             row = displacements.setdefault(layer, torch.zeros(1, geometry.heads * geometry.head_dim))
             row[0, head * geometry.head_dim : (head + 1) * geometry.head_dim] += alpha * scale * vector
-        return cls(displacements)
+        return cls(displacements, geometry.kind)
 
     @classmethod
     def stack(cls, rows: Sequence[Intervention | None]) -> Intervention:
         """One intervention for a batch whose rows are displaced differently; None leaves a row as it is.
 
         Raises:
-            InputError: a part that itself has more than one row.
+            InputError: a part that itself has more than one row, or rows that displace different kinds of sites.
         """
+        kinds = {row.kind for row in rows if row is not None} or {HEADS}
+        if len(kinds) > 1:
+            raise InputError(f"a batch displaces one kind of sites, these rows displace {' and '.join(sorted(kinds))}")
         layers = sorted({layer for row in rows if row is not None for layer in row.displacements})
         stacked: dict[int, Tensor] = {}
         for layer in layers:
@@ -70,4 +77,4 @@ class Intervention:
             stacked[layer] = torch.cat(
                 [row.displacements.get(layer, zero) if row is not None else zero for row in rows]
             )
-        return cls(stacked)
+        return cls(stacked, kinds.pop())

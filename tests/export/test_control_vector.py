@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from pasctl.errors import InputError
-from pasctl.export.control_vector import added_behind_layers, control_vector
+from pasctl.export.control_vector import behind_layers, control_vector
 from pasctl.models.load import LoadedModel
 from pasctl.stages.control_vector import export_control_vector
 from pasctl.stages.target import intervention
-from pasctl.steering import Intervention
+from pasctl.steering import Intervention, steer
 from tests.export.planted import ALPHA, plant
 from tests.steering.test_hooks import WIDTH, logits, random_intervention
 from tests.tiny import FAMILIES, LAYERS, tiny_loaded
@@ -34,7 +34,7 @@ def test_a_vector_behind_a_layer_is_a_bias_of_what_it_adds_last(family: str) -> 
     model = tiny_loaded(family)
     vectors, plain = control_vector(model, random_intervention(5)), logits(model, IDS)
     assert min(vectors) > 0
-    with added_behind_layers(model, vectors):
+    with steer(model, behind_layers(vectors)):
         found = logits(model, IDS)
     assert (found - plain).abs().max() > 0.1
     assert torch.equal(logits(model, IDS), plain)

@@ -8,12 +8,17 @@ import torch
 from pasctl.errors import InputError, PasctlError
 from pasctl.models.adapters import ADAPTERS, Adapter, adapter_for
 from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.identity import ModelSource
+from pasctl.models.load import load_model
 from pasctl.models.selfcheck import self_check
+from pasctl.models.sites import attention_blocks
 from tests.tiny import FAMILIES, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, tiny_loaded, tiny_model
+from tests.tiny_configs import EVERY_FAMILY
 
 
-def test_every_family_has_a_row_and_a_tiny_model():
-    assert set(ADAPTERS) == set(FAMILIES)
+def test_every_row_has_a_tiny_model():
+    assert set(ADAPTERS) <= set(EVERY_FAMILY)
+    assert set(FAMILIES) <= set(EVERY_FAMILY)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -54,7 +59,7 @@ def test_bias_switch_is_what_gives_the_output_projection_a_bias(family):
     adapter, config = adapter_for(family), tiny_config(family)
     config.attention_bias = True
     model = AutoModelForCausalLM.from_config(config)
-    biased = [output.bias is not None for _, _, output in adapter.blocks(model)]
+    biased = [block.output.bias is not None for block in attention_blocks(model, adapter).values()]
     assert biased == [adapter.bias_switch == "attention_bias"] * LAYERS
 
 
@@ -121,22 +126,36 @@ def test_letter_logits_of_a_head_whose_rows_cannot_be_taken_apart_are_the_module
     torch.testing.assert_close(loaded.letter_logits(hidden, [7, 3]), expected)
 
 
-def test_unknown_family_names_the_supported_and_the_near_one():
-    with pytest.raises(InputError, match=r"'qwen3moe'.*qwen3_moe\?.*llama") as caught:
-        adapter_for("qwen3moe")
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [("qwen3moe", r"'qwen3moe' is not known .*did you mean qwen3_moe\?"), ("vit", "a vit model, and .* no class")],
+)
+def test_a_family_that_no_class_writes_text_for_is_refused_before_anything_is_read(family, words):
+    source = ModelSource("org/name", "hub", None, "org/name", "0" * 40, "name", {}, family)
+    with pytest.raises(InputError, match=words) as caught:
+        load_model(source)
     assert caught.value.exit_code == 2
 
 
-def test_wrong_module_path_is_an_error_that_names_it():
-    with pytest.raises(PasctlError, match=r"self_attn\.wo"):
-        Adapter("qwen3", output="wo").blocks(tiny_model("qwen3"))
+@pytest.mark.parametrize("row", [Adapter("qwen3", output="wo"), Adapter("qwen3", attention="attn")])
+def test_a_row_that_names_modules_which_are_not_there_leaves_no_site(row):
+    with pytest.raises(InputError, match="no layer of this qwen3 model has an attention"):
+        read_geometry(tiny_model("qwen3"), row)
+
+
+def test_a_row_that_names_layers_which_are_not_there_is_an_error_that_names_them():
+    with pytest.raises(PasctlError, match=r"should have model\.blocks"):
+        read_geometry(tiny_model("qwen3"), Adapter("qwen3", layers="model.blocks"))
 
 
 def test_geometry_refuses_a_head_dim_that_the_weights_contradict():
     model = tiny_model("llama")
     for layer in model.model.layers:
         layer.self_attn.head_dim = HIDDEN // HEADS
-    with pytest.raises(PasctlError, match=r"layer 0: o_proj takes 96 inputs, expected 6 heads x head_dim 8 = 48"):
+    with pytest.raises(
+        PasctlError,
+        match=r"layer 0: .*o_proj takes 96 inputs, expected 6 heads x head_dim 8 = 48",
+    ):
         read_geometry(model, adapter_for("llama"))
 
 
