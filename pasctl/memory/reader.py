@@ -49,7 +49,7 @@ class Reader:
         surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
         past: events, keys and values.
         windows: the local window, one a layer.
-        states: of the layers that have one of their own, at the end of what was read; None if the model has none.
+        layer_states: of the layers that have one of their own, at the end of what was read; None if the model has none.
         tokens_attended: far keys attended, summed over layers and chunks.
         log: what was recalled in the last pass.
         pass_tokens: tokens of one pass through the model: as many chunks as may run at once.
@@ -66,7 +66,7 @@ class Reader:
         self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
         self.windows = [Window.empty(*shape, model.device) for _ in range(count)]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
-        self.states = LayerStates.of(model)
+        self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
         self.surprise = torch.empty(0)
         self.tokens_attended = 0
@@ -106,7 +106,7 @@ class Reader:
         begin, size = len(self.ids), self.params.chunk
         chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
         step = ChunkedPass(self.past, self.windows, self.queues, begin, chunks)
-        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.states)[0]
+        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.layer_states)[0]
         self.tokens_attended += step.attended
         self.log = step.log
         self._measure(ids, hidden)

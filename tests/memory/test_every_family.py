@@ -16,10 +16,12 @@ from pasctl.errors import InputError
 from pasctl.generation.loop import generate
 from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.checkpoint import states_of
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.proof import require_memory
 from pasctl.models.load import LoadedModel
+from pasctl.stages.job import StageContext
 from tests.memory.test_exactness import SMALL, full_logits, text_ids
 from tests.tiny import save_tiny, tiny_loaded
 from tests.tiny_configs import EVERY_FAMILY
@@ -145,6 +147,42 @@ def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: st
     assert torch.equal(pasctl.open_memory(saved, store=store).logits([text_ids(9)]), opened.logits([text_ids(9)]))
 
 
+@pytest.mark.parametrize(
+    ("family", "place"),
+    [
+        *((family, "segments/000003") for family in ("phi3", "gpt_oss", "qwen3_next", "lfm2", "qwen3_vl")),
+        *((family, "states") for family in ("qwen3_next", "lfm2")),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_memory(
+    tmp_path: Path, family: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted before the fourth segment, or before the states at the end of the fourth, are written."""
+    folder, text = (
+        str(save_tiny(tmp_path / "model", family)),
+        pasctl.Text("text", "Words of a story, about things. " * 8),
+    )
+    options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
+    whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
+    write, seen = StageContext.write, list[str]()
+
+    def interrupted(work: StageContext, name: str, content: Any) -> None:
+        seen.append(name)
+        if name.startswith(place) and sum(each.startswith(place) for each in seen) == (4 if place == "states" else 1):
+            raise KeyboardInterrupt
+        write(work, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pasctl.memory_run(folder, [text], store=tmp_path / "store", **options)
+    again = pasctl.memory_run(folder, [text], store=tmp_path / "store", **options).artifact
+    assert whole is not None
+    assert again is not None
+    assert again.content_digest == whole.content_digest
+    assert again.provenance["counts"]["tokens_resumed"] > 0
+
+
 @pytest.mark.parametrize("family", ["qwen3_next", "lfm2"])
 def test_states_that_are_behind_the_last_segment_let_it_be_read_again(tmp_path: Path, family: str) -> None:
     """What a process leaves that is killed between a segment and the states at its end."""
@@ -152,8 +190,6 @@ def test_states_that_are_behind_the_last_segment_let_it_be_read_again(tmp_path: 
     files: list[Path] = []
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
-        from pasctl.memory.checkpoint import states_of
-
         own = states_of(tensors)
         for name, part in ((f"{number}", {n: t for n, t in tensors.items() if n not in own}), (f"s{number}", own)):
             save_file({key: tensor.contiguous() for key, tensor in part.items()}, tmp_path / f"{name}.safetensors")
