@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 
 from pasctl.cli.failure import failures_told
@@ -13,6 +14,9 @@ def main() -> None:
     with failures_told(SystemExit):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few letters
+
+        for name in ("torchao", "torch.utils._pytree"):  # where torchao is installed, transformers imports it, and
+            logging.getLogger(name).setLevel(logging.ERROR)  # it warns of kernels for other machines
 
         from pasctl.cli.app import app
 

@@ -19,6 +19,7 @@ from pasctl.generation.text_state import TextState
 from pasctl.models.attention import Scoring, own_attention, run_backbone
 from pasctl.models.layer_states import LayerStates, has_states
 from pasctl.models.load import LoadedModel
+from pasctl.models.transformers_compat import is_failure
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
 
@@ -65,7 +66,7 @@ class PackedSegment:
 @dataclass(eq=False)
 class _Pass:
     segments: Sequence[PackedSegment]
-    failed: dict[int, Exception] = field(default_factory=dict)
+    failed: dict[int, BaseException] = field(default_factory=dict)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
@@ -84,7 +85,9 @@ class _Pass:
             made = segment.state.attend(
                 layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scoring
             )
-        except Exception as error:  # whatever it is, the other texts must not die of it
+        except BaseException as error:  # whatever it is, the other texts must not die of it
+            if not is_failure(error):
+                raise
             self.failed[number] = error
             return torch.zeros_like(query)
         return made if rows == 1 else made.transpose(0, 1).reshape(query.shape)
@@ -120,7 +123,7 @@ class PackedModel:
         self._layout: _Layout = ((), ())
 
     @torch.inference_mode()
-    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, Exception]]:
+    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, BaseException]]:
         """One forward pass.
 
         Returns:

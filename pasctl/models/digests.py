@@ -15,27 +15,42 @@ from typing import Any
 
 from pasctl.errors import MissingError
 from pasctl.json_file import read_json
+from pasctl.text_file import expand_home
 
 # A file changed this recently may change again without its times telling: its hash is not remembered.
 RACY_SECONDS = 2.0
+_DIGESTS: dict[tuple[str | int, ...], str] = {}  # by stamp: where the cache cannot be written, no file is read twice
 
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's contents; taken from the cache if path, size, times and inode are those of last time."""
     try:
         before = _stamp(path)
+        seen = tuple(before.values())
+        if seen in _DIGESTS:
+            return _DIGESTS[seen]
         note = _cache_dir() / f"{hashlib.sha256(before['path'].encode()).hexdigest()[:32]}.json"
         known = _read_note(note)
         if known is not None and known.get("stamp") == before:
-            return str(known["sha256"])
+            return _DIGESTS.setdefault(seen, str(known["sha256"]))
         digest = _hash(path)
         unchanged = before == _stamp(path)
     except OSError as error:
         raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
-    age = time.time() - max(before["mtime_ns"], before["ctime_ns"]) / 1e9
-    if unchanged and age >= RACY_SECONDS:
+    if unchanged and _is_settled(before):
         _write_note(note, {"stamp": before, "sha256": digest})
+        _DIGESTS[seen] = digest
     return digest
+
+
+def settled_stamp(path: Path) -> tuple[str | int, ...] | None:
+    """What a file's contents can be remembered by in this process; None if it may change again without a sign.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    stamp = _stamp(path)
+    return tuple(stamp.values()) if _is_settled(stamp) else None
 
 
 def files_sha256(root: Path, files: Iterable[Path]) -> str:
@@ -45,6 +60,10 @@ def files_sha256(root: Path, files: Iterable[Path]) -> str:
         digests = list(pool.map(file_sha256, ordered))
     listing = [[path.relative_to(root).as_posix(), digest] for path, digest in zip(ordered, digests, strict=True)]
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+
+
+def _is_settled(stamp: Mapping[str, Any]) -> bool:
+    return bool(time.time() - max(stamp["mtime_ns"], stamp["ctime_ns"]) / 1e9 >= RACY_SECONDS)
 
 
 def _hash(path: Path) -> str:
@@ -68,7 +87,7 @@ def _cache_dir() -> Path:
     own = os.environ.get("PASCTL_CACHE")
     if own:
         return Path(own) / "digests"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pasctl" / "digests"
+    return expand_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pasctl" / "digests"
 
 
 def _read_note(note: Path) -> Mapping[str, Any] | None:

@@ -13,8 +13,24 @@ if TYPE_CHECKING:
 
 PROCESS_BYTES = 430 << 20
 """An interpreter with torch and transformers; measured with the CPU builds of torch 2.13 and transformers 5.23."""
+_QUANTIZING = 16  # bytes that each number of a weight takes while torchao rounds it
 LOGITS_BYTES = 64 << 20  # of a vocabulary's float32 logits that are held at once
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What the weights of a quantized model take.
+
+    Attributes:
+        size: bytes of all weights.
+        largest: numbers in the largest packed one, which a pass may unpack.
+        count: numbers in all packed ones.
+    """
+
+    size: int
+    largest: int = 0
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,7 @@ class Sizes:
         feed_forward: channels between a layer's MLP projections; of a mixture, of all experts that serve a token.
         vocabulary: rows of lm_head.
         stored: bytes a number has in the files, 0 where the files are unpacked one weight at a time (GGUF).
+        packed: of a quantized model, what its weights take; None where they take the run's dtype.
     """
 
     parameters: int
@@ -34,6 +51,7 @@ class Sizes:
     feed_forward: int
     vocabulary: int
     stored: int
+    packed: Packed | None = None
 
 
 def read_sizes(model: Any, *, stored: int) -> Sizes:
@@ -43,7 +61,29 @@ def read_sizes(model: Any, *, stored: int) -> Sizes:
     dense = int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
     experts = int(getattr(config, "num_experts_per_tok", None) or 0)
     expert = int(getattr(config, "moe_intermediate_size", None) or dense)
-    return Sizes(sum(counts), max(counts), max(dense, experts * expert), int(config.vocab_size), stored)
+    return Sizes(
+        sum(counts), max(counts), max(dense, experts * expert), int(config.vocab_size), stored, _read_packed(model)
+    )
+
+
+def _read_packed(model: Any) -> Packed | None:
+    """What the weights of a loaded model take, if transformers knows it as quantized."""
+    if getattr(model, "hf_quantizer", None) is None:
+        return None
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}.values()
+    packed = [tensor.numel() for tensor in tensors if _parts(tensor) or not tensor.dtype.is_floating_point]
+    return Packed(sum(map(_bytes, tensors)), max(packed, default=0), sum(packed))
+
+
+def _bytes(tensor: Any) -> int:
+    parts = _parts(tensor)
+    return sum(map(_bytes, parts)) if parts else int(tensor.numel() * tensor.element_size())
+
+
+def _parts(tensor: Any) -> list[Any]:
+    """The tensors that a tensor of a class of its own is made of, such as torchao's integers and their scales."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    return [] if flatten is None else [getattr(tensor, name) for name in flatten()[0]]
 
 
 @dataclass(frozen=True)
@@ -65,15 +105,23 @@ class Footprint:
     limit: int | None = None
 
     @property
+    def weights(self) -> int:
+        """Of the weights alone."""
+        packed = self.sizes.packed
+        return self.sizes.parameters * self.itemsize if packed is None else packed.size
+
+    @property
     def resting(self) -> int:
         """Of the loaded model and the process around it."""
-        return self.sizes.parameters * self.itemsize + (PROCESS_BYTES if self.on_host else 0)
+        return self.weights + (PROCESS_BYTES if self.on_host else 0)
 
     @property
     def loading(self) -> int:
         """At its most while the weights are loaded: those in another dtype stand beside what they are read from."""
         if not self.on_host:
             return self.resting
+        if self.sizes.packed is not None:  # a weight as it is read, and the numbers that it is rounded to
+            return self.resting + _QUANTIZING * self.sizes.packed.largest
         if not self.sizes.stored:  # a weight in float32, unpacked, and once more while its axes are put in order
             return self.resting + 8 * self.sizes.largest
         return self.resting + (0 if self.sizes.stored == self.itemsize else self.sizes.stored * self.sizes.parameters)
@@ -91,7 +139,7 @@ class Footprint:
         geometry, size = self.geometry, self.itemsize
         queries = geometry.width * (size + 8) + 2 * self._shared * size
         channels = 3 * self.sizes.feed_forward * size
-        own = rows * tokens * (3 * geometry.hidden * size + max(queries, channels))
+        own = rows * tokens * (3 * geometry.hidden * size + max(queries, channels)) + self._unpacked
         if not before:
             return own
         seen = rows * (before + tokens) * 2 * (self._shared + geometry.width) * size
@@ -101,6 +149,11 @@ class Footprint:
         """Of so many positions at most, in the model's dtype and in float32, with a copy for their sum."""
         held = min(rows, max(1, LOGITS_BYTES // (4 * self.sizes.vocabulary)))
         return held * self.sizes.vocabulary * (self.itemsize + 8)
+
+    @property
+    def _unpacked(self) -> int:
+        """Of one packed weight in the run's dtype, which it is multiplied in."""
+        return 0 if self.sizes.packed is None else self.itemsize * self.sizes.packed.largest
 
     @property
     def _shared(self) -> int:
@@ -117,7 +170,7 @@ def parse_size(text: str | int | None) -> int | None:
     if text is None or isinstance(text, int):
         size = text
     else:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B)?", text.strip(), re.IGNORECASE)
+        found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMG]i?B)?", text.strip(), re.IGNORECASE)
         size = None if found is None else int(float(found[1]) * _UNITS[(found[2] or "").upper()])
         if size is None:
             raise InputError(f"memory {text!r} is no size", hint="such as 6GB, 512MB or 4GiB")

@@ -7,13 +7,15 @@ Layout (GGUF versions 2 and 3, little-endian): magic "GGUF", u32 version, u64 te
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from pasctl.errors import InputError, MissingError
+from pasctl.models.digests import settled_stamp
 
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _UINT32, _STRING, _ARRAY = 4, 8, 9
@@ -62,7 +64,7 @@ def read_gguf_sizes(path: Path) -> dict[str, int]:
         InputError: not a GGUF file of version 2 or 3, or cut short.
         MissingError: the file cannot be read.
     """
-    return {key.partition(".")[2]: value for key, value in _pairs(path) if isinstance(value, int)}
+    return dict(_table(path).sizes)
 
 
 def read_gguf_tensor_names(path: Path) -> list[str]:
@@ -82,11 +84,40 @@ def read_gguf_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         InputError: not a GGUF file of version 2 or 3, or cut short.
         MissingError: the file cannot be read.
     """
+    table = _table(path)
+    with _opened(path) as stream:
+        stream.seek(table.end)
+        return dict(_tensor(stream) for _ in range(table.tensors))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A header's pairs: the whole numbers by key, how many tensors there are, and where in the file they are told."""
+
+    sizes: Mapping[str, int]
+    tensors: int
+    end: int
+
+
+def _table(path: Path) -> _Table:
+    """Read once by a process for each state of the file: a vocabulary makes the pairs long."""
+    try:
+        stamp = settled_stamp(path)
+    except OSError as error:
+        raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
+    return _read_table(path) if stamp is None else _known_table(path, stamp)
+
+
+@lru_cache(maxsize=8)
+def _known_table(path: Path, stamp: tuple[str | int, ...]) -> _Table:
+    return _read_table(path)
+
+
+def _read_table(path: Path) -> _Table:
     with _opened(path) as stream:
         tensors, pairs = _counts(stream, path)
-        for _ in _read_pairs(stream, pairs):
-            pass
-        return dict(_tensor(stream) for _ in range(tensors))
+        sizes = {key.partition(".")[2]: value for key, value in _read_pairs(stream, pairs) if isinstance(value, int)}
+        return _Table(sizes, tensors, stream.tell())
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str | int | None]]:

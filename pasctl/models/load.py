@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,25 @@ from pasctl.models.adapters import adapter_for, resolve_attention
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
-from pasctl.models.footprint import Footprint, Sizes, read_sizes
+from pasctl.models.footprint import Footprint, Packed, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
+from pasctl.models.gguf_reader import shared_reading
 from pasctl.models.gguf_weights import read_gguf_footprint
 from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
+from pasctl.models.quantize import (
+    packed_sizes,
+    partly_packed,
+    quantization_options,
+    require_quantization,
+    resolve_quantization,
+    stored_quantization,
+)
 from pasctl.models.selfcheck import self_check
-from pasctl.models.sites import text_config
+from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
@@ -34,6 +44,9 @@ from pasctl.models.weights import (
     takes_masks,
 )
 
+KERNELS = ("fla", "causal_conv1d")
+"""Packages whose kernels transformers takes for linear attention: flash-linear-attention and causal-conv1d."""
+
 __all__ = ["LoadedModel", "MetaModel", "load_chat", "load_meta_model", "load_model"]
 
 
@@ -43,6 +56,7 @@ def load_model(
     dtype: str = "auto",
     device: str = "auto",
     attn: str = "auto",
+    quantize: str = "auto",
     device_map: str | dict[str, Any] | None = None,
     trust_remote_code: bool = False,
     check: bool = True,
@@ -55,6 +69,7 @@ def load_model(
         dtype: auto, float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, mps, xpu.
         attn: attention implementation by transformers' name; auto = sdpa where the family has it.
+        quantize: int8 or int4 for weights of so many bits; auto = none = as they are.
         device_map: how accelerate spreads the model over devices; `device` then only decides dtype.
         trust_remote_code: run code that comes with the model.
         check: run the self-check.
@@ -69,32 +84,74 @@ def load_model(
     if isinstance(source, str):
         source = resolve_model(source)
     require_known(source, trust_remote_code=trust_remote_code)
-    device = resolve_device(device)
-    dtype = resolve_dtype(dtype, device)
-    attn = resolve_attention(attn, source.family)
-    require_packages(source, device_map)
-    require_attention(attn)
+    how = _settle(source, dtype, device, attn, quantize, device_map, trust_remote_code=trust_remote_code)
     path = _local_path(source, weights=True)
     before = source.files or _stamps(path)
     if trust_remote_code and path.is_dir():
         require_own_code(path, list_model_files(path))
-    if device_map is None:
-        tight = _require_fit(source, dtype, device, trust_remote_code=trust_remote_code)
-        if tight and note:
-            note(tight)
-    common = {"trust_remote_code": trust_remote_code}
-    place = {"device_map": device_map} if device_map is not None else {}
-    with one_line_errors(source.spec), quiet_transformers():
-        model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **common, **place)
-        if device_map is None:
-            model = model.to(device)
-        tokenizer = read_tokenizer(path, **common)
+    note = note or (lambda _: None)
+    if device_map is None and (tight := _require_fit(source, how)):
+        note(tight)
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
+        model, tokenizer = _read(path, how), read_tokenizer(path, trust_remote_code=trust_remote_code)
     require_unchanged(source.spec, before, _stamps(path))
-    loaded = LoadedModel.wrap(model, tokenizer, source)
+    loaded = replace(LoadedModel.wrap(model, tokenizer, source), quantization=how.quantization)
+    if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
+        note(few)
     if check:
-        with one_line_errors(source.spec):  # a family may do anything in its own code, and fail by it in any way
+        # a family may do anything in its own code, and fail by it in any way
+        with one_line_errors(source.spec), quiet_transformers():
             loaded.report = self_check(loaded)
+    if LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
+        note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
     return loaded
+
+
+@dataclass(frozen=True)
+class _How:
+    """How the weights are loaded, all of it settled; attributes as in `load_model`."""
+
+    dtype: str
+    device: str
+    attn: str
+    quantization: str | None
+    device_map: str | dict[str, Any] | None
+    trust_remote_code: bool
+
+
+def _settle(
+    source: ModelSource,
+    dtype: str,
+    device: str,
+    attn: str,
+    quantize: str,
+    device_map: str | dict[str, Any] | None,
+    *,
+    trust_remote_code: bool,
+) -> _How:
+    """What the options mean here, before a weight is read or fetched; what cannot be is refused."""
+    device, quantization = resolve_device(device), resolve_quantization(quantize)
+    dtype = resolve_dtype(dtype, device, quantization)
+    attn = resolve_attention(attn, source.family)
+    require_packages(source, device_map)
+    require_attention(attn)
+    place, spread = _local_path(source, weights=False), device_map is not None
+    require_quantization(source.spec, place, quantization, dtype=dtype, device=device, spread=spread)
+    return _How(dtype, device, attn, quantization, device_map, trust_remote_code)
+
+
+def _read(path: Path, how: _How) -> Any:
+    """The weights, on their device."""
+    options: dict[str, Any] = {"trust_remote_code": how.trust_remote_code}
+    if how.quantization is not None:
+        options |= quantization_options(how.quantization, how.device)
+    stored = stored_quantization(path) if path.is_dir() else None
+    if how.device_map is not None:
+        options["device_map"] = how.device_map
+    elif how.device != "cpu" and (how.quantization or stored) is not None:  # such weights cannot be moved later
+        options["device_map"] = {"": how.device}
+    model = read_weights(path, dtype=torch_dtype(how.dtype), attn_implementation=how.attn, **options)
+    return model if "device_map" in options or str(model.device) == how.device else model.to(how.device)
 
 
 def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> ChatRenderer:
@@ -108,7 +165,7 @@ def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> 
         source = resolve_model(source)
     require_packages(source, None)
     path = _local_path(source, weights=False)
-    with one_line_errors(source.spec), quiet_transformers():
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         return ChatRenderer(read_tokenizer(path, trust_remote_code=trust_remote_code))
 
 
@@ -120,17 +177,29 @@ class MetaModel:
         geometry: layers, heads and widths.
         takes_masks: whether it takes a mask of our own.
         sizes: of its weights.
-        quantized: bytes of the weights' files, where they are loaded as they are; None where they take the run's dtype.
     """
 
     geometry: Geometry
     takes_masks: bool
     sizes: Sizes
-    quantized: int | None = None
 
 
-def load_meta_model(source: ModelSource | str, *, attn: str = "auto", trust_remote_code: bool = False) -> MetaModel:
+def load_meta_model(
+    source: ModelSource | str,
+    *,
+    attn: str = "auto",
+    dtype: str = "float32",
+    quantization: str | None = None,
+    trust_remote_code: bool = False,
+) -> MetaModel:
     """A model without its weights: its modules are laid out on torch's meta device and read as ever.
+
+    Args:
+        source: a resolved model, or the words for one.
+        attn: attention implementation that it will run with.
+        dtype: that it will run in.
+        quantization: of its weights, one of QUANTIZATIONS; None for weights as they are stored.
+        trust_remote_code: run code that comes with the model.
 
     Raises:
         MissingError: the tokenizer's files, or packages to read them, are not there.
@@ -141,33 +210,32 @@ def load_meta_model(source: ModelSource | str, *, attn: str = "auto", trust_remo
     require_known(source, trust_remote_code=trust_remote_code)
     require_packages(source, None)
     path = _local_path(source, weights=False)
-    with one_line_errors(source.spec), quiet_transformers():
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         model = empty_model(path, trust_remote_code=trust_remote_code)
         geometry = read_geometry(model, adapter_for(str(model.config.model_type)))
         stored = (model.config.dtype or torch.float32).itemsize if path.is_dir() else 0
-        quantized = None
-        if path.is_dir() and getattr(model.config, "quantization_config", None):
-            quantized = sum(file.stat().st_size for file in path.glob("*.safetensors"))
-        return MetaModel(
-            geometry,
-            takes_masks(text_config(model), resolve_attention(attn, source.family)),
-            read_sizes(model, stored=stored),
-            quantized,
-        )
+        sizes = read_sizes(model, stored=stored)
+        if quantization is not None:
+            sizes = replace(sizes, packed=packed_sizes(model, quantization, torch_dtype(dtype).itemsize))
+        elif path.is_dir() and getattr(model.config, "quantization_config", None):  # as large as its files
+            sizes = replace(sizes, packed=Packed(sum(file.stat().st_size for file in path.glob("*.safetensors"))))
+        return MetaModel(geometry, takes_masks(text_config(model), resolve_attention(attn, source.family)), sizes)
 
 
-def _require_fit(source: ModelSource, dtype: str, device: str, *, trust_remote_code: bool) -> str | None:
-    """Refuse what cannot fit, from sizes alone; a checkpoint that is quantized stays as large as its files."""
-    itemsize, on_host = torch_dtype(dtype).itemsize, device == "cpu"
+def _require_fit(source: ModelSource, how: _How) -> str | None:
+    """Refuse what cannot fit, from sizes alone; a sentence about what barely does."""
+    itemsize, on_host = torch_dtype(how.dtype).itemsize, how.device == "cpu"
+    footprint: Footprint | None
     if source.kind == "gguf" and source.path is not None:
-        footprint, quantized = read_gguf_footprint(source.path, itemsize, on_host=on_host), None
+        footprint = read_gguf_footprint(source.path, itemsize, on_host=on_host)
     else:
-        meta = load_meta_model(source, trust_remote_code=trust_remote_code)
-        footprint, quantized = Footprint(meta.geometry, meta.sizes, itemsize, on_host), meta.quantized
+        meta = load_meta_model(
+            source, dtype=how.dtype, quantization=how.quantization, trust_remote_code=how.trust_remote_code
+        )
+        footprint = Footprint(meta.geometry, meta.sizes, itemsize, on_host)
     if footprint is None:
         return None
-    weights = itemsize * footprint.sizes.parameters if quantized is None else quantized
-    return require_fit(source.spec, footprint, weights=weights, dtype=dtype, device=device)
+    return require_fit(source.spec, footprint, weights=footprint.weights, dtype=how.dtype, device=how.device)
 
 
 def _stamps(path: Path) -> tuple[FileStamp, ...]:

@@ -40,6 +40,7 @@ class LoadedModel:
         source: where it came from; `source.identity` goes into store keys.
         max_memory: bytes that a run with it may take, the process included; None for no bound.
         report: what the self-check found; None if it was not made.
+        quantization: "int8" or "int4" where its weights were quantized when it was loaded, part of keys.
     """
 
     model: Any
@@ -54,6 +55,7 @@ class LoadedModel:
     source: ModelSource
     max_memory: int | None = None
     report: CheckReport | None = None
+    quantization: str | None = None
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
@@ -142,7 +144,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         rows, weight = list(ids), head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             bias = None if getattr(head, "bias", None) is None else head.bias[rows].float()
             logits = nn.functional.linear(hidden.to(weight.device).float(), weight[rows].float(), bias)
         else:  # packed or offloaded weights: only the module itself knows its rows
@@ -158,7 +160,7 @@ class LoadedModel:
         """
         head: Any = self.lm_head
         weight = head.weight
-        if weight.dtype.is_floating_point and not weight.is_meta:
+        if _has_rows(weight):
             rows = ids.to(weight.device)
             logits = torch.einsum("nh,nkh->nk", hidden.to(weight.device).float(), weight[rows].float())
             logits = logits if getattr(head, "bias", None) is None else logits + head.bias[rows].float()
@@ -175,7 +177,7 @@ class LoadedModel:
     def tile_logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
         """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once."""
         head: Any = self.lm_head
-        if not head.weight.dtype.is_floating_point or head.weight.is_meta:
+        if not _has_rows(head.weight):
             return self.logits(hidden)[..., start:stop]
         bias = None if getattr(head, "bias", None) is None else head.bias[start:stop]
         return self._rescaled(nn.functional.linear(hidden, head.weight[start:stop], bias).float())
@@ -189,3 +191,9 @@ class LoadedModel:
         logits = logits * scale if scale else logits
         logits = logits / divisor if divisor else logits
         return torch.tanh(logits / cap) * cap if cap else logits
+
+
+def _has_rows(weight: Any) -> bool:
+    """Whether a weight's rows are the numbers that its module computes with: it is neither packed nor offloaded."""
+    plain = type(weight) in (Tensor, nn.Parameter) and not weight.is_meta
+    return plain and weight.dtype in (torch.float32, torch.bfloat16, torch.float16, torch.float64)

@@ -31,6 +31,13 @@ class ModelOptions:
         env="PASCTL_ATTN",
         record="numerics",
     )
+    quantize: str = option(
+        "auto",
+        help="Weights of the linear layers as int8 or int4, by torchao; none, or auto (as the input was made).",
+        metavar="BITS",
+        env="PASCTL_QUANTIZE",
+        record="numerics",
+    )
     device_map: str | None = option(
         None,
         help="Spread the model over devices: auto, balanced, ... (needs accelerate).",

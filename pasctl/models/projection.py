@@ -7,6 +7,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+_COMPUTES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
 
 @torch.no_grad()
 def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
@@ -16,8 +18,8 @@ def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
         projection: a site's module, H*D -> hidden.
         displacement: float32 [R, H*D].
     """
-    held = next(itertools.chain(projection.parameters(), projection.buffers()))
-    dtype = held.dtype if held.dtype.is_floating_point else torch.float32
-    rows = displacement.to(device=held.device, dtype=dtype)
+    tensors = list(itertools.chain(projection.parameters(), projection.buffers()))
+    dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
+    rows = displacement.to(device=tensors[0].device, dtype=next(dtypes, torch.float32))
     moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
     return moved

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.export import ExportCheck, ExportCreate
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
+from pasctl.models.quantize import require_plain
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Store, run_job
+from pasctl.stages.runner import Artifact, Store, noted_export, run_job
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 
@@ -103,6 +104,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     handle = run.model_of(source, declared.model, declared.options)
     target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
     engine.require(handle.source, granularity_of(source))
+    require_plain(handle.source, handle.quantization)
     job = _job(declared, target, handle)
     planned = run_job(run.store, job if run.dry_run else replace(job, estimate=dict), dry_run=True)
     place = Place(output, force=declared.force)
@@ -117,7 +119,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     for left in place.leftovers():
         run.reporter.note(f"{left} is left of an export that was killed or still runs")
     export = _about(declared, target, handle, job, planned.key, run.store)
-    with place.partial() as folder:
+    with noted_export(run.store.root, place.folder), place.partial() as folder:
         making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
         job = replace(job, compute=lambda work: _compute(work, making, proofs))
@@ -201,6 +203,8 @@ def check(declared: ExportCheck, run: Run) -> Proof:
     options = declared.options
     if options.dtype == "auto":
         options = replace(options, dtype=record["numerics"]["dtype"])
+    if options.quantize == "auto":
+        options = replace(options, quantize="none")  # as it was exported, whatever the directions were fitted on
     handle = run.model_of(source, declared.model, options)
     known = SteeringTarget(directions=source, persona=record["persona"], alpha=record["alpha"], positions="all")
     target = resolve_for_export(known, run, handle)

@@ -13,8 +13,9 @@ from pasctl.contrasts import Contrast, Example, Pair, load_contrast
 from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, asked_items, items_contrast, statements_contrast
 from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
-from pasctl.inventory import Inventory, load_inventory
+from pasctl.inventory import Inventory, absolute_spec, chosen_inventory
 from pasctl.inventory.notes import Note
+from pasctl.models.transformers_compat import tokenize
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -55,6 +56,7 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         provenance={
             "model": handle.provenance(),
             "contrast": declared.contrast,
+            **_facts(declared, inventory),
             "batch_tokens": run.batch_tokens,
         },
         estimate=lambda: _estimate(handle, contrast, run.batch_tokens, declared.site),
@@ -66,8 +68,14 @@ def _inventory(declared: Extract, note: Note) -> Inventory | None:
     """The questionnaire, where the contrast is made of one."""
     if declared.contrast not in _OF_INVENTORY:
         return None
-    asked = declared.inventory
-    return load_inventory(asked, note) if isinstance(asked, str) else asked
+    return chosen_inventory(declared.inventory, declared.option_labels, note)
+
+
+def _facts(declared: Extract, inventory: Inventory | None) -> dict[str, Any]:
+    """How the questionnaire was named that the contrast is made of."""
+    if inventory is None or not isinstance(declared.inventory, str):
+        return {}
+    return {"inventory": absolute_spec(declared.inventory), **declared.told_labels}
 
 
 def _load(declared: Extract, inventory: Inventory | None) -> Contrast:
@@ -166,7 +174,7 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
 
 def _tokens(chat: ChatRenderer, example: Example) -> Tokens:
     if example.user is None:  # a plain text follows the tokens that any text begins with
-        return chat.plain_start, list(chat.tokenizer(example.text, add_special_tokens=False)["input_ids"])
+        return chat.plain_start, tokenize(chat.tokenizer, example.text, add_special_tokens=False)
     return chat.encode(example.user, example.system), chat.reply(example.text) if example.text else []
 
 

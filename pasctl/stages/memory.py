@@ -187,6 +187,13 @@ def model_of(
     handle = (run or Run()).model_of(memory, model, plain_attention(options or ModelOptions()))
     if handle.dtype != dtype:
         raise InputError(f"{memory.name} was read in {dtype}, it cannot be used in {handle.dtype}")
+    weights = memory.document["numerics"].get("quantize")
+    if handle.quantization != weights:
+        raise InputError(
+            f"{memory.name} was read with {weights or 'plain'} weights, it cannot be used with "
+            f"{handle.quantization or 'plain'} ones",
+            hint=f"--quantize {weights or 'none'}",
+        )
     return handle
 
 

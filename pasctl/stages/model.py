@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pasctl.errors import InputError, MissingError
@@ -17,7 +16,9 @@ from pasctl.models.hub import fetch_snapshot
 from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
 from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
+from pasctl.models.quantize import resolve_quantization
 from pasctl.stages.progress import Reporter, Silent
+from pasctl.text_file import expand_home
 
 if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
@@ -51,7 +52,8 @@ class ModelHandle:
         self.source = spec if isinstance(spec, ModelSource) else resolve_model(spec, revision=self.options.revision)
         self.device = resolve_device(self.options.device)
         self.attn = resolve_attention(self.options.attn, self.source.family)
-        self.dtype = resolve_dtype(self.options.dtype, self.device)
+        self.quantization = resolve_quantization(self.options.quantize)
+        self.dtype = resolve_dtype(self.options.dtype, self.device, self.quantization)
         self._loaded: LoadedModel | None = None
 
     @classmethod
@@ -63,14 +65,15 @@ class ModelHandle:
             return model
         if isinstance(model, str | ModelSource):
             return cls(model, options)
-        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn)
+        weights = model.quantization or "auto"
+        known = ModelOptions(dtype=model.dtype, device=model.device, attn=model.attn, quantize=weights)
         handle = cls(model.source, known, model.max_memory)
         handle._loaded = model
         return handle
 
     def is_like(self, other: ModelHandle) -> bool:
         """Whether the two are one model, loaded in one way."""
-        settled = ("identity", "device", "dtype", "attn")
+        settled = ("identity", "device", "dtype", "attn", "quantization")
         return self.options.device_map == other.options.device_map and all(
             getattr(self, name) == getattr(other, name) for name in settled
         )
@@ -98,7 +101,9 @@ class ModelHandle:
             writes: the stage lets the model write, which ends at tokens that generation_config.json may name.
         """
         ends = own_ends(self.source.path) if writes and self.source.kind == "folder" and self.source.path else None
-        more = {} if ends is None else {"ends": ends}
+        more: dict[str, Any] = {} if ends is None else {"ends": ends}
+        if self.quantization is not None:  # keys from before weights could be quantized stay as they are
+            more["quantize"] = self.quantization
         return {"dtype": self.dtype, "attn": self.attn, "seed": seed, **more} | self._answer_form
 
     @cached_property
@@ -123,6 +128,7 @@ class ModelHandle:
             "device": self.device,
             "dtype": self.dtype,
             "attn": self.attn,
+            **({} if self.options.quantize == "auto" else {"quantize": self.options.quantize}),
         }
 
     def load(self, reporter: Reporter | None = None) -> LoadedModel:
@@ -134,12 +140,14 @@ class ModelHandle:
             if self.max_memory is not None:
                 require_room(self.footprint())
                 give_memory_back()
-            reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}")
+            packed = "" if self.quantization is None else f" with {self.quantization} weights"
+            reporter.note(f"loading {self.source.spec} on {self.device} in {self.dtype}{packed}")
             self._loaded = load_model(
                 self.source,
                 dtype=self.dtype,
                 device=self.device,
                 attn=self.attn,
+                quantize=self.options.quantize,
                 device_map=self.options.device_map,
                 trust_remote_code=self.options.trust_remote_code,
                 note=reporter.note,
@@ -176,7 +184,13 @@ class ModelHandle:
     def _meta_model(self) -> MetaModel:
         from pasctl.models.load import load_meta_model
 
-        return load_meta_model(self.source, attn=self.attn, trust_remote_code=self.options.trust_remote_code)
+        return load_meta_model(
+            self.source,
+            attn=self.attn,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            trust_remote_code=self.options.trust_remote_code,
+        )
 
     def context(self) -> int | None:
         """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""
@@ -205,7 +219,7 @@ def options_of_artifact(artifact: Artifact, options: ModelOptions) -> ModelOptio
     known = artifact.provenance.get("model") or {}
     before = {
         name: known[name]
-        for name in ("dtype", "attn", "revision")
+        for name in ("dtype", "attn", "quantize", "revision")
         if name in known and getattr(options, name) in ("auto", None)
     }
     return replace(options, **before)
@@ -227,7 +241,7 @@ def of_model(model: ModelLike | None) -> Callable[[Artifact], bool]:
     if not isinstance(model, str):
         identity = ModelHandle.of(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
-    if model == DEMO or Path(model).expanduser().exists():
+    if model == DEMO or expand_home(model).exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
     if "/" in model:

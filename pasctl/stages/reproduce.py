@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -12,13 +11,14 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.models.identity import DEMO
 from pasctl.option import Parameter, parameters
+from pasctl.printable import shell_words
 from pasctl.stages.runner import Artifact
 
 PLACE = "PATH/TO"
 """Stands in a command for a folder of the machine that it ran on, which a page does not name."""
 _KINDS = ("hub", "folder", "gguf")  # models that a command line can name
 _ALWAYS = frozenset(("wording",))  # of a key document, and no option: the wording of the questions
-_NUMERICS = frozenset(("dtype", "attn", "seed", "answer_form"))
+_NUMERICS = frozenset(("dtype", "attn", "seed", "answer_form", "quantize"))
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,16 @@ class Made:
     def of(cls, artifact: Artifact) -> Made:
         """Read a manifest."""
         stored, document = artifact.provenance, artifact.document
+        numerics = dict(document.get("numerics") or {})
         model, kind = stored.get("model") or {}, (document.get("model") or {}).get("kind", "")
         spec = str(model.get("spec", ""))
+        if "dtype" in numerics and "quantize" in model:  # also "none", against the weights that an input was made with
+            numerics["quantize"] = model["quantize"]
         texts = stored.get("texts") or [stored.get("text")]
         return cls(
             stage=artifact.stage,
             params=artifact.params,
-            numerics=document.get("numerics") or {},
+            numerics=numerics,
             inputs={role: source.name for role, source in artifact.inputs.items()},
             model_kind=kind,
             facts={
@@ -88,7 +91,7 @@ def reproduce(made: Made) -> str:
         if value is _UNKNOWN:
             return ""
         (arguments if each.option.argument else words).extend(_words(each, value))
-    return shlex.join(["pasctl", made.stage, *words, *(["--", *arguments] if arguments else [])])
+    return shell_words(["pasctl", made.stage, *words, *(["--", *arguments] if arguments else [])])
 
 
 _UNKNOWN = object()

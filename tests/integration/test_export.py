@@ -199,6 +199,7 @@ REFUSALS: dict[str, tuple[int, Callable[[Path], None], tuple[object, ...], tuple
     "alpha nan": (2, _nothing, ("--alpha", "nan"), ("alpha", "nan")),
     "shard size": (2, _nothing, ("--max-shard-size", "much"), ("'much'",)),
     "dtype": (2, _nothing, ("--dtype", "int3"), ("int3",)),
+    "quantized weights": (2, _nothing, ("--quantize", "int8"), ("as it is stored", "--quantize int8")),
     "model that is not there": (3, _nothing, ("--model", "no-model"), ("no-model",)),
     "parent that is not there": (2, _nothing, ("-o", "none/out"), ("none/out",)),
     "foreign folder": (2, _foreign, (), ("out", "no export of pasctl")),

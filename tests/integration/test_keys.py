@@ -42,6 +42,7 @@ EXTRACT_CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "seed": lambda: {"seed": 1},
     "dtype": lambda: {"options": replace(FP32, dtype="bfloat16")},
     "attention": lambda: {"options": replace(FP32, attn="eager")},
+    "quantization": lambda: {"options": replace(FP32, quantize="int8")},
     "answers": lambda: {"answers": "all"},
     "option order": lambda: {"option_order": "forward"},
     "items": lambda: {"items": "all"},

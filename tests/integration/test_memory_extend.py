@@ -106,6 +106,7 @@ def test_extending_keeps_parameters_and_model(
         (("--n-mem", 24), "n_mem 48"),
         (("--model", other_tiny_folder), "another model"),
         (("--dtype", "float16"), "was read in"),
+        (("--quantize", "int8"), "was read with plain weights"),
         (("--alpha", 2), "continues as it was read"),
     ):
         refused = warm.run(*extend, *flags, "--store", store)

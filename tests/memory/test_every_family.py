@@ -208,7 +208,7 @@ def test_states_that_are_behind_the_last_segment_let_it_be_read_again(tmp_path: 
     assert torch.equal(expected, later.logits([question]))
 
 
-@pytest.mark.parametrize("family", [*HYBRIDS, "gpt_oss", "gemma2", "nemotron"])
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_texts_are_written_as_the_model_itself_writes_them(family: str) -> None:
     model, prompts = tiny_loaded(family), [text_ids(30), text_ids(7, seed=1)]
     streams = generate(model, [Request(prompt, SamplingParams(max_new_tokens=6)) for prompt in prompts])

@@ -23,6 +23,7 @@ from tests.tiny import save_tiny
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PASCTL_CACHE", str(tmp_path / "cache"))
+    digests._DIGESTS.clear()
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,7 @@ def test_a_damaged_note_is_ignored_and_replaced(folder, monkeypatch, damage):
     first = digests.file_sha256(weights)
     (note,) = digests._cache_dir().glob("*.json")
     note.write_text(damage)
+    digests._DIGESTS.clear()  # another process
     assert digests.file_sha256(weights) == first
     assert json.loads(note.read_text())["sha256"] == first
 
@@ -151,7 +153,14 @@ def test_a_cache_that_cannot_be_written_is_ignored(folder, tmp_path, monkeypatch
     expected = identity(folder)
     monkeypatch.setenv("PASCTL_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(digests, "RACY_SECONDS", 0.0)
+    reads: list[Path] = []
+    real = digests._hash
+    monkeypatch.setattr(digests, "_hash", lambda path: (reads.append(path), real(path))[1])
     assert identity(folder) == expected
+    assert reads
+    once = list(reads)
+    assert identity(folder) == expected
+    assert reads == once, "a process reads a file once, whether or not it can note that down"
 
 
 def test_resolving_loads_neither_torch_nor_transformers(saved):

@@ -151,17 +151,18 @@ def test_a_model_is_refused_before_its_weights_are_read(tmp_path, monkeypatch, m
 def test_a_quantized_checkpoint_counts_as_large_as_it_is(tmp_path, monkeypatch):
     import json
 
+    from pasctl.models.footprint import Packed
     from pasctl.models.identity import resolve_model
     from pasctl.models.load import load_meta_model
 
     monkeypatch.setenv("PASCTL_CACHE", str(tmp_path / "cache"))
     folder = save_tiny(tmp_path / "m")
-    assert load_meta_model(str(folder)).quantized is None
+    assert load_meta_model(str(folder)).sizes.packed is None
     config = json.loads((folder / "config.json").read_text())
     quantization = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (folder / "config.json").write_text(json.dumps(config | {"quantization_config": quantization}))
     size = (folder / "model.safetensors").stat().st_size
-    assert load_meta_model(resolve_model(str(folder))).quantized == size
+    assert load_meta_model(resolve_model(str(folder))).sizes.packed == Packed(size)
 
 
 @pytest.mark.parametrize("sizes", [{"vocab_size": 10**10}, {"hidden_size": 10**9}])
