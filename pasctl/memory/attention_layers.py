@@ -117,6 +117,11 @@ def _measure(model: LoadedModel) -> AttentionLayers:
         AttentionLayer(number, rotation, _sliding(model, number, probe.sliding[number]))
         for number, rotation in sorted(rotations.items())
     ]
+    if all(layer.sliding is not None for layer in layers):
+        raise InputError(
+            f"{len(layers)} of {len(layers)} layers of a {model.adapter.family} model have a sliding window of their "
+            "own, and such layers take no memory"
+        )
     limit = original if _changes_beyond(model, rotations, context) else None
     return AttentionLayers(tuple(layers), kv_heads, head_dim, limit)
 
@@ -170,12 +175,15 @@ def _one_shape(model: LoadedModel, probe: Probe) -> tuple[int, int]:
 
 
 def _sliding(model: LoadedModel, number: int, given: int | None) -> int | None:
-    """A layer's own window: what it gives its attention; or what its type and the config say, where it gives none."""
+    """A layer's own window: what it gives its attention; or what its type and the config say, where it gives none.
+
+    A window as wide as the model's context, as Phi-4-mini has, bounds nothing.
+    """
     config = model.config
     types = getattr(config, "layer_types", None)
     if given is None and types is not None and types[number] == "sliding_attention":
         given = getattr(config, "sliding_window", None)
-    return None if given is None else int(given)
+    return None if given is None or given >= _contexts(model)[1] else int(given)
 
 
 def _contexts(model: LoadedModel) -> tuple[int, int]:

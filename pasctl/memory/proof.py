@@ -107,7 +107,9 @@ def require_memory(model: LoadedModel) -> MemoryProof:
     )
 
 
-_HINT = "the family's attention does something that memory does not do; Qwen, Llama and Mistral models can have one"
+_HINT = (
+    "memory keeps whole keys and values of full attention; most Qwen, Llama, Mistral, Gemma and Phi models can have one"
+)
 
 
 @torch.inference_mode()

@@ -138,8 +138,8 @@ def test_experts_that_are_chosen_by_a_hair_are_no_fault(family: str, dtype: torc
 
 @pytest.mark.parametrize("window", [5, 16])
 def test_a_sliding_window_of_the_models_own_passes(window: int) -> None:
-    changes: dict[str, Any] = {"sliding_window": window}
-    require_memory(LoadedModel.wrap(tiny_model("mistral", **changes), tiny_tokenizer()))
+    changes: dict[str, Any] = {"sliding_window": window, "layer_types": ["sliding_attention"] * 2 + ["full_attention"]}
+    require_memory(LoadedModel.wrap(tiny_model("ministral", **changes), tiny_tokenizer()))
 
 
 @pytest.mark.parametrize("fault", ["nothing is retrieved", "at another place", "in another order"])
