@@ -115,8 +115,8 @@ _HINT = (
 @torch.inference_mode()
 def _prove(model: LoadedModel) -> MemoryProof:
     ids, tolerance = _ids(model), TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
-    plain = _plain(model, ids, TOKENS, model.attn)
     try:
+        plain = _plain(model, ids, TOKENS, model.attn)
         attention_layers(model)
         through = model.logits(_through_memory(model, ids))
     except PasctlError as error:

@@ -61,6 +61,36 @@ def test_memory_is_the_models_own_pass_or_refused_with_the_reason(family: str) -
     assert "\n" not in refused.value.message
 
 
+def test_layers_that_attend_to_other_tokens_are_refused() -> None:
+    model = tiny_loaded("ministral")
+    model.config.layer_types = ["full_attention", "chunked_attention", "full_attention"]
+    model.config.attention_chunk_size = 16
+    with pytest.raises(InputError, match="layer 1 of a ministral model is of type chunked_attention"):
+        require_memory(model)
+
+
+def test_layers_without_attention_that_pasctl_can_take_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_loaded()
+    layer: Any = model.backbone.layers[1]  # type: ignore[union-attr, index]
+    monkeypatch.setattr(layer.self_attn, "forward", lambda hidden_states, **_: (hidden_states, None))
+    with pytest.raises(InputError, match="layer 1 of a qwen3 model attends by code of its own"):
+        require_memory(model)
+
+
+def test_a_rotation_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_loaded()
+    layer: Any = model.backbone.layers[1]  # type: ignore[union-attr, index]
+    forward = layer.self_attn.forward
+
+    def later(hidden_states: Tensor, position_embeddings: tuple[Tensor, Tensor], **given: Any) -> Any:
+        cosine, sine = position_embeddings
+        return forward(hidden_states, position_embeddings=(cosine.roll(1, -1), sine.roll(1, -1)), **given)
+
+    monkeypatch.setattr(layer.self_attn, "forward", later)
+    with pytest.raises(InputError, match="layer 1 of a qwen3 model changes its queries and keys with their positions"):
+        require_memory(model)
+
+
 def surprise_of(logits: Tensor, ids: list[int]) -> Tensor:
     return torch.nn.functional.cross_entropy(logits[: len(ids) - 1], torch.tensor(ids[1:]), reduction="none")
 
