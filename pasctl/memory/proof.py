@@ -116,8 +116,8 @@ _HINT = (
 def _prove(model: LoadedModel) -> MemoryProof:
     ids, tolerance = _ids(model), TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
     try:
+        attention_layers(model)  # first, as it knows reasons
         plain = _plain(model, ids, TOKENS, model.attn)
-        attention_layers(model)
         through = model.logits(_through_memory(model, ids))
     except PasctlError as error:
         return MemoryProof(math.inf, tolerance, TOKENS, error.message)

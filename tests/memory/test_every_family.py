@@ -64,7 +64,6 @@ def test_memory_is_the_models_own_pass_or_refused_with_the_reason(family: str) -
 def test_layers_that_attend_to_other_tokens_are_refused() -> None:
     model = tiny_loaded("ministral")
     model.config.layer_types = ["full_attention", "chunked_attention", "full_attention"]
-    model.config.attention_chunk_size = 16
     with pytest.raises(InputError, match="layer 1 of a ministral model is of type chunked_attention"):
         require_memory(model)
 
