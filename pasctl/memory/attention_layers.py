@@ -48,7 +48,7 @@ class AttentionLayers:
     Attributes:
         layers: the layers.
         kv_heads: heads of keys and values, in each.
-        head_dim: components of a head, in each.
+        head_dim: components of a head, in the layer that has most; memory fills up narrower ones with zeros.
         limit: tokens up to which the model does as measured; beyond, its rotation or its queries change with the
             length of the text. None is any number.
     """
@@ -149,29 +149,24 @@ def _probe(model: LoadedModel, positions: Sequence[int]) -> Probe:
 
 
 def _one_shape(model: LoadedModel, probe: Probe) -> tuple[int, int]:
-    """Heads and width of the keys of every layer.
+    """Heads of every layer's keys and values, and the most components that one of them has.
 
     Raises:
-        InputError: a layer did not attend through transformers' function, or layers differ.
+        InputError: a layer did not attend through transformers' function, or layers differ in their heads.
     """
     family = model.adapter.family
     if missing := sorted(set(model.attentions()) - set(probe.taken)):
         raise InputError(
             f"layer {missing[0]} of a {family} model attends by code of its own, so pasctl cannot attend for it"
         )
-    shapes = [(key.shape[1], key.shape[-1]) for _, key in probe.taken.values()]
-    for number, shape in zip(probe.taken, shapes, strict=True):
-        if shape != shapes[0]:
-            raise InputError(
-                f"layers of a {family} model differ in their keys, {shapes[0][0]} heads of {shapes[0][1]} components "
-                f"and {shape[0]} of {shape[1]}, and memory keeps keys of one shape"
-            )
-        if probe.values[number] != shape[1]:
-            raise InputError(
-                f"keys of a {family} model have {shape[1]} components and values {probe.values[number]}, "
-                "and memory keeps both of one width"
-            )
-    return shapes[0]
+    heads = [key.shape[1] for _, key in probe.taken.values()]
+    if len(set(heads)) > 1:
+        raise InputError(
+            f"layers of a {family} model have {min(heads)} and {max(heads)} heads of keys and values, and memory keeps "
+            "the same number of all"
+        )
+    widths = [max(key.shape[-1], probe.values[number]) for number, (_, key) in probe.taken.items()]
+    return heads[0], max(widths)
 
 
 def _sliding(model: LoadedModel, number: int, given: int | None) -> int | None:

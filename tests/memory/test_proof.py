@@ -36,7 +36,6 @@ REFUSED: dict[str, str] = {
     # what memory does not do, and what the refusal says
     "deepseek_v3": "latent keys (MLA)",
     "minicpm3": "latent keys (MLA)",
-    "gemma4_text": "2 heads of 16 components and 2 of 32",
 }
 
 
