@@ -20,7 +20,7 @@ from pasctl.models.sites import HEADS, Site, attention_blocks, decoder_of, find_
 from pasctl.models.weights import takes_masks
 
 if TYPE_CHECKING:
-    from pasctl.models.selfcheck import CheckReport
+    from pasctl.models.check_report import CheckReport
 
 
 @dataclass(eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from pasctl.errors import PasctlError
 from pasctl.inventory.scale import USUAL_LETTERS
+from pasctl.models.check_report import CheckReport
 from pasctl.models.kv_cache import PrefixCache, cache_behind
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
@@ -31,30 +31,6 @@ TOLERANCE = {"float64": 1e-4, "float32": 1e-3, "float16": 0.05, "bfloat16": 0.25
 
 Half of the tokens are nearer: where experts are chosen by a hair, a few may be far.
 """
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What the self-check found.
-
-    Attributes:
-        layers: sites of the kind that is steered by default.
-        head_output_shape: of such a site's head outputs, [1, T, H*D].
-        letter_ids: the answer letters' tokens.
-        shifts: for each kind of sites with heads, how far a head shifted before its projection is from the projection
-            shifted, as a share of the shift's effect on the last hidden states.
-        logits: how far lm_head's logits as pasctl reads them are from the model's, over their standard deviation.
-        prefix: how far the last hidden states behind a shared prefix are from those of the whole text, over theirs.
-        masks: whether the model takes a mask of our own.
-    """
-
-    layers: int
-    head_output_shape: tuple[int, int, int]
-    letter_ids: dict[str, int]
-    shifts: dict[str, float] = field(default_factory=dict)
-    logits: float = 0.0
-    prefix: float = 0.0
-    masks: bool = True
 
 
 @torch.inference_mode()

@@ -155,34 +155,30 @@ def _directions(artifact: Artifact) -> Content:
     from pasctl.stages.steering import DirectionSet
 
     kept, described = StoredPersonas.of(artifact), artifact.read_json("items.json")
-    rows = kept.sample()
+    rows, geometry = kept.sample(), described["geometry"]
     known = DirectionSet.read(artifact, rows)
     fitted = Fitted(
-        known.heads,
-        known.theta,
-        known.sigma,
-        described["geometry"]["layers"],
-        described["geometry"]["heads"],
+        *(known.heads, known.theta, known.sigma),
+        *(geometry["layers"], geometry["heads"]),
         known.personas,
         Inventory.from_json(described["inventory"]),
         None if rows is None else len(kept),
-        layer_numbers(described["geometry"]),
+        layer_numbers(geometry),
     )
     held = "selection.json" in artifact.files()
     return directions(fitted, artifact.params, artifact.read_json("selection.json") if held else None)
 
 
 def _probes(artifact: Artifact) -> Content:
+    from pasctl.probes.frames import layers_of_probes
     from pasctl.report.sections.probes import probes
 
-    kept = StoredPersonas.of(artifact)
-    rows = kept.sample()
+    rows = (kept := StoredPersonas.of(artifact)).sample()
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
+    level, of = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None, None if rows is None else len(kept)
+    numbers = layers_of_probes(artifact, (accuracy := scores["accuracy"]).shape[1])
     method = str(artifact.params.get("method", "not told"))
-    level = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None
-    numbers = layer_numbers(artifact.read_json("items.json")["geometry"])
-    of = None if rows is None else len(kept)
-    return probes(scores["accuracy"], scores["n_validation"], method, of, level, numbers)
+    return probes(accuracy, scores["n_validation"], method, of, level, numbers)
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:

@@ -18,7 +18,7 @@ from pasctl.models.load import LoadedModel, load_model
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
 from pasctl.steering import Intervention, steer
-from pasctl.steering.bake import bake
+from pasctl.steering.bake import bake, bake_values
 from tests.tiny import save_tiny, tiny_loaded
 from tests.tiny_configs import EVERY_FAMILY
 
@@ -179,4 +179,15 @@ def test_a_steered_model_of_a_family_with_a_row_is_baked_exactly(family: str, tm
     plain, ids = tiny_loaded(family), sequences(1)[0]
     steered = moved(plain, plain.geometry.kind)
     bake(plain, steered, tmp_path)
+    close(alone(load_model(str(tmp_path), dtype="float32", device="cpu"), ids), alone(plain, ids, steered))
+
+
+@pytest.mark.parametrize("family", [family for family in BAKED if ADAPTERS[family].exact_values])
+def test_values_of_a_family_with_exact_values_carry_what_a_group_shares(family: str, tmp_path: Path) -> None:
+    plain, ids = tiny_loaded(family), sequences(1)[0]
+    geometry = plain.geometry
+    shared = torch.randn(geometry.kv_heads, 1, geometry.head_dim, generator=torch.Generator().manual_seed(4))
+    shift = shared.expand(-1, geometry.heads // geometry.kv_heads, -1).reshape(1, geometry.width)
+    steered = Intervention({1: 0.5 * shift})
+    bake_values(plain, steered, tmp_path)
     close(alone(load_model(str(tmp_path), dtype="float32", device="cpu"), ids), alone(plain, ids, steered))

@@ -52,24 +52,7 @@ def probes(
     if not len(known):
         return Content((*part, "No probe has an accuracy."), facts)
     low, high = min(0.5, float(known.min())), max(float(known.max()), 0.55)
-    heat = Heat(
-        mean,
-        [str(layer) for layer in named],
-        [str(head) for head in range(heads)],
-        "layer",
-        "head",
-        low,
-        high,
-        "accuracy",
-        lambda value: f"{value:.2f}",
-    )
-    figure = Drawn(
-        "accuracy",
-        "Accuracy of the probe on each head",
-        "Mean over personas, on items that the probe was not trained on. A coin has 0.5; the scale begins there or at "
-        "the lowest head. With few held-out items a single persona's accuracy moves in large steps, the mean less so.",
-        lambda width: heatmap(heat, width=width),
-    )
+    figure = _accuracy_map(mean, named, low, high)
     lead = (
         *(() if level is None else (f"{probes_finding(level)}.",)),
         *part,
@@ -77,6 +60,28 @@ def probes(
         f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
     )
     return Content(lead, facts, (figure, _best(accuracy, mean, level, named)))
+
+
+def _accuracy_map(mean: NDArray[np.float64], numbers: Sequence[int], low: float, high: float) -> Drawn:
+    """Mean accuracy [L, H], with the layers' numbers."""
+    heat = Heat(
+        mean,
+        [str(layer) for layer in numbers],
+        [str(head) for head in range(mean.shape[1])],
+        "layer",
+        "head",
+        low,
+        high,
+        "accuracy",
+        lambda value: f"{value:.2f}",
+    )
+    return Drawn(
+        "accuracy",
+        "Accuracy of the probe on each head",
+        "Mean over personas, on items that the probe was not trained on. A coin has 0.5; the scale begins there or at "
+        "the lowest head. With few held-out items a single persona's accuracy moves in large steps, the mean less so.",
+        lambda width: heatmap(heat, width=width),
+    )
 
 
 def _best(
