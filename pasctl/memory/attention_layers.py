@@ -34,11 +34,13 @@ class AttentionLayer:
         number: of the decoder layer.
         rotation: of its queries and keys.
         sliding: the layer's own sliding window; such a layer takes no memory.
+        device: that it attends on.
     """
 
     number: int
     rotation: Rotation
     sliding: int | None
+    device: torch.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,11 @@ class AttentionLayers:
     def sliding(self) -> list[int | None]:
         """Each layer's own sliding window."""
         return [layer.sliding for layer in self.layers]
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """The device that each layer attends on."""
+        return [layer.device for layer in self.layers]
 
 
 _MEASURED: WeakKeyDictionary[LoadedModel, AttentionLayers] = WeakKeyDictionary()
@@ -111,7 +118,7 @@ def _measure(model: LoadedModel) -> AttentionLayers:
     kv_heads, head_dim = _one_shape(model, probe)
     rotations = find_rotations(model, probe.taken, torch.tensor(positions))
     layers = [
-        AttentionLayer(number, rotation, _sliding(model, number, probe.sliding[number]))
+        AttentionLayer(number, rotation, _sliding(model, number, probe.sliding[number]), probe.taken[number][0].device)
         for number, rotation in sorted(rotations.items())
     ]
     if all(layer.sliding is not None for layer in layers):

@@ -62,10 +62,10 @@ class Reader:
         _require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        events = Events(params.n_init, count, *shape, model.device)
-        rotary = Rotary([layer.rotation for layer in layers.layers], model.device, dtype)
+        events = Events(params.n_init, *shape, layers.devices)
+        rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
-        self.windows = [Window.empty(*shape, model.device) for _ in range(count)]
+        self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
@@ -141,6 +141,8 @@ class Reader:
     def _run(self, name: str, start: int, stop: int, *, reuse: bool) -> Tensor:
         """Keys or values [L, G, stop - start, D] of all layers, in a buffer to be used again if they go to a file."""
         parts = [getattr(w, name)[0, :, start - w.start : stop - w.start] for w in self.windows]
+        if len({part.device for part in parts}) > 1:
+            parts = [part.cpu() for part in parts]
         room = self.past.scratch.take(f"segment {name}", parts[0], len(parts), *parts[0].shape) if reuse else None
         return torch.stack(parts, out=room)
 
@@ -152,7 +154,7 @@ class Reader:
             targets, states = targets[1:], hidden[:-1]
         else:
             found = torch.empty(0)
-            states = torch.cat([self.last_hidden, hidden[:-1]])
+            states = torch.cat([self.last_hidden.to(hidden.device), hidden[:-1]])
         if len(targets):
             measured = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
             found = torch.cat([found, measured.float().cpu()])
@@ -190,10 +192,11 @@ class Reader:
 
     def _refined(self, before: int, boundary: int, after: int) -> int:
         """A boundary at its best place between its neighbours, unless an event would get too long."""
+        windows = [self.windows[layer] for layer in self.refine_layers]
         keys = torch.stack(
             [
-                w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1)
-                for w in (self.windows[layer] for layer in self.refine_layers)
+                w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1).to(windows[0].key.device)
+                for w in windows
             ]
         )
         [moved] = refine(keys, [boundary - before], method=self.params.refine, min_block=self.params.min_block)

@@ -17,6 +17,9 @@ from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
 from pasctl.models.attention import Scoring
 
+_Kind = tuple[int, torch.device]
+"""Of angles that layers share (see `Rotary.kind`)."""
+
 
 @dataclass(frozen=True)
 class Recalled:
@@ -52,7 +55,7 @@ class MemoryState:
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
         distance = torch.tensor([[self.params.n_local - 1]])
-        self.afar, self.afar_exact = dict[int, Angles](), dict[int, Angles]()
+        self.afar, self.afar_exact = dict[_Kind, Angles](), dict[_Kind, Angles]()
         for layer in range(len(self.layers.layers)):
             kind = self.rotary.kind(layer)
             self.afar[kind] = self.rotary.angles(layer, distance)
@@ -110,9 +113,9 @@ class ForwardPass:
         self._step, self._count = step, count
         self.log: list[Recalled] = []
         self.attended = 0
-        self._hidden: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
-        self._here: dict[int, Angles] = {}
-        self._packed: dict[tuple[int, int], Angles] = {}
+        self._hidden: dict[tuple[int, int | None, torch.device], tuple[Tensor, int]] = {}
+        self._here: dict[_Kind, Angles] = {}
+        self._packed: dict[tuple[_Kind, int], Angles] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
@@ -173,9 +176,10 @@ class ForwardPass:
 
         Gives bool [B or 1, C, keys behind the first `clear`], and `clear`: so many of the first keys all may attend.
         """
-        name = (window.start, sliding)
+        device = window.positions.device
+        name = (window.start, sliding, device)
         if name not in self._hidden:
-            keys, query = window.positions[:, None, :], self.positions[:, :, None]
+            keys, query = window.positions[:, None, :], self.positions[:, :, None].to(device)
             padded = bool((keys < 0).any())
             clear = 0 if padded or sliding is not None else keys.shape[-1] - query.shape[1]
             keys = keys[:, :, clear:]
@@ -219,7 +223,7 @@ class ForwardPass:
     def _retrieve(self, layer: int, query: Tensor) -> None:
         params, past = self.past.params, self.past
         batch, heads, _, width = query.shape
-        real = self.positions >= 0
+        real = (self.positions >= 0).to(query.device)
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
         mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]

@@ -52,13 +52,13 @@ class Angles:
 class Rotary:
     """The rotations of a model's layers of full attention, by their place among these."""
 
-    def __init__(self, rotations: Sequence[Rotation], device: str, dtype: torch.dtype) -> None:
-        """Rotate on a device, in the model's dtype."""
-        self._rotations, self._device, self._dtype = tuple(rotations), device, dtype
+    def __init__(self, rotations: Sequence[Rotation], devices: Sequence[torch.device], dtype: torch.dtype) -> None:
+        """Rotate on each layer's device, in the model's dtype."""
+        self._rotations, self._devices, self._dtype = tuple(rotations), tuple(devices), dtype
 
-    def kind(self, place: int) -> int:
-        """Number that layers with the same angles share."""
-        return self._rotations[place].kind
+    def kind(self, place: int) -> tuple[int, torch.device]:
+        """What layers with the same angles, on the same device, share."""
+        return self._rotations[place].kind, self._devices[place]
 
     def angles(self, place: int, positions: Tensor, dtype: torch.dtype | None = None) -> Angles:
         """Angles of a layer at positions int64 [B or 1, n], in the model's dtype or another.
@@ -67,7 +67,7 @@ class Rotary:
         """
         rotation = self._rotations[place]
         angles = positions[:, None, :, None].cpu().double() * rotation.frequencies
-        cosine, sine = (part.to(dtype or self._dtype).to(self._device) for part in (angles.cos(), angles.sin()))
+        cosine, sine = (part.to(dtype or self._dtype).to(self._devices[place]) for part in (angles.cos(), angles.sin()))
         return Angles(cosine, sine, rotation.interleaved)
 
     def query(self, place: int, query: Tensor, angles: Angles) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory.rotary import Angles, Rotation, rotate
+from pasctl.models.placement import weight_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +80,7 @@ def _candidates(kinds: Sequence[Rotation], attention: nn.Module, width: int) -> 
     able = [kind for kind in kinds if 2 * len(kind.frequencies) <= width]
     yield from able
     for names in _NORMS:
-        query, key = (getattr(getattr(attention, name, None), "weight", None) for name in names)
+        query, key = (weight_of(getattr(attention, name, None)) for name in names)
         if query is not None and key is not None and query.shape == key.shape == (width,):
             yield from (replace(kind, query_weight=query, key_weight=key) for kind in able)
 

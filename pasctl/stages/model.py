@@ -17,6 +17,7 @@ from pasctl.models.identity import DEMO, ModelSource, context_of, read_context, 
 from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
 from pasctl.models.quantize import resolve_quantization
+from pasctl.models.ranks import join
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.text_file import expand_home
 
@@ -55,6 +56,10 @@ class ModelHandle:
         self.quantization = resolve_quantization(self.options.quantize)
         self.dtype = resolve_dtype(self.options.dtype, self.device, self.quantization)
         self._loaded: LoadedModel | None = None
+        if self.options.tp:
+            if self.max_memory is not None:
+                raise InputError("--tp and --max-memory exclude each other", hint="use --batch-tokens")
+            join(self.device)
 
     @classmethod
     def of(
@@ -74,9 +79,8 @@ class ModelHandle:
     def is_like(self, other: ModelHandle) -> bool:
         """Whether the two are one model, loaded in one way."""
         settled = ("identity", "device", "dtype", "attn", "quantization")
-        return self.options.device_map == other.options.device_map and all(
-            getattr(self, name) == getattr(other, name) for name in settled
-        )
+        placed = (self.options.device_map, self.options.tp) == (other.options.device_map, other.options.tp)
+        return placed and all(getattr(self, name) == getattr(other, name) for name in settled)
 
     @property
     def is_loaded(self) -> bool:
@@ -149,6 +153,7 @@ class ModelHandle:
                 attn=self.attn,
                 quantize=self.options.quantize,
                 device_map=self.options.device_map,
+                tp=self.options.tp,
                 trust_remote_code=self.options.trust_remote_code,
                 note=reporter.note,
             )
