@@ -11,6 +11,7 @@ import torch
 
 from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for, resolve_attention
+from pasctl.models.attention_choice import attention_remark, require_attention
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
@@ -38,7 +39,6 @@ from pasctl.models.weights import (
     empty_model,
     read_tokenizer,
     read_weights,
-    require_attention,
     require_packages,
     takes_masks,
 )
@@ -86,6 +86,8 @@ def load_model(
     if trust_remote_code and path.is_dir():
         require_own_code(path, list_model_files(path))
     note = note or (lambda _: None)
+    if slow := attention_remark(how.attn, how.device):
+        note(slow)
     if device_map is None and (tight := _require_fit(source, how)):
         note(tight)
     with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
@@ -95,7 +97,8 @@ def load_model(
     if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
         note(few)
     if check:
-        self_check(loaded)
+        with one_line_errors(source.spec):
+            self_check(loaded)
     return loaded
 
 
@@ -126,7 +129,7 @@ def _settle(
     dtype = resolve_dtype(dtype, device, quantization)
     attn = resolve_attention(attn, source.family)
     require_packages(source, device_map)
-    require_attention(attn)
+    require_attention(attn, device, dtype)
     place, spread = _local_path(source, weights=False), device_map is not None
     require_quantization(source.spec, place, quantization, dtype=dtype, device=device, spread=spread)
     return _How(dtype, device, attn, quantization, device_map, trust_remote_code)
