@@ -90,7 +90,7 @@ def test_what_fails_in_a_first_pass_is_one_line(tmp_path: Path, monkeypatch: pyt
         raise RuntimeError("no kernel for heads of 16\nand much more")
 
     monkeypatch.setitem(transformers.AttentionInterface._global_mapping, "sdpa", broken)
-    with pytest.raises(PasctlError, match="no kernel for heads of 16$") as caught:
+    with pytest.raises(PasctlError, match=r"no kernel for heads of 16$") as caught:
         load_model(str(save_tiny(tmp_path / "m")), dtype="float32", device="cpu")
     assert "\n" not in caught.value.message
 
