@@ -13,7 +13,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for, resolve_attention
 from pasctl.models.attention_choice import attention_remark, require_attention
 from pasctl.models.chat import ChatRenderer
-from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.device import release_freed_memory, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
 from pasctl.models.footprint import Footprint, Packed, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
@@ -146,6 +146,8 @@ def _read(path: Path, how: _How) -> Any:
     elif how.device != "cpu" and (how.quantization or stored) is not None:  # such weights cannot be moved later
         options["device_map"] = {"": how.device}
     model = read_weights(path, dtype=torch_dtype(how.dtype), attn_implementation=how.attn, **options)
+    if how.quantization is not None:  # each weight was there twice or more for a moment
+        release_freed_memory()
     return model if "device_map" in options or str(model.device) == how.device else model.to(how.device)
 
 
