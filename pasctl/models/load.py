@@ -15,7 +15,7 @@ from pasctl.models.attention_choice import attention_remark, require_attention
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import release_freed_memory, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
-from pasctl.models.footprint import Footprint, Packed, Sizes, read_sizes
+from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.gguf_reader import shared_reading
 from pasctl.models.gguf_weights import read_gguf_footprint
@@ -31,6 +31,7 @@ from pasctl.models.quantize import (
     require_quantization,
     resolve_quantization,
     stored_quantization,
+    stored_sizes,
 )
 from pasctl.models.selfcheck import self_check
 from pasctl.models.sites import text_config
@@ -214,8 +215,8 @@ def load_meta_model(
         sizes = read_sizes(model, stored=stored)
         if quantization is not None:
             sizes = replace(sizes, packed=packed_sizes(model, quantization, torch_dtype(dtype).itemsize))
-        elif path.is_dir() and getattr(model.config, "quantization_config", None):  # as large as its files
-            sizes = replace(sizes, packed=Packed(sum(file.stat().st_size for file in path.glob("*.safetensors"))))
+        elif path.is_dir():
+            sizes = replace(sizes, packed=stored_sizes(path))
         return MetaModel(geometry, takes_masks(text_config(model), resolve_attention(attn, source.family)), sizes)
 
 
