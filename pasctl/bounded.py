@@ -30,7 +30,13 @@ else:
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 # One thread: each takes address space for its stack and its arena, however little it uses.
-_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAYON_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 Names in files, messages of other libraries and words of a model may hold escape sequences, line breaks, bidirectional
 overrides and half surrogate pairs. `clean` is for whatever must stay on one line, `clean_lines` for a whole table,
-`without_controls` for texts that a model wrote. JSON output needs none of them: JSON has its own escapes.
+`without_controls` for texts that a model wrote, `shell_words` for commands that a user may paste. JSON output needs
+none of them: JSON has its own escapes.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+from collections.abc import Iterable
 from unicodedata import category
 
 _JOINERS = "\u200c\u200d"  # of the category Cf, but words of several scripts and emoji are written with them
@@ -47,6 +51,23 @@ def without_controls(text: str) -> str:
         return text
     plain = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
     return "".join(sign for sign in plain if sign in "\n\t" or not is_hidden(sign))
+
+
+def shell_words(words: Iterable[str]) -> str:
+    """Words as a command line that can be pasted: what a terminal would obey is written as bash and zsh read it."""
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    if not any(map(is_hidden, word)):
+        return shlex.quote(word)
+    signs = (f"\\{sign}" if sign in "'\\" else _shell_escape(sign) if is_hidden(sign) else sign for sign in word)
+    return f"$'{''.join(signs)}'"
+
+
+def _shell_escape(sign: str) -> str:
+    """Its bytes, three digits each: with hexadecimal ones a letter that follows would be taken for another digit."""
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(sign))
 
 
 def _escaped(text: str, kept: str) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import unicodedata
 
 import pytest
 
 from pasctl.errors import MOST_CHARACTERS, InputError
 from pasctl.json_file import json_line
-from pasctl.printable import clean, clean_lines, is_hidden, without_controls
+from pasctl.printable import clean, clean_lines, is_hidden, shell_words, without_controls
 
 EVERY = [chr(point) for point in range(0x110000)]
 
@@ -76,3 +79,23 @@ def test_json_is_exact_and_its_line_holds_nothing_that_a_terminal_obeys() -> Non
     assert json.loads(line) == document
     assert not any(map(is_hidden, line))
     assert "👍🏽" in line
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_command_can_be_pasted_whatever_its_words_are() -> None:
+    words = [
+        "plain",
+        "two words",
+        "it's",
+        "",
+        "a\nb \x1b[31m.json",
+        "\x1b9'\\n",
+        "\u202eabc",
+        "\udcff",
+        "日本 語",
+        "-x=$HOME",
+    ]
+    line = shell_words(words)
+    assert clean(line) == line
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    assert done.stdout == b"".join(os.fsencode(word) + b"\0" for word in words)

@@ -1,16 +1,18 @@
-"""Devices without an end are refused wherever a text is named, and pipes are not."""
+"""Devices without an end are refused wherever a text is named, and pipes are not; an unknown `~` is no fault."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pasctl.errors import InputError
+from pasctl.errors import InputError, MissingError
 from pasctl.evaluation.neutral import read_neutral
 from pasctl.inventory import builtin_inventory, read_answers
+from pasctl.models.identity import resolve_model
 from pasctl.stages.text import Text
-from pasctl.text_file import refuse_device
+from pasctl.text_file import expand_home, refuse_device
 
 ENDLESS = Path("/dev/zero")
 
@@ -30,3 +32,15 @@ def test_a_file_passes(tmp_path: Path) -> None:
     path.write_text("words")
     refuse_device(path, "text")
     refuse_device(tmp_path / "none", "text")  # whose reader says that it does not exist
+
+
+def test_a_home_that_is_not_known_is_a_place_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert expand_home("~/models/a") == Path("/somewhere/models/a")
+    assert expand_home("a/~/b") == Path("a/~/b")
+    with pytest.raises(MissingError, match="no such file or folder: ~no-such-user/model"):
+        resolve_model("~no-such-user/model")
+    monkeypatch.setattr(os.path, "expanduser", lambda name: name)  # without $HOME and an entry in passwd
+    assert not expand_home("~/.cache").exists()
+    with pytest.raises(NotADirectoryError):
+        (expand_home("~/.cache") / "pasctl").mkdir(parents=True)

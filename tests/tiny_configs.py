@@ -150,6 +150,15 @@ _TOWERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
+_TOWER_TEXTS: Mapping[str, Mapping[str, Any]] = {
+    "qwen2_5_vl": {
+        "head_dim": 8,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+    },
+    "qwen3_vl": {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
+}
+
+
 EVERY_FAMILY: list[str] = [*_CHANGES, *_TOWERS]
 """All model types that a tiny model can be made of."""
 
@@ -158,7 +167,7 @@ def config_of(family: str) -> PreTrainedConfig:
     """A tiny config of a family."""
     if family in _TOWERS:
         text, vision = _TOWERS[family]
-        shape = {**SHAPE, **_CHANGES.get(text, {}), "model_type": text}
+        shape = {**SHAPE, **_CHANGES.get(text, {}), "model_type": text, **_TOWER_TEXTS.get(family, {})}
         config = CONFIG_MAPPING[family](text_config=shape, vision_config=dict(vision), tie_word_embeddings=False)
         config.architectures = [MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[family]]
         return config

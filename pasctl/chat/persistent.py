@@ -22,7 +22,7 @@ from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Store, run_job
-from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer
+from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, states_path
 
 STAGE = Stage("chat", "memory", 2)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
@@ -98,7 +98,8 @@ class PersistentConversation:
         self._begun = 0  # tokens that were read of the turn behind these
         self._closing = False  # whether its answer may be among them
         if self._parent is not None:
-            self.memory.restore([self._parent.open_path(name) for name in self._parent.files(SEGMENTS)])
+            segments = [self._parent.open_path(name) for name in self._parent.files(SEGMENTS)]
+            self.memory.restore(segments, states_path(self._parent))
         self._mark()
         if left is not None:
             self._take_up(left.behind(kept, self._journal.path))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from pasctl.errors import InputError
+from pasctl.text_file import expand_home
 
 HISTORY_LINES = 1000
 _MORE = ". "  # the prompt of a line that goes on
@@ -107,7 +108,7 @@ class Keyboard:
 def history_file() -> Path:
     """Where lines are kept between sessions."""
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "pasctl" / "chat_history"
+    return (Path(state) if state else expand_home("~/.local/state")) / "pasctl" / "chat_history"
 
 
 def _editor(completions: Completions) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pasctl.chat.session import Turn
 from pasctl.errors import InputError
 from pasctl.store.disk import replace_file
+from pasctl.text_file import expand_home
 from pasctl.version import __version__
 
 _FORMATS = (".json", ".md")
@@ -39,22 +40,28 @@ class Transcripts:
             raise InputError(
                 f"{path}: a transcript ends in {' or '.join(_FORMATS)}, found {path.suffix or 'no ending'}"
             )
-        place = Path(os.path.realpath(path.expanduser()))
-        if place.is_dir() or not place.parent.is_dir():
-            raise InputError(f"{path} cannot be written: {'it' if place.is_dir() else place.parent} is no place for it")
-        if place.exists() and self._written.get(place) != _digest(place.read_bytes()):
-            raise InputError(
-                f"{path} exists and is no transcript of this session, so it stays as it is", hint="give another name"
-            )
-        write = _as_json if place.suffix.lower() == ".json" else _as_markdown
+        write = _as_json if path.suffix.lower() == ".json" else _as_markdown
         data = write(self._model, system, turns).encode()
         try:
+            place = Path(os.path.realpath(expand_home(path)))
+            self._require(place, path)
             replace_file(place, data)
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror or error}", hint="give another place"
             ) from error
         self._written[place] = _digest(data)
+
+    def _require(self, place: Path, given: Path) -> None:
+        """Refuse a place that nothing can be written to, or that has a file of somebody else."""
+        if place.is_dir() or not place.parent.is_dir():
+            raise InputError(
+                f"{given} cannot be written: {'it' if place.is_dir() else place.parent} is no place for it"
+            )
+        if place.exists() and self._written.get(place) != _digest(place.read_bytes()):
+            raise InputError(
+                f"{given} exists and is no transcript of this session, so it stays as it is", hint="give another name"
+            )
 
 
 def _as_json(model: str, system: str | None, turns: Sequence[Turn]) -> str:

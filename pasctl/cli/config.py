@@ -40,7 +40,7 @@ def read_config(command: Any) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MissingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise InputError(f"{path} is no valid TOML: {error}") from error
     known = _option_names(command)
     for name, value in settings.items():

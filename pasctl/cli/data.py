@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from pasctl.cli.output import print_json, write, write_line, write_path
 from pasctl.cli.tables import baselines_table
 from pasctl.errors import InputError
+from pasctl.printable import shell_words
 
 if TYPE_CHECKING:
     from pasctl.commands.data import DataBaselines, DataCheck, DataNew, DataPull
@@ -26,14 +26,21 @@ def new(options: DataNew, run: Run, *, json: bool) -> None:
         print_json({"path": str(path)})
     else:
         write_path(path)
-    run.reporter.note(f"change it, then: pasctl data check {shlex.quote(str(path))}")
+    run.reporter.note(f"change it, then: {shell_words(['pasctl', 'data', 'check', str(path)])}")
 
 
 def check(options: DataCheck, run: Run, *, json: bool) -> None:
     """Print what a questionnaire has, how its answers are coded, and what a model will see of it."""
-    from pasctl.inventory import check_data, has_respondents
+    from pasctl.inventory import check_data, has_respondents, listing
+    from pasctl.inventory.scale import MOST_POINTS
 
-    report = check_data(options.spec, options.personas, coding=options.coding, map_file=options.map_file)
+    report = check_data(
+        options.spec,
+        options.personas,
+        coding=options.coding,
+        map_file=options.map_file,
+        option_labels=options.option_labels,
+    )
     if json:
         print_json(asdict(report))
         return
@@ -41,16 +48,17 @@ def check(options: DataCheck, run: Run, *, json: bool) -> None:
         write_line(line)
     for warning in report.warnings:
         write_line(f"note          {warning}")
-    write_line(f"answers       {', '.join(report.option_names)}; the first item as a model sees it:")
+    write_line(f"answers       {listing(report.option_names, MOST_POINTS)}; the first item as a model sees it:")
     write()
     write("\n".join(f"    {line}" for line in report.prompt.splitlines()))
     if report.statement:
         write()
         write_line(f"and as a statement of its own: {report.statement}")
     if not has_respondents(options.spec):
-        inventory, pole = shlex.quote(options.spec), shlex.quote(f"{report.traits[0].code}+")
-        personas = shlex.quote(options.personas) if isinstance(options.personas, str) else pole
-        run.reporter.note(f"next: pasctl run --model demo --inventory {inventory} --personas {personas}")
+        personas = options.personas if isinstance(options.personas, str) else f"{report.traits[0].code}+"
+        words = ["pasctl", "run", "--model", "demo", "--inventory", options.spec, "--personas", personas]
+        words += ["--option-labels", options.option_labels] if options.option_labels else []
+        run.reporter.note(f"next: {shell_words(words)}")
 
 
 def _counts(report: DataReport) -> list[str]:

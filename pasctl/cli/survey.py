@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pasctl.cli.output import print_json, write
 from pasctl.errors import InputError
+from pasctl.printable import shell_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,7 @@ def _next(path: Path, spec: str, inventory: Inventory) -> str:
     words = ["pasctl", "run", "--model", "MODEL", "--personas", file]
     if spec != "builtin" or os.environ.get("PASCTL_INVENTORY", spec) != spec:
         words += ["--inventory", spec]
-    return f"next: {shlex.join(words)}"
+    return f"next: {shell_words(words)}"
 
 
 class Dialogue(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasctl.commands.shared import NamedPersonas, OfAnswerFile
+from pasctl.commands.shared import Labelled, NamedPersonas, OfAnswerFile
 from pasctl.declaration import Declaration
 from pasctl.option import option
 
@@ -32,6 +32,7 @@ class DataNew(
 @dataclass(frozen=True, kw_only=True)
 class DataCheck(
     NamedPersonas,
+    Labelled,
     Declaration,
     command="data check",
     panel="Data and store",

@@ -48,4 +48,11 @@ class Extract(
         help="Show the scale as printed, or also reversed, so that agreement is not tied to one letter. Default: both; "
         "forward in run by the paper's recipe.",
     )
+    site: str = option(
+        "heads",
+        help="What is read, and shifted later: heads (of full attention), linear (heads of linear attention, in a "
+        "hybrid), residual (the stream behind each layer), or heads@W (those that are W wide, where widths differ).",
+        metavar="KIND",
+        when_set=True,
+    )
     items: Literal["fit", "all"] = option("fit", help="The items to fit on, or all items.")

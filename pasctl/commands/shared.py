@@ -135,8 +135,39 @@ class OfInputs:
     )
 
 
+def parse_option_labels(words: str) -> str:
+    """What a user says of option labels, as it is, once it is sure to be understood.
+
+    Raises:
+        InputError: it names none.
+    """
+    from pasctl.inventory.option_labels import parse_option_labels as parse  # imports numpy
+
+    parse(words)
+    return words
+
+
 @dataclass(frozen=True, kw_only=True)
-class OfInventory:
+class Labelled:
+    """A command that shows a model the options of items."""
+
+    option_labels: str | None = option(
+        None,
+        help="What a model answers with: letters (or A-E), numbers (or 1-7; the scores), or text (the option's own, "
+        "such as Very accurate). Default: what the inventory says, else letters.",
+        metavar="letters|numbers|text",
+        record="provenance",
+        parse=parse_option_labels,
+    )
+
+    @property
+    def told_labels(self) -> dict[str, str]:
+        """What a manifest says of them beside the key, which has them in the inventory's digest."""
+        return {} if self.option_labels is None else {"option_labels": self.option_labels}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfInventory(Labelled):
     """A command about a questionnaire."""
 
     inventory: InventoryLike = option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pasctl.models.geometry import layer_numbers
 from pasctl.probes.frames import persona_ids
 from pasctl.store import Artifact
 
@@ -23,11 +24,12 @@ class Directions(Artifact):
         shards = [self.read_arrays(name, ("heads", "sigma")) for name in self.files("directions")]
         heads, sigma = (np.concatenate([shard[name] for shard in shards]) for name in ("heads", "sigma"))
         personas, count = sigma.shape
+        numbers = np.array(layer_numbers(self.read_json("items.json")["geometry"]))
         return pd.DataFrame(
             {
                 "persona": np.repeat(persona_ids(self), count),
                 "rank": np.tile(np.arange(count), personas),
-                "layer": heads[..., 0].ravel(),
+                "layer": numbers[heads[..., 0].ravel()],
                 "head": heads[..., 1].ravel(),
                 "sigma": sigma.ravel(),
             }

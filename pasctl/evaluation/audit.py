@@ -51,6 +51,17 @@ def parse_answer(text: str, names: Sequence[str], labels: Sequence[str]) -> str 
     return name if apart and _folded(label) == _folded(labels[names.index(name)]) else None
 
 
+def parse_text(text: str, names: Sequence[str]) -> str | None:
+    """The option whose text this is, in any case, in quotes or not, with its full stop or without; None for any other.
+
+    Args:
+        text: what the model wrote; white space around it does not matter.
+        names: the texts of the options.
+    """
+    said = _bare(text)
+    return next((name for name in names if _bare(name) == said), None)
+
+
 def choose_cells(groups: Sequence[int], count: int, seed: int) -> list[tuple[int, int]]:
     """Which cells to write out: drawn without replacement, dealt to the groups in turn.
 
@@ -134,8 +145,13 @@ def _score(text: str, inventory: Inventory, column: int) -> float:
     """What the option scores that a text answers an item with."""
     scale = inventory.scales[column]
     names = inventory.option_names(inventory.items[column], option_levels(AUDIT_ORDER, len(scale)))
-    name = parse_answer(text, names, scale.labels)
+    by_text = inventory.option_labels == "text"
+    name = parse_text(text, names) if by_text else parse_answer(text, names, scale.labels)
     return float("nan") if name is None else float(scale.scores[names.index(name)])
+
+
+def _bare(text: str) -> str:
+    return _folded(text.strip().strip("\"'“”").removesuffix("."))
 
 
 def _folded(label: str) -> str:

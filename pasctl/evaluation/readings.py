@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.errors import InputError
-from pasctl.inventory.options import expected_scores
+from pasctl.inventory.options import expected_scores, relative_chances
 from pasctl.inventory.scale import USUAL_ENDS
 
 LETTERS, STATEMENTS = "letters", "statements"
@@ -70,8 +70,8 @@ def check_letters(level_logprobs: NDArray[np.floating[Any]], level_scores: NDArr
             .. highest score.
         level_scores: what these score [I, K]; NaN beyond an item's last.
     """
-    chances = np.exp(np.asarray(level_logprobs, dtype=np.float64))
-    mass = np.nansum(chances, axis=-1)
+    mass = np.nansum(np.exp(np.asarray(level_logprobs, dtype=np.float64)), axis=-1)
+    chances = relative_chances(level_logprobs)
     width = np.nanmax(level_scores, axis=1, keepdims=True) - np.nanmin(level_scores, axis=1, keepdims=True)
     expected = expected_scores(chances, level_scores * (USUAL_ENDS[1] - USUAL_ENDS[0]) / width)
     return ReadingCheck(float(mass.mean()), float(np.abs(expected[0] - expected[1]).mean()), chances.shape[1])

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Cache
 
-from pasctl.activations.forward import RowLayout, cache_behind
+from pasctl.activations.forward import RowLayout
 from pasctl.activations.plan import PACK_PREFIX, PACK_TOKENS
 from pasctl.errors import InputError
 from pasctl.models.footprint import LOGITS_BYTES, Footprint, require_room
-from pasctl.models.kv_cache import PrefixCache
+from pasctl.models.kv_cache import PrefixCache, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention

@@ -16,8 +16,9 @@ from pasctl.export.gguf_file import ARCHITECTURES, gguf_package, require_family
 from pasctl.export.proof import Proof
 from pasctl.export.reading import make_reference, read
 from pasctl.models.load import LoadedModel
+from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
-from pasctl.steering.hooks import output_shift, steer
+from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
 
 _ARCHITECTURE = "controlvector"

@@ -19,6 +19,7 @@ from pasctl.export.exchange import exchange
 from pasctl.export.files import RECORD, read_record, require_files
 from pasctl.export.proof import Proof
 from pasctl.store.disk import FULL, make_durable, unique_suffix
+from pasctl.text_file import expand_home
 
 _ASIDE = "replaced"  # in the name of an export that was moved aside
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
@@ -35,7 +36,7 @@ class Place:
             force: replace an earlier export there.
         """
         self.given = str(folder)
-        self.folder = Path(folder).expanduser().resolve()
+        self.folder = expand_home(folder).resolve()
         self.force = force
 
     @property

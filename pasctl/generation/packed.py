@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from pasctl.generation.text_state import TextState
-from pasctl.models.attention import own_attention, run_backbone
+from pasctl.models.attention import Scoring, own_attention, run_backbone
+from pasctl.models.layer_states import LayerStates, has_states
 from pasctl.models.load import LoadedModel
+from pasctl.models.transformers_compat import is_failure
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
 
@@ -64,20 +66,16 @@ class PackedSegment:
 @dataclass(eq=False)
 class _Pass:
     segments: Sequence[PackedSegment]
-    failed: dict[int, Exception] = field(default_factory=dict)
+    failed: dict[int, BaseException] = field(default_factory=dict)
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [1, H, S, D]; zeros for a text whose attention fails, and it is not asked any more."""
         sizes = [segment.size for segment in self.segments]
         parts = zip(*(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
-        outputs = [self._attend(number, layer, q, k, v, scaling, sliding) for number, (q, k, v) in enumerate(parts)]
+        outputs = [self._attend(number, layer, q, k, v, scoring) for number, (q, k, v) in enumerate(parts)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
-    def _attend(
-        self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def _attend(self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """One segment's output [1, H, rows * C, D]."""
         if number in self.failed:
             return torch.zeros_like(query)
@@ -85,9 +83,11 @@ class _Pass:
         rows = len(segment.rows)
         try:
             made = segment.state.attend(
-                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scaling, sliding
+                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scoring
             )
-        except Exception as error:  # whatever it is, the other texts must not die of it
+        except BaseException as error:  # whatever it is, the other texts must not die of it
+            if not is_failure(error):
+                raise
             self.failed[number] = error
             return torch.zeros_like(query)
         return made if rows == 1 else made.transpose(0, 1).reshape(query.shape)
@@ -105,6 +105,7 @@ class PackedModel:
     Attributes:
         length_dependent: the kind of rotary positions, if they change with the longest text of a pass: then texts must
             not share one; else None.
+        alone: whether a pass has to be of one text: for that reason, or as layers have a state of each text.
         passes: forward passes run.
         tokens: tokens run in them.
     """
@@ -114,13 +115,15 @@ class PackedModel:
         rotary: Any = getattr(model.backbone, "rotary_emb", None)
         kind = str(getattr(rotary, "rope_type", "default"))
         self.length_dependent = kind if "dynamic" in kind or kind == "longrope" else None
+        self._has_states = has_states(model)
+        self.alone = self._has_states or self.length_dependent is not None
         self.model, self.passes, self.tokens = model, 0, 0
         self._attention, self._steering = ExitStack(), ExitStack()
         self._prepared = False
         self._layout: _Layout = ((), ())
 
     @torch.inference_mode()
-    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, Exception]]:
+    def run(self, segments: Sequence[PackedSegment]) -> tuple[list[Tensor], dict[int, BaseException]]:
         """One forward pass.
 
         Returns:
@@ -131,7 +134,7 @@ class PackedModel:
         device, step = self.model.device, _Pass(segments)
         ids = torch.tensor([[token for segment in segments for token in segment.ids]], device=device)
         positions = torch.tensor([[place for segment in segments for place in segment.positions]], device=device)
-        hidden = run_backbone(self.model, ids, step, positions)[0]
+        hidden = run_backbone(self.model, ids, step, positions, self._states(segments))[0]
         lasts, start = [], 0
         for segment in segments:
             lasts += [start + place for place in segment.lasts]
@@ -139,6 +142,17 @@ class PackedModel:
         self.passes, self.tokens = self.passes + 1, self.tokens + start
         states = hidden[torch.tensor(lasts, device=hidden.device)]
         return list(torch.split(states, [len(segment.lasts) for segment in segments])), step.failed
+
+    def _states(self, segments: Sequence[PackedSegment]) -> LayerStates | None:
+        """States of the layers that have one, of the only text of the pass."""
+        if not self._has_states:
+            return None
+        [segment] = segments
+        if len(segment.rows) > 1:
+            raise RuntimeError(f"{len(segment.rows)} texts in a pass of a model whose layers have a state of each")
+        if segment.state.states is None:
+            segment.state.states = LayerStates(self.model)
+        return segment.state.states
 
     def release(self) -> None:
         """Give the model back as it was before the first pass."""

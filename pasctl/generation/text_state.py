@@ -8,13 +8,20 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from pasctl.models.attention import Attender
-from pasctl.models.kv_cache import ROOM, TokenBuffers
+from pasctl.models.attention import Attender, Scoring
+from pasctl.models.kv_cache import ROOM, TokenBuffers, holds_keys
+from pasctl.models.layer_states import LayerStates
 from pasctl.steering.intervention import Intervention
 
 
 class TextState(Attender, Protocol):
-    """The state of one text, or of several that are read in step as rows of a block."""
+    """The state of one text, or of several that are read in step as rows of a block.
+
+    Attributes:
+        states: of the layers that have one of their own; None before the first token, and of models that have none.
+    """
+
+    states: LayerStates | None
 
     def size(self, left: int, budget: int, *, first: bool) -> int:
         """Tokens of the prompt to read in a pass; 0 waits for another.
@@ -59,6 +66,7 @@ class PlainTextState:
 
     def __init__(self) -> None:
         self._length = self._coming = 0
+        self.states: LayerStates | None = None
         self._buffers: dict[int, TokenBuffers] = {}
         self._masks: dict[tuple[int | None, torch.device], Tensor | None] = {}  # of the pass
 
@@ -67,7 +75,10 @@ class PlainTextState:
         """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is."""
         state, layers = cls(), list[Any](cache.layers)
         state._length = int(cache.get_seq_length())
+        state.states = LayerStates.after(cache)
         for number, layer in enumerate(layers):
+            if not holds_keys(layer):
+                continue
             state._buffers[number] = TokenBuffers([layer.keys[0], layer.values[0]], [1, 1], lambda n: n + ROOM)
         return state
 
@@ -89,27 +100,24 @@ class PlainTextState:
         """The pass is over."""
         self._length += self._coming
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [1, H, n, D] (see `pasctl.models.attention.Attender`).
 
         A key-value head's queries are put in one row [1, G, share * n, D], so that no key is copied.
         """
-        keys, values = self._append(layer, key[0], value[0], sliding)
+        keys, values = self._append(layer, key[0], value[0], scoring.sliding)
         _, heads, count, width = query.shape
         groups = len(keys)
-        kind = (sliding, query.device)
+        kind = (scoring.sliding, query.device)
         if kind not in self._masks:
-            self._masks[kind] = self._mask(keys.shape[1], heads // groups, sliding, query.device)
+            self._masks[kind] = self._mask(keys.shape[1], heads // groups, scoring.sliding, query.device)
+        grouped, mask = query.reshape(groups, -1, width), self._masks[kind]
+        if not scoring.plain:
+            return _capped(grouped, keys, values, mask, scoring).reshape(1, heads, count, -1)
         out = torch.nn.functional.scaled_dot_product_attention(
-            query.reshape(1, groups, -1, width),
-            keys[None],
-            values[None],
-            attn_mask=self._masks[kind],
-            scale=scaling,
+            grouped[None], keys[None], values[None], attn_mask=mask, scale=scoring.scaling
         )
-        return out.reshape(1, heads, count, width)
+        return out.reshape(1, heads, count, -1)
 
     def _append(self, layer: int, key: Tensor, value: Tensor, sliding: int | None) -> tuple[Tensor, Tensor]:
         """Add some keys and values [G, n, D]; gives those that one of the new tokens may attend."""
@@ -130,3 +138,25 @@ class PlainTextState:
         if sliding is not None:
             seen &= place - keys < sliding
         return None if bool(seen.all()) else seen.repeat(share, 1)
+
+
+def _capped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scoring: Scoring) -> Tensor:
+    """Attention output [G, share * n, D] with a softcap or sinks, which torch's fused attention has not.
+
+    Args:
+        query: [G, share * n, D], a head's queries next to each other.
+        key: [G, N, D].
+        value: [G, N, D].
+        mask: bool [share * n, N], true where a key may be attended; None is everywhere.
+        scoring: softcap and sinks.
+    """
+    scores = (query @ key.transpose(1, 2)).float() * scoring.scaling
+    if scoring.softcap is not None:
+        scores = torch.tanh(scores / scoring.softcap) * scoring.softcap
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    if scoring.sinks is not None:
+        sinks = scoring.sinks.float().view(len(query), -1, 1)
+        sinks = sinks.repeat_interleave(query.shape[1] // sinks.shape[1], dim=1)
+        scores = torch.cat([scores, sinks], dim=-1)
+    return scores.softmax(-1)[..., : key.shape[1]].to(value.dtype) @ value

@@ -8,7 +8,15 @@ from pasctl.inventory.described import norms_described
 from pasctl.inventory.first_person import first_person
 from pasctl.inventory.item import Item
 from pasctl.inventory.items import Inventory, canonical_digest, listing
-from pasctl.inventory.options import by_level, expected_scores, option_names, option_places, option_scores
+from pasctl.inventory.option_labels import chosen_inventory
+from pasctl.inventory.options import (
+    by_level,
+    expected_scores,
+    option_names,
+    option_places,
+    option_scores,
+    relative_chances,
+)
 from pasctl.inventory.papi import papi_inventory, papi_personas
 from pasctl.inventory.papi_hub import cached_papi, pull_papi
 from pasctl.inventory.persona_table import persona_table, set_of_table, write_personas
@@ -62,6 +70,7 @@ __all__ = [
     "cached_papi",
     "canonical_digest",
     "check_data",
+    "chosen_inventory",
     "default_personas",
     "draw_orders",
     "expected_scores",
@@ -87,6 +96,7 @@ __all__ = [
     "pull_papi",
     "question",
     "read_answers",
+    "relative_chances",
     "require_on_scale",
     "require_usable",
     "resolve_personas",

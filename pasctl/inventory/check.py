@@ -14,13 +14,14 @@ from pasctl.inventory.coding import CodingReport, prove_coding
 from pasctl.inventory.files.language import NEUTRAL
 from pasctl.inventory.items import Inventory, listing
 from pasctl.inventory.notes import Note
+from pasctl.inventory.option_labels import chosen_inventory
 from pasctl.inventory.options import option_names
 from pasctl.inventory.papi import stored_answers
 from pasctl.inventory.personas import Personas
 from pasctl.inventory.prompts import question, spoken
 from pasctl.inventory.respondents import MapLike, map_like, names_file, reading_of_file
 from pasctl.inventory.simulate import simulate
-from pasctl.inventory.spec import load_inventory, papi_folder, resolve_personas
+from pasctl.inventory.spec import papi_folder, resolve_personas
 from pasctl.inventory.trait_scores import cronbach_alpha
 
 FloatArray = npt.NDArray[np.float64]
@@ -93,7 +94,12 @@ class DataReport:
 
 
 def check_data(
-    spec: str, personas: str | Personas | None = None, *, coding: str = "auto", map_file: MapLike = None
+    spec: str,
+    personas: str | Personas | None = None,
+    *,
+    coding: str = "auto",
+    map_file: MapLike = None,
+    option_labels: str | None = None,
 ) -> DataReport:
     """Counts what the inventory `spec` holds, and its respondents: its own, or those that `personas` names.
 
@@ -104,9 +110,10 @@ def check_data(
         personas: who answered it; without any the inventory's own respondents, of whom a file has none.
         coding: how answers to items keyed -1 are stored; "auto" goes by what the correlations say.
         map_file: what the columns and values of a file of answers are.
+        option_labels: what a model answers with, see `chosen_inventory`.
     """
     notes: list[str] = []
-    inventory = load_inventory(spec, notes.append)
+    inventory = chosen_inventory(spec, option_labels, notes.append)
     said, reading = None, None
     if isinstance(personas, str) and names_file(personas):
         said = map_like(map_file, inventory)

@@ -7,7 +7,7 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.combination import Parts, is_combination, parse_combination
 from pasctl.inventory.items import FloatArray, Inventory
-from pasctl.inventory.personas import PersonaSet, is_pole_spec, pole_of, safe_label
+from pasctl.inventory.personas import PersonaSet, is_pole_spec, pole_of, safe_label, weighted_answers
 
 
 def is_combined_spec(spec: str, inventory: Inventory) -> bool:
@@ -65,11 +65,3 @@ def _answers(name: str, parts: Parts, inventory: Inventory) -> FloatArray:
             f"combination {name!r}: the parts cancel out, which leaves nobody", hint="give weights that differ"
         )
     return weighted_answers(np.array([weights[trait] for trait in inventory.traits]), inventory)
-
-
-def weighted_answers(weights: FloatArray, inventory: Inventory) -> FloatArray:
-    """Agreements [..., I] of weights of the items' traits [..., I]: fully for 1, cut to the scale, missing for 0."""
-    half = (inventory.high - inventory.low) / 2
-    answers = np.clip(inventory.middle + half * weights * inventory.keys, inventory.low, inventory.high)
-    agreements: FloatArray = np.where(weights != 0, answers, np.nan)
-    return agreements

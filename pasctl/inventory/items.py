@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from string import ascii_uppercase
 from typing import Any, Literal, get_args
@@ -23,7 +23,7 @@ from pasctl.inventory.wording import ENGLISH, Wording
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-OptionLabels = Literal["letters", "numbers"]
+OptionLabels = Literal["letters", "numbers", "text"]
 _FOR_PEOPLE = ("traits", "norms")
 OPTION_LABELS: tuple[str, ...] = get_args(OptionLabels)
 
@@ -40,7 +40,8 @@ class Inventory:
         known_traits: The traits of the items; without any they are as the built-in inventory has them, or else their
             codes alone, in the order of the items.
         wording: The texts that a model is shown around the items.
-        option_labels: How a model names an option: "letters" (A, B, ..) or "numbers" (their scores).
+        option_labels: How a model names an option: "letters" (A, B, ..), "numbers" (their scores), or "text" (what they
+            are called).
         norms: What people score on the traits; may be empty.
     """
 
@@ -87,6 +88,11 @@ class Inventory:
         The names of traits and norms are for people and stay out.
         """
         return canonical_digest({name: value for name, value in self.to_json().items() if name not in _FOR_PEOPLE})
+
+    @cached_property
+    def people_digest(self) -> str:
+        """As `digest`, of what people are asked: how a model names the options is left out."""
+        return self.digest if self.option_labels == "letters" else replace(self, option_labels="letters").digest
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -197,6 +203,8 @@ class Inventory:
         """What a model answers for each option of an item, listed in this order of levels (1 is the lowest)."""
         if self.option_labels == "letters":
             return tuple(ascii_uppercase[: len(order)])
+        if self.option_labels == "text":
+            return tuple(self.scale_of(item).labels[-level] for level in order)
         return tuple(f"{self.scale_of(item).ascending[level - 1]:g}" for level in order)
 
     def to_json(self) -> dict[str, Any]:
@@ -238,15 +246,15 @@ class Inventory:
     def _require_option_labels(self) -> None:
         if self.option_labels not in OPTION_LABELS:
             raise InputError(
-                f"inventory {self.name}: option labels are {' or '.join(OPTION_LABELS)}, found {self.option_labels!r}"
+                f"inventory {self.name}: option labels are {listed(OPTION_LABELS)}, found {self.option_labels!r}"
             )
-        if self.option_labels == "letters":
+        if self.option_labels != "numbers":
             return
         odd = next((scale for scale in self.scales if len(set(scale.scores)) < len(scale)), None)
         if odd is not None:
             raise InputError(
                 f"inventory {self.name}: options that score the same have no number of their own, found {odd.told}",
-                hint="leave option labels at letters",
+                hint="leave option labels at letters, or take text",
             )
 
 
@@ -262,6 +270,11 @@ def canonical_digest(document: Any) -> str:
     """sha256 hex of canonical JSON: sorted keys, no spaces, NaN refused."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names to choose from: "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def listing(names: Sequence[str], most: int = 5) -> str:

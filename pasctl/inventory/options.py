@@ -1,4 +1,4 @@
-"""The options of items as a model names them, by letters or numbers, and which log-probability is whose."""
+"""The options of items as a model names them: letters, numbers or texts, and which log-probability is whose."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from pasctl.inventory.items import IntArray, Inventory
 from pasctl.inventory.prompts import option_levels
 
+_LEAST = -300.0  # log-probability; the smallest float64 is that of about -745
+
 
 def option_names(inventory: Inventory) -> tuple[str, ...]:
-    """All names that options of the inventory have, each once: the letters in order, or the numbers from the lowest."""
+    """All names that options of the inventory have, each once: letters and texts in order, numbers from the lowest."""
     names = {
         name
         for column, scale in enumerate(inventory.scales)
@@ -59,6 +61,17 @@ def by_level(logprobs: NDArray[np.floating[Any]], places: IntArray) -> NDArray[A
     indices = np.broadcast_to(np.maximum(places, 0), (*logprobs.shape[:-1], places.shape[1]))
     found = np.take_along_axis(logprobs, indices, axis=-1)
     return found if (places >= 0).all() else np.where(places >= 0, found, np.nan).astype(logprobs.dtype)
+
+
+def relative_chances(logprobs: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Chances [..., K] of options, float64, each row up to a factor, from log-probabilities; NaN where there is none.
+
+    The factor is 1 but for rows of long texts, which all could be less probable than the smallest float64.
+    """
+    values = np.asarray(logprobs, dtype=np.float64)
+    most = np.nanmax(values, axis=-1, keepdims=True)
+    chances: NDArray[np.float64] = np.exp(values - np.where(most < _LEAST, most, 0.0))
+    return chances
 
 
 def expected_scores(chances: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

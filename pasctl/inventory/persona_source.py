@@ -130,6 +130,7 @@ class PersonaSource:
                 first, last = np.searchsorted(ends, starts[0], "right"), np.searchsorted(ends, stops[-1], "left")
                 groups, row = list(range(int(first), int(last) + 1)), int(ends[first]) - sizes[first]
                 for batch in file.iter_batches(_BATCH, use_threads=False, row_groups=groups, columns=columns):
+                    batch.validate(full=True)  # a damaged page may decode to texts that are none
                     end = row + batch.num_rows
                     near = slice(np.searchsorted(stops, row, "right"), np.searchsorted(starts, end, "left"))
                     pieces = zip(np.maximum(starts[near], row), np.minimum(stops[near], end), strict=True)
@@ -143,7 +144,8 @@ class PersonaSource:
     def _names(self, rows: IntArray, column: pa.Array) -> list[str]:
         import pyarrow as pa
 
-        names: list[str | None] = column.cast(pa.string()).to_pylist()
+        with _readable(self.path):  # a damaged page may decode to texts that are none
+            names: list[str | None] = column.cast(pa.string()).to_pylist()
         for row, name in zip(rows, names, strict=True):
             if not name:
                 raise InputError(f"{self.path}: row {row}: a name is expected in column {self.name_column}, found none")
@@ -160,10 +162,9 @@ def is_plain(path: Path, inventory: Inventory) -> bool:
     import pyarrow.types as of
 
     try:
-        schema = pq.read_schema(path)
+        kinds = {each.name: each.type for each in pq.read_schema(path)}
     except (pa.ArrowException, OSError, ValueError):
         return True
-    kinds = {each.name: each.type for each in schema}
     names = [name for name in kinds if name in ID_COLUMNS and name not in inventory.position]
     others = [kind for name, kind in kinds.items() if name not in names]
     texts = any(of.is_string(kind) or of.is_large_string(kind) or of.is_dictionary(kind) for kind in others)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pasctl.errors import InputError
-from pasctl.inventory.items import IntArray, Inventory, listing
+from pasctl.inventory.items import FloatArray, IntArray, Inventory, listing
 
 CODINGS = ("agreement", "as-published")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._+-]*")
@@ -244,9 +244,16 @@ def trait_poles(spec: str, inventory: Inventory) -> PersonaSet:
         trait, sign = name[:-1], 1.0 if name.endswith("+") else -1.0
         if trait not in inventory.traits:
             raise InputError(f"inventory {inventory.name} has no items of trait {trait}, so {name} has no answers")
-        half = (inventory.high - inventory.low) / 2
-        rows.append(np.where(traits == trait, inventory.middle + sign * half * inventory.keys, np.nan))
+        rows.append(weighted_answers(np.where(traits == trait, sign, 0.0), inventory))
     return PersonaSet(label=safe_label("-".join(names)), ids=tuple(names), agreements=np.array(rows))
+
+
+def weighted_answers(weights: FloatArray, inventory: Inventory) -> FloatArray:
+    """Agreements [..., I] of weights of the items' traits [..., I]: fully for 1, cut to the scale, missing for 0."""
+    half = (inventory.high - inventory.low) / 2
+    answers = np.clip(inventory.middle + half * weights * inventory.keys, inventory.low, inventory.high)
+    agreements: FloatArray = np.where(weights != 0, answers, np.nan)
+    return agreements
 
 
 def pole_of(word: str, inventory: Inventory) -> str | None:

@@ -60,9 +60,10 @@ def question(item: Item, inventory: Inventory, order: str = "forward") -> str:
     """
     scale, wording = inventory.scale_of(item), inventory.wording
     levels = option_levels(order, len(scale))
+    names = inventory.option_names(item, levels)
+    by_text = inventory.option_labels == "text"
     options = [
-        f"{name}. {scale.labels[-level]}"
-        for name, level in zip(inventory.option_names(item, levels), levels, strict=True)
+        f"- {name}" if by_text else f"{name}. {scale.labels[-level]}" for name, level in zip(names, levels, strict=True)
     ]
     instruction = wording.instruction_for(len(scale), inventory.option_labels, scenario=item.scenario)
     return "\n".join(
@@ -134,13 +135,12 @@ def wording_digest() -> str:
 def _answer_lines(inventory: Inventory, agreements: npt.NDArray[np.float64], columns: IntArray) -> list[str]:
     """One line for each answer that is there."""
     wording = inventory.wording
+    small = wording == ENGLISH and inventory.option_labels != "text"  # there a model is to answer with these very words
     lines = []
     for column, score in _answered(inventory, agreements, columns):
         label = inventory.scales[column].label_of(score)
         lines.append(
-            wording.few_shot_line.format(
-                text=inventory.items[column].text, label=label.lower() if wording == ENGLISH else label
-            )
+            wording.few_shot_line.format(text=inventory.items[column].text, label=label.lower() if small else label)
         )
     return lines
 

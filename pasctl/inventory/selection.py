@@ -12,7 +12,8 @@ import numpy as np
 from pasctl.errors import InputError
 from pasctl.inventory.items import IntArray
 
-_RANGE = re.compile(r"(\d+)-(\d+)")
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
+_ROW = re.compile(r"\d{1,18}")
 
 # ("range", start, stop) with the end not included, or ("case", name)
 Part = tuple[Literal["range"], int, int] | tuple[Literal["case"], str]
@@ -39,7 +40,7 @@ def parse_selection(text: str) -> list[Part] | None:
                 parts.append(("case", word.removeprefix("case=")))
             elif in_case and word:
                 parts.append(("case", word))
-            elif word.isdecimal():
+            elif _ROW.fullmatch(word):
                 parts.append(("range", int(word), int(word) + 1))
             else:
                 return None

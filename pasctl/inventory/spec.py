@@ -232,7 +232,7 @@ def papi_folder(place: str) -> Path:
 
 
 def _require_same(spec: str, own: Inventory, given: Inventory) -> None:
-    if own.digest != given.digest:
+    if own.people_digest != given.people_digest:
         raise InputError(
             f"personas {spec!r} answered inventory {own.name} of {len(own)} items, not {given.name} of {len(given)}",
             hint="name the inventory that they answered, or use trait poles such as E+, which fit any",

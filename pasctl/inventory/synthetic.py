@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from pasctl.errors import InputError
@@ -14,6 +16,7 @@ from pasctl.inventory.trait_norms import norms_of
 
 PREFIX = "sample:"
 MOST = 100_000
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _BLOCK = 1024  # people whose answers are drawn at once
 
 
@@ -28,11 +31,11 @@ def sampled_people(spec: str, inventory: Inventory) -> PersonaSet:
     for word in rest:
         if word.startswith("group="):
             group = word.removeprefix("group=")
-        elif word.removeprefix("seed=").isdecimal():
+        elif _NUMBER.fullmatch(word.removeprefix("seed=")):
             seed = int(word.removeprefix("seed="))
         else:
             count = ""
-    if not count.isdecimal() or not 1 <= int(count) <= MOST:
+    if not _NUMBER.fullmatch(count) or not 1 <= int(count) <= MOST:
         raise InputError(
             f"personas {spec!r}: expected sample:N[:seed=SEED][:group=NAME] with N from 1 to {MOST}",
             hint="sample:1000 draws a thousand people from the inventory's norms, sample:1000:seed=7 others",

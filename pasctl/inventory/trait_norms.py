@@ -25,7 +25,7 @@ def norms_of(inventory: Inventory, traits: Sequence[str], group: str | None) -> 
         raise InputError(
             f"inventory {inventory.name} has no norms, which people could be drawn from",
             hint="its own simulated people are --personas builtin"
-            if inventory.digest == builtin_inventory().digest
+            if inventory.people_digest == builtin_inventory().people_digest
             else "add norms to its file: norms: [{trait: CODE, mean: 3.1, sd: 0.8}]",
         )
     if group is None:
@@ -58,7 +58,7 @@ def typical_norms(inventory: Inventory, traits: Sequence[str], group: str | None
     """
     if inventory.norms or group is not None:
         return norms_of(inventory, traits, group)
-    if inventory.digest == builtin_inventory().digest:
+    if inventory.people_digest == builtin_inventory().people_digest:
         keyed, of_item = inventory.keyed(simulate(inventory).agreements), np.array(inventory.traits)
         scores = {trait: keyed[:, of_item == trait].mean(axis=1) for trait in traits}
         return {

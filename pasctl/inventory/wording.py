@@ -22,7 +22,7 @@ class Wording:
 
     Attributes:
         instruction: Before the options and a statement; {count} is how many options there are, {answer} what names
-            them ("letter", "number").
+            them ("letter", "number", "text").
         statement: Before the statement's text.
         scenario_instruction: As `instruction`, for items with options of their own; and
         scenario: as `statement`.
@@ -70,7 +70,7 @@ class Wording:
         return self.language.split("-")[0].lower() == "en"
 
     def instruction_for(self, count: int, option_labels: str, *, scenario: bool = False) -> str:
-        """The instruction over so many options, which letters or numbers name."""
+        """The instruction over so many options, which letters, numbers or their texts name."""
         text = self.scenario_instruction if scenario else self.instruction
         return text.format(count=_COUNTS[count - 2] if self.english else count, answer=option_labels.removesuffix("s"))
 

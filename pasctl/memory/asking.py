@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import ForwardPass, Recalled
+from pasctl.models.attention import Scoring
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class MemoryTextState:
     """Questions after a memory's text, and their answers; the text's memory is not changed.
 
     Rows are padded on the right: each row's chunks hold the same tokens as if it were asked alone.
+
+    Attributes:
+        states: of the layers that have one of their own, if the model has such; then there is one row.
     """
 
     def __init__(self, reader: Reader, rows: int, *, keep_retrieved: bool) -> None:
         """Fork the reader's window for `rows` questions."""
         self._reader, self._keep = reader, keep_retrieved
+        self.states = None if reader.states is None else reader.states.fork()
         self._windows = [window.fork(rows) for window in reader.windows]
         self._queues = [[list(queue[0]) for _ in range(rows)] for queue in reader.queues]
         self._lengths = [len(reader.ids)] * rows
@@ -86,10 +91,8 @@ class MemoryTextState:
             self._log += self._pass.log if self._keep else []
         self._pass = None
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, n, D] (see `pasctl.models.attention.Attender`)."""
         if self._pass is None:
             raise RuntimeError("attend was called outside a pass")
-        return self._pass.attend(layer, query, key, value, scaling, sliding)
+        return self._pass.attend(layer, query, key, value, scoring)

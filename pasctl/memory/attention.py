@@ -10,6 +10,8 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from pasctl.models.attention import Scoring
+
 # a CPU is twice as fast when the scores stay in its cache and on pages it has; an accelerator wants few large products
 _SCORES_AT_ONCE = {"cpu": 1 << 19}
 _SCORES_ELSEWHERE = 1 << 26
@@ -59,7 +61,7 @@ class Scratch:
 
 
 def joint_attention(
-    far: Keys | None, near: Keys, scaling: float, scratch: Scratch, *, count: bool, wide: bool = False
+    far: Keys | None, near: Keys, scoring: Scoring, scratch: Scratch, *, count: bool, wide: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """One exact softmax over two sets of keys, for which the queries may be rotated differently.
 
@@ -70,7 +72,7 @@ def joint_attention(
     Args:
         far: keys from outside the window, if there are any.
         near: keys of the window and the chunk.
-        scaling: of the scores.
+        scoring: scaling, softcap and sinks of the scores.
         scratch: buffers for keys, scores and weights.
         count: whether to give the attention received.
         wide: whether scores are kept in float32 in half precision. Keys with large biases have scores of a thousand
@@ -86,10 +88,11 @@ def joint_attention(
     out = torch.empty_like(near.query)
     mass = torch.zeros(batch, groups, local, device=out.device) if count else None
     for row in range(batch):
-        sets, value = _rows(far, near, row, scaling, scratch)
+        sets, value = _rows(far, near, row, scoring.scaling, scratch)
         by_group = out[row].view(groups, share, chunk, width)
         for kv, heads_of in _blocks(groups, share, chunk * (offset + local), out.device.type):
-            weights = _weights(sets, kv, heads_of, scratch, wide=wide).to(value.dtype)
+            sinks = None if scoring.sinks is None else scoring.sinks.view(groups, share)[kv, heads_of]
+            weights = _weights(sets, kv, heads_of, scratch, scoring.softcap, sinks, wide=wide).to(value.dtype)
             by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
             if mass is not None:
                 mass[row, kv] += weights.sum(1)[:, offset:]
@@ -138,22 +141,44 @@ def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tup
         yield slice(first, min(first + some, groups)), slice(head, min(head + each, share))
 
 
-def _weights(sets: list[_Row], kv: slice, heads: slice, scratch: Scratch, *, wide: bool) -> Tensor:
-    """Attention weights [g, heads * C, M + N] of some key-value heads and some query heads of each."""
-    parts = [_scores(each, kv, heads, scratch, f"scores {number}", wide=wide) for number, each in enumerate(sets)]
+def _weights(
+    sets: list[_Row],
+    kv: slice,
+    heads: slice,
+    scratch: Scratch,
+    softcap: float | None,
+    sinks: Tensor | None,
+    *,
+    wide: bool,
+) -> Tensor:
+    """Attention weights [g, heads * C, M + N] of some key-value heads and some query heads of each.
+
+    Sinks [g, heads] are one more column of the softmax.
+    """
+    parts = [
+        _scores(keys, kv, heads, scratch, f"scores {number}", softcap, wide=wide) for number, keys in enumerate(sets)
+    ]
+    if sinks is not None:
+        chunk = sets[0].query.shape[2]
+        parts.append(sinks.to(parts[0].dtype)[..., None].expand(-1, -1, chunk).reshape(len(sinks), -1, 1))
     scores = parts[0]
     if len(parts) > 1:
         length = sum(part.shape[-1] for part in parts)
         scores = torch.cat(parts, dim=-1, out=scratch.take("scores", scores, *scores.shape[:2], length))
-    return torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
+    weights = torch.softmax(scores, -1, out=scratch.take("weights", scores, *scores.shape))
+    return weights if sinks is None else weights[..., :-1]
 
 
-def _scores(keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str, *, wide: bool) -> Tensor:
+def _scores(
+    keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str, softcap: float | None, *, wide: bool
+) -> Tensor:
     """Scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
     query, key = keys.query[kv, heads].flatten(1, 2), keys.key[kv].transpose(1, 2)
     if wide:
         query, key = query.float(), key.float()
     scores = torch.bmm(query, key, out=scratch.take(name, query, *query.shape[:2], key.shape[-1]))
+    if softcap is not None:
+        scores.div_(softcap).tanh_().mul_(softcap)
     if keys.hidden.shape[-1]:
         masked = scores[..., keys.clear :]
         chunk = keys.query.shape[2]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pasctl.errors import PasctlError
+from pasctl.errors import IntegrityError, PasctlError
+from pasctl.memory.attention_layers import Probe
 from pasctl.memory.reader import Reader
-from pasctl.memory.rotary import rotate
 from pasctl.memory.segments import segment_tensors
 from pasctl.memory.stored_text import in_order
 from pasctl.memory.window import Window
+from pasctl.models.attention import own_attention, run_backbone
+from pasctl.models.layer_states import PREFIX, LayerStates
 
 
 def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str, Tensor]:
@@ -31,7 +34,10 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
     if last is None:
         raise PasctlError("nothing was read, so there is nothing to write down")
     events = reader.past.events
+    # a state is that of the text's end, and of no use to a segment before it
+    states = {} if reader.states is None or stop < len(reader.ids) else reader.states.tensors()
     return {
+        **states,
         **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
         "ids": torch.tensor(reader.ids[start:stop]),
         "surprise": reader.surprise[start:stop],
@@ -47,18 +53,30 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
     }
 
 
-def restore(reader: Reader, files: Sequence[Path]) -> None:
+def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -> int:
     """Bring a fresh reader to where the segments' files end.
+
+    Args:
+        reader: the reader.
+        files: of the segments, in order.
+        states: of the states of layers, if the model has such; None looks in the last segment's file. Segments behind
+            the one that they belong to are left out.
+
+    Returns:
+        The number of segments that were taken.
 
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
+    kept = None if reader.states is None or states is None else _read_states(states)
+    if kept is not None:
+        files = _until(files, int(kept.pop("tokens")))
     parts: list[dict[str, Tensor]] = []
     for path, tensors in in_order(files, ("ids", "surprise", "representatives", "counts"), None, "pt"):
         reader.past.segments.attach(path, *tensors["counts"][:2].tolist())
         parts.append(tensors)
     if not parts:
-        return
+        return 0
     last = parts[-1]
     reader.ids = [token for part in parts for token in part["ids"].tolist()]
     reader.surprise = torch.cat([part["surprise"] for part in parts])
@@ -76,6 +94,41 @@ def restore(reader: Reader, files: Sequence[Path]) -> None:
             events.represent(layer, first, vectors.to(reader.model.device))
         first += len(part["representatives"])
     _restore_windows(reader, last)
+    if reader.states is not None:
+        _restore_states(reader, reader.states, kept or {name: last[name] for name in last if name.startswith(PREFIX)})
+    return len(parts)
+
+
+def states_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a checkpoint that only its latest version is wanted of, with the number of tokens that it follows."""
+    states = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+    return states and {**states, "tokens": tensors["counts"][1:2]}
+
+
+def _read_states(path: Path) -> dict[str, Tensor]:
+    """What `states_of` gave, from its file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            states = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if states["tokens"].shape != (1,):
+            raise ValueError("tokens is not one number")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise IntegrityError(
+            f"states {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
+        ) from error
+    return states
+
+
+def _until(files: Sequence[Path], tokens: int) -> list[Path]:
+    """Files of the segments before token number `tokens`."""
+    names = ("ids", "counts")
+    return [path for path, tensors in in_order(files, names, names, "pt") if int(tensors["counts"][1]) <= tokens]
+
+
+def _restore_states(reader: Reader, states: LayerStates, kept: Mapping[str, Tensor]) -> None:
+    with own_attention(reader.model), torch.inference_mode():
+        run_backbone(reader.model, torch.tensor([reader.ids[-1:]]), Probe(), states=states)  # makes room for them
+        states.load(kept)
 
 
 def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
@@ -83,6 +136,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
     starts = last["window_starts"].tolist()
     base = min(starts)
     keys, values = segments.read_all_layers(base, end)
+    rotary = reader.past.rotary
     sizes = [segments.kv_heads * (end - start) for start in starts]
     for layer, (start, mass) in enumerate(zip(starts, torch.split(last["mass"], sizes), strict=True)):
         positions = torch.arange(start, end, device=device)[None]
@@ -90,7 +144,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
         reader.windows[layer] = Window(
             start,
             key,
-            rotate(key, reader.past.rotary.angles(positions)),
+            rotary.key(layer, key, rotary.angles(layer, positions)),
             values[layer, :, start - base :][None].to(device, copy=True),
             mass.view(1, segments.kv_heads, -1).to(device),
             positions,

@@ -16,6 +16,7 @@ from torch import Tensor
 from pasctl.memory.recall import ForwardPass, MemoryState, Recalled
 from pasctl.memory.representatives import Places, representatives
 from pasctl.memory.window import Window
+from pasctl.models.attention import Scoring
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class ChunkedPass:
         past: MemoryState,
         windows: list[Window],
         queues: list[list[list[int]]],
-        sliding: Sequence[int | None],
         begin: int,
         chunks: Sequence[int],
     ) -> None:
@@ -57,11 +57,10 @@ class ChunkedPass:
             past: the text's memory, with the starts of all events that leave the window before the last chunk.
             windows: one a layer, of one row.
             queues: layer -> row -> queue of neighbouring events.
-            sliding: each layer's own sliding window.
             begin: position of the first token.
             chunks: tokens of each chunk.
         """
-        self._past, self._windows, self._sliding = past, windows, sliding
+        self._past, self._windows = past, windows
         self._chunks: list[_Chunk] = []
         events, device = past.events, windows[0].turned.device
         for tokens in chunks:
@@ -83,21 +82,19 @@ class ChunkedPass:
         """Far keys attended, summed over layers and chunks."""
         return sum(chunk.step.attended for chunk in self._chunks)
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [1, H, C, D] of all chunks (see `pasctl.models.attention.Attender`)."""
         sizes = [chunk.tokens for chunk in self._chunks]
         parts = zip(self._chunks, *(torch.split(each, sizes, dim=2) for each in (query, key, value)), strict=True)
         found = []
         for chunk, some_query, some_key, some_value in parts:
-            self._leave(layer, chunk)
-            found.append(chunk.step.attend(layer, some_query, some_key, some_value, scaling, sliding))
+            self._leave(self._past.layers.place(layer), chunk)
+            found.append(chunk.step.attend(layer, some_query, some_key, some_value, scoring))
         return torch.cat(found, dim=2)
 
     def _leave(self, layer: int, chunk: _Chunk) -> None:
         """Let events leave one layer's window; their best keys stand for them from now on."""
-        past, window, sliding = self._past, self._windows[layer], self._sliding[layer]
+        past, window, sliding = self._past, self._windows[layer], self._past.layers.sliding[layer]
         if chunk.places is not None:
             places, topk = chunk.places.since(window.start), past.params.repr_topk
             past.events.represent(layer, chunk.old, representatives(window.key[0], window.mass[0], places, topk))

@@ -110,14 +110,19 @@ class EpisodicMemory:
         """Write what is left of the last segment."""
         self.reader.flush(self if self._writer else None)
 
-    def restore(self, files: Sequence[Path]) -> None:
+    def restore(self, files: Sequence[Path], states: Path | None = None) -> None:
         """Take up a text from the files of its segments, in order.
+
+        Args:
+            files: the files.
+            states: the file with the states of the model's layers, if it has such and they have a file of their own.
+                It may be of a segment before the last one, if writing was interrupted; what is behind is left out.
 
         Raises:
             IntegrityError: a file is damaged.
         """
-        restore(self.reader, files)
-        self._written, self._evicted = len(files), self.reader.past.events.evicted
+        self._written = restore(self.reader, files, states)
+        self._evicted = self.reader.past.events.evicted
 
     def ask(self, question: str, **how: Any) -> str:
         """Answer a question; `how` are the fields of `SamplingParams`."""
@@ -141,9 +146,11 @@ class EpisodicMemory:
             InputError: a question is longer than the local window, or the model cannot be asked to think.
         """
         prompts, streams = self._prompts(questions, how), list[Stream]()
-        for row, delta in generate_deltas(self.model, self._request(prompts, how), streams):
-            if on_piece is not None:
-                on_piece(row, delta)
+        for request in self._requests(prompts, how):
+            first = len(streams)
+            for row, delta in generate_deltas(self.model, request, streams):
+                if on_piece is not None:
+                    on_piece(first + row, delta)
         return self._answers(questions, prompts, streams)
 
     def stream(self, question: str, how: SamplingParams | None = None) -> Generator[str, None, Answer]:
@@ -153,7 +160,8 @@ class EpisodicMemory:
             InputError: the question is longer than the local window, or the model cannot be asked to think.
         """
         prompts, streams = self._prompts([question], how), list[Stream]()
-        for _, delta in generate_deltas(self.model, self._request(prompts, how), streams):
+        [request] = self._requests(prompts, how)
+        for _, delta in generate_deltas(self.model, request, streams):
             yield delta
         return self._answers([question], prompts, streams)[0]
 
@@ -177,15 +185,17 @@ class EpisodicMemory:
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""
-        return next_logits(self.model, self._request(questions))
+        return torch.cat([next_logits(self.model, request) for request in self._requests(questions)])
 
-    def _request(self, prompts: Sequence[Sequence[int]], how: SamplingParams | None = None) -> Request:
+    def _requests(self, prompts: Sequence[Sequence[int]], how: SamplingParams | None = None) -> list[Request]:
+        """One for all prompts; or one for each, where layers have a state of their own, which belongs to one text."""
         for prompt in prompts:
             self.params.require_question(len(prompt))
-        first, *others = prompts
-        return Request(
-            first, how or SamplingParams(), memory=self, strip=True, keep_recalled=True, beside=tuple(others)
-        )
+        blocks = [prompts] if self.reader.states is None else [[prompt] for prompt in prompts]
+        return [
+            Request(first, how or SamplingParams(), memory=self, strip=True, keep_recalled=True, beside=tuple(others))
+            for first, *others in blocks
+        ]
 
     @property
     def longest_question(self) -> int:

@@ -27,7 +27,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
     """
     layers: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             raise InputError(f"layers {text!r}: {part.strip()!r} is no layer or range, expected for example 0-3,7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pasctl.models.chat import ChatRenderer
+from pasctl.models.transformers_compat import tokenize
 
 
 class Prompt:
@@ -42,5 +43,4 @@ class Prompt:
         return found
 
     def _encode(self, text: str, **how: bool) -> list[int]:
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
-        return [int(token) for token in ids]
+        return tokenize(self._tokenizer, text, add_special_tokens=False, **how)

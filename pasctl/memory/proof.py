@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from pasctl.errors import InputError, PasctlError
 from pasctl.memory.asking import MemoryTextState
+from pasctl.memory.attention_layers import attention_layers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.reader import Reader
 from pasctl.models.attention import attention_of, own_attention, run_backbone
@@ -113,6 +114,7 @@ def _prove(model: LoadedModel) -> MemoryProof:
     ids, tolerance = _ids(model), TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
     plain = _plain(model, ids, TOKENS)
     try:
+        attention_layers(model)
         through = model.logits(_through_memory(model, ids))
     except PasctlError as error:
         return MemoryProof(math.inf, tolerance, TOKENS, error.message)
@@ -162,7 +164,7 @@ def _through_memory(model: LoadedModel, ids: list[int]) -> Tensor:
             for start in range(0, _ASKED, _PARAMS.chunk):
                 piece = question[start : start + _PARAMS.chunk]
                 asking.begin([piece], retrieve=True)
-                run_backbone(model, torch.tensor([piece]), asking)
+                run_backbone(model, torch.tensor([piece]), asking, states=asking.states)
                 asking.end()
     return torch.cat(states)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
+from pasctl.memory.attention_layers import attention_layers
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -26,6 +27,7 @@ from pasctl.memory.segments import Segments
 from pasctl.memory.surprise import token_surprise
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
+from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
 
 SEGMENT_TOKENS = 1024
@@ -47,6 +49,7 @@ class Reader:
         surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
         past: events, keys and values.
         windows: the local window, one a layer.
+        states: of the layers that have one of their own, at the end of what was read; None if the model has none.
         tokens_attended: far keys attended, summed over layers and chunks.
         log: what was recalled in the last pass.
         pass_tokens: tokens of one pass through the model: as many chunks as may run at once.
@@ -54,14 +57,16 @@ class Reader:
     """
 
     def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
-        geometry, dtype = model.geometry, model.model.dtype
+        layers, dtype = attention_layers(model), model.model.dtype
+        count = len(layers.layers)
         self.model, self.params = model, params
-        shape = (geometry.kv_heads, geometry.head_dim, dtype)
-        events = Events(params.n_init, geometry.layers, *shape, model.device)
-        segments = Segments(geometry.layers, *shape)
-        self.past = MemoryState(params, Rotary(model), events, segments, wide=has_key_biases(model))
-        self.windows = [Window.empty(*shape, model.device) for _ in range(geometry.layers)]
-        self.queues: list[list[list[int]]] = [[[]] for _ in range(geometry.layers)]
+        shape = (layers.kv_heads, layers.head_dim, dtype)
+        events = Events(params.n_init, count, *shape, model.device)
+        rotary = Rotary([layer.rotation for layer in layers.layers], model.device, dtype)
+        self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
+        self.windows = [Window.empty(*shape, model.device) for _ in range(count)]
+        self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
+        self.states = LayerStates.of(model)
         self.ids: list[int] = []
         self.surprise = torch.empty(0)
         self.tokens_attended = 0
@@ -72,16 +77,15 @@ class Reader:
         longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
         self.pass_tokens = max(1, longest // params.chunk) * params.chunk
         self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
-        self.sliding = sliding_windows(model)
         self.refine_layers = self._refine_layers()
 
     def _refine_layers(self) -> list[int]:
-        """Layers whose keys refinement looks at.
+        """Places of the layers whose keys refinement looks at.
 
         Raises:
             InputError: one that the model has not, or that has a sliding window of its own; or none to refine by.
         """
-        able = [layer for layer, sliding in enumerate(self.sliding) if sliding is None]
+        able = [layer.number for layer in self.past.layers.layers if layer.sliding is None]
         wanted = self.params.refine_layers
         for layer in wanted or ():
             if layer not in able:
@@ -89,7 +93,7 @@ class Reader:
         layers = able if wanted is None else list(wanted)
         if self.params.refine != "none" and not layers:
             raise InputError("refine has no layer to look at: it needs one that takes memory", hint="use refine none")
-        return layers
+        return [self.past.layers.place(layer) for layer in layers]
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
@@ -101,8 +105,8 @@ class Reader:
     def _read_pass(self, ids: list[int], listener: Listener | None) -> None:
         begin, size = len(self.ids), self.params.chunk
         chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
-        step = ChunkedPass(self.past, self.windows, self.queues, self.sliding, begin, chunks)
-        hidden = run_backbone(self.model, torch.tensor([ids]), step)[0]
+        step = ChunkedPass(self.past, self.windows, self.queues, begin, chunks)
+        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.states)[0]
         self.tokens_attended += step.attended
         self.log = step.log
         self._measure(ids, hidden)
@@ -185,16 +189,6 @@ class Reader:
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
-
-
-def sliding_windows(model: LoadedModel) -> list[int | None]:
-    """Each layer's own sliding window; such layers take no memory."""
-    modules = list(model.attentions().values())
-    found = [getattr(module, "sliding_window", None) for module in modules]
-    config = model.config
-    if not any(found) and getattr(config, "layer_types", None) is None:
-        found = [getattr(config, "sliding_window", None) for _ in modules]
-    return [None if each is None else int(each) for each in found]
 
 
 def has_key_biases(model: LoadedModel) -> bool:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from pasctl.memory.attention import Keys, Scratch, joint_attention
+from pasctl.memory.attention_layers import AttentionLayers
 from pasctl.memory.codec import round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.rotary import Angles, Rotary, rotate
+from pasctl.memory.rotary import Angles, Rotary
 from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
+from pasctl.models.attention import Scoring
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Recalled:
 class MemoryState:
     """Everything that a pass reads and does not change: the text's events, keys and values.
 
+    Layers are those of full attention, by their place among them; `layers` knows the numbers of the decoder layers.
+
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
     """
 
     params: MemoryParams
+    layers: AttentionLayers
     rotary: Rotary
     events: Events
     segments: Segments
@@ -45,9 +50,13 @@ class MemoryState:
     wide: bool = False
 
     def __post_init__(self) -> None:
-        """Angles of a query that looks at what is all at one distance."""
-        place = torch.tensor([[self.params.n_local - 1]])
-        self.afar, self.afar_exact = self.rotary.angles(place), self.rotary.angles(place, torch.float32)
+        """Angles of a query that looks at what is all at one distance, by kind of rotation."""
+        distance = torch.tensor([[self.params.n_local - 1]])
+        self.afar, self.afar_exact = dict[int, Angles](), dict[int, Angles]()
+        for layer in range(len(self.layers.layers)):
+            kind = self.rotary.kind(layer)
+            self.afar[kind] = self.rotary.angles(layer, distance)
+            self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -99,29 +108,38 @@ class ForwardPass:
         self._given = chosen is not None
         self._outside = past.events.evicted  # later, as other chunks of the same pass begin, more will have left
         self._step, self._count = step, count
-        self._here = past.rotary.angles(positions.clamp_min(0))
         self.log: list[Recalled] = []
         self.attended = 0
         self._hidden: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
-        self._packed: dict[int, Angles] = {}
+        self._here: dict[int, Angles] = {}
+        self._packed: dict[tuple[int, int], Angles] = {}
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
-        params, window = self.past.params, self.windows[layer]
-        if params.kv_dtype == "int8":
+        place, past = self.past.layers.place(layer), self.past
+        window, sliding = self.windows[place], past.layers.sliding[place]
+        if past.params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)
-        far = self._far(layer, query) if sliding is None else None
-        window.append(key, rotate(key, self._here), value, self.positions)
-        near = Keys(rotate(query, self._here), window.turned, window.value, *self._hidden_near(window, sliding))
-        placed = None if far is None else self._place(far, query, near.query, window.start)
-        out, mass = joint_attention(placed, near, scaling, self.past.scratch, count=self._count, wide=self.past.wide)
+        far = self._far(place, query) if sliding is None else None
+        here = self._angles_here(place)
+        window.append(key, past.rotary.key(place, key, here), value, self.positions)
+        rotated = past.rotary.query(place, query, here)
+        near = Keys(rotated, window.turned, window.value, *self._hidden_near(window, sliding))
+        placed = None if far is None else self._place(place, far, query, rotated, window.start)
+        out, mass = joint_attention(placed, near, scoring, past.scratch, count=self._count, wide=past.wide)
         if mass is not None:
             window.receive(mass)
         return out
 
-    def _place(self, far: _Far, query: Tensor, turned: Tensor, start: int) -> Keys:
+    def _angles_here(self, layer: int) -> Angles:
+        """Angles of the chunk's own positions."""
+        rotary = self.past.rotary
+        kind = rotary.kind(layer)
+        if kind not in self._here:
+            self._here[kind] = rotary.angles(layer, self.positions.clamp_min(0))
+        return self._here[kind]
+
+    def _place(self, layer: int, far: _Far, query: Tensor, rotated: Tensor, start: int) -> Keys:
         """Far keys where the chosen kind of position wants them, and the queries [B, H, C, D] that fit to them."""
         rotary, positions = self.past.rotary, self.past.params.positions
         longest = far.key.shape[2]
@@ -130,17 +148,19 @@ class ForwardPass:
         order = torch.arange(clear, longest, device=query.device)[None]
         hidden = (order >= far.lengths)[:, None]
         if positions == "paper":
-            return Keys(rotate(query, self.past.afar), far.key, far.value, hidden, clear)
-        angles = self._before(start, far) if far.places is None else rotary.angles(far.places)
-        return Keys(turned, rotate(far.key, angles), far.value, hidden, clear)
+            afar = self.past.afar[rotary.kind(layer)]
+            return Keys(rotary.query(layer, query, afar), far.key, far.value, hidden, clear)
+        angles = self._before(layer, start, far) if far.places is None else rotary.angles(layer, far.places)
+        return Keys(rotated, rotary.key(layer, far.key, angles), far.value, hidden, clear)
 
-    def _before(self, start: int, far: _Far) -> Angles:
+    def _before(self, layer: int, start: int, far: _Far) -> Angles:
         """Angles of far keys that stand packed before the window; there is room, since they come from before it."""
-        longest = far.key.shape[2]
-        if start not in self._packed:
+        longest, rotary = far.key.shape[2], self.past.rotary
+        name = (rotary.kind(layer), start)
+        if name not in self._packed:
             most = min(start, self.past.params.n_init + self.past.params.n_mem)
-            self._packed[start] = self.past.rotary.angles(torch.arange(start - most, start)[None])
-        packed = self._packed[start]
+            self._packed[name] = rotary.angles(layer, torch.arange(start - most, start)[None])
+        packed = self._packed[name]
         if min(far.real) == longest:
             return packed.last(longest)
         room = packed.cosine.shape[2]
@@ -202,7 +222,7 @@ class ForwardPass:
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
         mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]
-        turned = rotate(mean, past.afar_exact)
+        turned = past.rotary.query(layer, mean, past.afar_exact[past.rotary.kind(layer)])
         groups = past.segments.kv_heads
         summed = turned.view(batch, groups, heads // groups, width).sum(2)
         asked = real.any(-1).tolist()
@@ -222,7 +242,8 @@ class ForwardPass:
             if not asked[row]:  # a row of padding: its question has ended, and its queue must not move on
                 self.queues[layer][row] = before[row]
                 continue
-            self.log.append(Recalled(self._step, row, layer, tuple(events), tuple(scores)))
+            number = past.layers.numbers[layer]
+            self.log.append(Recalled(self._step, row, number, tuple(events), tuple(scores)))
 
 
 def _stack(rows: list[Tensor], length: int) -> Tensor:

@@ -39,7 +39,7 @@ def parse_tokens(text: str) -> tuple[int, ...]:
     """
     numbers = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)([km]?)", part.strip().lower())
+        match = re.fullmatch(r"(\d{1,12})([km]?)", part.strip().lower())
         if not match or int(match[1]) == 0:
             raise InputError(f"lengths {text!r}: {part.strip()!r} is no number of tokens, expected for example 4k,16k")
         numbers.append(int(match[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[match[2]])

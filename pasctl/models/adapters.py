@@ -26,6 +26,8 @@ class Adapter:
         bias_switch: config attribute that gives `output` a bias when true; None if the family has no such switch.
             The same attribute gives q, k and v a bias, so who sets it must write those as well (zeros).
         biased_values: whether q, k and v have biases in every model of the family.
+        exact_values: whether what is added to all values of a head is what is added to its output: not where weights
+            do not sum to 1 (sinks), or a gate stands behind.
         attn: attention implementation that "auto" means.
     """
 
@@ -35,20 +37,27 @@ class Adapter:
     output: str | None = None
     bias_switch: str | None = None
     biased_values: bool = False
+    exact_values: bool = True
     attn: str = "sdpa"
 
+
+_SWITCHED = (
+    *("qwen3", "qwen3_moe", "qwen3_vl", "llama", "arcee", "granite", "granitemoe", "olmo2", "olmo3", "olmoe"),
+    *("smollm3", "gemma3", "gemma3_text", "cohere2", "apertus", "hunyuan_v1_dense", "nanochat", "nemotron", "dots1"),
+)
+_GATED = ("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text")
 
 ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
     {
         adapter.family: adapter
         for adapter in (
-            Adapter("qwen3", bias_switch="attention_bias"),
-            Adapter("qwen3_moe", bias_switch="attention_bias"),
-            Adapter("llama", bias_switch="attention_bias"),
-            Adapter("mistral"),
+            *(Adapter(family, bias_switch="attention_bias") for family in _SWITCHED),
+            *(Adapter(family, bias_switch="attention_bias", exact_values=False) for family in _GATED),
             Adapter("qwen2", biased_values=True),
-            Adapter("gemma2", attn="eager"),  # a softcap, and sinks, are no part of torch's fused attention
-            Adapter("gpt_oss", attn="eager"),
+            Adapter("seed_oss", bias_switch="attention_out_bias", biased_values=True),
+            # a softcap, and sinks, are no part of torch's fused attention
+            Adapter("gemma2", bias_switch="attention_bias", attn="eager"),
+            Adapter("gpt_oss", bias_switch="attention_bias", exact_values=False, attn="eager"),
         )
     }
 )

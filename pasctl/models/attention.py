@@ -1,14 +1,17 @@
 """The place where a model's attention is handed to an object of ours, in transformers' registry.
 
-Queries, keys and values of each layer reach the object through the model's keyword arguments. No model class is
-patched. Position ids of zero make the model's own rotation the identity, for who rotates by himself. What a model asks
-of its attention beyond that (sinks, a softcap, a mask of its own) is refused: left out, it would change every answer.
+`run_backbone` says which object attends while the model runs in its thread; no model class is patched, and nothing
+depends on the arguments that a model hands from layer to layer. Position ids of zero make the model's own rotation the
+identity, for who rotates by himself. Sinks and a softcap are handed on as well. What a model asks of its attention
+beyond that (a mask of its own, a bias by position) is refused: left out, it would change every answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from pasctl.errors import InputError
+from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
 
 IMPLEMENTATION = "pasctl_memory"
@@ -43,12 +47,32 @@ An argument of None says nothing. All others are refused.
 """
 
 
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """What a layer makes of the products of queries and keys.
+
+    Attributes:
+        scaling: they are multiplied with it.
+        sliding: of the last so many keys each query attends; None attends all before it.
+        softcap: then scores s become softcap * tanh(s / softcap); None leaves them.
+        sinks: a score [H] for each query head that takes a share of the softmax and gives nothing; None is none.
+    """
+
+    scaling: float
+    sliding: int | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is neither a softcap nor sinks."""
+        return self.softcap is None and self.sinks is None
+
+
 class Attender(Protocol):
     """What attends in a forward pass in the place of the model."""
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: int | None
-    ) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, C, D] of query [B, H, C, D], key and value [B, G, C, D] of one layer."""
 
 
@@ -59,19 +83,19 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    attender: Attender | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
+    attender = _ATTENDER.get()
     if attender is None:
-        raise InputError(
-            f"a {_family(module)} model hands its attention no keyword arguments, so pasctl cannot attend for it",
-            hint=_HINT,
-        )
+        raise RuntimeError("the model ran outside run_backbone while pasctl attends for it")
     _require_harmless(module, {**kwargs, "attention_mask": attention_mask})
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out = attender.attend(int(layer), query, key, value, scale, sliding_window)
+    scoring = Scoring(scale, sliding_window, softcap, s_aux)
+    out = attender.attend(int(layer), query, key, value, scoring)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -102,6 +126,9 @@ def _family(module: nn.Module) -> str:
     return str(getattr(getattr(module, "config", None), "model_type", type(module).__name__))
 
 
+_ATTENDER: ContextVar[Attender | None] = ContextVar("attender", default=None)
+"""What attends for the model that runs in this thread."""
+
 AttentionInterface.register(IMPLEMENTATION, _attention)
 
 
@@ -121,13 +148,28 @@ def own_attention(model: LoadedModel) -> AbstractContextManager[None]:
     return attention_of(model, IMPLEMENTATION)
 
 
-def run_backbone(model: LoadedModel, ids: Tensor, attender: Attender, positions: Tensor | None = None) -> Tensor:
+def run_backbone(
+    model: LoadedModel,
+    ids: Tensor,
+    attender: Attender,
+    positions: Tensor | None = None,
+    states: LayerStates | None = None,
+) -> Tensor:
     """Last hidden states [B, C, hidden] of token ids int64 [B, C]; call within `own_attention`.
 
-    Queries and keys come rotated to `positions` [B, C]; None leaves them unrotated.
+    Args:
+        model: what runs.
+        ids: the tokens.
+        attender: what attends for it.
+        positions: [B, C] that queries and keys come rotated to; None leaves them unrotated.
+        states: of the layers that have one, for a single row; they are read on. None begins each row anew.
     """
     ids = ids.to(model.device)
     positions = torch.zeros_like(ids) if positions is None else positions.to(model.device)
-    out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, attender=attender)
+    token = _ATTENDER.set(attender)
+    try:
+        out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, past_key_values=states)
+    finally:
+        _ATTENDER.reset(token)
     hidden: Tensor = out.last_hidden_state
     return hidden

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from pasctl.errors import InputError
 from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.answer_form import RENDERING_ERRORS, AnswerForm, answer_form
+from pasctl.models.answer_tokens import answer_tokens
 from pasctl.models.template_guard import check_template
-from pasctl.models.transformers_compat import first_line
+from pasctl.models.transformers_compat import first_line, tokenize
 
 ChatKind = Literal["chat", "chat-no-system", "base"]
 
@@ -118,15 +119,7 @@ class ChatRenderer:
         """Token ids of a text that nothing stands before, or special tokens alone; `how` as for `encode_words`."""
         if not text:
             return []
-        try:
-            ids = self.tokenizer(text, add_special_tokens=False, verbose=False, **how)["input_ids"]
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # Rust's, of no class that can be imported
-                raise
-            raise InputError(
-                f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}"
-            ) from None
-        return [int(token) for token in ids]
+        return tokenize(self.tokenizer, text, add_special_tokens=False, **how)
 
     def _tokenizer_writes_space(self) -> bool:
         """Whether the tokenizer puts a space before a text's first word, as SentencePiece's do."""
@@ -166,47 +159,37 @@ class ChatRenderer:
         """Id of each answer letter, after proving that appending it to a prompt adds exactly this one token.
 
         Args:
-            letters: the answer letters or numbers, in order.
+            letters: the answer letters, in order.
             sample_prompts: questions (user texts) to prove it on.
 
         Raises:
             InputError: a letter is not one token of its own there, or two letters are the same token.
         """
-        found: dict[str, int] = {}
-        for question in sample_prompts:
-            prompt = self.render(question)
-            ids = self._tokenize(prompt)
-            for letter in letters:
-                token = self._appended_token(prompt, ids, letter)
-                if found.setdefault(letter, token) != token:
-                    raise InputError(
-                        f"answer letter {letter!r} is token {found[letter]} after one prompt, {token} after another"
-                    )
-        if len(set(found.values())) != len(letters):
-            raise InputError(
-                f"answer letters {''.join(letters)!r} do not have {len(letters)} tokens of their own: {found}"
-            )
-        return [found[letter] for letter in letters]
+        if len(set(letters)) < len(letters):
+            raise InputError(f"answer letters {''.join(letters)!r} do not have {len(letters)} tokens of their own")
+        return [token for [token] in self._answers(letters, sample_prompts, single=True)]
+
+    def option_ids(self, names: Sequence[str]) -> list[tuple[int, ...]]:
+        """Ids of each option's name as an answer, one or more, after proving that they follow a prompt's own.
+
+        Raises:
+            InputError: a name merges with what stands before it, or two names are the same tokens.
+        """
+        return self._answers(names, SAMPLE_QUESTIONS, single=False)
+
+    def _answers(self, names: Sequence[str], sample_prompts: Sequence[str], *, single: bool) -> list[tuple[int, ...]]:
+        return answer_tokens(
+            self._tokenize,
+            self.tokenizer.convert_ids_to_tokens,
+            [self.render(question) for question in sample_prompts],
+            {name: self.letter_form + name for name in names},
+            single=single,
+        )
 
     @property
     def plain_start(self) -> list[int]:
         """Special tokens that a plain text, without the template, begins with."""
         return self._start_ids()
-
-    def _appended_token(self, prompt: str, ids: list[int], letter: str) -> int:
-        form = self.letter_form + letter
-        longer = self._tokenize(prompt + form)
-        if len(longer) != len(ids) + 1 or longer[: len(ids)] != ids:
-            shared = next((n for n, pair in enumerate(zip(ids, longer, strict=False)) if pair[0] != pair[1]), len(ids))
-            tail = self.tokenizer.convert_ids_to_tokens(longer[shared:])
-            raise InputError(
-                f"answer letter {form!r} should add one token to the prompt that ends in {prompt[-20:]!r}, "
-                f"the tokenizer ends it in {tail}",
-                hint="the model's chat template or tokenizer lets letters merge with what stands before them"
-                if letter.isalpha()
-                else "numbers of several tokens cannot be read: let letters name the options (option_labels: letters)",
-            )
-        return longer[-1]
 
     def _tokenize(self, text: str) -> list[int]:
         # a template writes its own BOS, so the tokenizer must not add a second one

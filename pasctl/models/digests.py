@@ -15,6 +15,7 @@ from typing import Any
 
 from pasctl.errors import MissingError
 from pasctl.json_file import read_json
+from pasctl.text_file import expand_home
 
 # A file changed this recently may change again without its times telling: its hash is not remembered.
 RACY_SECONDS = 2.0
@@ -86,7 +87,7 @@ def _cache_dir() -> Path:
     own = os.environ.get("PASCTL_CACHE")
     if own:
         return Path(own) / "digests"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pasctl" / "digests"
+    return expand_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "pasctl" / "digests"
 
 
 def _read_note(note: Path) -> Mapping[str, Any] | None:

@@ -16,7 +16,7 @@ def require_known(source: ModelSource, *, trust_remote_code: bool) -> None:
     Raises:
         InputError: neither transformers nor a row has it.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
 
     family = source.family
     if family is None or trust_remote_code or family in ADAPTERS or family in FAMILIES.names():
@@ -24,7 +24,7 @@ def require_known(source: ModelSource, *, trust_remote_code: bool) -> None:
     texts, images = _classes()
     if family in texts or family in images:
         return
-    if family in CONFIG_MAPPING_NAMES:
+    if family in CONFIG_MAPPING:
         raise InputError(
             f"{source.spec} is a {family} model, and transformers has no class of it that writes text",
             hint="give a model that writes text",

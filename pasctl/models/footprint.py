@@ -171,7 +171,7 @@ def parse_size(text: str | int | None) -> int | None:
     if text is None or isinstance(text, int):
         size = text
     else:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B)?", text.strip(), re.IGNORECASE)
+        found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([KMG]i?B)?", text.strip(), re.IGNORECASE)
         size = None if found is None else int(float(found[1]) * _UNITS[(found[2] or "").upper()])
         if size is None:
             raise InputError(f"memory {text!r} is no size", hint="such as 6GB, 512MB or 4GiB")

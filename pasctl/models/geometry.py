@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,11 @@ class Geometry:
         stored = {name: value for name, value in asdict(self).items() if name in _STORED}
         kind = {} if self.kind == HEADS else {"site": self.kind}
         return stored | kind | ({"numbers": list(self.numbers)} if self.numbers else {})
+
+
+def layer_numbers(stored: Mapping[str, Any]) -> list[int]:
+    """Number of each site's decoder layer, of a geometry as an artifact keeps it."""
+    return list(stored.get("numbers") or range(stored["layers"]))
 
 
 def read_geometry(model: Any, adapter: Adapter) -> Geometry:

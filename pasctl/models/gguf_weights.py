@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.errors import PasctlError
+from pasctl.errors import InputError, PasctlError
 from pasctl.models.adapters import adapter_for
 from pasctl.models.digests import settled_stamp
 from pasctl.models.footprint import Footprint, Sizes
@@ -27,7 +27,7 @@ from pasctl.models.gguf_header import read_gguf_shapes, read_gguf_sizes, read_gg
 from pasctl.models.sites import attention_blocks
 
 _SIZES = (("attention.key_length", "head_dim"), ("expert_feed_forward_length", "moe_intermediate_size"))
-_BIAS = re.compile(r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output)\.bias")
+_BIAS = re.compile(r"blk\.(\d{1,9})\.(attn_q|attn_k|attn_v|attn_output)\.bias")
 _PROJECTIONS = {"attn_q": "q_proj", "attn_k": "k_proj", "attn_v": "v_proj", "attn_output": "o_proj"}
 
 
@@ -109,6 +109,8 @@ def put_back_biases(model: Any, path: Path) -> None:
     blocks = attention_blocks(model, adapter_for(str(model.config.model_type)))
     for name in read_gguf_tensor_names(path):
         if (match := _BIAS.fullmatch(name)) is not None:
+            if int(match[1]) not in blocks:
+                raise InputError(f"{path} has the tensor {name}, but its model has {len(blocks)} layers")
             attention = blocks[int(match[1])].attention
             projection: Any = attention.get_submodule(_PROJECTIONS[match[2]])
             if projection.bias is None:
@@ -118,6 +120,8 @@ def put_back_biases(model: Any, path: Path) -> None:
             raise PasctlError(f"{path} has the tensor {name}, which transformers drops: it would be another model")
     for name, bias in (_read(path, set(dropped)) if dropped else {}).items():
         values = dropped[name]
+        if bias.shape != (len(values.weight),):
+            raise InputError(f"{path}: tensor {name}: {len(values.weight)} values are expected, found {bias.size}")
         values.bias = torch.nn.Parameter(torch.from_numpy(bias).to(values.weight), requires_grad=False)
 
 

@@ -182,7 +182,7 @@ def _snapshot(repo: str, sha: str) -> Path:
 
 def _cached_ref(repo: str, revision: str) -> str | None:
     try:
-        sha = (_repo_folder(repo) / "refs" / revision).read_text(encoding="utf-8").strip()
+        sha = (_repo_folder(repo) / "refs" / revision).read_text(encoding="ascii", errors="replace").strip()
     except OSError:
         return None
     return sha if _COMMIT.fullmatch(sha) else None

@@ -15,6 +15,7 @@ from pasctl.models.hub import resolve_commit
 from pasctl.models.layout import DEMO_FOLDER, PICKLES, matching
 from pasctl.models.model_files import FileStamp, list_model_files, read_document, stamps
 from pasctl.models.shards import first_gap
+from pasctl.text_file import expand_home
 
 DEMO = "demo"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
@@ -60,7 +61,7 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
             of a local model.
         MissingError: there is no such file, folder or hub model, or the hub cannot be reached and has nothing cached.
     """
-    path = DEMO_FOLDER if spec == DEMO else Path(spec).expanduser()
+    path = DEMO_FOLDER if spec == DEMO else expand_home(spec)
     if spec and path.exists():
         if revision is not None:
             raise InputError(f"{spec} is local and has no revision {revision!r}", hint="drop --revision")

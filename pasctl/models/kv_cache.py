@@ -104,13 +104,13 @@ class PrefixCache(Cache):
     """
 
     def __init__(self, prefix: Cache, rows: int) -> None:
-        super().__init__(layers=[layer if _holds_keys(layer) else _forked(layer, rows) for layer in prefix.layers])
+        super().__init__(layers=[layer if holds_keys(layer) else _forked(layer, rows) for layer in prefix.layers])
         self._rows = rows
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
         """Keys and values [rows, G, prefix + T, D] that a layer attends to."""
         prefix: Any = self.layers[layer_idx]
-        if not _holds_keys(prefix):  # a fork of this batch's own
+        if not holds_keys(prefix):  # a fork of this batch's own
             return prefix.update(key_states, value_states, *args, **kwargs)
         keys, values = (each.expand(self._rows, -1, -1, -1) for each in (prefix.keys, prefix.values))
         if isinstance(prefix, PreallocatedLayer):
@@ -132,11 +132,11 @@ def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache
             if held is not None:
                 roomy.update(held.keys, held.values)
         elif held is not None:  # appending makes new tensors of keys and values
-            cache.layers[number] = copy.copy(held) if _holds_keys(held) else _forked(held, 1)
+            cache.layers[number] = copy.copy(held) if holds_keys(held) else _forked(held, 1)
     return cache
 
 
-def _holds_keys(layer: Any) -> bool:
+def holds_keys(layer: Any) -> bool:
     """Whether a cache's layer holds keys and values and nothing else."""
     return isinstance(layer, DynamicLayer) and not hasattr(layer, "conv_states")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from pasctl.models.quantize import (
     stored_sizes,
 )
 from pasctl.models.selfcheck import self_check
-from pasctl.models.sites import text_config
+from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
@@ -43,6 +44,9 @@ from pasctl.models.weights import (
     require_packages,
     takes_masks,
 )
+
+KERNELS = ("fla", "causal_conv1d")
+"""Packages whose kernels transformers takes for linear attention: flash-linear-attention and causal-conv1d."""
 
 __all__ = ["LoadedModel", "MetaModel", "load_chat", "load_meta_model", "load_model"]
 
@@ -98,8 +102,11 @@ def load_model(
     if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
         note(few)
     if check:
-        with one_line_errors(source.spec):
-            self_check(loaded)
+        # a family may do anything in its own code, and fail by it in any way
+        with one_line_errors(source.spec), quiet_transformers():
+            loaded.report = self_check(loaded)
+    if LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
+        note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
     return loaded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from pasctl.models.geometry import Geometry, geometry_of
 from pasctl.models.identity import ModelSource
 from pasctl.models.sites import HEADS, Site, attention_blocks, decoder_of, find_sites, text_config, usual_sites
 from pasctl.models.weights import takes_masks
+
+if TYPE_CHECKING:
+    from pasctl.models.check_report import CheckReport
 
 
 @dataclass(eq=False)
@@ -36,6 +39,7 @@ class LoadedModel:
         attn: attention implementation, as transformers names it.
         source: where it came from; `source.identity` goes into store keys.
         max_memory: bytes that a run with it may take, the process included; None for no bound.
+        report: what the self-check found; None if it was not made.
         quantization: "int8" or "int4" where its weights were quantized when it was loaded, part of keys.
     """
 
@@ -50,6 +54,7 @@ class LoadedModel:
     attn: str
     source: ModelSource
     max_memory: int | None = None
+    report: CheckReport | None = None
     quantization: str | None = None
 
     @classmethod
@@ -95,8 +100,9 @@ class LoadedModel:
 
     @property
     def takes_masks(self) -> bool:
-        """Whether it takes a mask of our own."""
-        return takes_masks(self.config, self.attn)
+        """Whether it takes a mask of our own; the self-check may have found that it does not."""
+        proven = self.report is None or self.report.masks
+        return proven and takes_masks(self.config, self.attn)
 
     @property
     def lm_head(self) -> nn.Module:

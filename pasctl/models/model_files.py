@@ -214,7 +214,7 @@ def _versioned(folder: Path, document: Mapping[str, Any]) -> Iterator[Path]:
     """Files that a version of transformers reads in the place of config.json or tokenizer.json."""
     for key, stem in _VERSIONED.items():
         for name in _texts(document.get(key)):
-            if re.fullmatch(rf"{stem}(\.[\w.+-]+)?\.json", name, re.ASCII) is None:
+            if re.fullmatch(rf"{stem}(\.[\w.+-]{{1,200}})?\.json", name, re.ASCII) is None:
                 raise InputError(
                     f"{folder}: {key} names {name!r}, expected a file of the folder such as {stem}.5.0.0.json"
                 )

@@ -10,7 +10,7 @@ from pasctl.errors import InputError, MissingError
 from pasctl.json_file import parse_json, read_json
 from pasctl.models.layout import INDEX, VOCABULARIES, WEIGHTS, matching
 
-_SHARD = re.compile(r"[\w+-][\w .+-]*\.safetensors", re.ASCII)
+_SHARD = re.compile(r"[\w+-][\w .+-]{0,200}\.safetensors", re.ASCII)  # filesystems have names of 255 bytes
 _MOST_HEADER = 100_000_000  # bytes; what safetensors itself accepts
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pasctl.models.adapters import Adapter
 
 HEADS, LINEAR, RESIDUAL = KINDS = ("heads", "linear", "residual")
-_ATTENTION = ("self_attn", "attention", "attn", "self_attention")
+_ATTENTION = ("self_attn", "attention", "attn", "self_attention", "mixer", "temporal_block")
 _LINEAR = ("linear_attn", "linear_attention")
 _OUTPUT = ("o_proj", "out_proj", "dense", "wo", "c_proj")
 _LAYERS = ("layers", "h", "blocks")
@@ -59,8 +59,10 @@ def text_config(model: Any) -> Any:
 
 def decoder_of(model: Any) -> Any:
     """The module that turns token ids into last hidden states: the text tower, without lm_head."""
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
-    return model.base_model if decoder is None or decoder is model else decoder
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    if not any(hasattr(decoder, name) for name in _LAYERS) and hasattr(decoder, "model"):
+        return decoder.model
+    return decoder
 
 
 def find_sites(model: Any, adapter: Adapter) -> tuple[Site, ...]:
@@ -183,7 +185,7 @@ def _of_layer(
 def _output_of(attention: nn.Module, adapter: Adapter) -> nn.Module | None:
     """The projection that takes the heads' outputs; None where none is known."""
     for name in _OUTPUT if adapter.output is None else (adapter.output,):
-        module = getattr(attention, name, None)
+        module: nn.Module | None = getattr(attention, name, None)
         if module is not None and _in_features(module) is not None:
             return module
     return None

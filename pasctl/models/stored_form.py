@@ -59,6 +59,6 @@ def _template(folder: Path) -> str | None:
 def _named(config: Any) -> str | None:
     told = config.get("chat_template") if isinstance(config, dict) else None
     if isinstance(told, list):  # several by name
-        named = {part.get("name"): part.get("template") for part in told if isinstance(part, dict)}
+        named = {str(part.get("name")): part.get("template") for part in told if isinstance(part, dict)}
         told = named.get("default")
     return told if isinstance(told, str) else None

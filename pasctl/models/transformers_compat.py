@@ -7,8 +7,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from typing import Any
 
-from pasctl.errors import PasctlError
+from pasctl.errors import InputError, MissingError, PasctlError
 
 
 def first_line(error: BaseException) -> str:
@@ -24,7 +25,8 @@ def one_line_errors(spec: str) -> Iterator[None]:
     """Turn whatever transformers raises while it loads `spec` into one line with the cause.
 
     Raises:
-        PasctlError: for every Exception and every panic in Rust; KeyboardInterrupt and SystemExit pass.
+        MissingError: a package is not installed.
+        PasctlError: for every other Exception and every panic in Rust; KeyboardInterrupt and SystemExit pass.
     """
     import torch
 
@@ -37,11 +39,35 @@ def one_line_errors(spec: str) -> Iterator[None]:
             f"{spec} does not fit into memory: {first_line(error)}",
             hint="try --dtype bfloat16, a --device-map or a smaller model",
         ) from error
-    except BaseException as error:
-        # transformers documents no errors: any of a dozen classes can mean a damaged file, and a panic in Rust is none
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+    except ImportError as error:
+        raise MissingError(f"cannot load {spec}: {first_line(error)}") from error
+    except BaseException as error:  # transformers documents no errors: any of a dozen classes can mean a damaged file
+        if not is_failure(error):
             raise
         raise PasctlError(f"cannot load {spec}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether something failed, and nobody wants to stop: an exception, or a panic of a library in Rust.
+
+    Panics are no `Exception`, and of a class that cannot be imported.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def tokenize(tokenizer: Any, text: str, **how: bool) -> list[int]:
+    """Token ids of a text; `how` are options of the tokenizer.
+
+    Raises:
+        InputError: the tokenizer panics.
+    """
+    try:
+        ids = tokenizer(text, verbose=False, **how)["input_ids"]
+    except BaseException as error:
+        if isinstance(error, Exception) or not is_failure(error):
+            raise
+        raise InputError(f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}") from None
+    return [int(token) for token in ids]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pasctl.models.geometry import layer_numbers
 from pasctl.store import Artifact
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ class Probes(Artifact):
         shards = [self.read_arrays(name) for name in self.files("scores")]
         scores = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
         personas, layers, heads = scores["accuracy"].shape
+        numbers = layer_numbers(self.read_json("items.json")["geometry"])
         index = pd.MultiIndex.from_product(
-            [persona_ids(self), range(layers), range(heads)], names=["persona", "layer", "head"]
+            [persona_ids(self), numbers, range(heads)], names=["persona", "layer", "head"]
         )
         values = {
             name: np.broadcast_to(

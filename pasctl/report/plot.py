@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
+from pasctl.models.geometry import layer_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +73,7 @@ def _directions(artifact: Any) -> Figure | None:
 
     heads = np.concatenate([artifact.read_arrays(name, ("heads",))["heads"] for name in artifact.files("directions")])
     geometry = artifact.read_json("items.json")["geometry"]
-    return head_map(heads, geometry["layers"], geometry["heads"]).draw(WIDE)
+    return head_map(heads, layer_numbers(geometry), geometry["heads"]).draw(WIDE)
 
 
 def _probes(artifact: Any) -> Figure | None:
@@ -83,7 +84,8 @@ def _probes(artifact: Any) -> Figure | None:
     names = ("accuracy", "n_validation")
     shards = [artifact.read_arrays(name, names) for name in artifact.files("scores")]
     accuracy, validation = (np.concatenate([shard[name] for shard in shards]) for name in names)
-    return _named(probes(accuracy, validation, str(artifact.params.get("method"))))
+    numbers = layer_numbers(artifact.read_json("items.json")["geometry"])
+    return _named(probes(accuracy, validation, str(artifact.params.get("method")), numbers=numbers))
 
 
 def _memory(artifact: Any) -> Figure | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pasctl.models.transformers_compat import is_failure
 from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.hosts import AllowedHosts
 from pasctl.serving.keys import KeyCheck
@@ -48,7 +49,9 @@ class AuthMiddleware:
             self._check_host(scope)
             self._check_key(scope)
             await self._app(scope, receive, noting)
-        except Exception as error:  # what the application has answered already it raises once more
+        except BaseException as error:  # what the application has answered already it raises once more
+            if not is_failure(error):
+                raise
             if status == _HUNG_UP:
                 await refused(api_error_of(error))(scope, receive, noting)
         finally:

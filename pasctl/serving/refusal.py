@@ -36,9 +36,11 @@ def refusal_of(error: ValidationError, kind: type[BaseModel], elsewhere: Mapping
         message = f"the body has {error.error_count()} mistakes, expected the fields that /openapi.json describes"
         return APIError(400, message, code="invalid_value")
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
-    # of a value that may have several types, the deepest mistake is in the type that was meant
-    same_place = [other for other in others if other["loc"][:2] == first["loc"][:2]]
-    mistake = max([first, *same_place], key=lambda one: len(one["loc"]))
+    # a value that may have several types has a mistake for each: in the one that was meant it is deeper, or is not that
+    # it has another type
+    place = _path(first["loc"])
+    same_place = [other for other in others if _path(other["loc"])[: len(place)] == place]
+    mistake = max([first, *same_place], key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
     if mistake["type"] == "extra_forbidden":
         *inner, last = mistake["loc"]
         return _unknown(kind, _path(inner), str(last), elsewhere)

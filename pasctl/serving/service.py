@@ -13,6 +13,7 @@ from pasctl.generation.request import PromptTooLongError, Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.models.transformers_compat import tokenize
 from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
@@ -87,7 +88,10 @@ class Service:
         prompt = asked.only_prompt()
         if isinstance(prompt, str):
             # a caller of completions renders templates himself, so special tokens are meant
-            ids = self.engine.model.tokenizer(prompt, add_special_tokens=memory is None, verbose=False)["input_ids"]
+            try:
+                ids = tokenize(self.engine.model.tokenizer, prompt, add_special_tokens=memory is None)
+            except PasctlError as error:
+                raise api_error_of(error, "prompt") from error
         else:
             ids = prompt
         return self._begin(asked, ids, target, memory, Reply("text", asked.model, note), _COMPLETION_TOKENS)

@@ -16,16 +16,16 @@ from pasctl.inventory import (
     Inventory,
     Personas,
     PersonaSet,
+    chosen_inventory,
     inventory_of,
-    load_inventory,
     norms_described,
     open_personas,
     resolve_personas,
     safe_label,
 )
 from pasctl.inventory.combination import Parts, parse_combination
-from pasctl.inventory.combined import weighted_answers
 from pasctl.inventory.notes import Note
+from pasctl.inventory.personas import weighted_answers
 from pasctl.inventory.respondents import MapLike
 from pasctl.inventory.spec import population_of
 from pasctl.inventory.trait_scores import Norms, trait_scores
@@ -76,6 +76,7 @@ def contrast_personas(
     reporter: Reporter,
     note: Note | None = None,
     map_file: MapLike = None,
+    option_labels: str | None = None,
 ) -> ContrastPersonas:
     """The personas that a user names, or all poles of the contrast.
 
@@ -87,16 +88,18 @@ def contrast_personas(
         reporter: is told what scores are compared with.
         note: is told what was guessed of a file, and what of the answers cannot be proven; the reporter without one.
         map_file: what the columns and values of a file of answers are.
+        option_labels: what a model answers with, see `chosen_inventory`.
 
     Raises:
         InputError: a pole that the contrast does not have, or respondents and a contrast that is not of traits.
     """
     if spec is None:
-        return _of_poles(_all_poles(contrast), contrast, _load(inventory))
+        return _of_poles(_all_poles(contrast), contrast, chosen_inventory(inventory, option_labels))
     named = _poles(spec, contrast) if isinstance(spec, str) else None
     if named is not None:
-        return _of_poles(named, contrast, _load(inventory))
-    asked = _load(inventory_of(spec) or inventory) if isinstance(spec, str) else _load(inventory)
+        return _of_poles(named, contrast, chosen_inventory(inventory, option_labels))
+    own = inventory_of(spec) if isinstance(spec, str) else None
+    asked = chosen_inventory(own or inventory, option_labels)
     if not set(asked.traits) & {axis.name for axis in contrast.axes}:
         axes = ", ".join(axis.name for axis in contrast.axes)
         raise InputError(
@@ -112,10 +115,6 @@ def contrast_personas(
     if not norms.persons:
         reporter.note(f"{len(population)} respondents are too few for norms: scores are compared with the midpoint")
     return ContrastPersonas(contrast, asked, personas, norms=norms)
-
-
-def _load(inventory: InventoryLike) -> Inventory:
-    return load_inventory(inventory) if isinstance(inventory, str) else inventory
 
 
 def _population(

@@ -11,6 +11,7 @@ from pasctl.errors import InputError, PasctlError
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run
+from pasctl.stages.runner import noted_export
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 from pasctl.store.disk import make_durable, temporary_path
@@ -87,7 +88,8 @@ def create_control_vector(declared: ExportCreate, file: Path | str, run: Run) ->
     layers, without = tuple(filter(None, target.layers)), tuple(layer for layer in target.layers if not layer)
     if run.dry_run:
         return ControlVector(path, target.persona, target.alpha, layers, without, None)
-    proof = _write(path, target, handle, run.reporter)
+    with noted_export(run.store.root, path):
+        proof = _write(path, target, handle, run.reporter)
     return ControlVector(path, target.persona, target.alpha, layers, without, proof)
 
 

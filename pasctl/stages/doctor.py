@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from pasctl.commands.doctor import Doctor
 from pasctl.errors import PasctlError
 from pasctl.inventory import Inventory, builtin_inventory, option_names, question
+from pasctl.models.adapters import ADAPTERS, FAMILIES
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
 from pasctl.models.options import ModelOptions
+from pasctl.models.sites import RESIDUAL
 from pasctl.stages.letter_mass import letter_mass, mass_warning
 from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
@@ -71,10 +73,14 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
         Finding(
             "model",
             True,
-            f"{model.source.family}, {geometry.layers} layers x {geometry.heads} heads of {geometry.head_dim}, "
-            f"hidden {geometry.hidden}, {model.dtype}{weights} on {model.device}; zero displacement changes no logit",
+            f"{model.source.family}, {model.config.num_hidden_layers} layers, hidden {geometry.hidden}, "
+            f"{model.dtype}{weights} on {model.device}, attention {model.attn}; zero displacement changes no logit",
         )
     ]
+    if model.source.family not in ADAPTERS and model.source.family not in FAMILIES.names():
+        told = f"{model.source.family} has no row of its own; what was found in its modules is proven below"
+        findings.append(Finding("family", None, told))
+    findings += _sites(model)
     inventory = builtin_inventory()
     names = option_names(inventory)
     longest = max(
@@ -89,6 +95,35 @@ def check_model(spec: str, options: ModelOptions, run: Run) -> list[Finding]:
     findings += [_letters(model, inventory, run.batch_tokens)]
     findings.append(_steered_sample(model))
     return findings
+
+
+def _sites(model: LoadedModel) -> list[Finding]:
+    """The places that can be read and shifted, and what was proven of them when the model was loaded."""
+    findings, report = [], model.report
+    for kind in model.geometry.kinds:
+        geometry = model.geometry.at(kind)
+        where = "every layer" if not geometry.numbers else f"layers {', '.join(map(str, geometry.numbers))}"
+        heads = "a stream" if kind == RESIDUAL else f"{geometry.heads} heads"
+        error = None if report is None else report.shifts.get(kind)
+        proof = "" if error is None else f"; a shifted head is its projection shifted, to {error:.1g} of the shift"
+        findings.append(Finding(f"site {kind}", True, f"{heads} of {geometry.head_dim} in {where}{proof}"))
+    if report is not None:
+        masks = "several texts share a row" if model.takes_masks else "each text has a row of its own"
+        told = f"a shared prefix changes nothing, to {report.prefix:.1g} of the hidden states; {masks}"
+        findings.append(Finding("prefixes", True, told))
+    return [*findings, _memory(model)]
+
+
+def _memory(model: LoadedModel) -> Finding:
+    """Whether the memory path is the model; a model that has none is no fault."""
+    from pasctl.memory.proof import TOKENS, require_memory
+
+    try:
+        proof = require_memory(model)
+    except PasctlError as error:
+        return Finding("memory", None, error.message)
+    told = f"{TOKENS} tokens read and asked through memory are as without one, to {proof.error:.1g} of the logits"
+    return Finding("memory", True, told)
 
 
 def _letters(model: LoadedModel, inventory: Inventory, batch_tokens: int) -> Finding:

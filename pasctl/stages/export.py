@@ -18,7 +18,7 @@ from pasctl.stages.granularity import granularity_of
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Store, run_job
+from pasctl.stages.runner import Artifact, Store, noted_export, run_job
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 
@@ -119,7 +119,7 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     for left in place.leftovers():
         run.reporter.note(f"{left} is left of an export that was killed or still runs")
     export = _about(declared, target, handle, job, planned.key, run.store)
-    with place.partial() as folder:
+    with noted_export(run.store.root, place.folder), place.partial() as folder:
         making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
         job = replace(job, compute=lambda work: _compute(work, making, proofs))

@@ -1,4 +1,4 @@
-"""inventory + model -> activations: head outputs at the answer letter of every item."""
+"""inventory + model -> activations: head outputs at the answer of every item."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pasctl.errors import InputError
 from pasctl.inventory import (
     Inventory,
     absolute_spec,
+    chosen_inventory,
     listing,
-    load_inventory,
     option_levels,
     option_names,
     question,
@@ -72,14 +72,12 @@ def columns_of(declared: Extract, inventory: Inventory) -> tuple[Column, ...]:
 
 
 def plan(declared: Extract, run: Run) -> Job:
-    """Extract head outputs [items, answers, L, H, D] at the answer letter's token, or those of a contrast."""
+    """Extract head outputs [items, answers, L, H, D] at the answer's last token, or those of a contrast."""
     if declared.contrast is not None:
         from pasctl.stages.extract_contrast import plan_contrast
 
         return plan_contrast(declared, run)
-    asked = declared.inventory
-    inventory = load_inventory(asked, run.reporter.note) if isinstance(asked, str) else asked
-    spec = absolute_spec(asked) if isinstance(asked, str) else None
+    inventory = chosen_inventory(declared.inventory, declared.option_labels, run.reporter.note)
     handle = run.model(declared.model, declared.options)
     return Job(
         stage=Stage.of(Extract),
@@ -92,12 +90,13 @@ def plan(declared: Extract, run: Run) -> Job:
         compute=partial(_compute, handle=handle, inventory=inventory, declared=declared, run=run),
         provenance={
             "model": handle.provenance(),
-            "inventory": spec,
+            "inventory": absolute_spec(declared.inventory) if isinstance(declared.inventory, str) else None,
+            **declared.told_labels,
             "batch_tokens": run.batch_tokens,
         },
         estimate=lambda: _estimate(handle, inventory, declared, run.batch_tokens),
         writes=lambda: head_output_bytes(
-            handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory))
+            handle, len(inventory.indices(declared.items)) * len(columns_of(declared, inventory)), declared.site
         ),
     )
 
@@ -134,14 +133,14 @@ class PromptSet:
     """The token sequences of an extraction, in shards that do not depend on who computes them.
 
     Attributes:
-        prompts: item -> option order -> token ids that end where the answer letter begins.
-        letters: answer letter or number -> token id.
+        prompts: item -> option order -> token ids that end where the answer begins.
+        letters: letter, number or text of an option -> its token ids as an answer.
         columns: the answers of each item.
         names: item -> the letters of its columns.
     """
 
     prompts: dict[int, dict[str, list[int]]]
-    letters: dict[str, int]
+    letters: dict[str, tuple[int, ...]]
     columns: tuple[Column, ...]
     names: dict[int, tuple[str, ...]]
 
@@ -156,7 +155,7 @@ class PromptSet:
         }
         names = option_names(inventory)
         named = {row: tuple(_name(inventory, row, column) for column in columns) for row in prompts}
-        return cls(prompts, dict(zip(names, chat.letter_ids(names), strict=True)), columns, named)
+        return cls(prompts, dict(zip(names, chat.option_ids(names), strict=True)), columns, named)
 
     @property
     def shards(self) -> dict[str, list[int]]:
@@ -170,9 +169,9 @@ class PromptSet:
         }
 
     def sequences(self, shard: list[int]) -> list[list[int]]:
-        """Token ids up to and with the answer letter: item by item, column by column."""
+        """Token ids up to and with the answer, whose last token is read: item by item, column by column."""
         return [
-            [*self.prompts[row][column.order], self.letters[name]]
+            [*self.prompts[row][column.order], *self.letters[name]]
             for row in shard
             for column, name in zip(self.columns, self.names[row], strict=True)
         ]
@@ -194,7 +193,9 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
             if work.has(name):
                 counts["items_resumed"] += len(shard)
             else:
-                extracted = extract_head_outputs(model, prompts.sequences(shard), batch_tokens=run.batch_tokens)
+                extracted = extract_head_outputs(
+                    model, prompts.sequences(shard), batch_tokens=run.batch_tokens, kind=declared.site
+                )
                 # [items * answers, L, H, D] -> [items, answers, L, H, D]
                 values = extracted.head_outputs.view(
                     len(shard), len(prompts.columns), *extracted.head_outputs.shape[1:]
@@ -205,12 +206,12 @@ def _compute(work: StageContext, *, handle: ModelHandle, inventory: Inventory, d
             advance(len(shard))
     work.provenance["counts"] = counts
     return {
-        "items.json": _description(model, inventory, prompts),
+        "items.json": _description(model, inventory, prompts, declared.site),
         "prompts.json": {str(row): orders for row, orders in prompts.prompts.items()},
     }
 
 
-def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -> dict[str, Any]:
+def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet, site: str) -> dict[str, Any]:
     points = int(inventory.points[0])
     place = {(column.order, column.option % points): place for place, column in enumerate(prompts.columns)}
     return {
@@ -223,8 +224,8 @@ def _description(model: LoadedModel, inventory: Inventory, prompts: PromptSet) -
             for order, option in place
             if 2 * option < points - 1
         ],
-        "letters": prompts.letters,
-        "geometry": model.geometry.to_json(),
+        "letters": {name: ids[0] if len(ids) == 1 else list(ids) for name, ids in prompts.letters.items()},
+        "geometry": model.geometry.at(site).to_json(),
         "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
     }
 
@@ -263,6 +264,6 @@ def _estimate(handle: ModelHandle, inventory: Inventory, declared: Extract, batc
         "sequences": sequences,
         "tokens_asked": sum(plan.tokens_asked for plan in plans),
         "tokens_run": sum(plan.tokens_run for plan in plans),
-        "bytes": head_output_bytes(handle, sequences),
+        "bytes": head_output_bytes(handle, sequences, declared.site),
         "memory_bytes": max(plan_bytes(footprint, plan) for plan in plans),
     }

@@ -13,8 +13,9 @@ from pasctl.contrasts import Contrast, Example, Pair, load_contrast
 from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, asked_items, items_contrast, statements_contrast
 from pasctl.evaluation.readings import LETTERS
 from pasctl.evaluation.readings import STATEMENTS as BY_STATEMENTS
-from pasctl.inventory import Inventory, load_inventory
+from pasctl.inventory import Inventory, absolute_spec, chosen_inventory
 from pasctl.inventory.notes import Note
+from pasctl.models.transformers_compat import tokenize
 from pasctl.stages.head_outputs import head_output_bytes
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.letter_mass import note_letter_mass
@@ -55,10 +56,11 @@ def plan_contrast(declared: Extract, run: Run) -> Job:
         provenance={
             "model": handle.provenance(),
             "contrast": declared.contrast,
+            **_facts(declared, inventory),
             "batch_tokens": run.batch_tokens,
         },
-        estimate=lambda: _estimate(handle, contrast, run.batch_tokens),
-        writes=lambda: head_output_bytes(handle, 2 * len(contrast.pairs)),
+        estimate=lambda: _estimate(handle, contrast, run.batch_tokens, declared.site),
+        writes=lambda: head_output_bytes(handle, 2 * len(contrast.pairs), declared.site),
     )
 
 
@@ -66,8 +68,14 @@ def _inventory(declared: Extract, note: Note) -> Inventory | None:
     """The questionnaire, where the contrast is made of one."""
     if declared.contrast not in _OF_INVENTORY:
         return None
-    asked = declared.inventory
-    return load_inventory(asked, note) if isinstance(asked, str) else asked
+    return chosen_inventory(declared.inventory, declared.option_labels, note)
+
+
+def _facts(declared: Extract, inventory: Inventory | None) -> dict[str, Any]:
+    """How the questionnaire was named that the contrast is made of."""
+    if inventory is None or not isinstance(declared.inventory, str):
+        return {}
+    return {"inventory": absolute_spec(declared.inventory), **declared.told_labels}
 
 
 def _load(declared: Extract, inventory: Inventory | None) -> Contrast:
@@ -115,7 +123,7 @@ def _compute(
             pairs = contrast.pairs[start : start + SHARD_PAIRS]
             name = f"head_outputs/{start:05d}-{start + len(pairs):05d}.safetensors"
             if not work.has(name):
-                values = _read(model, pairs, run.batch_tokens, counts)
+                values = _read(model, pairs, run.batch_tokens, counts, declared.site)
                 items = np.arange(start, start + len(pairs), dtype=np.int64)
                 write(name, {"head_outputs": to_store(values), "items": items})
             advance(len(pairs))
@@ -126,13 +134,13 @@ def _compute(
             "rows": list(range(len(contrast.pairs))),
             "pairs": [[0, 1]],
             "reading": reading,
-            "geometry": model.geometry.to_json(),
+            "geometry": model.geometry.at(declared.site).to_json(),
             "template": {"kind": model.chat.kind, "digest": model.chat.template_digest},
         },
     }
 
 
-def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: dict[str, int]) -> Tensor:
+def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: dict[str, int], site: str) -> Tensor:
     """Head outputs [pairs, 2, L, H, D], plus before minus."""
     import torch
 
@@ -142,13 +150,13 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
 
     examples = [side for pair in pairs for side in (pair.plus, pair.minus)]
     tokens = [_tokens(model.chat, example) for example in examples]
-    geometry = model.geometry
+    geometry = model.geometry.at(site)
     shape = (len(examples), geometry.layers, geometry.heads, geometry.head_dim)
     out = torch.empty(shape, dtype=torch_dtype(model.dtype))
     last = [place for place, example in enumerate(examples) if example.read != "mean"]
     if last:
         sequences = [tokens[place][0] + tokens[place][1] for place in last]
-        extracted = extract_head_outputs(model, sequences, batch_tokens=batch_tokens)
+        extracted = extract_head_outputs(model, sequences, batch_tokens=batch_tokens, kind=site)
         out[last] = extracted.head_outputs
         counts["tokens_asked"] += extracted.tokens_asked
         counts["tokens_run"] += extracted.tokens_run
@@ -158,7 +166,7 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
             by_prompt[tuple(tokens[place][0])].append(place)
     for prompt, places in by_prompt.items():
         texts = [tokens[place][1] for place in places]
-        out[places], run = mean_head_outputs(model, prompt, texts, batch_tokens=batch_tokens)
+        out[places], run = mean_head_outputs(model, prompt, texts, batch_tokens=batch_tokens, kind=site)
         counts["tokens_asked"] += len(prompt) * len(texts) + sum(map(len, texts))
         counts["tokens_run"] += run
     return out.view(len(pairs), 2, *shape[1:])
@@ -166,13 +174,13 @@ def _read(model: LoadedModel, pairs: Sequence[Pair], batch_tokens: int, counts: 
 
 def _tokens(chat: ChatRenderer, example: Example) -> Tokens:
     if example.user is None:  # a plain text follows the tokens that any text begins with
-        return chat.plain_start, list(chat.tokenizer(example.text, add_special_tokens=False)["input_ids"])
+        return chat.plain_start, tokenize(chat.tokenizer, example.text, add_special_tokens=False)
     return chat.encode(example.user, example.system), chat.reply(example.text) if example.text else []
 
 
-def _estimate(handle: ModelHandle, contrast: Contrast, batch_tokens: int) -> dict[str, Any]:
+def _estimate(handle: ModelHandle, contrast: Contrast, batch_tokens: int, site: str) -> dict[str, Any]:
     """Sequences, tokens and bytes of a run, from the tokenizer and the config; no weights are loaded."""
-    chat, footprint, geometry = handle.chat(), handle.footprint(), handle.geometry()
+    chat, footprint, geometry = handle.chat(), handle.footprint(), handle.geometry().at(site)
     tokens = [_tokens(chat, side) for pair in contrast.pairs for side in (pair.plus, pair.minus)]
     sequences = [[*prompt, *text] for prompt, text in tokens]
     plan = plan_within(footprint, sequences, batch_tokens=batch_tokens, own_mask=handle.takes_masks())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pasctl.models.geometry import layer_numbers
 from pasctl.stages.extract_contrast import is_contrast, read_contrast
 from pasctl.stages.letter_mass import stored_warning
 from pasctl.stages.probe_level import FILE as LEVEL
@@ -72,7 +73,8 @@ def _level(artifact: Artifact) -> dict[str, Any] | None:
 def _directions(artifact: Artifact) -> str:
     stored = StoredPersonas.of(artifact)
     heads = read_rows(artifact, "directions", stored.sample(), only=("heads",))["heads"]
-    layers = np.unique(heads[..., 0])
+    numbers = layer_numbers(artifact.read_json("items.json")["geometry"])
+    layers = [numbers[place] for place in np.unique(heads[..., 0])]
     span = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]} to {layers[-1]}"
     return f"{heads.shape[1]} heads in {span} for each of {len(stored):,} personas"
 

@@ -79,7 +79,14 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
     contrast = read_contrast(source)
     notes = Noted(run.reporter.note)
     people = contrast_personas(
-        declared.personas, contrast, declared.inventory, declared.coding, run.reporter, notes, declared.map_file
+        declared.personas,
+        contrast,
+        declared.inventory,
+        declared.coding,
+        run.reporter,
+        notes,
+        declared.map_file,
+        declared.option_labels,
     )
     shared = None if declared.remove == "none" else desirability(people.traits, people.inventory)
     fit = ContrastFit(source, people, _AXIS_METHOD if method == TRAITS else method, declared.seed, shared)
@@ -104,6 +111,7 @@ def plan_contrast(declared: FitDirections, run: Run, source: Artifact) -> Job:
             "model": source.provenance.get("model"),
             "personas": declared.personas if isinstance(declared.personas, str) else None,
             "inventory": declared.inventory if isinstance(declared.inventory, str) else None,
+            **declared.told_labels,
             **notes.provenance(declared.map_file),
         },
         estimate=lambda: {"personas": len(people.personas), "heads": len(fit.heads), "forward_tokens": 0},

@@ -10,7 +10,7 @@ from pasctl.commands.fit_directions import FitDirections
 from pasctl.directions import DIRECTIONS
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import parse_alphas
-from pasctl.inventory import Inventory
+from pasctl.inventory import Inventory, chosen_inventory
 from pasctl.stages.direction_shards import Fitting, fit_shards
 from pasctl.stages.fit_contrast import TRAITS, contrast_activations, plan_contrast
 from pasctl.stages.fit_items import read_fit_items
@@ -50,6 +50,16 @@ def plan(declared: FitDirections, run: Run) -> Job:
     return _plan_answers(declared, run)
 
 
+def _require_labels(declared: FitDirections, source: Artifact) -> None:
+    """Refuse other option labels than the answers' that directions are fitted on."""
+    inventory = Inventory.from_json(source.read_json("items.json")["inventory"])
+    if chosen_inventory(inventory, declared.option_labels).option_labels != inventory.option_labels:
+        raise InputError(
+            f"--option-labels {declared.option_labels}: the answers of {source.name} are {inventory.option_labels}",
+            hint=f"read others first: pasctl extract --option-labels {declared.option_labels}",
+        )
+
+
 def _plan_answers(declared: FitDirections, run: Run) -> Job:
     """Directions fitted on each persona's own answers, and on these shuffled."""
     if declared.personas is not None:
@@ -79,6 +89,7 @@ def _plan_answers(declared: FitDirections, run: Run) -> Job:
         raise InputError(f"{source.name} and {scored.name} are of different models")
     if source.params["inventory"] != scored.params["inventory"]:
         raise InputError(f"{source.name} and {scored.name} are of different inventories")
+    _require_labels(declared, source)
     geometry = source.read_json("items.json")["geometry"]
     count = heads_or_groups(declared.top_k, declared.granularity, geometry)
     numerics: dict[str, Any] = {"seed": declared.seed}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pasctl.inventory import Inventory, signs
+from pasctl.models.sites import HEADS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,14 @@ class FitItems:
         head_outputs: [I, A, L, H, D].
         columns: int [I], the items' places in the inventory.
         pairs: (agree, disagree) answer columns.
+        site: kind of the sites that were read.
     """
 
     inventory: Inventory
     head_outputs: Tensor
     columns: NDArray[np.int64]
     pairs: list[tuple[int, int]]
+    site: str = HEADS
 
     def signs(self, agreements: NDArray[np.float64]) -> NDArray[np.int8]:
         """Whether answers [P, I] to these items agree: +1, -1, or 0 for the middle of the scale and no answer."""
@@ -59,4 +62,4 @@ def read_fit_items(activations: Artifact) -> FitItems:
     columns = fit_columns(inventory, described)
     kept = np.searchsorted(np.array(described["rows"], np.int64), columns)
     pairs = [(int(agree), int(disagree)) for agree, disagree in described["pairs"]]
-    return FitItems(inventory, values[kept], columns, pairs)
+    return FitItems(inventory, values[kept], columns, pairs, described["geometry"].get("site", HEADS))

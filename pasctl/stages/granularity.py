@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pasctl.models.sites import HEADS
 from pasctl.stages.runner import Artifact
 
 
 def granularity_of(directions: Artifact) -> str:
     """A name in `pasctl.directions.GRANULARITIES`; keys of single heads do not mention it."""
     return str(directions.params.get("granularity", "head"))
+
+
+def site_of(artifact: Artifact) -> str:
+    """The kind of sites that activations, probes or directions are of."""
+    return str(artifact.read_json("items.json")["geometry"].get("site", HEADS))
 
 
 def heads_a_unit(granularity: str, geometry: Mapping[str, int]) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.activations.plan import FORKS
 from pasctl.directions import DIRECTIONS
 from pasctl.inventory import (
@@ -16,8 +15,10 @@ from pasctl.inventory import (
     PersonaSet,
     expected_scores,
     option_names,
+    option_places,
     option_scores,
     question,
+    relative_chances,
     signs,
 )
 from pasctl.stages.fit_items import FitItems
@@ -25,6 +26,8 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.steering import DirectionSet
 
 if TYPE_CHECKING:
+    from pasctl.evaluation.option_scoring import OptionPrompts
+    from pasctl.models.chat import ChatRenderer
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
 
@@ -63,7 +66,7 @@ def fitted_without(
         ids=personas.ids,
         lacking="any",
     )
-    return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size)
+    return DirectionSet(personas, found.heads, found.theta, found.sigma, size=size, site=items.site)
 
 
 def answering_bytes(
@@ -80,13 +83,17 @@ def answering_bytes(
     Raises:
         InputError: the model's memory limit cannot be kept.
     """
-    chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
+    from pasctl.evaluation.option_scoring import option_cost
+
+    own_mask = handle.takes_masks()
     together = min(interventions, FORKS) if positions == "answer" and own_mask else 1
-    prompts = [chat.encode(question(inventory.items[column], inventory)) for column in columns]
-    plan = plan_within(
-        footprint, [each for each in prompts for _ in range(together)], batch_tokens=batch_tokens, own_mask=own_mask
-    )
-    return plan_bytes(footprint, plan)
+    return option_cost(
+        handle.footprint(),
+        _asked(handle.chat(), inventory, columns),
+        interventions=together,
+        batch_tokens=batch_tokens,
+        own_mask=own_mask,
+    ).memory_bytes
 
 
 def expected_agreements(
@@ -110,17 +117,26 @@ def expected_agreements(
         batch_tokens: bound on the tokens of one forward pass.
         counts: tokens asked and run are added to it.
     """
-    from pasctl.evaluation.scoring import score_letters
+    from pasctl.evaluation.option_scoring import score_options
 
-    scores = score_letters(
+    scores = score_options(
         model,
-        [model.chat.encode(question(inventory.items[column], inventory)) for column in columns],
-        model.chat.letter_ids(option_names(inventory)),
+        _asked(model.chat, inventory, columns),
         batch_tokens=batch_tokens,
         interventions=interventions,
         positions=positions,
     )
     for name in ("tokens_asked", "tokens_run"):
         counts[name] = counts.get(name, 0) + getattr(scores, name)
-    chances = np.exp(scores.logprobs.astype(np.float64))
-    return expected_scores(chances, option_scores(inventory, columns, "forward"))
+    return expected_scores(relative_chances(scores.logprobs), option_scores(inventory, columns, "forward"))
+
+
+def _asked(chat: ChatRenderer, inventory: Inventory, columns: NDArray[np.int64]) -> OptionPrompts:
+    """Items with their options in the forward order."""
+    from pasctl.evaluation.option_scoring import OptionPrompts
+
+    return OptionPrompts(
+        [chat.encode(question(inventory.items[column], inventory)) for column in columns],
+        chat.option_ids(option_names(inventory)),
+        option_places(inventory, columns, "forward"),
+    )

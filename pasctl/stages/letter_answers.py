@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.evaluation.units import EvalCase
-from pasctl.inventory import by_level, option_names, option_places
+from pasctl.inventory import by_level, option_names
 from pasctl.stages.job import StageContext
 from pasctl.stages.questionnaire import EvaluationTask
 from pasctl.stages.runner import Artifact
@@ -25,7 +25,7 @@ class Scorer:
         self._model = model
         self._task = task
         self._batch_tokens = batch_tokens
-        self._letters = model.chat.letter_ids(option_names(task.inventory))
+        self._names = model.chat.option_ids(option_names(task.inventory))
 
     def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
         """Log-probability of the option of the lowest, .. highest score, float32 [units, orders, items, K].
@@ -34,29 +34,22 @@ class Scorer:
 
         The units are told the same. Adds to the token counts.
         """
-        from pasctl.evaluation.scoring import score_letters
+        from pasctl.evaluation.option_scoring import OptionPrompts, score_options
 
-        scores = score_letters(
+        prompts = [self._model.chat.encode(text, units[0].system) for text in self._task.questions]
+        scores = score_options(
             self._model,
-            [self._model.chat.encode(text, units[0].system) for text in self._task.questions],
-            self._letters,
+            OptionPrompts(prompts, self._names, self._task.option_places),
             batch_tokens=self._batch_tokens,
             interventions=[self._task.intervention(unit, self._model.geometry) for unit in units],
             positions=self._task.params.positions,
         )
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
-        orders = self._task.params.orders
-        by_order = scores.logprobs.reshape(len(units), len(orders), -1, len(self._letters))
-        inventory = self._task.inventory
-        report = inventory.indices("report")
-        return np.stack(
-            [
-                by_level(by_order[:, place], option_places(inventory, report, order))
-                for place, order in enumerate(orders)
-            ],
-            axis=1,
-        )
+        orders = len(self._task.params.orders)
+        by_order = scores.logprobs.reshape(len(units), orders, -1, len(self._names))
+        places = np.split(self._task.option_places, orders)
+        return np.stack([by_level(by_order[:, order], places[order]) for order in range(orders)], axis=1)
 
 
 def earlier_answers(work: StageContext, keys: list[str]) -> dict[str, NDArray[np.float32]]:

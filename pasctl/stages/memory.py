@@ -145,13 +145,13 @@ def open_memory(
         InputError: it was made with another model.
         IntegrityError: a segment is damaged.
     """
-    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, read_steering
+    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, read_steering, states_path
 
     artifact = find_memory(open_store(store), memory)
     handle = model_of(artifact, model, options)
     segments = [artifact.open_path(name) for name in artifact.files(SEGMENTS)]
     opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
-    opened.restore(segments)
+    opened.restore(segments, states_path(artifact))
     return opened
 
 
@@ -203,25 +203,26 @@ def params_of(memory: Artifact) -> MemoryParams:
 
 
 def _compute(work: StageContext, *, reading: _Reading) -> Payload:
-    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, write_steering
+    from pasctl.stages import stored_memory
+    from pasctl.stages.stored_memory import SEGMENTS, STATES, EpisodicMemory, segment_name, segment_writer
 
     _require_room(reading)
     parent, before = reading.parent, 0
     if parent is not None:
         before = int(parent.read_json("memory.json")["tokens"])
-        for name in parent.files(SEGMENTS):
+        for name in [*parent.files(SEGMENTS), *parent.files(STATES)]:
             if not work.has(name):
                 work.adopt(name, parent)
     steered = reading.intervention()
     if steered is not None:
-        write_steering(work, steered)
+        stored_memory.write_steering(work, steered)
     memory = EpisodicMemory(
         reading.handle.load(work.reporter), params=reading.params, intervention=steered, writer=segment_writer(work)
     )
     done: list[Path] = []
     while work.has(segment_name(len(done))):
         done.append(work.path(segment_name(len(done))))
-    memory.restore(done)
+    memory.restore(done, work.path(STATES) if work.has(STATES) else None)
     ids, events = reading.ids(), memory.reader.past.events
     resumed = len(memory.reader.ids) - before
     if resumed:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pasctl.errors import InputError, MissingError
@@ -19,6 +18,7 @@ from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
 from pasctl.models.quantize import resolve_quantization
 from pasctl.stages.progress import Reporter, Silent
+from pasctl.text_file import expand_home
 
 if TYPE_CHECKING:
     from pasctl.models.chat import ChatRenderer
@@ -241,7 +241,7 @@ def of_model(model: ModelLike | None) -> Callable[[Artifact], bool]:
     if not isinstance(model, str):
         identity = ModelHandle.of(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
-    if model == DEMO or Path(model).expanduser().exists():
+    if model == DEMO or expand_home(model).exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
     if "/" in model:

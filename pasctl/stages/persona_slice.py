@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 
-_FORM = re.compile(r"(\d+)/(\d+)")
+_FORM = re.compile(r"(\d{1,9})/(\d{1,9})")
 _LONGEST_LABEL = 100  # signs; the store's limit
 
 

@@ -14,7 +14,7 @@ from pasctl.commands.run import PipelineParams
 from pasctl.commands.train_probes import TrainProbes
 from pasctl.commands.union import split
 from pasctl.errors import InputError
-from pasctl.inventory import Inventory, load_inventory
+from pasctl.inventory import Inventory, chosen_inventory
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
@@ -60,8 +60,8 @@ def _stages(declared: PipelineParams, model: ModelHandle, run: Run) -> Iterator[
 
 
 def _inventory(declared: PipelineParams, model: ModelHandle) -> Inventory:
-    asked = cast("Extract", split(declared, Extract, model=model)).inventory
-    return load_inventory(asked) if isinstance(asked, str) else asked
+    extract = cast("Extract", split(declared, Extract, model=model))
+    return chosen_inventory(extract.inventory, extract.option_labels)
 
 
 def run(

@@ -23,6 +23,7 @@ from pasctl.evaluation.units import EvalCase, Strengths, plan_units
 from pasctl.inventory import (
     Inventory,
     canonical_digest,
+    option_places,
     question,
     wording_digest,
 )
@@ -167,6 +168,12 @@ class EvaluationTask:
             for order in self.params.orders
             for place in self.inventory.indices("report")
         ]
+
+    @cached_property
+    def option_places(self) -> NDArray[np.int64]:
+        """Which names the options of each question have, [questions, K], as `pasctl.inventory.option_places` says."""
+        report = self.inventory.indices("report")
+        return np.concatenate([option_places(self.inventory, report, order) for order in self.params.orders])
 
     @cached_property
     def sample(self) -> frozenset[int]:

@@ -64,7 +64,7 @@ def _known(run: Run, handle: ModelHandle, about: dict[str, Any]) -> dict[str, An
 def _tried(model: LoadedModel, inventory: Inventory, seed: int, batch_tokens: int) -> dict[str, Any]:
     try:
         check = try_letters(model, inventory, seed, batch_tokens)
-    except InputError as error:  # the tokenizer has no tokens for the letters
+    except InputError as error:  # the tokenizer has no tokens for the options
         return {"reading": STATEMENTS, "reason": f"reading {STATEMENTS}: {error}"}
     return {**check.to_json(), "reason": check.reason}
 
@@ -73,26 +73,23 @@ def try_letters(model: LoadedModel, inventory: Inventory, seed: int, batch_token
     """Ask some fit items, drawn by the seed, in two option orders.
 
     Raises:
-        InputError: the tokenizer has no tokens for the letters.
+        InputError: the tokenizer has no tokens for the options.
     """
+    from pasctl.evaluation.option_scoring import OptionPrompts, score_options
     from pasctl.evaluation.readings import check_letters
-    from pasctl.evaluation.scoring import score_letters
 
     columns = np.random.default_rng([seed, _CHECKED]).permutation(inventory.indices("fit"))[:CHECKED_ITEMS]
-    letters = model.chat.letter_ids(option_names(inventory))
-    asked = [
+    names = model.chat.option_ids(option_names(inventory))
+    prompts = [
         model.chat.encode(question(inventory.items[column], inventory, order))
         for order in _ORDERS
         for column in columns
     ]
-    [logprobs] = score_letters(model, asked, letters, batch_tokens=batch_tokens).logprobs
-    by_order = logprobs.reshape(len(_ORDERS), len(columns), len(letters))
+    places = [option_places(inventory, columns, order) for order in _ORDERS]
+    asked = OptionPrompts(prompts, names, np.concatenate(places))
+    [logprobs] = score_options(model, asked, batch_tokens=batch_tokens).logprobs
+    by_order = logprobs.reshape(len(_ORDERS), len(columns), len(names))
     return check_letters(
-        np.stack(
-            [
-                by_level(values, option_places(inventory, columns, order))
-                for values, order in zip(by_order, _ORDERS, strict=True)
-            ]
-        ),
+        np.stack([by_level(values, own) for values, own in zip(by_order, places, strict=True)]),
         inventory.level_scores[columns],
     )

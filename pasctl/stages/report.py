@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
+from pasctl.models.geometry import layer_numbers
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
@@ -154,17 +155,15 @@ def _directions(artifact: Artifact) -> Content:
     from pasctl.stages.steering import DirectionSet
 
     kept, described = StoredPersonas.of(artifact), artifact.read_json("items.json")
-    rows = kept.sample()
+    rows, geometry = kept.sample(), described["geometry"]
     known = DirectionSet.read(artifact, rows)
     fitted = Fitted(
-        known.heads,
-        known.theta,
-        known.sigma,
-        described["geometry"]["layers"],
-        described["geometry"]["heads"],
+        *(known.heads, known.theta, known.sigma),
+        *(geometry["layers"], geometry["heads"]),
         known.personas,
         Inventory.from_json(described["inventory"]),
         None if rows is None else len(kept),
+        layer_numbers(geometry),
     )
     held = "selection.json" in artifact.files()
     return directions(fitted, artifact.params, artifact.read_json("selection.json") if held else None)
@@ -178,7 +177,8 @@ def _probes(artifact: Artifact) -> Content:
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
     method = str(artifact.params.get("method", "not told"))
     level = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None
-    return probes(scores["accuracy"], scores["n_validation"], method, None if rows is None else len(kept), level)
+    numbers, of = layer_numbers(artifact.read_json("items.json")["geometry"]), None if rows is None else len(kept)
+    return probes(scores["accuracy"], scores["n_validation"], method, of, level, numbers)
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:

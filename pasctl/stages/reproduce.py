@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -12,6 +11,7 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.models.identity import DEMO
 from pasctl.option import Parameter, parameters
+from pasctl.printable import shell_words
 from pasctl.stages.runner import Artifact
 
 PLACE = "PATH/TO"
@@ -91,7 +91,7 @@ def reproduce(made: Made) -> str:
         if value is _UNKNOWN:
             return ""
         (arguments if each.option.argument else words).extend(_words(each, value))
-    return shlex.join(["pasctl", made.stage, *words, *(["--", *arguments] if arguments else [])])
+    return shell_words(["pasctl", made.stage, *words, *(["--", *arguments] if arguments else [])])
 
 
 _UNKNOWN = object()

@@ -22,6 +22,7 @@ from pasctl.store.disk import unsaid_limits
 from pasctl.store.labels import Made, settled_label
 from pasctl.store.manifest import check_word
 from pasctl.store.refs import Name
+from pasctl.store.sweep import noted_export
 from pasctl.store.usage import require_room
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Store",
     "check_word",
     "find_input",
+    "noted_export",
     "open_store",
     "part_key",
     "run_job",

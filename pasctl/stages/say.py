@@ -116,7 +116,7 @@ def read_prompts(declared: Say) -> tuple[str, ...]:
         path = Path(declared.prompts)
         try:
             refuse_device(path, "prompts file")
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:
             raise MissingError(f"prompts file {path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pasctl.errors import InputError
 from pasctl.inventory import PersonaSet
-from pasctl.stages.granularity import unit_of
+from pasctl.stages.granularity import site_of, unit_of
 from pasctl.stages.runner import Artifact
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
 
@@ -53,6 +53,7 @@ class DirectionSet:
         sigma: float32 [P, K].
         rows: the personas' rows in the artifact [P]; None where they are all of it, in its order.
         size: how many heads, side by side, are shifted as one: those of a key-value group, or 1.
+        site: kind of the sites that are shifted, as `pasctl.models.sites` names it.
     """
 
     personas: PersonaSet
@@ -61,6 +62,7 @@ class DirectionSet:
     sigma: NDArray[np.float32]
     rows: NDArray[np.int64] | None = None
     size: int = 1
+    site: str = "heads"
 
     @classmethod
     def read(cls, directions: Artifact, rows: NDArray[np.int64] | None = None) -> DirectionSet:
@@ -71,7 +73,8 @@ class DirectionSet:
         """
         arrays = read_rows(directions, DIRECTIONS_FILE, rows)
         personas = StoredPersonas.of(directions).rows(rows)
-        return cls(personas, arrays["heads"], arrays["theta"], arrays["sigma"], rows, unit_of(directions))
+        stored = (arrays["heads"], arrays["theta"], arrays["sigma"])
+        return cls(personas, *stored, rows, unit_of(directions), site_of(directions))
 
     @classmethod
     def shuffled(cls, directions: Artifact, rows: NDArray[np.int64] | None = None) -> DirectionSet:
@@ -98,7 +101,16 @@ class DirectionSet:
         Args:
             name: of the combination.
             parts: weight and directions of each, one persona each.
+
+        Raises:
+            InputError: they shift different kinds of sites.
         """
+        sites = {part.site for _, part in parts}
+        if len(sites) > 1:
+            raise InputError(
+                f"{name} combines directions of {' and '.join(sorted(sites))}, expected one kind of sites",
+                hint="extract and fit them with one --site",
+            )
         total: dict[tuple[int, int], NDArray[np.float64]] = {}
         for weight, part in parts:
             deltas = weight * part.sigma[0].astype(np.float64)[:, None] * part.theta[0]
@@ -110,7 +122,8 @@ class DirectionSet:
         theta = np.divide(delta, length[:, None], out=np.zeros_like(delta), where=length[:, None] > 0)
         first = parts[0][1].personas
         personas = PersonaSet(first.label, (name,), np.full((1, first.n_items), np.nan), first.coding)
-        return cls(personas, np.array(heads)[None], theta[None].astype(np.float32), length[None].astype(np.float32))
+        vectors = theta[None].astype(np.float32), length[None].astype(np.float32)
+        return cls(personas, np.array(heads)[None], *vectors, site=sites.pop())
 
     def of_heads(self, heads: Sequence[tuple[int, int]]) -> DirectionSet:
         """These (layer, head) of it, in this order; every persona must have the same heads."""
@@ -142,7 +155,7 @@ class DirectionSet:
         from pasctl.steering.intervention import Intervention
 
         heads, theta, sigma = (torch.from_numpy(each[persona]) for each in (self.heads, self.theta, self.sigma))
-        return Intervention.from_heads(geometry, heads, theta, sigma, alpha)
+        return Intervention.from_heads(geometry.at(self.site), heads, theta, sigma, alpha)
 
     def digest(self, persona: int) -> str:
         """sha256 of one persona's directions, whatever the others' are."""

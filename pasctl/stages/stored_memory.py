@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory import episodic
-from pasctl.memory.checkpoint import checkpoint
+from pasctl.memory.checkpoint import checkpoint, states_of
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
@@ -25,6 +25,8 @@ from pasctl.steering.intervention import Intervention
 SAVE = Stage("memory-save", "memory", 1)
 SEGMENTS = "segments/"
 STEERING = "steering.safetensors"
+STATES = "states.safetensors"
+"""States of the model's layers at the end of the text, if it has such; segments have none, as only the last is used."""
 
 
 class EpisodicMemory(episodic.EpisodicMemory):
@@ -89,11 +91,18 @@ def segment_writer(work: StageContext) -> episodic.Writer:
     """Writes segments into the unfinished artifact of a stage."""
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
-        name = segment_name(number)
-        work.write(name, {each: to_store(tensor) for each, tensor in tensors.items()})
+        name, states = segment_name(number), states_of(tensors)
+        work.write(name, {each: to_store(tensor) for each, tensor in tensors.items() if each not in states})
+        if states:  # behind the segment, so that they are never ahead of it
+            work.write(STATES, {each: to_store(tensor) for each, tensor in states.items()})
         return work.path(name)
 
     return write
+
+
+def states_path(memory: Artifact) -> Path | None:
+    """The file of the states of a memory's model, if it has such."""
+    return memory.open_path(STATES) if STATES in memory.files() else None
 
 
 def steering_tensors(intervention: Intervention) -> dict[str, np.ndarray[Any, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.evaluation.units import EvalCase, unit_table
-from pasctl.inventory import question
+from pasctl.inventory import option_names, question
 from pasctl.stages.job import StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.questionnaire import EvaluationTask
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANSWER_TOKENS = 16
+_ENDING = 2  # tokens behind an option's text: its end and the turn's
 _ROWS = 16  # answers that are generated together; they are kept as the batch ends
 
 
@@ -95,10 +96,11 @@ class TextAudit:
         from pasctl.generation.sampling_params import SamplingParams
 
         model, inventory = self.handle.load(work.reporter), self.task.inventory
+        longest = max(map(len, model.chat.option_ids(option_names(inventory))))
         requests = [
             Request(
                 model.chat.encode(question(inventory.items[self._report[place]], inventory), unit.system),
-                SamplingParams(max_new_tokens=ANSWER_TOKENS),
+                SamplingParams(max_new_tokens=max(ANSWER_TOKENS, longest + _ENDING)),
                 self.task.intervention(unit, model.geometry),
                 self.task.params.positions,
             )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pasctl.activations.budget import plan_bytes, plan_within
-from pasctl.activations.plan import FORKS, TokenPlan
+from pasctl.activations.plan import FORKS
+from pasctl.evaluation.option_scoring import Cost, OptionPrompts, option_cost
 from pasctl.evaluation.units import EvalCase
+from pasctl.inventory import option_names
 from pasctl.stages.job import StageContext
 from pasctl.stages.letter_answers import Scorer, earlier_answers
 from pasctl.stages.model import ModelHandle
@@ -74,25 +75,29 @@ def _letters_estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
     missing = {key: unit for key, unit in task.distinct.items() if key not in held}
     chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
 
-    def plan_for(prompts: list[list[int]], count: int) -> TokenPlan:
-        sequences = [prompt for prompt in prompts for _ in range(count)]
-        return plan_within(footprint, sequences, batch_tokens=evaluation.batch_tokens, own_mask=own_mask)
+    names = chat.option_ids(option_names(task.inventory))
+
+    def cost_of(prompts: list[list[int]], count: int) -> Cost:
+        asked = OptionPrompts(prompts, names, task.option_places)
+        return option_cost(
+            footprint, asked, interventions=count, batch_tokens=evaluation.batch_tokens, own_mask=own_mask
+        )
 
     plain = [chat.encode(text) for text in task.questions]
-    plans: dict[int, TokenPlan] = {}
+    costs: dict[int, Cost] = {}
     asked = run = 0
     for keys in _together(missing, task.params.positions if own_mask else "all"):
         count, system = len(keys), missing[keys[0]].system
-        if count not in plans:
-            plans[count] = plan_for(plain, count)
+        if count not in costs:
+            costs[count] = cost_of(plain, count)
         told = len(chat.encode(task.questions[0], system)) - len(plain[0])
-        asked += plans[count].tokens_asked + told * len(plain) * count
-        run += plans[count].tokens_run + told
+        asked += costs[count].tokens_asked + told * len(plain) * count
+        run += costs[count].tokens_run + told
     planned = {"units": len(task.units), "units_to_run": len(missing), "tokens_asked": asked, "tokens_run": run}
     if missing:
         longest = max((unit.system or "" for unit in missing.values()), key=len) or None
-        told_most = plan_for([chat.encode(text, longest) for text in task.questions], 1)
-        planned["memory_bytes"] = max(plan_bytes(footprint, plan) for plan in (told_most, *plans.values()))
+        told_most = cost_of([chat.encode(text, longest) for text in task.questions], 1)
+        planned["memory_bytes"] = max(cost.memory_bytes for cost in (told_most, *costs.values()))
     return planned
 
 

@@ -12,7 +12,7 @@ from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter
 from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
-from pasctl.steering.hooks import output_shift
+from pasctl.models.projection import output_shift
 from pasctl.steering.intervention import Intervention
 
 SHARD_SIZE = "5GB"
@@ -103,8 +103,13 @@ def value_bias_switch(adapter: Adapter) -> str | None:
     """The attribute of a family's config that gives v_proj a bias; None where it always has one.
 
     Raises:
-        InputError: the family has neither.
+        InputError: the family has neither, or such a bias would not be exact.
     """
+    if not adapter.exact_values:
+        raise InputError(
+            f"a bias of v_proj is not what steers a {adapter.family} model: its attention has sinks or an output gate",
+            hint="export it for another engine, or steer it at run time with `pasctl.steer`",
+        )
     if adapter.bias_switch is None and not adapter.biased_values:
         raise InputError(
             f"family {adapter.family} has no v_proj bias in transformers, so nothing can be baked in",
@@ -138,7 +143,7 @@ def _biased(
 
 def _save(model: LoadedModel, state: dict[str, Tensor], switch: str | None, folder: Path, shard_size: str) -> None:
     """Write tensors, config and tokenizer; the model's config is as it was when this ends."""
-    config = model.model.config
+    config = model.config
     before = getattr(config, switch) if switch else None
     try:
         if switch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +12,12 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import InputError
 from pasctl.models.load import LoadedModel
+from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
 from pasctl.steering.answer_places import AnswerPlaces
 from pasctl.steering.intervention import Intervention
 
 POSITIONS = ("all", "answer")
-_COMPUTES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 @contextmanager
@@ -66,21 +65,6 @@ def steer(
     finally:
         for handle in handles:
             handle.remove()
-
-
-@torch.no_grad()
-def output_shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
-    """W_o d, [R, hidden], by calling the module: o_proj(d) - o_proj(0) also holds with a bias or packed weights.
-
-    Args:
-        o_proj: the attention's output projection, H*D -> hidden.
-        displacement: float32 [R, H*D].
-    """
-    tensors = list(itertools.chain(o_proj.parameters(), o_proj.buffers()))
-    dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
-    rows = displacement.to(device=tensors[0].device, dtype=next(dtypes, torch.float32))
-    moved: Tensor = o_proj(rows) - o_proj(torch.zeros_like(rows))
-    return moved
 
 
 def _padding(model: LoadedModel) -> frozenset[int]:

@@ -21,7 +21,16 @@ from pasctl.errors import InputError
 from pasctl.store.artifact import Artifact
 from pasctl.store.refs import KINDS, Name
 from pasctl.store.removal import Catalog, Removal, delete, discard, remove
-from pasctl.store.sweep import ABANDONED_SECONDS, Leftover, abandoned, disk_time, temporaries, unfinished_exports
+from pasctl.store.sweep import (
+    ABANDONED_SECONDS,
+    Leftover,
+    abandoned,
+    disk_time,
+    ended_notes,
+    noted_places,
+    temporaries,
+    unfinished_exports,
+)
 
 if TYPE_CHECKING:
     from pasctl.store.store import Store
@@ -94,8 +103,11 @@ def collect(store: Store, rules: Rules = Rules(), *, dry_run: bool = False) -> C
                 discard(store.root, leftover.path)
 
     removal = remove(store, lambda catalog: unneeded(catalog, rules), dry_run=dry_run, also=sweep)
+    places.update(noted_places(store.root))
     beside = [unfinished_exports(place, time, rules.grace) for place in sorted(places)]
-    for leftover in chain(temporaries(store.root, time, rules.grace), *beside):
+    # a note goes after what it tells of
+    ended = (temporaries(store.root, time, rules.grace), *beside, ended_notes(store.root, time, rules.grace))
+    for leftover in chain(*ended):
         leftovers.append(leftover)
         if not dry_run:
             delete(leftover.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,7 +250,7 @@ def _version(connection: sa.Connection, path: Path) -> int | None:
             )
         return None
     text = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "schema_version")).scalar()
-    version = int(text) if text and text.isdecimal() else None
+    version = int(text) if text and re.fullmatch("[0-9]{1,9}", text) else None
     if version is not None and version > schema.SCHEMA_VERSION:
         raise StoreError(
             f"{path} has schema {version}, this pasctl knows {schema.SCHEMA_VERSION}",

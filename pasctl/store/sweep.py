@@ -6,11 +6,12 @@ import os
 import re
 import time
 from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pasctl.errors import StoreError
-from pasctl.store.disk import TEMPORARY, write_temporary
+from pasctl.store.disk import TEMPORARY, replace_file, unique_suffix, write_temporary
 from pasctl.store.keys import KEY_PREFIX
 from pasctl.store.processes import realm_tag, runs
 from pasctl.store.usage import freed_bytes
@@ -18,10 +19,14 @@ from pasctl.store.usage import freed_bytes
 ABANDONED_SECONDS = 30 * 86400.0
 """After so long without a change unfinished work counts as abandoned, and no process still writes a temporary file."""
 
+EXPORTS = "exports"
+"""Folder of notes, one for each export that runs: what it writes stands outside the store, where nobody else looks."""
+
 _SUFFIX = r"(?P<pid>[0-9]{1,10})-((?P<realm>[0-9a-f]{8})-)?[0-9a-f]{16}"
 _WRITER = re.compile(rf"{re.escape(TEMPORARY)}{_SUFFIX}(-wal|-shm)?")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_SWEPT = ("staging", "refs", "chats")
+_NOTE = re.compile(_SUFFIX)
+_SWEPT = ("staging", "refs", "chats", EXPORTS)
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,62 @@ def temporaries(root: Path, now: float, grace: float) -> Iterator[Leftover]:
             yield Leftover(path, f"temporary file of process {match['pid']}, which has ended", freed_bytes([path]))
 
 
-def unfinished_exports(folder: Path, now: float, grace: float) -> Iterator[Leftover]:
-    """What exports to a folder have left beside it whose process has ended; an earlier export only where one stands."""
-    stands = folder.is_dir() and any(folder.iterdir())
-    named = re.compile(rf"\.{re.escape(folder.name)}\.(?P<what>partial|replaced)-{_SUFFIX}")
-    for path in sorted(folder.parent.iterdir()) if folder.parent.is_dir() else ():
+@contextmanager
+def noted_export(root: Path, place: Path) -> Iterator[None]:
+    """While the block runs the store knows that an export to a file or folder writes beside it.
+
+    A process that is killed leaves the note, and `unfinished_exports` is told of its place by `noted_places`. A store
+    that cannot be written gets none.
+    """
+    note = root / EXPORTS / unique_suffix()
+    with suppress(OSError):
+        replace_file(note, os.fsencode(place.absolute()))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            note.unlink()
+
+
+def noted_places(root: Path) -> list[Path]:
+    """The places of exports that run, or were killed."""
+    places = []
+    for note, _ in _notes(root):
+        with suppress(OSError):
+            places.append(Path(os.fsdecode(note.read_bytes())))
+    return places
+
+
+def ended_notes(root: Path, now: float, grace: float) -> Iterator[Leftover]:
+    """Notes of exports whose process has ended."""
+    for note, match in _notes(root):
+        if _has_ended(note, match, now, grace):
+            what = f"note of an export of process {match['pid']}, which has ended"
+            yield Leftover(note, what, freed_bytes([note]))
+
+
+def unfinished_exports(place: Path, now: float, grace: float) -> Iterator[Leftover]:
+    """What exports to a file or folder have left beside it whose process has ended.
+
+    An earlier export that was moved aside is left over only where one stands again.
+    """
+    named = re.compile(rf"(\.{re.escape(place.name)}\.(?P<what>partial|replaced)-|{re.escape(TEMPORARY)}){_SUFFIX}")
+    try:
+        stands = place.is_dir() and any(place.iterdir())
+        beside = sorted(place.parent.iterdir())
+    except (OSError, ValueError):  # not here any more, of another machine, or not ours to look at
+        return
+    for path in beside:
         match = named.fullmatch(path.name)
-        if match and (stands or match["what"] == "partial") and _has_ended(path, match, now, grace):
+        if match and (stands or match["what"] != "replaced") and _has_ended(path, match, now, grace):
             yield Leftover(path, f"unfinished export of process {match['pid']}, which has ended", freed_bytes([path]))
+
+
+def _notes(root: Path) -> Iterator[tuple[Path, re.Match[str]]]:
+    folder = root / EXPORTS
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if match := _NOTE.fullmatch(path.name):
+            yield path, match
 
 
 def _has_ended(path: Path, match: re.Match[str], now: float, grace: float) -> bool:

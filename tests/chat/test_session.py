@@ -80,7 +80,13 @@ def test_a_transcript_overwrites_nothing_that_it_did_not_write(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("talk.txt", "ends in .json or .md, found .txt"), ("nowhere/talk.md", "cannot be written"), ("a.md", "no place")],
+    [
+        ("talk.txt", "ends in .json or .md, found .txt"),
+        ("nowhere/talk.md", "cannot be written"),
+        ("a.md", "no place"),
+        ("x" * 300 + ".md", "name too long"),
+        ("~no-such-user/a.md", "cannot be written"),
+    ],
 )
 def test_places_that_no_transcript_can_be_at(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "a.md").mkdir()

@@ -22,7 +22,8 @@ def test_doctor_finds_a_sound_machine_and_model(tiny_folder: Path, tmp_path: Pat
     found = {each["what"]: each for each in json.loads(result.stdout)}
     assert {"python", "torch", "transformers", "device", "store", "disk", "hub"} <= set(found)
     assert all(found[what]["ok"] for what in ("model", "tokens", "steering"))
-    assert "3 layers x 6 heads of 16" in found["model"]["found"]
+    assert "3 layers, hidden 48" in found["model"]["found"]
+    assert "6 heads of 16 in every layer" in found["site heads"]["found"]
     assert found["tokens"]["found"].startswith("A=")
     assert not (tmp_path / "none").exists()
 

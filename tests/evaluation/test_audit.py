@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pasctl.errors import InputError
-from pasctl.evaluation.audit import audit_rows, audit_table, choose_cells, parse_answer
+from pasctl.evaluation.audit import audit_rows, audit_table, choose_cells, parse_answer, parse_text
 from pasctl.inventory import builtin_inventory
 
 INVENTORY, LETTERS = builtin_inventory(), "ABCDE"
@@ -27,6 +27,16 @@ def test_a_letter_is_an_answer_in_every_form_that_is_allowed(letter: str, form: 
     text = form.format(letter)
     written = [f"{text} {own}", f"{text}\n{own.upper()}", f"{text}  {own.lower()} "] if label else [text]
     assert {parse_answer(each, LETTERS, LABELS) for each in written} == {letter}
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.", " {}\n", '"{}"', '"{}."', "“{}”"])
+@pytest.mark.parametrize("names", [LABELS, ("I go at once.", "I wait. And see.", "I go")])
+def test_a_text_is_an_answer_in_any_case_and_with_its_full_stop_or_without(form: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        bare = name.removesuffix(".")
+        assert {parse_text(form.format(written), names) for written in (bare, bare.upper())} == {name}
+    assert parse_text("", names) is None
+    assert parse_text(form.format(names[0]) + " or not", names) is None
 
 
 @pytest.mark.parametrize("text", ["A.Very accurate", "(A)Very accurate", "A Very accurate", "A. Very  accurate"])

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
 TOKENS = (
     *(b"\x1b[31m", b"\x1b]0;owned\x07", b"\n", b"\r\n", b"\t", b"\0", b"\xff", b"\xfe\xff", b"\xed\xa0\x80"),
-    *(b"\xe2\x80\xae", b"\xef\xbb\xbf", b"NaN", b"Infinity", b"-1", b"1e999", b"9" * 400, b'"', b"'", b"\\", b","),
+    *(
+        b"\xe2\x80\xae",
+        b"\xef\xbb\xbf",
+        b"NaN",
+        b"Infinity",
+        b"-1",
+        b"1e999",
+        b"9" * 400,
+        b"9" * 5000,
+        b'"',
+        b"'",
+        b"\\",
+        b",",
+    ),
     *(
         b"\\ud800",
         b"[" * 3000,
@@ -21,6 +37,7 @@ TOKENS = (
         b"true",
         b"../../x",
         b"A" * 70_000,
+        *(b"&a ", b"*a", b"&", b"1-9999999999", b"{n}", b": ", b"- "),
     ),
 )
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 1 << 30, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 60, (1 << 63) - 1, 1 << 63)
@@ -102,6 +119,25 @@ def _json(data: bytes, _seeds: Sequence[bytes], random: Random) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[end:] if start else text
 
 
+def _zip(data: bytes, seeds: Sequence[bytes], random: Random) -> bytes:
+    """An archive with one of its files changed, as workbooks are: their checksums hide what is changed from outside."""
+    if data[:2] != b"PK":
+        return _number(data, seeds, random)
+    made = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+            names = old.namelist()
+            chosen = random.choice(names)
+            for name in names:
+                content = old.read(name)
+                if name == chosen:
+                    content = random.choice((_flip, _cut, _drop, _repeat, _token, _token))(content, [content], random)
+                new.writestr(zipfile.ZipInfo(name), content)
+    except (ValueError, IndexError, OSError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return data
+    return made.getvalue()
+
+
 def _changed(document: Any, random: Random) -> Any:
     places = list(_places(document))
     if not places or random.random() < 0.05:
@@ -149,5 +185,5 @@ def _twice(text: bytes, random: Random) -> bytes:
 
 _CHANGES: tuple[Callable[[bytes, Sequence[bytes], Random], bytes], ...] = (
     *(_flip, _cut, _drop, _repeat, _splice, _token, _number, _number),
-    *(_json, _json, _json, _json),
+    *(_json, _json, _json, _json, _zip, _zip),
 )

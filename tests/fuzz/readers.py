@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-CORPUS = Path(__file__).parent / "corpus"
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A reader and where it looks.
-
-    Attributes:
-        corpus: folder of its seeds in `corpus/`.
-        place: where a mutant is put, relative to an empty folder.
-        read: reads it; is given that folder, which `prepare` has filled.
-        prepare: puts there what else the reader needs.
-        suffixes: of the seeds it takes; () is all. The mutant gets its seed's.
-    """
-
-    corpus: str
-    place: str
-    read: Callable[[Path], object]
-    prepare: Callable[[Path], object] = lambda folder: None
-    suffixes: tuple[str, ...] = ()
-
-    def seeds(self) -> list[bytes]:
-        """The contents of its seeds, in a fixed order."""
-        paths = sorted((CORPUS / self.corpus).iterdir())
-        return [path.read_bytes() for path in paths if not self.suffixes or path.suffix in self.suffixes]
+from tests.fuzz.reader import CORPUS, Reader
+from tests.fuzz.table_readers import TABLE_READERS
 
 
 def _model_folder(folder: Path) -> None:
@@ -42,7 +20,9 @@ def _model_folder(folder: Path) -> None:
     shutil.copy(CORPUS / "config" / "tiny-config.json", folder / "config.json")
     shutil.copy(CORPUS / "model" / "tiny-model.safetensors.index.json", folder / "model.safetensors.index.json")
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "model-1-of-1.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    weights = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    header = json.dumps({name: {} for name in weights}).encode()  # no more than its names is read
+    (folder / "model-1-of-1.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
 
 
 def _model(folder: Path) -> None:
@@ -183,23 +163,68 @@ def _journal(folder: Path) -> object:
 
 
 def _survey(folder: Path) -> object:
-    from pasctl.errors import PasctlError
     from pasctl.inventory import builtin_inventory
-    from pasctl.survey.answer_file import read_file, read_note
+    from pasctl.survey.answer_file import read_file
     from pasctl.survey.session import Session
 
+    file = read_file(folder / "answers.json", builtin_inventory(), "ada")
+    return Session.begin(tuple(item.id for item in builtin_inventory().items), file.entries)
+
+
+def _survey_note(folder: Path) -> object:
+    from pasctl.inventory import builtin_inventory
+    from pasctl.survey.answer_file import read_note, require_same
+
     path = folder / "answers.json"
-    with suppress(PasctlError):
-        file = read_file(path, builtin_inventory(), None)
-        Session.begin(tuple(item.id for item in builtin_inventory().items), file.entries)
-    shutil.copy(path, folder / "answers.json.survey")
-    return read_note(path)
+    path.write_text("{}")
+    note = read_note(path)
+    require_same(path, note, builtin_inventory())
+    return note
 
 
 def _record(folder: Path) -> object:
     from pasctl.export.files import read_record
 
     return read_record(folder)
+
+
+def _tokenizer_config(folder: Path) -> object:
+    from pasctl.models.stored_form import form_digest
+
+    _model(folder)
+    return form_digest(folder)
+
+
+def _generation_config(folder: Path) -> object:
+    from pasctl.models.model_files import own_ends
+
+    return own_ends(folder)
+
+
+def _hub_ref(folder: Path) -> object:
+    from huggingface_hub import constants
+
+    from pasctl.models.hub import resolve_commit
+
+    constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = str(folder), True
+    return resolve_commit("org/name", None)
+
+
+def _keys(folder: Path) -> object:
+    from pasctl.serving.keys import read_keys
+
+    return read_keys(folder / "keys.txt")
+
+
+def _prompts(folder: Path) -> object:
+    from pasctl.commands.say import Say
+    from pasctl.evaluation.neutral import read_neutral
+    from pasctl.stages.say import read_prompts
+    from pasctl.stages.text import Text
+
+    path = folder / "prompts.txt"
+    Text.load(path), read_neutral(str(path))
+    return read_prompts(Say(model="demo", prompts=str(path)))
 
 
 def _prose(folder: Path) -> object:
@@ -238,9 +263,16 @@ READERS: dict[str, Reader] = {
     "memory segment": Reader("segment", "segment.safetensors", _segment),
     "chat journal": Reader("journal", "chats/model/label.json", _journal),
     "survey file": Reader("answers", "answers.json", _survey, suffixes=(".json",)),
+    "survey note": Reader("note", "answers.json.survey", _survey_note),
     "export record": Reader("record", "pasctl_export.json", _record),
     "prose": Reader("prose", "prose.json", _prose),
     "inventory YAML": Reader("inventory", "inventory.yaml", _inventory(".yaml"), suffixes=(".yaml",)),
     "inventory JSON": Reader("inventory", "inventory.json", _inventory(".json"), suffixes=(".json",)),
     "inventory CSV": Reader("inventory", "inventory.csv", _inventory(".csv"), suffixes=(".csv",)),
+    "tokenizer config": Reader("tokenizer", "tokenizer_config.json", _tokenizer_config, _model_folder, share=0.1),
+    "generation config": Reader("generation", "generation_config.json", _generation_config, _model_folder),
+    "reference of the hub": Reader("hub-ref", "models--org--name/refs/main", _hub_ref),
+    "API keys": Reader("keys", "keys.txt", _keys),
+    "prompts": Reader("text", "prompts.txt", _prompts),
+    **TABLE_READERS,
 }

@@ -21,7 +21,8 @@ from pasctl.errors import MOST_CHARACTERS, PasctlError
 from pasctl.printable import is_hidden
 from pasctl.store.payload import FormatError
 from tests.fuzz.mutate import mutants
-from tests.fuzz.readers import READERS, Reader
+from tests.fuzz.reader import Reader
+from tests.fuzz.readers import READERS
 
 SECONDS = 5.0
 """Of this process that one file may take: on a busy machine time passes without it."""
@@ -62,7 +63,7 @@ def fuzz(
     Args:
         name: of the reader.
         reader: the reader.
-        count: mutants.
+        count: mutants, of which a slow reader is given a share.
         seed: of the random numbers.
         folder: empty; mutants are written here.
         keep: mutants that show a fault are kept here.
@@ -72,10 +73,10 @@ def fuzz(
     if not seeds:
         raise ValueError(f"{name} has no seeds")
     place = folder / reader.place
-    place.parent.mkdir(parents=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     reader.prepare(folder)
     began = time.monotonic()
-    for data in (*seeds, *mutants(seeds, Random(f"{name} {seed}"), count)):
+    for data in (*seeds, *mutants(seeds, Random(f"{name} {seed}"), reader.mutants(count))):
         place.write_bytes(data)
         start = time.monotonic()
         fault = _fault(reader, folder, tally, seconds)
@@ -91,7 +92,15 @@ def fuzz(
 
 
 def _fault(reader: Reader, folder: Path, tally: Tally, seconds: float) -> str | None:
-    """What is wrong with how a file was read or refused; None if nothing is."""
+    """What is wrong with how a file was read or refused, and with how long that took; None if nothing is."""
+    before = _seconds_of_processes()
+    fault = _outcome(reader, folder, tally, seconds)
+    if fault is None and seconds and (used := _seconds_of_processes() - before) > 2 * seconds:
+        return f"its processes take {used:.0f} s"
+    return fault
+
+
+def _outcome(reader: Reader, folder: Path, tally: Tally, seconds: float) -> str | None:
     try:
         with _alarm(seconds):
             reader.read(folder)
@@ -116,6 +125,12 @@ def wrong_message(error: Exception) -> str | None:
         if any(map(is_hidden, words)) or len(words) > MOST_CHARACTERS:
             return f"a message with control characters or too long: {words[:100]!r}"
     return None
+
+
+def _seconds_of_processes() -> float:
+    """What the processes that have ended have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

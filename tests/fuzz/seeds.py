@@ -1,5 +1,7 @@
 """Writes the seeds of the corpora; they are kept in the repository, with small files that once went wrong beside them.
 
+The `.xls` files were written by xlwt.
+
 `python -m tests.fuzz.seeds` makes those again that are named here.
 """
 
@@ -18,7 +20,9 @@ from pasctl.inventory.files.template import write_template
 from pasctl.store.keys import make_key
 from pasctl.store.manifest import SCHEMA, digest_content
 from pasctl.store.payload import encode_tensors
-from tests.fuzz.readers import CORPUS, MANIFEST_KEY
+from tests.fuzz.reader import CORPUS
+from tests.fuzz.readers import MANIFEST_KEY
+from tests.fuzz.table_seeds import write_tables
 from tests.inventory.instruments import INSTRUMENTS
 
 
@@ -28,6 +32,7 @@ def main() -> None:
     _store()
     _people()
     _texts()
+    write_tables(CORPUS)
 
 
 def _put(name: str, data: bytes | str | Any) -> None:
@@ -60,7 +65,16 @@ def _models() -> None:
     _put("model/outside.json", {"weight_map": dict.fromkeys(names, "../outside.safetensors")})
     _put("model/numbers.json", {"weight_map": {"a": 1, "b": 2}})
     _put("model/long.json", {"weight_map": {"a": "x" * 5000}})
+    _put("model/long-name.json", {"weight_map": {"a": f"model-{'x' * 300}.safetensors"}})
     _put("gguf/tiny.gguf", _gguf())
+    template = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{{ eos_token }}{% endfor %}"
+    words = {"chat_template": template, "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    _put("tokenizer/plain.json", words)
+    named = [{"name": "default", "template": template}, {"name": ["rag"], "template": template}]
+    versions = ["tokenizer.json", f"tokenizer.{'5' * 300}.json"]
+    _put("tokenizer/several.json", {**words, "chat_template": named})
+    _put("tokenizer/versions.json", {**words, "fast_tokenizer_files": versions})
+    _put("generation/ends.json", {"eos_token_id": [1, 2], "temperature": 0.6, "do_sample": True})
 
 
 def _gguf() -> bytes:
@@ -166,8 +180,13 @@ def _texts() -> None:
     _put("pairs/persona_vectors.json", {"instruction": [{"pos": "Be kind.", "neg": "Be rude."}], "questions": ["Hi?"]})
     _put("pairs/samples.json", {"positive_samples": ["Yes."], "negative_samples": ["No."]})
     _put("pairs/rows.jsonl", "\n".join(json.dumps(each) for each in (pairs[0], pairs[0])) + "\n")
-    _put("pairs/rows.csv", 'positive,negative,system\n"I love, really.",I hate.,\nYes.,No.,Be brief.\n')
-    _put("toml/some.toml", 'store = "somewhere"\nseed = 3\n\n[eval]\nalpha = [0, 4]\n\n[store.ls]\nkind = "probes"\n')
+    _put("pairs/rows.csv", 'positive,negative,prompt,system\n"I love, really.",I hate.,,\nYes.,No.,Well?,Be brief.\n')
+    _put("toml/some.toml", 'store = "somewhere"\nseed = 3\n\n[eval]\nalpha = [0, 4]\n\n[data.check]\ncoding = "auto"\n')
+    _put("text/lines.txt", "How are you?\n\nWhat did you do today?\n")
+    _put("keys/two.txt", "# of the team\nsk-0123456789  # ada\n\nsk-abcdef\n")
+    _put("hub-ref/main.txt", "0123456789abcdef0123456789abcdef01234567\n")
+    builtin = builtin_inventory()
+    _put("note/builtin.json", {"survey": 1, "inventory": "builtin", "name": builtin.name, "digest": builtin.digest})
     turn = {"user": "Hello", "answer": "Hi", "model": "tiny", "stop": "end", "tokens": 2, "seconds": 0.1}
     journal = {"version": 1, "model": {"kind": "folder"}, "dtype": "float32", "params": {"chunk": 8}, "system": None}
     _put("journal/one.json", {**journal, "before": 0, "turns": [turn]})

@@ -13,7 +13,9 @@ import pytest
 
 from tests.fuzz.command_lines import wrong
 from tests.fuzz.mutate import mutants
-from tests.fuzz.readers import CORPUS, READERS
+from tests.fuzz.reader import CORPUS
+from tests.fuzz.readers import READERS
+from tests.fuzz.run import fuzz
 
 PER_READER = int(os.environ.get("PASCTL_FUZZ_READERS", "2000"))
 COMMANDS = int(os.environ.get("PASCTL_FUZZ_COMMANDS", "500"))
@@ -30,7 +32,10 @@ def run(*words: object, seconds: float = 600) -> str:
 @pytest.mark.integration
 def test_no_mutant_of_a_file_gives_a_traceback() -> None:
     counts = run("readers", "--count", PER_READER, "--seed", 18)
-    assert f"{sum(len(reader.seeds()) + PER_READER for reader in READERS.values()):,}" in counts.splitlines()[-1]
+    assert (
+        f"{sum(len(reader.seeds()) + reader.mutants(PER_READER) for reader in READERS.values()):,}"
+        in counts.splitlines()[-1]
+    )
 
 
 @pytest.mark.integration
@@ -42,6 +47,14 @@ def test_no_command_line_gives_a_traceback() -> None:
 def test_every_corpus_has_a_reader_and_every_reader_a_corpus() -> None:
     assert {reader.corpus for reader in READERS.values()} == {path.name for path in CORPUS.iterdir()}
     assert [name for name, reader in READERS.items() if not reader.seeds()] == []
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_reader_reads_a_seed(name: str, tmp_path: Path) -> None:
+    """One that refuses all would refuse their mutants for the same reason, and never look at what is changed."""
+    tally = fuzz(name, READERS[name], count=0, seed=0, folder=tmp_path, keep=tmp_path / "keep", seconds=0)
+    assert tally.read > 0
+    assert not tally.faults
 
 
 def test_mutants_are_the_same_for_the_same_seed_and_differ_from_their_seeds() -> None:

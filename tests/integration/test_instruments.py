@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 from pasctl.evaluation.rows import ends, from_table
-from pasctl.inventory import Inventory, load_inventory, read_answers
+from pasctl.inventory import Inventory, chosen_inventory, load_inventory, read_answers
 from pasctl.inventory.prompts import orders_of
 from pasctl.stages.runner import Store
 from tests.integration.warm import Warm
-from tests.inventory.instruments import INSTRUMENTS
+from tests.inventory.instruments import INSTRUMENTS, write_instrument
 
 pytestmark = pytest.mark.integration
 
-BY_NUMBER = {"one-trait-from-0-to-10"}  # "10" is two tokens of the tiny model, so its options are not read
 PEOPLE = 12
 QUICK = ("--dtype", "float32", "--neutral-text", "none", "--control-draws", "1", "--alpha", "1")
 
@@ -47,11 +46,10 @@ def test_poles_of_an_inventory_from_its_file_to_a_page(
     file: Path, warm: Warm, tiny_folder: Path, tmp_path: Path
 ) -> None:
     inventory = load_inventory(str(file))
-    reading = "statements" if file.stem in BY_NUMBER else "letters"
     pole = f"{inventory.known_traits[-1].name}+"
     common = ("--store", tmp_path / "store")
     done = warm.run(
-        *("run", "--model", tiny_folder, "--inventory", file, "--personas", pole, "--reading", reading),
+        *("run", "--model", tiny_folder, "--inventory", file, "--personas", pole, "--reading", "letters"),
         *("--mode", "no-change,few-shot,personality-prompt,pas", *QUICK, *common),
     )
     assert done.returncode == 0, done.stderr
@@ -71,14 +69,13 @@ def test_poles_of_an_inventory_from_its_file_to_a_page(
 def test_respondents_of_an_inventory_by_the_papers_recipe(
     file: Path, warm: Warm, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    if file.stem in BY_NUMBER:
-        pytest.skip("its options are not read by letter")
     inventory = load_inventory(str(file))
     answers = tmp_path / "people.json"
     answers.write_text(json.dumps(people(inventory)), encoding="utf-8")
     done = warm.run(
         *("run", "--model", tiny_folder, "--inventory", file, "--personas", answers, "--recipe", "paper", "--json"),
         *("--reading", "letters", "--mode", "no-change,pas", *QUICK, "--store", tmp_path / "store"),
+        "--leave-out-unusable",  # of three items to fit on, some people answer the middle to all that train or rank
     )
     assert done.returncode == 0, done.stderr
     results = next(iter(Store(tmp_path / "store").candidates("results")))
@@ -86,7 +83,8 @@ def test_respondents_of_an_inventory_by_the_papers_recipe(
     usual = bool((inventory.low == 1).all() and (inventory.high == 5).all())
     constant = conditions["constant-3" if usual else "constant-middle"]
     report = inventory.indices("report")
-    given = read_answers(answers, inventory).agreements[:, report]
+    everybody, kept = read_answers(answers, inventory), results.read_json("units.json")["personas"]["ids"]
+    given = everybody.agreements[[everybody.ids.index(name) for name in kept]][:, report]
     errors = np.abs(given - inventory.middle[report])
     traits = np.array(inventory.traits)[report]
     expected = sum(errors[:, traits == trait].mean() for trait in dict.fromkeys(traits))
@@ -117,3 +115,60 @@ def test_statements_answer_the_files_own_prompts_and_options_have_orders_of_thei
         done = warm.run(*command, "--option-orders", str(count), *QUICK, "--store", tmp_path / "four")
         assert done.returncode == code, done.stderr
     assert f"option orders: expected 1 to {most}, found {most + 1}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "answer"),
+    [("scenarios", "text", "I join in after a while."), ("ten-values-of-six-points", "text", "Not like me")],
+)
+def test_options_are_answered_by_their_texts_stage_by_stage(
+    name: str, labels: str, answer: str, warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    file, store = write_instrument(tmp_path, name), tmp_path / "store"
+    pole = f"{load_inventory(str(file)).known_traits[0].code}+"
+    common = ("--store", store)
+    for words in (
+        ("extract", "--model", tiny_folder, "--inventory", file, "--option-labels", labels, "--dtype", "float32"),
+        ("train-probes", "--personas", pole),
+        ("fit-directions", "--top-k", "6"),
+        ("eval", "--reading", "letters", "--mode", "no-change,pas", "--audit", "2", *QUICK),
+    ):
+        done = warm.run(*words, *common)
+        assert done.returncode == 0, done.stderr
+    results = next(iter(Store(store).candidates("results")))
+    activations = next(iter(Store(store).candidates("activations")))
+    described = activations.read_json("items.json")
+    assert described["inventory"]["option_labels"] == "text"
+    assert len(described["letters"][answer]) > 1  # tokens
+    rows = from_table(results.read_table("rows.parquet"))
+    low, high = ends(rows)
+    assert ((rows["expected"] >= low - 1e-9) & (rows["expected"] <= high + 1e-9)).all()
+    mass = rows["option_mass"].dropna()
+    assert len(mass)
+    assert ((mass > 0) & (mass <= 1)).all()
+
+
+def test_a_run_asks_by_the_labels_that_it_is_given(warm: Warm, tiny_folder: Path, tmp_path: Path) -> None:
+    command = ("run", "--model", tiny_folder, "--personas", "E+", "--reading", "letters", "--mode", "no-change", *QUICK)
+    asked = {}
+    for labels in ("letters", "text", "1-5"):
+        store = tmp_path / labels
+        done = warm.run(*command, "--option-labels", labels, "--store", store)
+        assert done.returncode == 0, done.stderr
+        results = next(iter(Store(store).candidates("results")))
+        asked[labels] = results.read_json("units.json")["inventory"]
+    inventories = (chosen_inventory("builtin", labels) for labels in asked)
+    assert list(asked.values()) == [inventory.digest for inventory in inventories]
+    for labels, message in (("words", "option labels 'words' are unknown"), ("1-7", "are 1-5")):
+        done = warm.run(*command, "--option-labels", labels, "--store", tmp_path / "none")
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr.splitlines()[0]
+
+
+def test_the_check_of_a_file_shows_the_question_by_its_labels(warm: Warm, tmp_path: Path) -> None:
+    file = write_instrument(tmp_path, "one-trait-from-0-to-10")
+    for labels, line in (("0-10", "10. 10 (always)"), ("text", "- 10 (always)"), ("A-K", "A. 10 (always)")):
+        done = warm.run("data", "check", file, "--option-labels", labels)
+        assert done.returncode == 0, done.stderr
+        assert f"    {line}" in done.stdout.splitlines()
+        assert f"--option-labels {labels}" in done.stderr

@@ -106,7 +106,7 @@ YAML = {
     ),
     "option labels": (
         HEAD + "option_labels: words\nitems:\n" + ITEM,
-        "line 3, column 1: expected letters or numbers",
+        "line 3, column 1: expected letters, numbers or text",
         None,
     ),
     "wording": (

@@ -198,3 +198,19 @@ def test_a_file_that_changes_after_it_was_checked_is_not_read_on(tmp_path: Path,
     write_personas(some(MANY - 1), ITEMS, path)
     with pytest.raises(InputError, match="has changed since it was checked"):
         next(iter(opened.parts([(0, 10)])))
+
+
+def test_names_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    words = pa.py_buffer(b"ada\xffob")
+    names = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(np.array([0, 3, 6], dtype=np.int32)), words])
+    pq.write_table(pa.table([names, pa.array([1, 2])], names=["id", ITEMS[0]]), tmp_path / "people.parquet")
+    with pytest.raises(InputError, match=r"people\.parquet: not readable as Parquet: .*0xff"):
+        open_personas(str(tmp_path / "people.parquet"), INVENTORY)
+
+
+def test_columns_whose_names_are_no_text_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"id": ["ada"], "E01": [1], "E02": [2]}), path, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"E02", b"E\xff2"))
+    with pytest.raises(InputError, match=r"people\.parquet: not readable as Parquet"):
+        open_personas(str(path), INVENTORY)

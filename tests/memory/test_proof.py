@@ -2,81 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
-import transformers
 from torch import Tensor
 
 import pasctl
 from pasctl.errors import InputError
+from pasctl.memory.attention_layers import _MEASURED, attention_layers
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.events import Events
 from pasctl.memory.proof import TOKENS, TOLERANCE, prove_memory, require_memory
 from pasctl.memory.recall import ForwardPass
-from pasctl.models import adapters
-from pasctl.models.adapters import ADAPTERS, Adapter
-from pasctl.models.attention import _attention
+from pasctl.memory.rotary import Rotation
+from pasctl.models.attention import Scoring, _attention, run_backbone
 from pasctl.models.load import LoadedModel
 from tests.tiny import (
     FAMILIES,
     HEAD_DIM,
-    SHAPE,
+    save_tiny,
     tiny_loaded,
     tiny_model,
     tiny_tokenizer,
 )
 
-OTHERS: dict[str, tuple[str, dict[str, Any], str]] = {
-    # what memory does not do -> family's config, what is special in it, and what the refusal says
-    "gpt_oss": ("GptOssConfig", {"num_local_experts": 4, "num_experts_per_tok": 2}, "s_aux"),
-    "gemma2": ("Gemma2Config", {"query_pre_attn_scalar": HEAD_DIM}, "softcap"),
-    "ernie4_5": ("Ernie4_5Config", {}, "differs from the model by"),
-    "cohere2": ("Cohere2Config", {}, "differs from the model by"),
-    "hunyuan_v1_dense": ("HunYuanDenseV1Config", {}, "differs from the model by"),
-    "nanochat": ("NanoChatConfig", {}, "differs from the model by"),
-    "smollm3": ("SmolLM3Config", {"no_rope_layer_interval": 2}, "differs from the model by"),
-    "glm": ("GlmConfig", {}, "rotates 8 of the 16 components"),
-    "gemma3_text": ("Gemma3TextConfig", {"query_pre_attn_scalar": HEAD_DIM}, "rotary_emb"),
+REFUSED: dict[str, str] = {
+    # what memory does not do, and what the refusal says
+    "deepseek_v3": "latent keys (MLA)",
+    "minicpm3": "latent keys (MLA)",
+    "gemma4_text": "2 heads of 16 components and 2 of 32",
 }
 
 
-@pytest.fixture
-def rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows for these families, as another package would add them."""
-    monkeypatch.setattr(adapters, "ADAPTERS", {**ADAPTERS, **{family: Adapter(family) for family in OTHERS}})
-
-
-def other_model(family: str) -> Any:
-    name, special, _ = OTHERS[family]
-    config = getattr(transformers, name)(**{**SHAPE, "num_hidden_layers": 4, **special})
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for part, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(1 + 0.2 * noise if "norm" in part else 0.15 * noise)
-    return model.eval().requires_grad_(False)
-
-
-@pytest.mark.parametrize("family", OTHERS)
-def test_a_family_that_memory_gets_wrong_is_refused_in_one_line(family: str, rows: None) -> None:
-    loaded = LoadedModel.wrap(other_model(family), tiny_tokenizer())
-    with pytest.raises(InputError, match=OTHERS[family][2]) as refused:
-        EpisodicMemory(loaded)
-    assert family.removesuffix("_text") in refused.value.message
+@pytest.mark.parametrize("family", REFUSED)
+def test_a_family_that_memory_cannot_have_is_refused_in_one_line(family: str) -> None:
+    with pytest.raises(InputError, match=re.escape(REFUSED[family])) as refused:
+        EpisodicMemory(tiny_loaded(family))
+    assert family in refused.value.message
     assert "\n" not in refused.value.message
     assert refused.value.hint
 
 
-def test_a_refused_model_makes_no_memory(rows: None, tmp_path: Path) -> None:
-    folder = tmp_path / "hunyuan"
-    other_model("hunyuan_v1_dense").save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+def test_a_refused_model_makes_no_memory(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "latent", "deepseek_v3")
     options = pasctl.ModelOptions(dtype="float32")
     with pytest.raises(InputError, match="cannot have a memory"):
         pasctl.memory_run(str(folder), [pasctl.Text("text", "Words. " * 40)], options=options, store=tmp_path / "store")
@@ -98,11 +72,37 @@ def test_supported_families_pass_in_half_precision(family: str, dtype: torch.dty
         assert proof.error < 0.75 * proof.tolerance
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("family", ["ernie4_5", "cohere2", "hunyuan_v1_dense", "nanochat", "smollm3"])
-def test_wrong_families_are_refused_in_half_precision_too(family: str, dtype: torch.dtype, rows: None) -> None:
-    proof = prove_memory(LoadedModel.wrap(other_model(family).to(dtype), tiny_tokenizer()))
+FAULTS: dict[str, tuple[str, Callable[[Rotation], Rotation]]] = {
+    "the other pairs of components": ("ernie4_5", lambda rotation: replace(rotation, interleaved=False)),
+    "the other way round": ("nanochat", lambda rotation: replace(rotation, frequencies=-rotation.frequencies)),
+    "no norm behind it": ("hunyuan_v1_dense", lambda rotation: replace(rotation, query_weight=None, key_weight=None)),
+    "half of the components": ("qwen3", lambda rotation: replace(rotation, frequencies=rotation.frequencies[:4])),
+    "another base": ("gemma3_text", lambda rotation: replace(rotation, frequencies=rotation.frequencies**1.5)),
+    "where it rotates nothing": ("smollm3", lambda rotation: replace(rotation, frequencies=torch.ones(8).double())),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_proof_sees_a_rotation_that_is_not_the_models(
+    fault: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, change = FAULTS[fault]
+    model = LoadedModel.wrap(tiny_model(family, 0, dtype), tiny_tokenizer())
+    measured = attention_layers(model)
+    wrong = tuple(replace(layer, rotation=change(layer.rotation)) for layer in measured.layers)
+    monkeypatch.setitem(_MEASURED, model, replace(measured, layers=wrong))
+    proof = prove_memory(model)
     assert proof.error > 2 * proof.tolerance
+
+
+@pytest.mark.parametrize("left_out", ["sinks", "softcap"])
+def test_the_proof_sees_what_is_left_out_of_the_softmax(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    attend, changes = ForwardPass.attend, cast(dict[str, Any], {left_out: None})
+    monkeypatch.setattr(
+        ForwardPass, "attend", lambda step, *given: attend(step, *given[:-1], replace(given[-1], **changes))
+    )
+    assert not prove_memory(tiny_loaded({"sinks": "gpt_oss", "softcap": "gemma2"}[left_out])).holds
 
 
 @pytest.mark.parametrize("size", [3.0, 20.0])
@@ -162,22 +162,39 @@ def test_the_proof_leaves_the_model_as_it_was() -> None:
 
 
 class _Recording:
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, sliding: Any) -> Tensor:
+    def __init__(self) -> None:
+        self.scoring: list[Scoring] = []
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
+        self.scoring.append(scoring)
         return query
 
 
-def attend(**arguments: Any) -> Any:
-    module = cast(Any, SimpleNamespace(layer_idx=0, config=SimpleNamespace(model_type="odd")))
-    x = torch.zeros(1, 2, 3, 4)
-    given = {"attention_mask": None, "scaling": 0.5, "attender": _Recording(), **arguments}
-    return _attention(module, x, x, x, given.pop("attention_mask"), **given)
+class _OddModel:
+    """A model of one layer that gives its attention some arguments."""
+
+    device = "cpu"
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = {"attention_mask": None, "scaling": 0.5, **arguments}
+
+    def backbone(self, **_: Any) -> Any:
+        module = cast(Any, SimpleNamespace(layer_idx=0, config=SimpleNamespace(model_type="odd")))
+        x, given = torch.zeros(1, 2, 3, 4), dict(self._arguments)
+        out, _weights = _attention(module, x, x, x, given.pop("attention_mask"), **given)
+        return SimpleNamespace(last_hidden_state=out)
+
+
+def attend(**arguments: Any) -> Scoring:
+    recording = _Recording()
+    run_backbone(cast(Any, _OddModel(arguments)), torch.zeros(1, 3, dtype=torch.int64), recording)
+    [scoring] = recording.scoring
+    return scoring
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"s_aux": torch.zeros(2)},
-        {"softcap": 50.0},
         {"position_bias": torch.zeros(3)},
         {"attention_mask": torch.ones(1, 1, 3, 3)},
         {"indices": torch.zeros(3)},
@@ -201,9 +218,17 @@ def test_arguments_that_say_nothing_pass() -> None:
     attend(position_ids=torch.zeros(1, 3), cache_position=torch.arange(3), output_attentions=False, sliding_window=4)
 
 
-def test_a_model_that_hands_no_arguments_on_is_refused() -> None:
-    with pytest.raises(InputError, match="hands its attention no keyword arguments"):
-        attend(attender=None)
+def test_window_softcap_and_sinks_are_handed_on() -> None:
+    sinks = torch.zeros(2)
+    scoring = attend(sliding_window=7, softcap=50.0, s_aux=sinks)
+    assert (scoring.scaling, scoring.sliding, scoring.softcap) == (0.5, 7, 50.0)
+    assert scoring.sinks is sinks
+
+
+def test_nothing_attends_outside_a_run() -> None:
+    attend()
+    with pytest.raises(RuntimeError, match="outside run_backbone"):
+        _OddModel({}).backbone()
 
 
 @pytest.fixture(autouse=True)

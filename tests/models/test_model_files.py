@@ -89,6 +89,8 @@ def test_shards_give_the_model_that_one_file_gave(saved, sharded):
         "/outside.safetensors",
         "sub/in.safetensors",
         "a\\b.safetensors",
+        "x" * 300 + ".safetensors",
+        "x" * 5000 + ".safetensors",
         "",
         5,
     ],

@@ -321,3 +321,21 @@ def test_the_own_machine_needs_no_key_and_others_do() -> None:
     for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost"):
         assert Settings(host=host).api_key is None
     assert Settings(host="0.0.0.0", api_key="k").host == "0.0.0.0"  # noqa: S104 - with a key
+
+
+@pytest.mark.parametrize(
+    ("stop", "param", "told"),
+    [
+        ([""], "stop.0", "at least 1 character"),
+        (["x"] * 17, "stop", "at most 16 items"),
+        ([3], "stop.0", "valid string"),
+        (3, "stop", "valid string"),
+        ("", "stop", "at least 1 character"),
+    ],
+)
+def test_of_a_field_with_several_types_the_mistake_is_told_of_the_one_that_was_meant(
+    stop: Any, param: str, told: str
+) -> None:
+    with pytest.raises(APIError, match=told) as caught:
+        parse(ChatRequest, json.dumps({**GOOD, "stop": stop}).encode())
+    assert caught.value.param == param

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pasctl.store.collect import Rules, collect, parse_age
 from pasctl.store.processes import realm_tag
 from pasctl.store.removal import remove_named
 from pasctl.store.schema import leases as lease_table
+from pasctl.store.sweep import noted_export
 from pasctl.store.usage import measure, require_room
 from tests.store.conftest import lines
 from tests.store.gc_worker import SEEDS, make, make_chain
@@ -328,6 +330,50 @@ def test_unfinished_exports_go_and_an_earlier_one_only_where_one_stands(
     assert not partial.exists()
     assert replaced.exists() is not stands
     assert all(folder.exists() for folder in others)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from pasctl.store.disk import temporary_path, unique_suffix
+from pasctl.store.sweep import noted_export
+
+root, place = map(Path, sys.argv[1:])
+with noted_export(root, place):
+    partial = place.with_name(f".{place.name}.partial-{unique_suffix()}")
+    partial.mkdir()
+    (partial / "model.safetensors").write_text("weights")
+    temporary_path(place.parent).write_text("a control vector")
+    os._exit(9)
+"""
+
+
+def test_an_export_killed_before_its_first_artifact_leaves_nothing_after_gc(store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "exports of mine" / "out"
+    place.parent.mkdir()
+    mine = place.parent / ".tmp-notes"
+    mine.write_text("no name that pasctl gives")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(store.root), str(place)], check=False)
+    assert done.returncode == 9
+    assert len(list(place.parent.iterdir())) == 3
+    with noted_export(store.root, tmp_path / "other"):  # one that runs
+        told = collect(store, dry_run=True).leftovers
+        assert [leftover.path.parent for leftover in told] == [place.parent, place.parent, store.root / "exports"]
+        assert len(list(place.parent.iterdir())) == 3
+        assert [leftover.path for leftover in collect(store).leftovers] == [leftover.path for leftover in told]
+        assert list(place.parent.iterdir()) == [mine]
+        assert len(list((store.root / "exports").iterdir())) == 1
+        assert collect(store).leftovers == []
+    assert list((store.root / "exports").iterdir()) == []
+    assert store.verify(deep=True) == []
+
+
+@pytest.mark.parametrize("folder", ["/nowhere/at/all", "x" * 5000, "\0", "relative"])
+def test_an_export_to_a_place_that_is_no_more_stops_no_collection(store: Store, folder: str) -> None:
+    staging = store.stage(make_key(document()))
+    staging.write_json("proof.json", {})
+    commit(staging, document(), kind="export", provenance={"folder": folder})
+    assert collect(store).leftovers == []
 
 
 def replace_pid(path: Path, pid: int) -> Path:

@@ -12,7 +12,7 @@ from pasctl.inventory.files.node import Node
 from pasctl.inventory.files.scales import scale_of
 from pasctl.inventory.files.traits import known_traits, norms_of, traits_of
 from pasctl.inventory.item import Item
-from pasctl.inventory.items import OPTION_LABELS, Inventory, OptionLabels
+from pasctl.inventory.items import OPTION_LABELS, Inventory, OptionLabels, listed
 from pasctl.inventory.scale import Scale
 
 FIELDS = (
@@ -89,7 +89,7 @@ def _scale(node: Node | None, named: dict[str, Scale], items: tuple[Item, ...], 
 def _option_labels(node: Node | None) -> OptionLabels:
     if node is None:
         return "letters"
-    expected = " or ".join(OPTION_LABELS)
+    expected = listed(OPTION_LABELS)
     said = node.text(expected).lower()
     if said not in OPTION_LABELS:
         raise node.refusal(expected)

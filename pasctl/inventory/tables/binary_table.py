@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 STATISTICS = (".sav", ".zsav", ".por", ".dta", ".sas7bdat", ".xpt")
 ARROW = (".parquet", ".feather", ".arrow")
 _SCRIPTS = Path(__file__).parent
-_BOUNDS = Bounds(memory=6 << 30, seconds=120)
+_MOST = Bounds(memory=6 << 30, seconds=120)
 _BATCH = 8192  # rows
 _FORMAT = "is the file whole, and of the kind that its ending says?"
 
@@ -86,6 +85,7 @@ def arrow_table(path: Path) -> Table:
         row = 0
         try:
             for batch in _batches(path):
+                batch.validate(full=True)  # what reads the cells of a damaged one may read anywhere in memory
                 columns = [_texts(batch.column(place)) for place in range(batch.num_columns)]
                 yield Block(range(row + 1, row + batch.num_rows + 1), columns)
                 row += batch.num_rows
@@ -99,10 +99,17 @@ def _printed(script: Path, path: Path, kind: str, *arguments: str) -> Any:
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        return parse_json(run_bounded(script, str(path), *arguments, bounds=_BOUNDS))
-    except (BoundsError, ValueError, json.JSONDecodeError) as error:
+        return parse_json(run_bounded(script, str(path), *arguments, bounds=_bounds(path.stat().st_size)))
+    except (BoundsError, ValueError) as error:
         hint = f"{_FORMAT} --map FILE with sheet: NAME names one" if arguments else _FORMAT
         raise InputError(f"{path}: not readable as {kind}: {error}", hint=hint) from error
+
+
+def _bounds(size: int) -> Bounds:
+    """What a file of so many bytes may take: a cell takes one packed, and some 200 as text in Python."""
+    usual = Bounds()
+    memory, seconds = usual.memory + 256 * size, usual.seconds + 30 * (size >> 20)
+    return Bounds(min(memory, _MOST.memory), min(seconds, _MOST.seconds))
 
 
 def _schema(path: Path) -> pa.Schema:

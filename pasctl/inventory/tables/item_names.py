@@ -12,7 +12,7 @@ from pasctl.inventory.tables.table import plain
 
 _BRACKETS = re.compile(r"[\[(]([^\[\]()]+)[\])]\s*$")
 _REVERSED = re.compile(r"(?<=\d)[_. -]?(?:r|rev|reversed)$", re.IGNORECASE)
-_ORDER = re.compile(r"(.*?)[_. -]?0*(\d+)", re.DOTALL)
+_ORDER = re.compile(r"(.*?)[_. -]?0*(\d{1,9})", re.DOTALL)
 _ORDER_WORDS = ("", "item", "items", "q", "question", "i", "v", "var", "x", "r", "a", "answer", "resp", "response")
 _MATRIX = re.compile(r"(?:q|qid|question|item|var)\d+")  # Q1_1, Q1_2, ..: the rows of one question
 _PATTERN = re.compile(r"(?<=[_. :-]).*")

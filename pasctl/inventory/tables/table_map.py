@@ -17,18 +17,23 @@ and about the file: `separator`, `encoding`, `header_rows`, `sheet`, and `fixed`
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pasctl.errors import InputError, MissingError
+from pasctl.inventory.files.documents import yaml_document
+from pasctl.inventory.files.node import Node
 from pasctl.inventory.items import Inventory
 from pasctl.inventory.tables.table import canonical
 from pasctl.json_file import parse_json
 from pasctl.text_file import refuse_device
 
 _MOST_BYTES = 1 << 22
+_MOST_COLUMNS = 100_000
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FORM = "a map is YAML or JSON such as: {id: ResponseId, items: {E01: q1}, missing: [-99], scale: {1: 1, 4: 5}}"
 
 
@@ -137,25 +142,28 @@ def _document(text: str, path: Path) -> Any:
             return parse_json(text, unique=True)
         except ValueError as error:
             raise InputError(f"map {path}: not readable as JSON: {error}", hint=_FORM) from error
-    import yaml
-
-    try:
-        # The base loader reads every scalar as text, so that "no" and "1.0" are what the file says; no tags run code.
-        return _plain(yaml.load(text, Loader=yaml.BaseLoader))  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"map {path}: not readable as YAML: {reason}", hint=_FORM) from error
+    return _plain(yaml_document(text, f"map {path}"))
 
 
-def _plain(document: Any) -> Any:
-    """The words of YAML that a map has a use for: null, true, false and whole numbers, at the top level."""
-    if not isinstance(document, dict):
-        return document
-    words: dict[str, Any] = {"null": None, "~": None, "true": True, "false": False}
-    top = {key: words.get(value, value) if isinstance(value, str) else value for key, value in document.items()}
-    if str(top.get("header_rows", "")).isdecimal():
-        top["header_rows"] = int(top["header_rows"])
+def _plain(document: Node) -> Any:
+    """A document as Python values. Words for nothing, true, false and whole numbers count at the top level only."""
+    fields = document.value
+    if not isinstance(fields, dict):
+        return _inner(document)
+    top = {key: None if each.value is None else _inner(each) for key, each in fields.items()}
+    top |= {key: value == "true" for key, value in top.items() if value in ("true", "false")}
+    if _NUMBER.fullmatch(rows := str(top.get("header_rows", ""))):
+        top["header_rows"] = int(rows)
     return top
+
+
+def _inner(node: Node) -> Any:
+    """Below the top level `null` is a word that a cell of the table may hold."""
+    if isinstance(node.value, dict):
+        return {key: _inner(each) for key, each in node.value.items()}
+    if isinstance(node.value, list):
+        return [_inner(each) for each in node.value]
+    return "null" if node.value is None else node.value
 
 
 def _text(value: Any, where: str) -> str:
@@ -201,7 +209,7 @@ def _scale(value: Any, where: str) -> dict[str, float]:
     for said, score in value.items():
         try:
             scale[canonical(_text(said, where))] = float(score)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{where}: a score is expected for {said!r:.60}, found {score!r:.60}") from error
     return scale
 
@@ -211,9 +219,11 @@ def _fixed(value: Any, where: str) -> dict[str, tuple[int, int]]:
     columns: dict[str, tuple[int, int]] = {}
     for name, place in value.items() if isinstance(value, dict) else ():
         first, _, last = str(place).partition("-")
-        if not first.strip().isdecimal() or not (last.strip() or first.strip()).isdecimal():
+        if not _NUMBER.fullmatch(first.strip()) or not _NUMBER.fullmatch(last.strip() or first.strip()):
             raise InputError(f"{where}: {name}: characters such as 7 or 1-6 are expected, found {place!r:.60}")
-        start, end = int(first), int(last or first)
+        start, end = int(first), int(last.strip() or first)
+        if end - start + len(columns) > _MOST_COLUMNS:
+            raise InputError(f"{where}: {name}: at most {_MOST_COLUMNS:,} columns are expected, found {place!r:.60}")
         if "{n}" in str(name):
             columns |= {str(name).replace("{n}", str(n + 1)): (start + n, start + n) for n in range(end - start + 1)}
         else:

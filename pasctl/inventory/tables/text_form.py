@@ -39,14 +39,18 @@ def text_form(path: Path, separator: str = "", encoding: str = "") -> TextForm:
     """
     encoding = encoding or _encoding(path)
     try:
-        codecs.lookup(encoding)
-    except LookupError as error:
+        "".encode(encoding)
+    except (LookupError, ValueError) as error:
         raise InputError(f"map, encoding: {encoding!r} is unknown", hint="such as utf-8, utf-16 or cp1252") from error
     with opened(path, encoding) as stream:
         sample = stream.read(_SAMPLE)
     if "\0" in sample:
         raise InputError(f"{path}: text is expected, found bytes that are none", hint="is the file's ending right?")
     separator = _WORDS.get(separator.strip().lower() or separator, separator)
+    if len(separator) > 1 or separator in ('"', "\n", "\r"):
+        raise InputError(
+            f"map, separator: one character is expected, found {separator!r:.60}", hint=f"such as {', '.join(_WORDS)}"
+        )
     return TextForm(encoding, separator or _separator(sample, path))
 
 

@@ -32,6 +32,7 @@ class Fitted:
         layers: of the model; n_heads its query heads a layer.
         personas: who they were fitted to; inventory what they answered.
         of: how many personas the artifact has, where these stand for them all.
+        numbers: the sites' layers; None where every layer has one.
     """
 
     heads: NDArray[np.integer]
@@ -42,6 +43,7 @@ class Fitted:
     personas: PersonaSet
     inventory: Inventory
     of: int | None = None
+    numbers: Sequence[int] | None = None
 
     @property
     def flat(self) -> NDArray[np.int64]:
@@ -64,6 +66,7 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
     blocks: list[Block] = []
     lead = [] if fitted.of is None else [stand_for(personas, fitted.of)]
     if selection is not None:
+        selection = in_layers(selection, fitted.numbers or range(fitted.layers))
         lead.append(_chosen(selection, fitted.n_heads))
         tried = Tried.of(selection)
         if tried is not None:
@@ -72,7 +75,7 @@ def directions(fitted: Fitted, params: Mapping[str, Any], selection: Mapping[str
                 facts.append(("heads chosen", _share(selection, tried, fitted.n_heads)))
                 blocks.append(each_head(selection, tried, fitted.n_heads))
                 blocks.append(head_sets(selection, tried, fitted.n_heads, _layers(tried.best["layers"])))
-    blocks.append(head_map(fitted.heads, fitted.layers, fitted.n_heads))
+    blocks.append(head_map(fitted.heads, fitted.numbers or range(fitted.layers), fitted.n_heads))
     if personas > MOST_PERSONAS:
         blocks.append(_by_trait(fitted))
     elif personas > 1:
@@ -129,15 +132,33 @@ def _mean_direction(fitted: Fitted, group: NDArray[np.integer]) -> Floats:
     return total.ravel() / len(group)
 
 
-def head_map(heads: NDArray[np.integer], layers: int, n_heads: int) -> Drawn:
-    """How many personas have which of the model's heads; heads is int [P, K, 2], layer and head."""
+def in_layers(selection: Mapping[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+    """A selection.json with the numbers of layers in place of the sites' places."""
+
+    def told(trial: Mapping[str, Any]) -> dict[str, Any]:
+        heads = trial.get("heads")
+        moved = None if heads is None else [[numbers[place], head] for place, head in heads]
+        return {**trial, "layers": [numbers[place] for place in trial.get("layers", ())], "heads": moved}
+
+    return {**told(selection), "tried": [told(each) for each in selection.get("tried", ())]}
+
+
+def head_map(heads: NDArray[np.integer], numbers: Sequence[int], n_heads: int) -> Drawn:
+    """How many personas have which heads.
+
+    Args:
+        heads: int [P, K, 2], place among the sites and head.
+        numbers: the sites' layers.
+        n_heads: heads of each site.
+    """
+    layers = len(numbers)
     flat = np.asarray(heads[..., 0], np.int64) * n_heads + heads[..., 1]
     counts = np.bincount(flat.ravel(), minlength=layers * n_heads).astype(np.float64)
     personas = len(heads)
     heat = Heat(
         counts.reshape(layers, n_heads),
-        _numbers(layers),
-        _numbers(n_heads),
+        list(map(str, numbers)),
+        list(map(str, range(n_heads))),
         "layer",
         "head",
         0.0,
@@ -242,7 +263,3 @@ def _share(selection: Mapping[str, Any], tried: Tried, n_heads: int) -> str:
 
 def _layers(layers: Sequence[int]) -> str:
     return f"{'layer' if len(layers) == 1 else 'layers'} {layer_run(layers)}"
-
-
-def _numbers(count: int) -> list[str]:
-    return [str(each) for each in range(count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def probes(
     method: str,
     of: int | None = None,
     level: Mapping[str, Any] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> Content:
     """The section of probes.
 
@@ -31,12 +32,14 @@ def probes(
         method: how they were trained.
         of: how many personas the artifact has, where these stand for them all.
         level: what `permutation.json` says; None where nothing was compared with shuffled answers.
+        numbers: the layers of the sites that were read; None where every layer has one.
     """
     present = np.isfinite(accuracy)
     counts = present.sum(axis=0)
     total = np.where(present, accuracy, 0.0).sum(axis=0, dtype=np.float64)
     mean = np.divide(total, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
     personas, layers, heads = accuracy.shape
+    named = numbers or range(layers)
     known = mean[np.isfinite(mean)]
     facts = (
         ("personas", f"{of or personas:,}"),
@@ -49,10 +52,22 @@ def probes(
     if not len(known):
         return Content((*part, "No probe has an accuracy."), facts)
     low, high = min(0.5, float(known.min())), max(float(known.max()), 0.55)
+    figure = _accuracy_map(mean, named, low, high)
+    lead = (
+        *(() if level is None else (f"{probes_finding(level)}.",)),
+        *part,
+        f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
+        f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
+    )
+    return Content(lead, facts, (figure, _best(accuracy, mean, level, named)))
+
+
+def _accuracy_map(mean: NDArray[np.float64], numbers: Sequence[int], low: float, high: float) -> Drawn:
+    """Mean accuracy [L, H], with the layers' numbers."""
     heat = Heat(
         mean,
-        [str(layer) for layer in range(layers)],
-        [str(head) for head in range(heads)],
+        [str(layer) for layer in numbers],
+        [str(head) for head in range(mean.shape[1])],
         "layer",
         "head",
         low,
@@ -60,23 +75,21 @@ def probes(
         "accuracy",
         lambda value: f"{value:.2f}",
     )
-    figure = Drawn(
+    return Drawn(
         "accuracy",
         "Accuracy of the probe on each head",
         "Mean over personas, on items that the probe was not trained on. A coin has 0.5; the scale begins there or at "
         "the lowest head. With few held-out items a single persona's accuracy moves in large steps, the mean less so.",
         lambda width: heatmap(heat, width=width),
     )
-    lead = (
-        *(() if level is None else (f"{probes_finding(level)}.",)),
-        *part,
-        f"Mean accuracy over all heads and personas {number(float(known.mean()), 2)}; "
-        f"the best head has {number(float(known.max()), 2)}, as the highest of {len(known):,}.",
-    )
-    return Content(lead, facts, (figure, _best(accuracy, mean, level)))
 
 
-def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64], level: Mapping[str, Any] | None) -> Table:
+def _best(
+    accuracy: NDArray[np.floating],
+    mean: NDArray[np.float64],
+    level: Mapping[str, Any] | None,
+    numbers: Sequence[int],
+) -> Table:
     order = np.argsort(np.where(np.isfinite(mean), -mean, np.inf), axis=None, kind="stable")[:BEST]
     rows = []
     for place in order:
@@ -86,7 +99,8 @@ def _best(accuracy: NDArray[np.floating], mean: NDArray[np.float64], level: Mapp
         if len(values):
             told = f"{number(float(values.min()), 2)} to {number(float(values.max()), 2)}"
             of_all = () if level is None else (level["accuracy"][layer][head], level["level"][layer][head])
-            texts = (f"{layer}", f"{head}", number(float(values.mean())), told, *(number(each) for each in of_all))
+            place = (str(numbers[layer]), str(head))
+            texts = (*place, number(float(values.mean())), told, *(number(each) for each in of_all))
             rows.append(tuple(map(Cell, texts)))
     head_names = ("layer", "head", "mean accuracy", "over personas")
     return Table(

@@ -181,3 +181,16 @@ def test_errors_of_a_large_table_name_it(many: tuple[Path, PersonaSet], monkeypa
     path.write_text(path.read_text().replace("p2400;", "p7;"))
     with pytest.raises(InputError, match=r"many\.csv: persona names must be unique, found more than once: p7"):
         open_personas(f"{path}", INVENTORY)
+
+
+def test_a_feather_file_that_points_out_of_itself_is_one_line(tmp_path: Path) -> None:
+    """Arrow files are read where they lie in memory: an offset that is not looked at is followed anywhere."""
+    path = tmp_path / "people.feather"
+    table = pa.table({"id": ["ada", "bob", "eve"], IDS[0]: [1, 2, 3]})
+    feather.write_feather(table, str(path), compression="uncompressed")
+    offsets = np.array([0, 3, 6, 9], dtype=np.int32)
+    whole = path.read_bytes()
+    assert whole.count(offsets.tobytes()) == 1
+    path.write_bytes(whole.replace(offsets.tobytes(), np.array([0, 3, 6, 1 << 30], dtype=np.int32).tobytes()))
+    with pytest.raises(InputError, match=r"people\.feather: not readable as Feather"):
+        read_table(path, INVENTORY)

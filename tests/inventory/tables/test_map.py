@@ -175,3 +175,32 @@ def test_a_map_is_of_a_file(tmp_path: Path, people: PersonaSet) -> None:
     for spec in ("E+", "builtin"):
         with pytest.raises(InputError, match="--map is about a file of answers"):
             load_personas(spec, INVENTORY, map_file=NO_MAP)
+
+
+LAUGHS = "".join(f"  - &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(12))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"item:\n  - &a0 [x, x]\n{LAUGHS}", "anchors and aliases"),
+        ("id: a\nid: b\n", "field 'id' occurs twice"),
+        ('fixed: {"q{n}": 1-999999999}\n', "at most 100,000 columns"),
+        (f"fixed: {{a: {'9' * 5000}}}\n", "characters such as 7 or 1-6"),
+        (f"header_rows: {'9' * 5000}\n", "header_rows: one of"),
+        ("encoding: rot13\n", "encoding: 'rot13' is unknown"),
+        ("encoding: base64\n", "encoding: 'base64' is unknown"),
+        ("separator: ';;'\n", "separator: one character is expected"),
+    ],
+)
+def test_a_map_that_would_take_all_memory_or_that_no_reader_takes_is_one_line(
+    tmp_path: Path, people: PersonaSet, text: str, told: str
+) -> None:
+    spec = FORMS["wide tsv"](tmp_path, people.agreements, INVENTORY)
+    with pytest.raises(InputError, match=told):
+        load_personas(spec, INVENTORY, map_file=written(tmp_path, text, "map.yaml"))
+
+
+def test_null_is_nothing_at_the_top_and_a_word_of_the_table_below(tmp_path: Path) -> None:
+    said = read_map(written(tmp_path, "id: null\nmissing: [null, -9]\nkeyed: true\n", "map.yaml"), INVENTORY)
+    assert (said.id, said.missing, said.keyed) == ("", frozenset({"null", "-9"}), True)

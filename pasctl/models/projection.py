@@ -1,0 +1,25 @@
+"""What a projection back to the residual stream makes of a displacement of its heads."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+_COMPUTES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+@torch.no_grad()
+def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
+    """W_o d, [R, hidden], by calling the module: o_proj(d) - o_proj(0) also holds with a bias or packed weights.
+
+    Args:
+        projection: a site's module, H*D -> hidden.
+        displacement: float32 [R, H*D].
+    """
+    tensors = list(itertools.chain(projection.parameters(), projection.buffers()))
+    dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
+    rows = displacement.to(device=tensors[0].device, dtype=next(dtypes, torch.float32))
+    moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
+    return moved
