@@ -142,8 +142,17 @@ def packed_sizes(model: Any, quantization: str, itemsize: int) -> Packed:
 
 
 def partly_packed(sizes: Sizes, quantization: str, dtype: str) -> str | None:
-    """A sentence about a model most of whose numbers were not quantized; None about others."""
+    """A sentence about a model most of whose numbers were not quantized; None about others.
+
+    Raises:
+        InputError: none was.
+    """
     share = (sizes.packed.count if sizes.packed else 0) / sizes.parameters
+    if not share:
+        raise InputError(
+            f"--quantize {quantization} packs no layer of this model: none is a multiple of {INT4_GROUP} wide",
+            hint="--quantize int8",
+        )
     if share >= _MOST:
         return None
     return (

@@ -159,6 +159,9 @@ def test_a_layer_that_int4_has_no_groups_for_is_left_alone_and_said(tmp_path: Pa
     assert_alike(model.footprint.sizes.packed, load_meta_model(str(folder), quantization="int4").sizes.packed)
     [note] = notes
     assert "--quantize int4 packs 2" in note
+    narrow = save_tiny(tmp_path / "narrow", num_attention_heads=5, num_key_value_heads=1, intermediate_size=40)
+    with pytest.raises(InputError, match="packs no layer of this model: none is a multiple of 32 wide"):
+        load_model(str(narrow), dtype="float32", device="cpu", quantize="int4")
 
 
 @torchao
