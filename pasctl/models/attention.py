@@ -97,8 +97,8 @@ def _attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     sinks = None if s_aux is None else gathered(module, s_aux)
     scoring = Scoring(scale, sliding_window, softcap, sinks)
-    whole = (gathered(module, heads, 1) for heads in (query, key, value))
-    out = own_share(module, attender.attend(int(layer), *whole, scoring), 1)
+    query, key, value = (gathered(module, heads, 1) for heads in (query, key, value))
+    out = own_share(module, attender.attend(int(layer), query, key, value, scoring), 1)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -38,7 +38,7 @@ def test_a_kind_of_site_from_extraction_to_results(
     )
     assert done.returncode == 0, done.stderr
     directions = next(iter(Store(store).candidates("directions")))
-    frame = pasctl.open_artifact(directions.name, store=store).heads()
+    frame = directions.frame()
     assert set(frame["layer"]) <= set(numbers)
     assert set(frame["head"]) <= set(range(shape[0]))
     known, loaded = DirectionSet.read(directions), pasctl.load_model(str(model), dtype="float32")
