@@ -104,8 +104,7 @@ class Probe:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Zeros (see `pasctl.models.attention.Attender`)."""
-        self.taken[layer], self.sliding[layer] = (query, key), scoring.sliding
-        self.values[layer] = value.shape[-1]
+        self.taken[layer], self.sliding[layer], self.values[layer] = (query, key), scoring.sliding, value.shape[-1]
         return value.new_zeros((*query.shape[:3], value.shape[-1]))
 
 

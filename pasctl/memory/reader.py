@@ -156,7 +156,8 @@ class Reader:
             found = torch.empty(0)
             states = torch.cat([self.last_hidden.to(hidden.device), hidden[:-1]])
         if len(targets):
-            measured = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
+            model = self.model
+            measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
         self.surprise = torch.cat([self.surprise, found])
         self.last_hidden = hidden[-1:].clone()

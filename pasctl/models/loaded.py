@@ -176,6 +176,12 @@ class LoadedModel:
         head: Any = self.lm_head
         return int(getattr(head, "out_features", None) or head.weight.shape[0])
 
+    @property
+    def vocabulary_tile(self) -> int | None:
+        """Rows of lm_head to run at a time where only all of them can be: it is packed, offloaded or shared out."""
+        head: Any = self.lm_head
+        return None if _has_rows(head.weight) else self.vocabulary
+
     def tile_logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
         """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once.
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 import pasctl
 from pasctl.models.load import load_model
-from tests.whole_run import results
+from tests.whole_run import activations, results
 
 FAMILIES = ("qwen3_moe", "qwen3_5_text")  # experts; linear layers and an output gate
 STORY = "I worry about things. The letter came late, and nobody in the house had asked for it. " * 6
@@ -28,9 +28,9 @@ def main(folder: Path, *, tp: bool) -> None:
     own.mkdir()
     for family in FAMILIES:
         model = load_model(str(folder / family), dtype="float32", tp=tp)
-        save_file(
-            {key: tensor.contiguous() for key, tensor in results(model, own).items()}, own / f"{family}.safetensors"
-        )
+        made = results(model, own) if family == FAMILIES[0] else activations(model)
+        tensors = {key: tensor.contiguous() for key, tensor in made.items()}
+        save_file(tensors, own / f"{family}.safetensors")
     store = folder / ("shared" if tp else "own")
     (own / "stages.json").write_text(json.dumps(stages(folder, store, tp=tp)))
 
