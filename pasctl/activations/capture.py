@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pasctl.errors import PasctlError
 from pasctl.models.load import LoadedModel
+from pasctl.models.parallel import gathered
 from pasctl.models.sites import HEADS, RESIDUAL
 
 LAST = torch.tensor([-1])
@@ -30,13 +31,13 @@ class HeadOutputs:
         self.positions = LAST
         self._seen: dict[int, Tensor] = {}
 
-    def keep(self, place: int, at_site: Tensor) -> None:
-        """Store what is at a site [B, T, H*D], at the positions that are kept, or its mean over all."""
+    def keep(self, place: int, module: nn.Module, at_site: Tensor) -> None:
+        """Store what is at a module's site [B, T, H*D], at the positions that are kept, or its mean over all."""
         if self._mean:
             kept = at_site.mean(dim=1, dtype=torch.float32).to(at_site.dtype)
         else:
             kept = at_site[:, self.positions.to(at_site.device)]
-        self._seen[place] = kept.reshape(-1, *self._shape)
+        self._seen[place] = gathered(module, kept).reshape(-1, *self._shape)
 
     def take(self) -> Tensor:
         """Give [B * S, L, H, D] on the CPU, in the model's dtype, by one device-to-host copy, and forget it.
@@ -79,13 +80,13 @@ def capture(model: LoadedModel, *, kind: str = HEADS, mean: bool = False) -> Ite
 
 def _keeper(record: HeadOutputs, place: int) -> Any:
     def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        record.keep(place, args[0])
+        record.keep(place, module, args[0])
 
     return hook
 
 
 def _keeper_of_output(record: HeadOutputs, place: int) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], given: Any) -> None:
-        record.keep(place, given if isinstance(given, Tensor) else given[0])
+        record.keep(place, module, given if isinstance(given, Tensor) else given[0])
 
     return hook

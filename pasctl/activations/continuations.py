@@ -33,7 +33,7 @@ def mean_head_outputs(
     Returns:
         [N, L, H, D] in the model's dtype, on the CPU; and a count.
     """
-    geometry, device = model.geometry.at(kind), model.model.device
+    geometry, device = model.geometry.at(kind), model.device
     shape = (len(texts), geometry.layers, geometry.heads, geometry.head_dim)
     out, cache = torch.empty(shape, dtype=torch_dtype(model.dtype)), None
     if prompt:

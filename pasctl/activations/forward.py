@@ -73,7 +73,7 @@ def _run_node(
         record.positions = LAST
     prefix = _read_prefix(model, plan, before)
     for batch in plan.batches:
-        ids, layout = _layout(batch, packed=plan.packed, begins=_length(prefix), device=model.model.device)
+        ids, layout = _layout(batch, packed=plan.packed, begins=_length(prefix), device=model.device)
         if record is not None:
             record.positions = layout.last
         steered = at_answer.intervention if at_answer else None
@@ -95,7 +95,7 @@ class RowLayout:
         last: places of the sequences' last tokens within a row, int [S].
     """
 
-    def __init__(self, lengths: list[int], forks: int, begins: int, device: torch.device) -> None:
+    def __init__(self, lengths: list[int], forks: int, begins: int, device: str) -> None:
         ends = torch.tensor(lengths, device=device).cumsum(0)
         starts = ends - torch.tensor(lengths, device=device)
         owner = torch.repeat_interleave(torch.arange(len(lengths), device=device), torch.tensor(lengths, device=device))
@@ -120,7 +120,7 @@ class RowLayout:
         return {"position_ids": self._positions[None], "attention_mask": mask}
 
 
-def _layout(batch: Batch, *, packed: bool, begins: int, device: torch.device) -> tuple[Tensor, RowLayout]:
+def _layout(batch: Batch, *, packed: bool, begins: int, device: str) -> tuple[Tensor, RowLayout]:
     """Token ids [rows, T] and how a row is laid out: all suffixes in one, or one each."""
     if packed:
         ids = [[token for suffix in batch.suffixes for token in suffix]]
@@ -137,7 +137,7 @@ def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> C
         return before
     cache = cache_behind(model, _length(before) + len(plan.prefix), before)
     for start in range(0, len(plan.prefix), plan.at_once):
-        ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.model.device)
+        ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.device)
         model.backbone(ids, past_key_values=cache, use_cache=True)
     return cache
 

@@ -36,6 +36,7 @@ def present(options: Chat, run: Run, *, json: bool) -> None:
         raise InputError(
             f"{', '.join(options.params)}: sizes of a memory need one", hint="give it a name with --memory"
         )
+    options.options.require_one_process("chat")
     view = _view(as_json=json)
     with contextlib.ExitStack() as stack:
         handle = _model(options, run, stack)

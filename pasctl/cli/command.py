@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +71,8 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
         from pasctl.cli.output import Terminal
         from pasctl.stages.run import Run
 
+        if values.get("tp") and not _speaks():
+            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
         as_json = values.pop("json", False)
         of_run = {each.name: values.pop(each.name) for each in running if each.name in values}
         run = Run(**of_run, reporter=Terminal())
@@ -89,6 +93,11 @@ def build(declared: type[Declaration], present: str) -> tuple[type[TyperCommand]
     guarded = {each.name: each for each in (*own, *running) if each.option.from_file is not True}
     body = {"panels": shown, "examples": declared.examples, "guarded": guarded}
     return type(declared.__name__, (DeclaredCommand,), body), command
+
+
+def _speaks() -> bool:
+    """Whether this process prints: of those that torchrun has started to share a model, only the first does."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("PASCTL_DEBUG") == "1"
 
 
 def present(options: StageDeclaration, run: Run, *, json: bool) -> None:

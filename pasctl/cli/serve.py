@@ -17,6 +17,7 @@ def present(options: Serve, run: Run, *, json: bool) -> None:
     from pasctl.serving.settings import require_packages
 
     require_packages()
+    options.options.require_one_process("serve")
 
     from pasctl.serving.server import serve
 

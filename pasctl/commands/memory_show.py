@@ -61,4 +61,4 @@ class MemoryShow(
         required=True,
     )
     selection: Selection = group(Selection, panel="Options")
-    options: ModelOptions = group(ModelOptions, panel="Model", without=("dtype", "device", "attn", "device_map"))
+    options: ModelOptions = group(ModelOptions, panel="Model", without=("dtype", "device", "attn", "device_map", "tp"))

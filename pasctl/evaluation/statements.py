@@ -195,7 +195,7 @@ class _Run:
             with steer(self._model, self._before_answer):
                 cache = self._read(rest[:-1], first, len(prompt) + len(plan.common))
             with self._steered():
-                ids = torch.tensor([start], device=self._model.model.device)
+                ids = torch.tensor([start], device=self._model.device)
                 output = self._model.backbone(ids, past_key_values=cache, use_cache=True)
             self._score(values[place], cache, output.last_hidden_state[0])
 
@@ -206,7 +206,7 @@ class _Run:
         """A cache of what stands before and these tokens, with room for `room` in all."""
         cache = cache_behind(self._model, room, before)
         for start in range(0, len(ids), self._plan.at_once):
-            piece = torch.tensor([ids[start : start + self._plan.at_once]], device=self._model.model.device)
+            piece = torch.tensor([ids[start : start + self._plan.at_once]], device=self._model.device)
             self._model.backbone(piece, past_key_values=cache, use_cache=True)
         return cache
 
@@ -226,7 +226,7 @@ class _Run:
 
     def _hidden(self, said: Sequence[Ids], cache: Cache) -> Tensor:
         """Hidden states behind the cache of all tokens but each statement's last, end to end [n, hidden]."""
-        read, device = [statement[:-1] for statement in said], self._model.model.device
+        read, device = [statement[:-1] for statement in said], self._model.device
         if self._plan.packed:
             ids = torch.tensor([[token for each in read for token in each]], device=device)
             layout = RowLayout([len(each) for each in read], 1, int(cache.get_seq_length()), device)

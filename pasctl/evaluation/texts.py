@@ -142,7 +142,7 @@ def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
 def _read_prefix(reader: Reader, ids: Sequence[int]) -> Cache:
     """Keys and values of tokens that all rows begin with."""
     model, cache = reader.model, DynamicCache(config=reader.model.model.config)
-    model.backbone(torch.tensor([list(ids)], device=model.model.device), past_key_values=cache, use_cache=True)
+    model.backbone(torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True)
     reader.counts["tokens_run"] += len(ids)
     return cache
 
@@ -168,7 +168,7 @@ def _hidden(reader: Reader, rows: Sequence[Row], shared: int, cache: Cache | Non
     model = reader.model
     sequences = [(*prompt[shared:], *text) for prompt, text in rows]
     width = max(map(len, sequences))
-    ids = torch.tensor([[*each, *([0] * (width - len(each)))] for each in sequences], device=model.model.device)
+    ids = torch.tensor([[*each, *([0] * (width - len(each)))] for each in sequences], device=model.device)
     past = None if cache is None else PrefixCache(cache, len(rows))
     reader.counts["tokens_run"] += ids.numel()
     output = model.backbone(ids, past_key_values=past, use_cache=past is not None)

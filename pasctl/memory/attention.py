@@ -50,14 +50,14 @@ class Scratch:
     """Buffers that are used again and again: on a CPU, fresh pages cost more than what is computed on them."""
 
     def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[tuple[str, torch.device], Tensor] = {}
 
     def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
         """A tensor of a shape, with the dtype and device of another; what it held under this name is overwritten."""
-        size, held = math.prod(shape), self._buffers.get(name)
-        if held is None or held.numel() < size or (held.dtype, held.device) != (like.dtype, like.device):
-            held = self._buffers[name] = like.new_empty(size)
-        return held[:size].view(shape)
+        size, buffer = math.prod(shape), self._buffers.get((name, like.device))
+        if buffer is None or buffer.numel() < size or buffer.dtype != like.dtype:
+            buffer = self._buffers[name, like.device] = like.new_empty(size)
+        return buffer[:size].view(shape)
 
 
 def joint_attention(

@@ -35,16 +35,16 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
         raise PasctlError("nothing was read, so there is nothing to write down")
     events = reader.past.events
     # a state is that of the text's end, and of no use to a segment before it
-    states = {} if reader.states is None or stop < len(reader.ids) else reader.states.tensors()
+    states = {} if reader.layer_states is None or stop < len(reader.ids) else reader.layer_states.tensors()
     return {
         **states,
         **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
         "ids": torch.tensor(reader.ids[start:stop]),
         "surprise": reader.surprise[start:stop],
-        "representatives": events.representatives(evicted).cpu(),
+        "representatives": events.representatives(evicted),
         "starts": torch.tensor(events.starts),
         "pending": torch.tensor(events.pending, dtype=torch.int64),
-        "mass": torch.cat([window.mass[0].flatten() for window in reader.windows]).cpu(),
+        "mass": torch.cat([window.mass[0].flatten().cpu() for window in reader.windows]),
         "window_starts": torch.tensor([window.start for window in reader.windows]),
         "queue": torch.tensor([event for queue in queues for event in queue], dtype=torch.int64),
         "queue_sizes": torch.tensor([len(queue) for queue in queues]),
@@ -68,7 +68,7 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    kept = None if reader.states is None or states is None else _read_states(states)
+    kept = None if reader.layer_states is None or states is None else _read_states(states)
     if kept is not None:
         files = _until(files, int(kept.pop("tokens")))
     parts: list[dict[str, Tensor]] = []
@@ -91,11 +91,13 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     first = 0
     for part in parts:
         for layer, vectors in enumerate(part["representatives"].unbind(1)):
-            events.represent(layer, first, vectors.to(reader.model.device))
+            events.represent(layer, first, vectors)
         first += len(part["representatives"])
     _restore_windows(reader, last)
-    if reader.states is not None:
-        _restore_states(reader, reader.states, kept or {name: last[name] for name in last if name.startswith(PREFIX)})
+    if reader.layer_states is not None:
+        _restore_states(
+            reader, reader.layer_states, kept or {name: last[name] for name in last if name.startswith(PREFIX)}
+        )
     return len(parts)
 
 
@@ -132,13 +134,14 @@ def _restore_states(reader: Reader, states: LayerStates, kept: Mapping[str, Tens
 
 
 def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
-    device, end, segments = reader.model.device, len(reader.ids), reader.past.segments
+    devices, end, segments = reader.past.layers.devices, len(reader.ids), reader.past.segments
     starts = last["window_starts"].tolist()
     base = min(starts)
     keys, values = segments.read_all_layers(base, end)
     rotary = reader.past.rotary
     sizes = [segments.kv_heads * (end - start) for start in starts]
-    for layer, (start, mass) in enumerate(zip(starts, torch.split(last["mass"], sizes), strict=True)):
+    masses = torch.split(last["mass"], sizes)
+    for layer, (start, mass, device) in enumerate(zip(starts, masses, devices, strict=True)):
         positions = torch.arange(start, end, device=device)[None]
         key = keys[layer, :, start - base :][None].to(device, copy=True)
         reader.windows[layer] = Window(
@@ -153,5 +156,5 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
         keys, values = segments.read_all_layers(0, reader.params.n_init)
         reader.past.first = {
             layer: (key[None].to(device), value[None].to(device))
-            for layer, (key, value) in enumerate(zip(keys, values, strict=True))
+            for layer, (key, value, device) in enumerate(zip(keys, values, devices, strict=True))
         }

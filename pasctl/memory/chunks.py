@@ -96,7 +96,7 @@ class ChunkedPass:
         """Let events leave one layer's window; their best keys stand for them from now on."""
         past, window, sliding = self._past, self._windows[layer], self._past.layers.sliding[layer]
         if chunk.places is not None:
-            places, topk = chunk.places.since(window.start), past.params.repr_topk
+            places, topk = chunk.places.on(window.mass.device).since(window.start), past.params.repr_topk
             past.events.represent(layer, chunk.old, representatives(window.key[0], window.mass[0], places, topk))
             if chunk.old == 0:
                 first = past.params.n_init

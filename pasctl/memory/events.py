@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -27,14 +29,22 @@ class Events:
     """
 
     def __init__(
-        self, first: int, layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str = "cpu"
+        self, first: int, kv_heads: int, head_dim: int, dtype: torch.dtype, devices: Sequence[torch.device]
     ) -> None:
+        """Begin before the first event.
+
+        Args:
+            first: first token of the first event.
+            kv_heads: heads of keys.
+            head_dim: components of a head.
+            dtype: of the representatives.
+            devices: that each layer attends on.
+        """
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
-        self._shape = (layers, _BLOCK, kv_heads, head_dim)
-        self._dtype, self._device = dtype, device
-        self._blocks: list[Tensor] = []
+        self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
+        self._blocks: list[list[Tensor]] = []  # each [_BLOCK, G, D] per layer
         self._lengths: list[int] = []
 
     @property
@@ -51,7 +61,7 @@ class Events:
         self._lengths += [stop - start for start, stop in pairwise(self.starts[self.evicted : until + 1])]
         self.evicted = until
         while len(self._blocks) * _BLOCK < until:
-            self._blocks.append(torch.zeros(self._shape, dtype=self._dtype, device=self._device))
+            self._blocks.append(self._block())
 
     def represent(self, layer: int, first: int, vectors: Tensor) -> None:
         """Let vectors [E, G, D] stand for the events from number `first` on, in one layer."""
@@ -59,13 +69,25 @@ class Events:
         while len(vectors):
             room = _BLOCK - place % _BLOCK
             now, vectors = vectors[:room], vectors[room:]
-            self._blocks[place // _BLOCK][layer, place % _BLOCK :][: len(now)] = now
+            self._blocks[place // _BLOCK][layer][place % _BLOCK :][: len(now)] = now
             place += len(now)
 
     def representatives(self, first: int) -> Tensor:
-        """Representatives [E, L, G, D] of the evicted events from number `first` on."""
-        rows = [self._blocks[n // _BLOCK][:, n % _BLOCK] for n in range(first, self.evicted)]
-        return torch.stack(rows) if rows else torch.empty(0, *self._shape[:1], *self._shape[2:], dtype=self._dtype)
+        """Representatives [E, L, G, D] of the evicted events from number `first` on, on the CPU."""
+        parts = [torch.empty(0, len(self._devices), *self._shape, dtype=self._dtype)]
+        for number, block in enumerate(self._blocks):
+            begin, end = max(first - number * _BLOCK, 0), min(self.evicted - number * _BLOCK, _BLOCK)
+            if begin < end:
+                parts.append(torch.stack([layer[begin:end].cpu() for layer in block], dim=1))
+        return torch.cat(parts)
+
+    def _block(self) -> list[Tensor]:
+        """Room for more representatives; layers on one device share a tensor."""
+        rooms = {
+            device: iter(torch.zeros((layers, _BLOCK, *self._shape), dtype=self._dtype, device=device))
+            for device, layers in Counter(self._devices).items()
+        }
+        return [next(rooms[device]) for device in self._devices]
 
     def span(self, event: int) -> tuple[int, int]:
         """First token of an event, and the one behind its last."""

@@ -41,7 +41,8 @@ class FullAttention:
             states = hidden[:-1] if self._last is None else torch.cat([self._last, hidden[:-1]])
             targets = torch.tensor(piece[len(piece) - len(states) :], device=states.device)
             if len(targets):
-                surprise = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
+                model = self.model
+                surprise = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
                 self.surprise = torch.cat([self.surprise, surprise.float().cpu()])
             self._last = hidden[-1:]
             self.ids += piece

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import attention_layers
+from pasctl.memory.attention_layers import AttentionLayers, attention_layers
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -49,7 +49,7 @@ class Reader:
         surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
         past: events, keys and values.
         windows: the local window, one a layer.
-        states: of the layers that have one of their own, at the end of what was read; None if the model has none.
+        layer_states: of the layers that have one of their own, at the end of what was read; None if the model has none.
         tokens_attended: far keys attended, summed over layers and chunks.
         log: what was recalled in the last pass.
         pass_tokens: tokens of one pass through the model: as many chunks as may run at once.
@@ -59,14 +59,15 @@ class Reader:
     def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
+        _require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        events = Events(params.n_init, count, *shape, model.device)
-        rotary = Rotary([layer.rotation for layer in layers.layers], model.device, dtype)
+        events = Events(params.n_init, *shape, layers.devices)
+        rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
-        self.windows = [Window.empty(*shape, model.device) for _ in range(count)]
+        self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
-        self.states = LayerStates.of(model)
+        self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
         self.surprise = torch.empty(0)
         self.tokens_attended = 0
@@ -97,7 +98,17 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
-        """Read more tokens, `pass_tokens` at a time."""
+        """Read more tokens, `pass_tokens` at a time.
+
+        Raises:
+            InputError: keys keep their places, and the text is longer than the model does the same for.
+        """
+        limit = self.past.layers.limit
+        if limit is not None and self.params.positions == "true" and len(self.ids) + len(ids) > limit:
+            raise InputError(
+                f"{_changes(self.model.adapter.family, limit)}, and the text has {len(self.ids) + len(ids)}",
+                hint="use --positions compact, which puts what is retrieved near",
+            )
         with own_attention(self.model):
             for start in range(0, len(ids), self.pass_tokens):
                 self._read_pass(list(ids[start : start + self.pass_tokens]), listener)
@@ -106,7 +117,7 @@ class Reader:
         begin, size = len(self.ids), self.params.chunk
         chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
         step = ChunkedPass(self.past, self.windows, self.queues, begin, chunks)
-        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.states)[0]
+        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.layer_states)[0]
         self.tokens_attended += step.attended
         self.log = step.log
         self._measure(ids, hidden)
@@ -130,6 +141,8 @@ class Reader:
     def _run(self, name: str, start: int, stop: int, *, reuse: bool) -> Tensor:
         """Keys or values [L, G, stop - start, D] of all layers, in a buffer to be used again if they go to a file."""
         parts = [getattr(w, name)[0, :, start - w.start : stop - w.start] for w in self.windows]
+        if len({part.device for part in parts}) > 1:
+            parts = [part.cpu() for part in parts]
         room = self.past.scratch.take(f"segment {name}", parts[0], len(parts), *parts[0].shape) if reuse else None
         return torch.stack(parts, out=room)
 
@@ -141,9 +154,10 @@ class Reader:
             targets, states = targets[1:], hidden[:-1]
         else:
             found = torch.empty(0)
-            states = torch.cat([self.last_hidden, hidden[:-1]])
+            states = torch.cat([self.last_hidden.to(hidden.device), hidden[:-1]])
         if len(targets):
-            measured = token_surprise(states, targets, self.model.tile_logits, self.model.vocabulary)
+            model = self.model
+            measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
         self.surprise = torch.cat([self.surprise, found])
         self.last_hidden = hidden[-1:].clone()
@@ -179,16 +193,35 @@ class Reader:
 
     def _refined(self, before: int, boundary: int, after: int) -> int:
         """A boundary at its best place between its neighbours, unless an event would get too long."""
+        windows = [self.windows[layer] for layer in self.refine_layers]
         keys = torch.stack(
             [
-                w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1)
-                for w in (self.windows[layer] for layer in self.refine_layers)
+                w.key[0, :, before - w.start : after - w.start].transpose(0, 1).flatten(1).to(windows[0].key.device)
+                for w in windows
             ]
         )
         [moved] = refine(keys, [boundary - before], method=self.params.refine, min_block=self.params.min_block)
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
+
+
+def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
+    """Refuse a memory in which a token attends farther than the model does the same for.
+
+    Raises:
+        InputError: it does.
+    """
+    reach = params.n_init + params.n_mem + params.n_local + params.chunk
+    if layers.limit is not None and reach > layers.limit:
+        raise InputError(
+            f"{_changes(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
+            hint="give smaller sizes, such as --n-mem and --n-local",
+        )
+
+
+def _changes(family: str, limit: int) -> str:
+    return f"a {family} model attends in another way when a text is longer than {limit} tokens"
 
 
 def has_key_biases(model: LoadedModel) -> bool:

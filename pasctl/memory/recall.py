@@ -17,6 +17,9 @@ from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
 from pasctl.models.attention import Scoring
 
+_Kind = tuple[int, torch.device]
+"""Of angles that layers share (see `Rotary.kind`)."""
+
 
 @dataclass(frozen=True)
 class Recalled:
@@ -52,7 +55,7 @@ class MemoryState:
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
         distance = torch.tensor([[self.params.n_local - 1]])
-        self.afar, self.afar_exact = dict[int, Angles](), dict[int, Angles]()
+        self.afar, self.afar_exact = dict[_Kind, Angles](), dict[_Kind, Angles]()
         for layer in range(len(self.layers.layers)):
             kind = self.rotary.kind(layer)
             self.afar[kind] = self.rotary.angles(layer, distance)
@@ -110,13 +113,14 @@ class ForwardPass:
         self._step, self._count = step, count
         self.log: list[Recalled] = []
         self.attended = 0
-        self._hidden: dict[tuple[int, int | None], tuple[Tensor, int]] = {}
-        self._here: dict[int, Angles] = {}
-        self._packed: dict[tuple[int, int], Angles] = {}
+        self._hidden: dict[tuple[int, int | None, torch.device], tuple[Tensor, int]] = {}
+        self._here: dict[_Kind, Angles] = {}
+        self._packed: dict[tuple[_Kind, int], Angles] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
-        place, past = self.past.layers.place(layer), self.past
+        place, past, width = self.past.layers.place(layer), self.past, value.shape[-1]
+        query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
         if past.params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)
@@ -129,7 +133,7 @@ class ForwardPass:
         out, mass = joint_attention(placed, near, scoring, past.scratch, count=self._count, wide=past.wide)
         if mass is not None:
             window.receive(mass)
-        return out
+        return out if out.shape[-1] == width else out[..., :width]
 
     def _angles_here(self, layer: int) -> Angles:
         """Angles of the chunk's own positions."""
@@ -172,9 +176,10 @@ class ForwardPass:
 
         Gives bool [B or 1, C, keys behind the first `clear`], and `clear`: so many of the first keys all may attend.
         """
-        name = (window.start, sliding)
+        device = window.positions.device
+        name = (window.start, sliding, device)
         if name not in self._hidden:
-            keys, query = window.positions[:, None, :], self.positions[:, :, None]
+            keys, query = window.positions[:, None, :], self.positions[:, :, None].to(device)
             padded = bool((keys < 0).any())
             clear = 0 if padded or sliding is not None else keys.shape[-1] - query.shape[1]
             keys = keys[:, :, clear:]
@@ -218,7 +223,7 @@ class ForwardPass:
     def _retrieve(self, layer: int, query: Tensor) -> None:
         params, past = self.past.params, self.past
         batch, heads, _, width = query.shape
-        real = self.positions >= 0
+        real = (self.positions >= 0).to(query.device)
         share = real / real.sum(-1, keepdim=True).clamp_min(1)
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
         mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]
@@ -251,3 +256,8 @@ def _stack(rows: list[Tensor], length: int) -> Tensor:
     if len(rows) == 1:
         return rows[0][None]
     return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in rows])
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    """Queries, keys or values [B, heads, C, D] of a layer whose heads are narrower than others', with zeros behind."""
+    return x if x.shape[-1] == width else torch.nn.functional.pad(x, (0, width - x.shape[-1]))

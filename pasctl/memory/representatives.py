@@ -28,6 +28,10 @@ class Places:
         steps = torch.arange(max(b - a for a, b in spans), device=device)
         return cls(torch.minimum(first + steps, stop - 1), steps >= stop - first)
 
+    def on(self, device: torch.device) -> Places:
+        """The same on a device."""
+        return Places(self.index.to(device), self.padding.to(device))
+
     def since(self, start: int) -> Places:
         """The same, counted from position `start`."""
         return Places(self.index - start, self.padding)

@@ -52,13 +52,13 @@ class Angles:
 class Rotary:
     """The rotations of a model's layers of full attention, by their place among these."""
 
-    def __init__(self, rotations: Sequence[Rotation], device: str, dtype: torch.dtype) -> None:
-        """Rotate on a device, in the model's dtype."""
-        self._rotations, self._device, self._dtype = tuple(rotations), device, dtype
+    def __init__(self, rotations: Sequence[Rotation], devices: Sequence[torch.device], dtype: torch.dtype) -> None:
+        """Rotate on each layer's device, in the model's dtype."""
+        self._rotations, self._devices, self._dtype = tuple(rotations), tuple(devices), dtype
 
-    def kind(self, place: int) -> int:
-        """Number that layers with the same angles share."""
-        return self._rotations[place].kind
+    def kind(self, place: int) -> tuple[int, torch.device]:
+        """What layers with the same angles, on the same device, share."""
+        return self._rotations[place].kind, self._devices[place]
 
     def angles(self, place: int, positions: Tensor, dtype: torch.dtype | None = None) -> Angles:
         """Angles of a layer at positions int64 [B or 1, n], in the model's dtype or another.
@@ -67,7 +67,7 @@ class Rotary:
         """
         rotation = self._rotations[place]
         angles = positions[:, None, :, None].cpu().double() * rotation.frequencies
-        cosine, sine = (part.to(dtype or self._dtype).to(self._device) for part in (angles.cos(), angles.sin()))
+        cosine, sine = (part.to(dtype or self._dtype).to(self._devices[place]) for part in (angles.cos(), angles.sin()))
         return Angles(cosine, sine, rotation.interleaved)
 
     def query(self, place: int, query: Tensor, angles: Angles) -> Tensor:
@@ -86,10 +86,11 @@ def rotate(x: Tensor, angles: Angles, weight: Tensor | None = None) -> Tensor:
         x: queries or keys, the first 2 * angles of whose components are rotated.
         angles: of the positions.
         weight: [D] of a norm that the model applies after it has rotated. A norm's root mean square is that of the
-            unrotated vector, so only the weight has to be taken off and put on again.
+            unrotated vector, so only the weight has to be taken off and put on again. x may be wider, by zeros.
     """
     if weight is not None:
-        return rotate(x / weight.to(x.dtype), angles) * weight.to(x.dtype)
+        scale = torch.nn.functional.pad(weight.to(x.dtype), (0, x.shape[-1] - len(weight)), value=1.0)
+        return rotate(x / scale, angles) * scale
     rotated, width = 2 * angles.cosine.shape[-1], x.shape[-1]
     if not rotated:
         return x

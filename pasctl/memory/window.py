@@ -37,7 +37,7 @@ class Window:
         self._buffers = TokenBuffers([turned, value, mass, positions, *keys], [2, 2, 2, 1, *([2] * len(keys))], room)
 
     @classmethod
-    def empty(cls, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str) -> Window:
+    def empty(cls, kv_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> Window:
         """A window before the first token."""
         none = torch.empty(1, kv_heads, 0, head_dim, dtype=dtype, device=device)
         mass = torch.empty(1, kv_heads, 0, device=device)

@@ -22,6 +22,7 @@ from transformers import AttentionInterface
 from pasctl.errors import InputError
 from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
+from pasctl.models.parallel import gathered, own_share
 
 IMPLEMENTATION = "pasctl_memory"
 
@@ -94,8 +95,10 @@ def _attention(
     _require_harmless(module, {**kwargs, "attention_mask": attention_mask})
     layer: Any = module.layer_idx
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scoring = Scoring(scale, sliding_window, softcap, s_aux)
-    out = attender.attend(int(layer), query, key, value, scoring)
+    sinks = None if s_aux is None else gathered(module, s_aux)
+    scoring = Scoring(scale, sliding_window, softcap, sinks)
+    query, key, value = (gathered(module, heads, 1) for heads in (query, key, value))
+    out = own_share(module, attender.attend(int(layer), query, key, value, scoring), 1)
     return out.transpose(1, 2).contiguous(), None
 
 

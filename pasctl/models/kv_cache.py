@@ -11,6 +11,9 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from pasctl.models.parallel import is_shared
+from pasctl.models.placement import is_spread
+
 if TYPE_CHECKING:
     from pasctl.models.loaded import LoadedModel
 
@@ -123,12 +126,12 @@ class PrefixCache(Cache):
 def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:
     """A cache with room for so many tokens that begins with what another one holds, and leaves that as it is."""
     cache, shared = DynamicCache(config=model.model.config), model.shared_shape
-    spread = getattr(model.model, "hf_device_map", None) is not None
+    spread = is_spread(model.model) or is_shared(model.model)  # layers on other devices, or with fewer heads
     for number, layer in enumerate(cache.layers):
         held: Any = None if before is None else before.layers[number]
         if type(layer) is DynamicLayer and shared is not None and not spread:
             shape = (1, shared[0], tokens, shared[1])
-            cache.layers[number] = roomy = PreallocatedLayer(shape, model.model.dtype, model.model.device)
+            cache.layers[number] = roomy = PreallocatedLayer(shape, model.model.dtype, model.device)
             if held is not None:
                 roomy.update(held.keys, held.values)
         elif held is not None:  # appending makes new tensors of keys and values

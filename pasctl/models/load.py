@@ -12,10 +12,11 @@ import torch
 
 from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for, resolve_attention
+from pasctl.models.attention_choice import attention_remark, require_attention
 from pasctl.models.chat import ChatRenderer
-from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.device import release_freed_memory, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
-from pasctl.models.footprint import Footprint, Packed, Sizes, read_sizes
+from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.gguf_reader import shared_reading
 from pasctl.models.gguf_weights import read_gguf_footprint
@@ -24,6 +25,8 @@ from pasctl.models.identity import ModelSource, resolve_model
 from pasctl.models.loaded import LoadedModel
 from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
+from pasctl.models.parallel import loading_options, note_shares, require_shareable
+from pasctl.models.placement import offload_folder
 from pasctl.models.quantize import (
     packed_sizes,
     partly_packed,
@@ -31,7 +34,9 @@ from pasctl.models.quantize import (
     require_quantization,
     resolve_quantization,
     stored_quantization,
+    stored_sizes,
 )
+from pasctl.models.ranks import Ranks, join
 from pasctl.models.selfcheck import self_check
 from pasctl.models.sites import LINEAR, text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
@@ -39,7 +44,6 @@ from pasctl.models.weights import (
     empty_model,
     read_tokenizer,
     read_weights,
-    require_attention,
     require_packages,
     takes_masks,
 )
@@ -58,6 +62,7 @@ def load_model(
     attn: str = "auto",
     quantize: str = "auto",
     device_map: str | dict[str, Any] | None = None,
+    tp: bool = False,
     trust_remote_code: bool = False,
     check: bool = True,
     note: Callable[[str], None] | None = None,
@@ -71,6 +76,7 @@ def load_model(
         attn: attention implementation by transformers' name; auto = sdpa where the family has it.
         quantize: int8 or int4 for weights of so many bits; auto = none = as they are.
         device_map: how accelerate spreads the model over devices; `device` then only decides dtype.
+        tp: share the model out among the processes that torchrun has started (see `pasctl.models.parallel`).
         trust_remote_code: run code that comes with the model.
         check: run the self-check.
         note: is given a sentence about a model that barely fits the machine.
@@ -84,18 +90,22 @@ def load_model(
     if isinstance(source, str):
         source = resolve_model(source)
     require_known(source, trust_remote_code=trust_remote_code)
-    how = _settle(source, dtype, device, attn, quantize, device_map, trust_remote_code=trust_remote_code)
+    how = _settle(source, dtype, device, attn, quantize, device_map, tp=tp, trust_remote_code=trust_remote_code)
     path = _local_path(source, weights=True)
     before = source.files or _stamps(path)
     if trust_remote_code and path.is_dir():
         require_own_code(path, list_model_files(path))
     note = note or (lambda _: None)
-    if device_map is None and (tight := _require_fit(source, how)):
+    if slow := attention_remark(how.attn, how.device):
+        note(slow)
+    if device_map is None and not tp and (tight := _require_fit(source, how)):
         note(tight)
     with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
         model, tokenizer = _read(path, how), read_tokenizer(path, trust_remote_code=trust_remote_code)
     require_unchanged(source.spec, before, _stamps(path))
     loaded = replace(LoadedModel.wrap(model, tokenizer, source), quantization=how.quantization)
+    if tp:
+        note_shares(loaded)
     if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
         note(few)
     if check:
@@ -116,6 +126,7 @@ class _How:
     attn: str
     quantization: str | None
     device_map: str | dict[str, Any] | None
+    ranks: Ranks | None
     trust_remote_code: bool
 
 
@@ -127,6 +138,7 @@ def _settle(
     quantize: str,
     device_map: str | dict[str, Any] | None,
     *,
+    tp: bool,
     trust_remote_code: bool,
 ) -> _How:
     """What the options mean here, before a weight is read or fetched; what cannot be is refused."""
@@ -134,10 +146,15 @@ def _settle(
     dtype = resolve_dtype(dtype, device, quantization)
     attn = resolve_attention(attn, source.family)
     require_packages(source, device_map)
-    require_attention(attn)
+    require_attention(attn, device, dtype)
     place, spread = _local_path(source, weights=False), device_map is not None
     require_quantization(source.spec, place, quantization, dtype=dtype, device=device, spread=spread)
-    return _How(dtype, device, attn, quantization, device_map, trust_remote_code)
+    ranks = join(device) if tp else None
+    if ranks is not None:
+        if quantization is not None or spread:
+            raise InputError(f"--tp cannot be combined with {'--device-map' if spread else '--quantize'}")
+        require_shareable(place, source.spec, ranks, trust_remote_code=trust_remote_code)
+    return _How(dtype, device, attn, quantization, device_map, ranks, trust_remote_code)
 
 
 def _read(path: Path, how: _How) -> Any:
@@ -146,12 +163,17 @@ def _read(path: Path, how: _How) -> Any:
     if how.quantization is not None:
         options |= quantization_options(how.quantization, how.device)
     stored = stored_quantization(path) if path.is_dir() else None
-    if how.device_map is not None:
-        options["device_map"] = how.device_map
+    if how.ranks is not None:
+        options |= loading_options(how.ranks)
+    elif how.device_map is not None:
+        options |= {"device_map": how.device_map, "offload_folder": offload_folder()}
     elif how.device != "cpu" and (how.quantization or stored) is not None:  # such weights cannot be moved later
         options["device_map"] = {"": how.device}
     model = read_weights(path, dtype=torch_dtype(how.dtype), attn_implementation=how.attn, **options)
-    return model if "device_map" in options or str(model.device) == how.device else model.to(how.device)
+    if how.quantization is not None:  # each weight was there twice or more for a moment
+        release_freed_memory()
+    placed = how.ranks is not None or "device_map" in options or str(model.device) == how.device
+    return model if placed else model.to(how.device)
 
 
 def load_chat(source: ModelSource | str, *, trust_remote_code: bool = False) -> ChatRenderer:
@@ -217,8 +239,8 @@ def load_meta_model(
         sizes = read_sizes(model, stored=stored)
         if quantization is not None:
             sizes = replace(sizes, packed=packed_sizes(model, quantization, torch_dtype(dtype).itemsize))
-        elif path.is_dir() and getattr(model.config, "quantization_config", None):  # as large as its files
-            sizes = replace(sizes, packed=Packed(sum(file.stat().st_size for file in path.glob("*.safetensors"))))
+        elif path.is_dir():
+            sizes = replace(sizes, packed=stored_sizes(path))
         return MetaModel(geometry, takes_masks(text_config(model), resolve_attention(attn, source.family)), sizes)
 
 

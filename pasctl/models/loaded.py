@@ -16,6 +16,7 @@ from pasctl.models.device import torch_dtype
 from pasctl.models.footprint import Footprint, read_sizes
 from pasctl.models.geometry import Geometry, geometry_of
 from pasctl.models.identity import ModelSource
+from pasctl.models.placement import device_of
 from pasctl.models.sites import HEADS, Site, attention_blocks, decoder_of, find_sites, text_config, usual_sites
 from pasctl.models.weights import takes_masks
 
@@ -73,7 +74,7 @@ class LoadedModel:
             geometry=geometry_of(sites, text_config(model)),
             sites=sites,
             adapter=adapter,
-            device=str(model.get_input_embeddings().weight.device),
+            device=str(device_of(model.get_input_embeddings())),
             dtype=str(model.dtype).removeprefix("torch."),
             attn=str(model.config._attn_implementation),
             source=source,
@@ -165,7 +166,8 @@ class LoadedModel:
             logits = torch.einsum("nh,nkh->nk", hidden.to(weight.device).float(), weight[rows].float())
             logits = logits if getattr(head, "bias", None) is None else logits + head.bias[rows].float()
         else:
-            logits = head(hidden).float().gather(-1, ids)
+            logits = head(hidden).float()
+            logits = logits.gather(-1, ids.to(logits.device))
         return self._rescaled(logits)
 
     @property
@@ -174,13 +176,23 @@ class LoadedModel:
         head: Any = self.lm_head
         return int(getattr(head, "out_features", None) or head.weight.shape[0])
 
+    @property
+    def vocabulary_tile(self) -> int | None:
+        """Rows of lm_head to run at a time where only all of them can be: it is packed, offloaded or shared out."""
+        head: Any = self.lm_head
+        return None if _has_rows(head.weight) else self.vocabulary
+
     def tile_logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
-        """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once."""
+        """Logits float32 [..., stop - start] of a run of the vocabulary, so that all of it need not be held at once.
+
+        They are on the device of `hidden`.
+        """
         head: Any = self.lm_head
         if not _has_rows(head.weight):
-            return self.logits(hidden)[..., start:stop]
+            return self.logits(hidden)[..., start:stop].to(hidden.device)
         bias = None if getattr(head, "bias", None) is None else head.bias[start:stop]
-        return self._rescaled(nn.functional.linear(hidden, head.weight[start:stop], bias).float())
+        logits = nn.functional.linear(hidden.to(head.weight.device), head.weight[start:stop], bias)
+        return self._rescaled(logits.float()).to(hidden.device)
 
     def _rescaled(self, logits: Tensor) -> Tensor:
         """What some families do behind lm_head: scale (Cohere), divide (Granite), squash (Gemma 2)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pasctl.errors import InputError
 from pasctl.option import option
 
 
@@ -26,7 +27,7 @@ class ModelOptions:
     )
     attn: str = option(
         "auto",
-        help="Attention function of transformers: auto (sdpa), eager, ...",
+        help="Attention function of transformers: auto (sdpa), eager, flash_attention_2, flex_attention, ...",
         metavar="NAME",
         env="PASCTL_ATTN",
         record="numerics",
@@ -44,6 +45,23 @@ class ModelOptions:
         metavar="MAP",
         record="nowhere",
     )
+    tp: bool = option(
+        False,
+        help="Share the model out among the processes that torchrun has started (tensor parallel).",
+        record="nowhere",
+    )
     trust_remote_code: bool = option(
         False, help="Run code that comes with the model. Off unless you say so.", record="nowhere", from_file=False
     )
+
+    def require_one_process(self, command: str) -> None:
+        """Refuse to share a model out among processes for a command of which only one can do the work.
+
+        Raises:
+            InputError: --tp.
+        """
+        if self.tp:
+            raise InputError(
+                f"{command} works in one process, and --tp shares the model out among several",
+                hint="leave out --tp; --device-map auto spreads a model over the devices of one process",
+            )

@@ -7,6 +7,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from pasctl.models.parallel import own_share
+from pasctl.models.placement import device_of
+
 _COMPUTES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -20,6 +23,7 @@ def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
     """
     tensors = list(itertools.chain(projection.parameters(), projection.buffers()))
     dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
-    rows = displacement.to(device=tensors[0].device, dtype=next(dtypes, torch.float32))
+    rows = displacement.to(device=device_of(projection), dtype=next(dtypes, torch.float32))
+    rows = own_share(projection, rows)  # the projection adds up what all ranks make of theirs
     moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
     return moved

@@ -18,6 +18,7 @@ from pasctl.errors import PasctlError
 from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.check_report import CheckReport
 from pasctl.models.kv_cache import PrefixCache, cache_behind
+from pasctl.models.parallel import gathered, own_share
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
 
@@ -79,9 +80,10 @@ def _plain(loaded: LoadedModel, ids: Tensor, kinds: Sequence[str]) -> tuple[dict
     states: list[Tensor] = []
 
     def reads(kind: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
-            shapes[kind].append(tuple(given[0].shape))
-            inputs[kind].append(float(given[0].float().std()))
+        def hook(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+            heads = gathered(module, given[0])
+            shapes[kind].append(tuple(heads.shape))
+            inputs[kind].append(float(heads.float().std()))
 
         return hook
 
@@ -147,7 +149,7 @@ def _shift_error(loaded: LoadedModel, ids: Tensor, kind: str, spreads: list[floa
 
     def before(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         shifted = given[0].clone()
-        shifted[1] += displacement[0].to(shifted)
+        shifted[1] += own_share(module, displacement[0]).to(shifted)
         return (shifted, *given[1:])
 
     def behind(_module: nn.Module, _given: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class Finding:
 
 def plan(declared: Doctor, run: Run) -> list[Finding]:
     """All checks, those of a model where one is named."""
+    declared.options.require_one_process("doctor")
     findings = check_machine(str(run.store.root), declared.options.device)
     return findings + (check_model(declared.model, declared.options, run) if declared.model is not None else [])
 

@@ -67,6 +67,7 @@ def create(declared: ExportCreate, run: Run) -> ExportOutcome | ControlVector:
         MissingError: there are no such directions, or the model is gone.
         PasctlError: the checkpoint is not the steered model; or the disk is full or read-only.
     """
+    declared.options.require_one_process("export")
     if declared.control_vector is not None:
         from pasctl.stages.control_vector import create_control_vector
 

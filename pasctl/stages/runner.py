@@ -13,6 +13,8 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
+from pasctl.models.ranks import agreed, meet
+from pasctl.stages.following import follow, follows
 from pasctl.stages.headline import headline
 from pasctl.stages.job import Job, Outcome, StageContext
 from pasctl.stages.made_options import made_options, option_defaults
@@ -73,21 +75,24 @@ def run_job(
     def outcome(artifact: Artifact | None, *, reused: bool, plan: dict[str, Any] | None = None) -> Outcome:
         return Outcome(job.stage.name, key, artifact, reused, time.monotonic() - began, names, plan or {})
 
+    if follows() and not dry_run:
+        followed, reused = follow(store, job, key, reporter, began)
+        return outcome(followed, reused=reused)
     found = store.lookup(key)
-    if found is not None:
-        if not dry_run:
-            store.touch(found)
-        return outcome(found, reused=True)
     if dry_run:
-        return outcome(None, reused=False, plan=job.estimate())
+        return outcome(found, reused=found is not None, plan=None if found else job.estimate())
+    if agreed(found is not None) and found is not None:
+        store.touch(found)
+        return outcome(found, reused=True)
 
     def waiting(holder: Holder) -> None:
         reporter.note(f"waiting for {holder}, which is computing the same {job.stage.kind}")
 
     with store.lease(key, reads=job.inputs.values(), on_wait=waiting, timeout=wait) as done:
-        if done is not None:
+        if agreed(done is not None) and done is not None:
             return outcome(done, reused=True)
         require_room(store.root, job.writes(), store.stage(key).folder)
+        meet()
         try:
             made = _make(store, key, job, reporter, began)
         except BusyError:
@@ -96,6 +101,7 @@ def run_job(
             if made_elsewhere is None:
                 raise
             return outcome(made_elsewhere, reused=True)
+        meet()
         for limit in unsaid_limits():
             reporter.note(limit)
         return outcome(made, reused=False)

@@ -79,7 +79,7 @@ class Watched(Reader):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.attended: dict[tuple[int, int], tuple[list[int], int]] = {}
-        self.states: list[Tensor] = []
+        self.hidden: list[Tensor] = []
 
     def note(self, step: ForwardPass, layer: int) -> None:
         far = list(range(self.params.n_init)) if layer in self.past.first else []
@@ -89,7 +89,7 @@ class Watched(Reader):
             self.attended[layer, t] = (far, step.windows[layer].start)
 
     def _measure(self, ids: list[int], hidden: Tensor) -> None:
-        self.states.append(hidden)
+        self.hidden.append(hidden)
         super()._measure(ids, hidden)
 
 
@@ -123,7 +123,7 @@ def test_the_hidden_states_equal_a_slow_oracle(family: str, positions: str, watc
     slow = naive_hidden(
         memory.model.model, text, lambda layer, t: reader.attended[layer, t], positions=positions, n_local=32
     )
-    assert torch.allclose(torch.cat(reader.states), slow, atol=2e-4, rtol=1e-4)
+    assert torch.allclose(torch.cat(reader.hidden), slow, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_moe"])
@@ -137,7 +137,7 @@ def test_chunks_that_share_a_pass_are_read_as_if_each_had_its_own(
         memory, reader = watched(model, **SMALL | settings)
         assert reader.pass_tokens == (SMALL["chunk"] if most == 1 else 3 * SMALL["chunk"])
         memory.read_ids(text)
-        found.append((reader.attended, reader.past.events, torch.cat(reader.states), ask_ids(memory, text_ids(9))))
+        found.append((reader.attended, reader.past.events, torch.cat(reader.hidden), ask_ids(memory, text_ids(9))))
     (alone, events, states, logits), (together, same_events, same_states, same_logits) = found
     assert together == alone
     assert same_events.starts == events.starts

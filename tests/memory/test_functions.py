@@ -129,7 +129,7 @@ def test_representatives_are_the_mean_of_the_most_attended_keys() -> None:
 
 
 def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_left_later() -> None:
-    events, vectors = Events(0, 2, 3, 4, torch.float32), drawn(600, 2, 3, 4)
+    events, vectors = Events(0, 3, 4, torch.float32, [torch.device("cpu")] * 2), drawn(600, 2, 3, 4)
     events.starts = list(range(0, 10 * 601, 10))
     assert [events.outside(position) for position in (-5, 9, 10, 99, 9999)] == [0, 0, 1, 9, 600]
     for first, until in ((0, 250), (250, 520), (520, 600)):  # blocks have 256
