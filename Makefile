@@ -3,13 +3,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := build/demo
+TORCHAO := build/torchao
 VENV_VLLM ?= .venv-vllm
+# the transformers of `make test-transformers`: the oldest that pasctl takes, or another
+TRANSFORMERS ?= 5.16.0
+VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 
 # mutants per reader, and the seed of `make fuzz`; another seed makes others
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-gpu bench-gpu unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-gpu bench-gpu unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -26,7 +30,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -34,6 +38,13 @@ fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, a
 
 test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
 	$(VENV_VLLM)/bin/pytest -n 2 -m vllm tests/vllm_plugin
+
+test-transformers: $(VENV_OTHER)/.ready  ## the tests of models, steering and memory on another transformers: TRANSFORMERS=5.24.0
+	$(VENV_OTHER)/bin/pytest -n 2 -q -m "not realmodel and not hub" tests/models tests/activations tests/steering tests/memory \
+	  tests/generation --deselect tests/models/test_families_page.py
+
+test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
+	PYTHONPATH=$(CURDIR)/$(TORCHAO) $(BIN)/python -m pytest -q tests/models/test_quantize.py tests/integration/test_quantized.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
@@ -55,12 +66,23 @@ bench: $(READY)  ## ratios measured in one run
 	$(BIN)/python -m tests.bench
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) build
+	rm -rf $(VENV) $(VENV_VLLM) .venv-transformers-* build
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pasctl needs Python 3.11 or newer, found " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint .ci/constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV_OTHER)/.ready: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV_OTHER)
+	grep -v -e '^transformers==' -e '^huggingface-hub==' .ci/constraints.txt > $(VENV_OTHER)/constraints.txt
+	$(VENV_OTHER)/bin/pip install --quiet --constraint $(VENV_OTHER)/constraints.txt transformers==$(TRANSFORMERS) --editable '.[dev]'
+	touch $@
+
+# beside the environment: where torchao is installed, transformers imports it, which takes each command a second more
+$(TORCHAO)/.ready: $(READY) .ci/constraints.txt
+	$(BIN)/pip install --quiet --no-deps --constraint .ci/constraints.txt --target $(TORCHAO) --upgrade torchao
 	touch $@
 
 # vLLM wants another transformers than the tests above, and brings packages that do not load beside its own torch

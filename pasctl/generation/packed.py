@@ -150,9 +150,9 @@ class PackedModel:
         [segment] = segments
         if len(segment.rows) > 1:
             raise RuntimeError(f"{len(segment.rows)} texts in a pass of a model whose layers have a state of each")
-        if segment.state.states is None:
-            segment.state.states = LayerStates(self.model)
-        return segment.state.states
+        if segment.state.layer_states is None:
+            segment.state.layer_states = LayerStates(self.model)
+        return segment.state.layer_states
 
     def release(self) -> None:
         """Give the model back as it was before the first pass."""

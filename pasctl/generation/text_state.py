@@ -18,10 +18,10 @@ class TextState(Attender, Protocol):
     """The state of one text, or of several that are read in step as rows of a block.
 
     Attributes:
-        states: of the layers that have one of their own; None before the first token, and of models that have none.
+        layer_states: of those that have one of their own; None before the first token, and of models that have none.
     """
 
-    states: LayerStates | None
+    layer_states: LayerStates | None
 
     def size(self, left: int, budget: int, *, first: bool) -> int:
         """Tokens of the prompt to read in a pass; 0 waits for another.
@@ -66,7 +66,7 @@ class PlainTextState:
 
     def __init__(self) -> None:
         self._length = self._coming = 0
-        self.states: LayerStates | None = None
+        self.layer_states: LayerStates | None = None
         self._buffers: dict[int, TokenBuffers] = {}
         self._masks: dict[tuple[int | None, torch.device], Tensor | None] = {}  # of the pass
 
@@ -75,7 +75,7 @@ class PlainTextState:
         """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is."""
         state, layers = cls(), list[Any](cache.layers)
         state._length = int(cache.get_seq_length())
-        state.states = LayerStates.after(cache)
+        state.layer_states = LayerStates.after(cache)
         for number, layer in enumerate(layers):
             if not holds_keys(layer):
                 continue

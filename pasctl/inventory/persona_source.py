@@ -67,7 +67,7 @@ class PersonaSource:
         with _readable(path), _parquet(path) as file:
             names = [each.name for each in file.schema_arrow]
             kinds = {each.name: each.type for each in file.schema_arrow}
-            count = _rows_of(file, path.stat().st_size)
+            count = rows_of(file, path.stat().st_size)
         twice = sorted(name for name, times in Counter(names).items() if times > 1)
         if twice:
             raise InputError(f"{path}: column {twice[0]} occurs twice", hint=FORM)
@@ -177,13 +177,22 @@ def _parquet(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, buffer_size=_BUFFER)
 
 
-def _rows_of(file: pq.ParquetFile, size: int) -> int:
-    """How many rows a file has, if its parts agree on it and so many different names can be in so few bytes."""
+def rows_of(file: pq.ParquetFile, size: int) -> int:
+    """How many rows a file of so many bytes has.
+
+    Raises:
+        ValueError: its parts do not agree on it, or so many different names cannot be in so few bytes.
+    """
     sizes = [int(file.metadata.row_group(place).num_rows) for place in range(file.num_row_groups)]
     count = int(file.metadata.num_rows)
-    if min(sizes, default=0) < 0 or sum(sizes) != count or count > _MOST_ROWS + _MOST_ROWS_PER_BYTE * size:
+    if min(sizes, default=0) < 0 or sum(sizes) != count or count > most_rows(size):
         raise ValueError(f"it says {count} rows in a file of {size} bytes, and its parts have {sum(sizes)}")
     return count
+
+
+def most_rows(size: int) -> int:
+    """More rows than a file of so many bytes has, if their names differ."""
+    return _MOST_ROWS + _MOST_ROWS_PER_BYTE * size
 
 
 @contextmanager

@@ -38,13 +38,13 @@ class MemoryTextState:
     Rows are padded on the right: each row's chunks hold the same tokens as if it were asked alone.
 
     Attributes:
-        states: of the layers that have one of their own, if the model has such; then there is one row.
+        layer_states: of those that have one of their own, if the model has such; then there is one row.
     """
 
     def __init__(self, reader: Reader, rows: int, *, keep_retrieved: bool) -> None:
         """Fork the reader's window for `rows` questions."""
         self._reader, self._keep = reader, keep_retrieved
-        self.states = None if reader.states is None else reader.states.fork()
+        self.layer_states = None if reader.layer_states is None else reader.layer_states.fork()
         self._windows = [window.fork(rows) for window in reader.windows]
         self._queues = [[list(queue[0]) for _ in range(rows)] for queue in reader.queues]
         self._lengths = [len(reader.ids)] * rows

@@ -35,7 +35,7 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
         raise PasctlError("nothing was read, so there is nothing to write down")
     events = reader.past.events
     # a state is that of the text's end, and of no use to a segment before it
-    states = {} if reader.states is None or stop < len(reader.ids) else reader.states.tensors()
+    states = {} if reader.layer_states is None or stop < len(reader.ids) else reader.layer_states.tensors()
     return {
         **states,
         **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
@@ -68,7 +68,7 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    kept = None if reader.states is None or states is None else _read_states(states)
+    kept = None if reader.layer_states is None or states is None else _read_states(states)
     if kept is not None:
         files = _until(files, int(kept.pop("tokens")))
     parts: list[dict[str, Tensor]] = []
@@ -94,8 +94,10 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
             events.represent(layer, first, vectors)
         first += len(part["representatives"])
     _restore_windows(reader, last)
-    if reader.states is not None:
-        _restore_states(reader, reader.states, kept or {name: last[name] for name in last if name.startswith(PREFIX)})
+    if reader.layer_states is not None:
+        _restore_states(
+            reader, reader.layer_states, kept or {name: last[name] for name in last if name.startswith(PREFIX)}
+        )
     return len(parts)
 
 

@@ -191,7 +191,7 @@ class EpisodicMemory:
         """One for all prompts; or one for each, where layers have a state of their own, which belongs to one text."""
         for prompt in prompts:
             self.params.require_question(len(prompt))
-        blocks = [prompts] if self.reader.states is None else [[prompt] for prompt in prompts]
+        blocks = [prompts] if self.reader.layer_states is None else [[prompt] for prompt in prompts]
         return [
             Request(first, how or SamplingParams(), memory=self, strip=True, keep_recalled=True, beside=tuple(others))
             for first, *others in blocks

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import attention_layers
+from pasctl.memory.attention_layers import AttentionLayers, attention_layers
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
@@ -49,7 +49,7 @@ class Reader:
         surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
         past: events, keys and values.
         windows: the local window, one a layer.
-        states: of the layers that have one of their own, at the end of what was read; None if the model has none.
+        layer_states: of the layers that have one of their own, at the end of what was read; None if the model has none.
         tokens_attended: far keys attended, summed over layers and chunks.
         log: what was recalled in the last pass.
         pass_tokens: tokens of one pass through the model: as many chunks as may run at once.
@@ -59,6 +59,7 @@ class Reader:
     def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
+        _require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
         events = Events(params.n_init, *shape, layers.devices)
@@ -66,7 +67,7 @@ class Reader:
         self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
-        self.states = LayerStates.of(model)
+        self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
         self.surprise = torch.empty(0)
         self.tokens_attended = 0
@@ -97,7 +98,17 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], listener: Listener | None = None) -> None:
-        """Read more tokens, `pass_tokens` at a time."""
+        """Read more tokens, `pass_tokens` at a time.
+
+        Raises:
+            InputError: keys keep their places, and the text is longer than the model does the same for.
+        """
+        limit = self.past.layers.limit
+        if limit is not None and self.params.positions == "true" and len(self.ids) + len(ids) > limit:
+            raise InputError(
+                f"{_changes(self.model.adapter.family, limit)}, and the text has {len(self.ids) + len(ids)}",
+                hint="use --positions compact, which puts what is retrieved near",
+            )
         with own_attention(self.model):
             for start in range(0, len(ids), self.pass_tokens):
                 self._read_pass(list(ids[start : start + self.pass_tokens]), listener)
@@ -106,7 +117,7 @@ class Reader:
         begin, size = len(self.ids), self.params.chunk
         chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
         step = ChunkedPass(self.past, self.windows, self.queues, begin, chunks)
-        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.states)[0]
+        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.layer_states)[0]
         self.tokens_attended += step.attended
         self.log = step.log
         self._measure(ids, hidden)
@@ -193,6 +204,24 @@ class Reader:
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
+
+
+def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
+    """Refuse a memory in which a token attends farther than the model does the same for.
+
+    Raises:
+        InputError: it does.
+    """
+    reach = params.n_init + params.n_mem + params.n_local + params.chunk
+    if layers.limit is not None and reach > layers.limit:
+        raise InputError(
+            f"{_changes(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
+            hint="give smaller sizes, such as --n-mem and --n-local",
+        )
+
+
+def _changes(family: str, limit: int) -> str:
+    return f"a {family} model attends in another way when a text is longer than {limit} tokens"
 
 
 def has_key_biases(model: LoadedModel) -> bool:

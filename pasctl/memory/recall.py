@@ -119,7 +119,8 @@ class ForwardPass:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
         """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
-        place, past = self.past.layers.place(layer), self.past
+        place, past, width = self.past.layers.place(layer), self.past, value.shape[-1]
+        query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
         if past.params.kv_dtype == "int8":
             key, value = round_trip(key), round_trip(value)
@@ -132,7 +133,7 @@ class ForwardPass:
         out, mass = joint_attention(placed, near, scoring, past.scratch, count=self._count, wide=past.wide)
         if mass is not None:
             window.receive(mass)
-        return out
+        return out if out.shape[-1] == width else out[..., :width]
 
     def _angles_here(self, layer: int) -> Angles:
         """Angles of the chunk's own positions."""
@@ -255,3 +256,8 @@ def _stack(rows: list[Tensor], length: int) -> Tensor:
     if len(rows) == 1:
         return rows[0][None]
     return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in rows])
+
+
+def _widened(x: Tensor, width: int) -> Tensor:
+    """Queries, keys or values [B, heads, C, D] of a layer whose heads are narrower than others', with zeros behind."""
+    return x if x.shape[-1] == width else torch.nn.functional.pad(x, (0, width - x.shape[-1]))

@@ -86,10 +86,11 @@ def rotate(x: Tensor, angles: Angles, weight: Tensor | None = None) -> Tensor:
         x: queries or keys, the first 2 * angles of whose components are rotated.
         angles: of the positions.
         weight: [D] of a norm that the model applies after it has rotated. A norm's root mean square is that of the
-            unrotated vector, so only the weight has to be taken off and put on again.
+            unrotated vector, so only the weight has to be taken off and put on again. x may be wider, by zeros.
     """
     if weight is not None:
-        return rotate(x / weight.to(x.dtype), angles) * weight.to(x.dtype)
+        scale = torch.nn.functional.pad(weight.to(x.dtype), (0, x.shape[-1] - len(weight)), value=1.0)
+        return rotate(x / scale, angles) * scale
     rotated, width = 2 * angles.cosine.shape[-1], x.shape[-1]
     if not rotated:
         return x

@@ -111,6 +111,16 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).mallopt(_MALLOPT_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
+def release_freed_memory() -> None:
+    """Give what was freed back to the system, where the C library is glibc, which keeps blocks of it for later."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _may_have_accelerator() -> bool:
     """False only where there is plainly none, which spares the import of torch (seconds)."""
     if not sys.platform.startswith("linux"):

@@ -120,8 +120,9 @@ class Footprint:
         """At its most while the weights are loaded: those in another dtype stand beside what they are read from."""
         if not self.on_host:
             return self.resting
-        if self.sizes.packed is not None:  # a weight as it is read, and the numbers that it is rounded to
-            return self.resting + _QUANTIZING * self.sizes.packed.largest
+        if self.sizes.packed is not None:  # beside the files: a weight as it is read, and what it is rounded to
+            files = self.sizes.stored * self.sizes.parameters if self.sizes.packed.largest else 0
+            return self.resting + files + _QUANTIZING * self.sizes.packed.largest
         if not self.sizes.stored:  # a weight in float32, unpacked, and once more while its axes are put in order
             return self.resting + 8 * self.sizes.largest
         return self.resting + (0 if self.sizes.stored == self.itemsize else self.sizes.stored * self.sizes.parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from pasctl.models.shards import first_gap
 from pasctl.text_file import expand_home
 
 DEMO = "demo"
+_ROTATION = ("rope_parameters", "rope_scaling")
+_LENGTH_DEPENDENT = ("dynamic", "longrope", "su")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 
 
@@ -138,14 +141,37 @@ def _gguf_source(spec: str, file: Path) -> ModelSource:
     return ModelSource(spec, "gguf", file, None, None, slug, identity, header.family, header.context, before)
 
 
-def read_context(folder: Path) -> int | None:
-    """Tokens that a model's positions were made for, as the config.json in its folder says; None if it does not."""
-    config = read_document(folder / "config.json")
+def read_context(folder: Path, *, steady: bool = False) -> int | None:
+    """Tokens that a model's positions were made for, as the config.json in its folder says; None if it does not.
+
+    Args:
+        folder: of the model.
+        steady: see `context_of`.
+    """
+    return context_of(read_document(folder / "config.json"), steady=steady)
+
+
+def context_of(config: Mapping[str, Any], *, steady: bool = False) -> int | None:
+    """Tokens that a model's positions were made for, as its config says; None if it does not.
+
+    Args:
+        config: as config.json has it.
+        steady: whether only those count up to which its attention does not depend on the length of the text.
+    """
     inner = config.get("text_config")
-    found = config.get("max_position_embeddings") or (
-        inner.get("max_position_embeddings") if isinstance(inner, dict) else None
-    )
-    return found if type(found) is int and found > 0 else None
+    inner = inner if isinstance(inner, dict) else {}
+
+    def number(name: str, *places: Mapping[str, Any]) -> int | None:
+        found = next((place[name] for place in places if place.get(name)), None)
+        return found if type(found) is int and found > 0 else None
+
+    context = number("max_position_embeddings", config, inner)
+    rotation = next((each for name in _ROTATION for each in (config.get(name), inner.get(name)) if each), None)
+    if not steady or not isinstance(rotation, dict):
+        return context
+    if rotation.get("rope_type", rotation.get("type")) in _LENGTH_DEPENDENT or "llama_4_scaling_beta" in rotation:
+        return number("original_max_position_embeddings", rotation, config, inner) or context
+    return context
 
 
 def _looks_like_path(spec: str) -> bool:

@@ -12,10 +12,11 @@ import torch
 
 from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for, resolve_attention
+from pasctl.models.attention_choice import attention_remark, require_attention
 from pasctl.models.chat import ChatRenderer
-from pasctl.models.device import resolve_device, resolve_dtype, torch_dtype
+from pasctl.models.device import release_freed_memory, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.families import require_known
-from pasctl.models.footprint import Footprint, Packed, Sizes, read_sizes
+from pasctl.models.footprint import Footprint, Sizes, read_sizes
 from pasctl.models.geometry import Geometry, read_geometry
 from pasctl.models.gguf_reader import shared_reading
 from pasctl.models.gguf_weights import read_gguf_footprint
@@ -33,6 +34,7 @@ from pasctl.models.quantize import (
     require_quantization,
     resolve_quantization,
     stored_quantization,
+    stored_sizes,
 )
 from pasctl.models.ranks import Ranks, join
 from pasctl.models.selfcheck import self_check
@@ -42,7 +44,6 @@ from pasctl.models.weights import (
     empty_model,
     read_tokenizer,
     read_weights,
-    require_attention,
     require_packages,
     takes_masks,
 )
@@ -95,6 +96,8 @@ def load_model(
     if trust_remote_code and path.is_dir():
         require_own_code(path, list_model_files(path))
     note = note or (lambda _: None)
+    if slow := attention_remark(how.attn, how.device):
+        note(slow)
     if device_map is None and not tp and (tight := _require_fit(source, how)):
         note(tight)
     with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
@@ -143,7 +146,7 @@ def _settle(
     dtype = resolve_dtype(dtype, device, quantization)
     attn = resolve_attention(attn, source.family)
     require_packages(source, device_map)
-    require_attention(attn)
+    require_attention(attn, device, dtype)
     place, spread = _local_path(source, weights=False), device_map is not None
     require_quantization(source.spec, place, quantization, dtype=dtype, device=device, spread=spread)
     ranks = join(device) if tp else None
@@ -167,6 +170,8 @@ def _read(path: Path, how: _How) -> Any:
     elif how.device != "cpu" and (how.quantization or stored) is not None:  # such weights cannot be moved later
         options["device_map"] = {"": how.device}
     model = read_weights(path, dtype=torch_dtype(how.dtype), attn_implementation=how.attn, **options)
+    if how.quantization is not None:  # each weight was there twice or more for a moment
+        release_freed_memory()
     placed = how.ranks is not None or "device_map" in options or str(model.device) == how.device
     return model if placed else model.to(how.device)
 
@@ -234,8 +239,8 @@ def load_meta_model(
         sizes = read_sizes(model, stored=stored)
         if quantization is not None:
             sizes = replace(sizes, packed=packed_sizes(model, quantization, torch_dtype(dtype).itemsize))
-        elif path.is_dir() and getattr(model.config, "quantization_config", None):  # as large as its files
-            sizes = replace(sizes, packed=Packed(sum(file.stat().st_size for file in path.glob("*.safetensors"))))
+        elif path.is_dir():
+            sizes = replace(sizes, packed=stored_sizes(path))
         return MetaModel(geometry, takes_masks(text_config(model), resolve_attention(attn, source.family)), sizes)
 
 

@@ -92,6 +92,8 @@ def _hint(room: int, footprint: Footprint, weights: int, device: str) -> str:
     ways = []
     if footprint.itemsize == 4 and weights // 2 <= room:
         ways.append(f"--dtype bfloat16 makes the weights {_gb(weights // 2)}")
+    if footprint.sizes.packed is None and footprint.sizes.stored:  # no .gguf file
+        ways.append("--quantize int8 or int4 packs its linear layers")
     if device != "cpu":
         ways.append("--device-map auto spreads it over devices and memory")
     numbers = max(room, 0) / 2

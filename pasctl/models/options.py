@@ -27,7 +27,7 @@ class ModelOptions:
     )
     attn: str = option(
         "auto",
-        help="Attention function of transformers: auto (sdpa), eager, ...",
+        help="Attention function of transformers: auto (sdpa), eager, flash_attention_2, flex_attention, ...",
         metavar="NAME",
         env="PASCTL_ATTN",
         record="numerics",

@@ -7,7 +7,9 @@ it computes with the numbers that its integers stand for. int8 has a scale per o
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,17 @@ def packed_sizes(model: Any, quantization: str, itemsize: int) -> Packed:
 
 
 def partly_packed(sizes: Sizes, quantization: str, dtype: str) -> str | None:
-    """A sentence about a model most of whose numbers were not quantized; None about others."""
+    """A sentence about a model most of whose numbers were not quantized; None about others.
+
+    Raises:
+        InputError: none was.
+    """
     share = (sizes.packed.count if sizes.packed else 0) / sizes.parameters
+    if not share:
+        raise InputError(
+            f"--quantize {quantization} packs no layer of this model: none is a multiple of {INT4_GROUP} wide",
+            hint="--quantize int8",
+        )
     if share >= _MOST:
         return None
     return (
@@ -150,7 +161,28 @@ def partly_packed(sizes: Sizes, quantization: str, dtype: str) -> str | None:
     )
 
 
-def _stored(path: Path) -> dict[str, Any] | None:
+def stored_sizes(path: Path) -> Packed | None:
+    """What the weights of a quantized folder take: its files; None where transformers unpacks them, as FP8 on a CPU."""
+    stored = _stored(path)
+    if stored is None:
+        return None
+    with contextlib.suppress(Exception):  # loading says what is wrong with it
+        if getattr(_quantizer(stored, "float32").quantization_config, "dequantize", False):
+            return None
+    return Packed(sum(file.stat().st_size for file in path.glob("*.safetensors")))
+
+
+def _quantizer(stored: Mapping[str, Any], dtype: str) -> Any:
+    """What transformers reads a quantized checkpoint with; it refuses by any kind of exception."""
+    from transformers.quantizers.auto import AutoHfQuantizer
+
+    with quiet_transformers():
+        quantizer = AutoHfQuantizer.from_config(dict(stored), pre_quantized=True)
+        quantizer.validate_environment(dtype=torch_dtype(dtype), device_map=None)
+    return quantizer
+
+
+def _stored(path: Path) -> Mapping[str, Any] | None:
     config = read_document(path / "config.json")
     inner = config.get("text_config")
     stored = config.get("quantization_config") or (
@@ -161,12 +193,8 @@ def _stored(path: Path) -> dict[str, Any] | None:
 
 def _require_quantizer(spec: str, path: Path, method: str, dtype: str) -> None:
     """Refuse a checkpoint whose quantization transformers cannot read here, by transformers' own checks."""
-    from transformers.quantizers.auto import AutoHfQuantizer
-
     try:
-        with quiet_transformers():
-            quantizer = AutoHfQuantizer.from_config(_stored(path) or {}, pre_quantized=True)
-            quantizer.validate_environment(dtype=torch_dtype(dtype), device_map=None)
+        _quantizer(_stored(path) or {}, dtype)
     except ImportError as error:
         reason = f"it needs the package {error.name}" if error.name else first_line(error).rstrip(".")
         raise MissingError(

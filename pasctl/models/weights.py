@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pasctl.errors import InputError, MissingError, PasctlError
+from pasctl.errors import MissingError, PasctlError
 from pasctl.models.families import auto_class
 from pasctl.models.gguf_weights import alone, gguf_config, put_back_biases
 from pasctl.models.identity import ModelSource
@@ -124,19 +124,6 @@ def read_tokenizer(path: Path, **options: Any) -> Any:
 def _place(path: Path) -> AbstractContextManager[Path]:
     """The folder that transformers is given to read a model folder or .gguf file from."""
     return nullcontext(path) if path.is_dir() else alone(path)
-
-
-def require_attention(name: str) -> None:
-    """Refuse an attention implementation that transformers does not know.
-
-    Raises:
-        InputError: it is neither built in, nor registered, nor the id of a kernel on the hub.
-    """
-    from transformers import AttentionInterface
-
-    known = {"eager", *AttentionInterface().valid_keys()}
-    if name not in known and "/" not in name:
-        raise InputError(f"attention {name!r} is unknown, expected auto or one of {', '.join(sorted(known))}")
 
 
 def require_packages(source: ModelSource, device_map: object) -> None:

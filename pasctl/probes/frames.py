@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pasctl.models.geometry import layer_numbers
 from pasctl.store import Artifact
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SITES = "sites.json"
+"""Of probes on a hybrid's sites: the numbers of their layers."""
+
+
+def layers_of_probes(artifact: Artifact, layers: int) -> list[int]:
+    """Number of the layer of each of so many sites."""
+    return list(artifact.read_json(SITES)["numbers"]) if artifact.files(SITES) else list(range(layers))
 
 
 def persona_ids(artifact: Artifact) -> list[str]:
@@ -31,7 +39,7 @@ class Probes(Artifact):
         shards = [self.read_arrays(name) for name in self.files("scores")]
         scores = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
         personas, layers, heads = scores["accuracy"].shape
-        numbers = layer_numbers(self.read_json("items.json")["geometry"])
+        numbers = layers_of_probes(self, layers)
         index = pd.MultiIndex.from_product(
             [persona_ids(self), numbers, range(heads)], names=["persona", "layer", "head"]
         )

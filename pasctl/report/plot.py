@@ -79,12 +79,13 @@ def _directions(artifact: Any) -> Figure | None:
 def _probes(artifact: Any) -> Figure | None:
     import numpy as np
 
+    from pasctl.probes.frames import layers_of_probes
     from pasctl.report.sections.probes import probes
 
     names = ("accuracy", "n_validation")
     shards = [artifact.read_arrays(name, names) for name in artifact.files("scores")]
     accuracy, validation = (np.concatenate([shard[name] for shard in shards]) for name in names)
-    numbers = layer_numbers(artifact.read_json("items.json")["geometry"])
+    numbers = layers_of_probes(artifact, accuracy.shape[1])
     return _named(probes(accuracy, validation, str(artifact.params.get("method")), numbers=numbers))
 
 

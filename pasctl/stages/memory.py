@@ -13,6 +13,7 @@ from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
 from pasctl.models.footprint import require_room
 from pasctl.models.options import ModelOptions
+from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.memory_extension import own_result, same_params
@@ -248,16 +249,20 @@ def _estimate(reading: _Reading) -> dict[str, Any]:
     handle, params, tokens = reading.handle, reading.params, len(reading.ids())
     geometry = handle.geometry()
     wide = 4 if handle.dtype == "float32" else 2
-    vectors = geometry.layers * geometry.kv_heads
-    kept = geometry.head_dim + 4 if params.kv_dtype == "int8" else geometry.head_dim * wide
+    attended = [kind for kind in (geometry, *geometry.others) if kind.kind.startswith(HEADS)]
+    vectors = sum(kind.layers * kind.kv_heads for kind in attended)
+    width = max(kind.head_dim for kind in attended)
+    kept = width + 4 if params.kv_dtype == "int8" else width * wide
     events = math.ceil(tokens / _event_tokens(reading, tokens))
     window = params.n_init + params.n_local + params.max_block + params.chunk
+    # of linear attention, as many components of keys as of values in float32; what convolutions keep is little
+    states = sum(4 * kind.layers * kind.heads * kind.head_dim**2 for kind in geometry.others if kind.kind == LINEAR)
     return {
         "tokens": tokens,
         "events": events,
-        "bytes": 2 * vectors * kept * tokens + events * vectors * geometry.head_dim * wide,
+        "bytes": 2 * vectors * kept * tokens + events * vectors * width * wide + states,
         # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
-        "resident_bytes": vectors * geometry.head_dim * wide * (2 * 3 * window + events) + (32 << 20),
+        "resident_bytes": vectors * width * wide * (2 * 3 * window + events) + states + (32 << 20),
     }
 
 

@@ -35,7 +35,7 @@ def settle_params(params: MemoryParams | Mapping[str, Any], handle: ModelHandle,
     """Parameters of a memory: what was given, the rest scaled to the model's context; `seed` where they have none."""
     if isinstance(params, MemoryParams):
         return replace(params, seed=params.seed or seed)
-    return MemoryParams.for_context(handle.context(), **{"seed": seed, **params})
+    return MemoryParams.for_context(handle.context(steady=True), **{"seed": seed, **params})
 
 
 def check_questions(handle: ModelHandle, params: MemoryParams, questions: Sequence[str], how: SamplingParams) -> None:

@@ -13,7 +13,7 @@ from pasctl.models.adapters import resolve_attention
 from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
-from pasctl.models.identity import DEMO, ModelSource, read_context, resolve_model
+from pasctl.models.identity import DEMO, ModelSource, context_of, read_context, resolve_model
 from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
 from pasctl.models.quantize import resolve_quantization
@@ -197,13 +197,18 @@ class ModelHandle:
             trust_remote_code=self.options.trust_remote_code,
         )
 
-    def context(self) -> int | None:
-        """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config."""
+    def context(self, *, steady: bool = False) -> int | None:
+        """Tokens that the model's positions were made for; None if it does not say. Of a hub model, from its config.
+
+        Args:
+            steady: whether only those count up to which its attention does not depend on the length of the text.
+        """
         if self._loaded is not None:
-            found = getattr(self._loaded.model.config, "max_position_embeddings", None)
-            return found if isinstance(found, int) else None
+            return context_of(self._loaded.model.config.to_dict(), steady=steady)
         if self.source.repo and self.source.sha:
-            return read_context(fetch_snapshot(self.source.repo, self.source.sha, weights=False))
+            return read_context(fetch_snapshot(self.source.repo, self.source.sha, weights=False), steady=steady)
+        if steady and self.source.kind == "folder" and self.source.path is not None:
+            return read_context(self.source.path, steady=True)
         return self.source.context
 
     def require(self, identity: dict[str, Any], name: str) -> None:

@@ -170,15 +170,15 @@ def _directions(artifact: Artifact) -> Content:
 
 
 def _probes(artifact: Artifact) -> Content:
+    from pasctl.probes.frames import layers_of_probes
     from pasctl.report.sections.probes import probes
 
-    kept = StoredPersonas.of(artifact)
-    rows = kept.sample()
+    rows = (kept := StoredPersonas.of(artifact)).sample()
     scores = read_rows(artifact, "scores", rows, only=("accuracy", "n_validation"))
+    level, of = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None, None if rows is None else len(kept)
+    numbers = layers_of_probes(artifact, (accuracy := scores["accuracy"]).shape[1])
     method = str(artifact.params.get("method", "not told"))
-    level = artifact.read_json(LEVEL) if artifact.files(LEVEL) else None
-    numbers, of = layer_numbers(artifact.read_json("items.json")["geometry"]), None if rows is None else len(kept)
-    return probes(scores["accuracy"], scores["n_validation"], method, of, level, numbers)
+    return probes(accuracy, scores["n_validation"], method, of, level, numbers)
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:

@@ -15,6 +15,7 @@ from pasctl.inventory import (
 )
 from pasctl.inventory.notes import Noted
 from pasctl.probes import PROBES
+from pasctl.probes.frames import SITES
 from pasctl.probes.split import split_items
 from pasctl.stages.fit_items import fit_columns, read_fit_items
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -92,9 +93,12 @@ def _compute(
     train_shards(work, personas, Training(items, held_out, probe, declared.weights, tile))
     layers, heads = items.head_outputs.shape[2:4]
     work.provenance["counts"] = {"probes": len(personas) * layers * heads}
-    level: dict[str, Any] = {}
+    more: dict[str, Any] = {}
+    geometry = activations.read_json("items.json")["geometry"]
+    if "numbers" in geometry:
+        more[SITES] = {"numbers": geometry["numbers"]}
     if declared.permutations and len(items.columns) > 1:
-        level[LEVEL] = permutation_level(
+        more[LEVEL] = permutation_level(
             items,
             personas,
             c=float(declared.c),
@@ -103,7 +107,7 @@ def _compute(
             reporter=work.reporter,
         )
     return {
-        **level,
+        **more,
         PERSONAS: told_personas(personas),
         "split.json": {
             "fit": [name for name, held in zip(ids, held_out, strict=True) if not held],

@@ -21,7 +21,7 @@ PER_READER = int(os.environ.get("PASCTL_FUZZ_READERS", "2000"))
 COMMANDS = int(os.environ.get("PASCTL_FUZZ_COMMANDS", "500"))
 
 
-def run(*words: object, seconds: float = 600) -> str:
+def run(*words: object, seconds: float = 1200) -> str:
     command = [sys.executable, "-m", "tests.fuzz", *map(str, words)]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=root, check=False)

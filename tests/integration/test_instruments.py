@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pasctl.evaluation.rows import ends, from_table
+from pasctl.export.files import read_record
 from pasctl.inventory import Inventory, chosen_inventory, load_inventory, read_answers
 from pasctl.inventory.prompts import orders_of
 from pasctl.stages.runner import Store
@@ -172,3 +173,44 @@ def test_the_check_of_a_file_shows_the_question_by_its_labels(warm: Warm, tmp_pa
         assert done.returncode == 0, done.stderr
         assert f"    {line}" in done.stdout.splitlines()
         assert f"--option-labels {labels}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("six-traits-of-seven-ends", "respondent"),
+        ("weights-and-norms", "respondent"),
+        ("scenarios", "pole"),
+        ("german", "pole"),
+    ],
+)
+def test_an_inventory_of_ones_own_ends_in_an_export_that_is_proven(
+    name: str, who: str, warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(INSTRUMENTS[name], encoding="utf-8")
+    inventory = load_inventory(str(file))
+    store = ("--store", tmp_path / "store")
+    answers = tmp_path / "people.json"
+    answers.write_text(json.dumps(people(inventory)), encoding="utf-8")
+    persona, personas = ("p3", answers) if who == "respondent" else (f"{inventory.known_traits[0].code}+",) * 2
+    common = ("--model", tiny_folder, "--dtype", "float32", "--inventory", file)
+    commands: list[tuple[object, ...]] = [
+        ("extract", *common),
+        ("train-probes", "--personas", personas),
+        ("fit-directions",),
+        ("export", "directions", "--persona", persona, "--alpha", "4", "-o", "out", "--json"),
+        ("export", "check", "out", "--json"),
+    ]
+    for command in commands:
+        done = warm.run(*command, *store, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    checked = json.loads(done.stdout)
+    assert checked["passed"] is True
+    assert checked["effect_mean"] > 100 * checked["mean"]  # it is the steered model, and that is not its base
+    record = read_record(tmp_path / "out")
+    assert record is not None
+    assert (record["persona"], record["alpha"]) == (persona, 4.0)
+    [directions] = Store(tmp_path / "store").candidates("directions")
+    assert record["lineage"][0]["key"] == directions.key
+    assert directions.read_json("items.json")["inventory"]["name"] == inventory.name

@@ -5,23 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 import pasctl
 from pasctl.errors import InputError
 from pasctl.generation.loop import generate
 from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.checkpoint import states_of
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.proof import require_memory
 from pasctl.models.load import LoadedModel
+from pasctl.stages.job import StageContext
 from tests.memory.test_exactness import SMALL, full_logits, text_ids
-from tests.tiny import save_tiny, tiny_loaded
+from tests.tiny import SHAPE, VOCAB, save_tiny, tiny_loaded, tiny_tokenizer
 from tests.tiny_configs import EVERY_FAMILY
 
 REFUSED = {
@@ -30,7 +34,6 @@ REFUSED = {
     "deepseek_v2": "keeps latent keys (MLA)",
     "deepseek_v3": "keeps latent keys (MLA)",
     "glm4_moe_lite": "keeps latent keys (MLA)",
-    "gemma4_text": "differ in their keys, 2 heads of 16 components and 2 of 32",
 }
 HYBRIDS = ["qwen3_next", "qwen3_5_text", "olmo_hybrid", "lfm2"]
 KINDS = [
@@ -41,6 +44,7 @@ KINDS = [
     "smollm3",  # layers that do not rotate
     "gpt_oss",  # sinks
     "gemma2",  # a softcap
+    "gemma4_text",  # wider heads in full layers
     "qwen3_vl",  # the text tower of a model for images
     *HYBRIDS,
 ]
@@ -56,6 +60,61 @@ def test_memory_is_the_models_own_pass_or_refused_with_the_reason(family: str) -
         require_memory(model)
     assert family in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_layers_that_attend_to_other_tokens_are_refused() -> None:
+    model = tiny_loaded("ministral")
+    model.config.layer_types = ["full_attention", "chunked_attention", "full_attention"]
+    with pytest.raises(InputError, match="layer 1 of a ministral model is of type chunked_attention"):
+        require_memory(model)
+
+
+@pytest.mark.parametrize("types", [["full_attention"] * 3, ["sliding_attention", "full_attention"] * 2])
+def test_layers_that_share_keys_and_values_attend_as_the_model_does(types: list[str]) -> None:
+    """Gemma 4's last layers attend to keys and values of a layer before."""
+    changes = {"num_kv_shared_layers": len(types) // 2, "num_hidden_layers": len(types), "layer_types": types}
+    assert require_memory(gemma4(**changes)).error < 1e-5
+
+
+def test_layers_with_other_numbers_of_heads_are_refused() -> None:
+    with pytest.raises(InputError, match="have 1 and 2 heads of keys and values"):
+        require_memory(gemma4(attention_k_eq_v=True, num_global_key_value_heads=1))
+
+
+def gemma4(**changes: Any) -> LoadedModel:
+    """A tiny Gemma 4 with another config, whose norms are left as they are made."""
+    shape = {"global_head_dim": 32, "vocab_size_per_layer_input": VOCAB, "hidden_size_per_layer_input": 8}
+    windows = {"sliding_window": 24, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}
+    config = CONFIG_MAPPING["gemma4_text"](**{**SHAPE, **shape, **windows, **changes})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.15)
+    return LoadedModel.wrap(model, tiny_tokenizer())
+
+
+def test_layers_without_attention_that_pasctl_can_take_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_loaded()
+    layer: Any = model.backbone.layers[1]  # type: ignore[union-attr, index]
+    monkeypatch.setattr(layer.self_attn, "forward", lambda hidden_states, **_: (hidden_states, None))
+    with pytest.raises(InputError, match="layer 1 of a qwen3 model attends by code of its own"):
+        require_memory(model)
+
+
+def test_a_rotation_that_is_not_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_loaded()
+    layer: Any = model.backbone.layers[1]  # type: ignore[union-attr, index]
+    forward = layer.self_attn.forward
+
+    def later(hidden_states: Tensor, position_embeddings: tuple[Tensor, Tensor], **given: Any) -> Any:
+        cosine, sine = position_embeddings
+        return forward(hidden_states, position_embeddings=(cosine.roll(1, -1), sine.roll(1, -1)), **given)
+
+    monkeypatch.setattr(layer.self_attn, "forward", later)
+    with pytest.raises(InputError, match="layer 1 of a qwen3 model changes its queries and keys with their positions"):
+        require_memory(model)
 
 
 def surprise_of(logits: Tensor, ids: list[int]) -> Tensor:
@@ -87,7 +146,7 @@ def test_text_within_the_window_is_full_attention(family: str, positions: str) -
     assert torch.allclose(memory.logits([question])[0].cpu(), expected[-1], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", KINDS)
+@pytest.mark.parametrize("family", ["hunyuan_v1_dense", "gpt_oss", "gemma4_text", "qwen3_next", "lfm2"])
 def test_questions_together_equal_single_ones_and_leave_the_memory_as_it_is(family: str) -> None:
     memory = EpisodicMemory(tiny_loaded(family), **SMALL | {"n_local": 64})
     memory.read_ids(text_ids(140))
@@ -101,7 +160,9 @@ def test_questions_together_equal_single_ones_and_leave_the_memory_as_it_is(fami
     assert pair == [memory.ask_all([question], how)[0].tokens for question in ("Who?", "Where is it?")]
 
 
-@pytest.mark.parametrize("family", KINDS)
+@pytest.mark.parametrize(
+    "family", ["phi3", "hunyuan_v1_dense", "gemma3_text", "gemma4_text", "gpt_oss", "qwen3_next", "lfm2"]
+)
 def test_a_text_taken_up_from_files_goes_on_bit_for_bit(tmp_path: Path, family: str) -> None:
     files: list[Path] = []
 
@@ -124,12 +185,12 @@ def test_a_text_taken_up_from_files_goes_on_bit_for_bit(tmp_path: Path, family: 
         assert torch.equal(later.reader.surprise, whole.reader.surprise)
 
 
-@pytest.mark.parametrize("family", ["phi3", "gpt_oss", "qwen3_next", "lfm2", "qwen3_vl"])
+@pytest.mark.parametrize("family", ["phi3", "gpt_oss", "qwen3_next", "qwen3_vl"])
 def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: str) -> None:
     """Read, saved and opened; and read in two parts, the second as an extension of the first."""
     store, options = tmp_path / "store", pasctl.ModelOptions(dtype="float32")
     folder = str(save_tiny(tmp_path / "model", family))
-    texts = [pasctl.Text(name, f"{name} words of a story, about {name} things. " * 6) for name in ("First", "Other")]
+    texts = [pasctl.Text(name, f"{name} words of a story, about {name} things. " * 3) for name in ("First", "Other")]
     made = pasctl.memory_run(folder, texts[:1], params=SMALL, options=options, store=store).artifact
     more = pasctl.memory_run(texts=texts[1:], extend=made, store=store).artifact
     assert made is not None
@@ -145,6 +206,42 @@ def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: st
     assert torch.equal(pasctl.open_memory(saved, store=store).logits([text_ids(9)]), opened.logits([text_ids(9)]))
 
 
+@pytest.mark.parametrize(
+    ("family", "place"),
+    [
+        *((family, "segments/000003") for family in ("phi3", "gpt_oss", "qwen3_next", "qwen3_vl")),
+        *((family, "states") for family in ("qwen3_next", "lfm2")),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_memory(
+    tmp_path: Path, family: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted before the fourth segment, or before the states at the end of the fourth, are written."""
+    folder, text = (
+        str(save_tiny(tmp_path / "model", family)),
+        pasctl.Text("text", "Words of a story, about things. " * 5),
+    )
+    options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
+    whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
+    write, seen = StageContext.write, list[str]()
+
+    def interrupted(work: StageContext, name: str, content: Any) -> None:
+        seen.append(name)
+        if name.startswith(place) and sum(each.startswith(place) for each in seen) == (4 if place == "states" else 1):
+            raise KeyboardInterrupt
+        write(work, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pasctl.memory_run(folder, [text], store=tmp_path / "store", **options)
+    again = pasctl.memory_run(folder, [text], store=tmp_path / "store", **options).artifact
+    assert whole is not None
+    assert again is not None
+    assert again.content_digest == whole.content_digest
+    assert again.provenance["counts"]["tokens_resumed"] > 0
+
+
 @pytest.mark.parametrize("family", ["qwen3_next", "lfm2"])
 def test_states_that_are_behind_the_last_segment_let_it_be_read_again(tmp_path: Path, family: str) -> None:
     """What a process leaves that is killed between a segment and the states at its end."""
@@ -152,8 +249,6 @@ def test_states_that_are_behind_the_last_segment_let_it_be_read_again(tmp_path: 
     files: list[Path] = []
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
-        from pasctl.memory.checkpoint import states_of
-
         own = states_of(tensors)
         for name, part in ((f"{number}", {n: t for n, t in tensors.items() if n not in own}), (f"s{number}", own)):
             save_file({key: tensor.contiguous() for key, tensor in part.items()}, tmp_path / f"{name}.safetensors")

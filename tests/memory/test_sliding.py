@@ -22,17 +22,15 @@ MIXED = {
     "middle": ["sliding_attention", "full_attention", "sliding_attention"],
     "ends": ["full_attention", "sliding_attention", "full_attention"],
 }
-KINDS = [*MIXED, "mistral"]
+KINDS = list(MIXED)
 # shorter than a chunk, within the local window of 32, beyond it
 WIDTHS = [3, 20, 50]
 
 
 def sliding_model(kind: str, width: int, attn: str = "sdpa") -> LoadedModel:
-    """A Qwen3 with some sliding layers, or a Mistral whose layers all slide; weights of the tiny model."""
-    family = "mistral" if kind == "mistral" else "qwen3"
-    changed: dict[str, Any] = {"sliding_window": width}
-    if kind != "mistral":
-        changed |= {"use_sliding_window": True, "layer_types": MIXED[kind]}
+    """A Qwen3 with some sliding layers; weights of the tiny model."""
+    family = "qwen3"
+    changed: dict[str, Any] = {"sliding_window": width, "use_sliding_window": True, "layer_types": MIXED[kind]}
     plain = tiny_config(family)
     model = AutoModelForCausalLM.from_config(
         type(plain)(**{**plain.to_dict(), **changed}), dtype=torch.float32, attn_implementation=attn
@@ -42,8 +40,7 @@ def sliding_model(kind: str, width: int, attn: str = "sdpa") -> LoadedModel:
 
 
 def full_layers(kind: str) -> set[int]:
-    types = MIXED.get(kind, ["sliding_attention"] * LAYERS)
-    return {layer for layer, each in enumerate(types) if each == "full_attention"}
+    return {layer for layer, each in enumerate(MIXED[kind]) if each == "full_attention"}
 
 
 def read_and_watch(memory: EpisodicMemory, ids: list[int]) -> set[int]:
@@ -65,9 +62,8 @@ def test_text_within_the_window_is_the_models_own_pass(kind: str, width: int, at
     memory = EpisodicMemory(model, **SMALL | {"n_local": 128})
     assert not read_and_watch(memory, text)
     expected = full_logits(memory, text + question)
-    family = "mistral" if kind == "mistral" else "qwen3"
     with torch.inference_mode():
-        unbounded = tiny_model(family)(torch.tensor([text + question])).logits[0]
+        unbounded = tiny_model("qwen3")(torch.tensor([text + question])).logits[0]
     assert not torch.allclose(expected, unbounded, atol=1e-2)  # the window of the model's own makes a difference here
     assert torch.allclose(memory.logits([question])[0], expected[-1], atol=1e-4, rtol=1e-5)
     assert torch.allclose(memory.reader.surprise[1:], surprise_of(expected, text), atol=1e-4)
@@ -167,8 +163,22 @@ def test_refinement_without_a_layer_to_look_at_is_refused(kind: str) -> None:
         with pytest.raises(InputError, match=f"refine_layers has {layer}"):
             EpisodicMemory(model, **refined, refine_layers=(layer,))
     with pytest.raises(InputError, match="refine"):
-        # Mistral's layers all slide, so the default, all that take memory, are none
-        EpisodicMemory(model, **refined, refine_layers=() if kind in MIXED else None)
+        EpisodicMemory(model, **refined, refine_layers=())
+
+
+def test_a_window_as_wide_as_the_context_is_none() -> None:
+    changes: dict[str, Any] = {"sliding_window": 8192}
+    memory = EpisodicMemory(LoadedModel.wrap(tiny_model("phi3", **changes), tiny_tokenizer()), **SMALL)
+    assert read_and_watch(memory, text_ids(120)) == set(range(LAYERS))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("family", ["mistral", "phi3", "starcoder2"])
+def test_a_model_whose_layers_all_slide_takes_no_memory(family: str, width: int) -> None:
+    changes: dict[str, Any] = {"sliding_window": width}
+    model = LoadedModel.wrap(tiny_model(family, **changes), tiny_tokenizer())
+    with pytest.raises(InputError, match=f"3 of 3 layers of a {family} model have a sliding window of their own"):
+        EpisodicMemory(model, **SMALL)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from pasctl.errors import InputError
 from pasctl.export.gguf_model import write_model
+from pasctl.models import gguf_weights
 from pasctl.models.footprint import Footprint
 from pasctl.models.gguf_weights import read_gguf_footprint
 from pasctl.models.load import load_chat, load_meta_model, load_model
@@ -56,3 +59,19 @@ def test_files_beside_a_gguf_change_nothing(file: Path) -> None:
     (file.parent / "additional_chat_templates").mkdir()
     (file.parent / "additional_chat_templates" / "default.jinja").write_text("{{ messages }}")
     assert facts(file) == alone
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("blk.99.attn_v.bias", 32, "but its model has 3 layers"),
+        ("blk.0.attn_v.bias", 5, "32 values are expected, found 5"),
+    ],
+)
+def test_biases_that_fit_no_layer_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, values: int, told: str
+) -> None:
+    monkeypatch.setattr(gguf_weights, "read_gguf_tensor_names", lambda path: [name, f"blk.{'9' * 5000}.attn_v.bias"])
+    monkeypatch.setattr(gguf_weights, "_read", lambda path, names: {name: np.zeros(values, np.float32)})
+    with pytest.raises(InputError, match=told):
+        gguf_weights.put_back_biases(tiny_loaded("llama").model, Path("m.gguf"))

@@ -101,6 +101,7 @@ def test_what_does_not_fit_is_told_with_what_is_there_and_what_to_do(memory):
     assert "24.00 GB can be had" in caught.value.message
     assert "--dtype bfloat16 makes the weights 16.38 GB" in caught.value.hint
     assert "Qwen3-8B" in caught.value.hint
+    assert "--quantize int8 or int4" in caught.value.hint
     largest = re.search(r"up to about (\d+\.\d) billion", caught.value.hint)
     assert largest is not None
     assert 11.5 < float(largest[1]) <= 12.0  # 24 GB of two bytes each, less the work

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pasctl.activations.extract import extract_head_outputs
@@ -158,6 +159,9 @@ def test_a_layer_that_int4_has_no_groups_for_is_left_alone_and_said(tmp_path: Pa
     assert_alike(model.footprint.sizes.packed, load_meta_model(str(folder), quantization="int4").sizes.packed)
     [note] = notes
     assert "--quantize int4 packs 2" in note
+    narrow = save_tiny(tmp_path / "narrow", num_attention_heads=5, num_key_value_heads=1, intermediate_size=40)
+    with pytest.raises(InputError, match="packs no layer of this model: none is a multiple of 32 wide"):
+        load_model(str(narrow), dtype="float32", device="cpu", quantize="int4")
 
 
 @torchao
@@ -317,6 +321,31 @@ def test_a_quantization_that_nobody_knows_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"is quantized \(no-such\) and cannot be read here") as caught:
         load_model(str(folder), device="cpu")
     assert "\n" not in str(caught.value)
+
+
+def rounded_to_float8(weight: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A matrix in float8, the scales of its square blocks, and the numbers that the two stand for."""
+    rows, columns = (size // block for size in weight.shape)
+    tiles = weight.reshape(rows, block, columns, block)
+    scales = tiles.abs().amax(dim=(1, 3)) / torch.finfo(torch.float8_e4m3fn).max
+    packed = (tiles / scales[:, None, :, None]).to(torch.float8_e4m3fn)
+    return packed.reshape(weight.shape), scales, (packed.float() * scales[:, None, :, None]).reshape(weight.shape)
+
+
+def test_an_fp8_checkpoint_is_unpacked_where_there_is_no_gpu(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("transformers keeps it packed here")
+    folder = save_tiny(tmp_path / "m", **WIDE)
+    weights, expected = load_file(folder / "model.safetensors"), {}
+    for name in [name for name in weights if name.endswith("_proj.weight")]:
+        packed, scales, expected[name] = rounded_to_float8(weights[name], 32)
+        weights |= {name: packed, name.replace(".weight", ".weight_scale_inv"): scales}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with_quantization(folder, quant_method="fp8", activation_scheme="dynamic", weight_block_size=[32, 32])
+    model = load_model(str(folder), dtype="float32", device="cpu")
+    for name, numbers in expected.items():
+        assert torch.equal(model.model.get_parameter(name), numbers), name
+    assert load_meta_model(str(folder)).sizes.packed is None is model.footprint.sizes.packed
 
 
 @torchao

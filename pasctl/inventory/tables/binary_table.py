@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.bounded import Bounds, BoundsError, run_bounded
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory.items import Inventory
+from pasctl.inventory.persona_source import most_rows, rows_of
 from pasctl.inventory.tables.table import Block, Table
 from pasctl.inventory.tables.table_map import TableMap
 from pasctl.inventory.tables.text_table import distinct_names, rows_table
@@ -22,6 +23,7 @@ SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 STATISTICS = (".sav", ".zsav", ".por", ".dta", ".sas7bdat", ".xpt")
 ARROW = (".parquet", ".feather", ".arrow")
 _SCRIPTS = Path(__file__).parent
+_LEAST = Bounds(memory=1 << 30, seconds=10)  # pandas alone takes a second to load
 _MOST = Bounds(memory=6 << 30, seconds=120)
 _BATCH = 8192  # rows
 _FORMAT = "is the file whole, and of the kind that its ending says?"
@@ -107,8 +109,7 @@ def _printed(script: Path, path: Path, kind: str, *arguments: str) -> Any:
 
 def _bounds(size: int) -> Bounds:
     """What a file of so many bytes may take: a cell takes one packed, and some 200 as text in Python."""
-    usual = Bounds()
-    memory, seconds = usual.memory + 256 * size, usual.seconds + 30 * (size >> 20)
+    memory, seconds = _LEAST.memory + 256 * size, _LEAST.seconds + 30 * (size >> 20)
     return Bounds(min(memory, _MOST.memory), min(seconds, _MOST.seconds))
 
 
@@ -128,12 +129,17 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
     if path.suffix.lower() == ".parquet":
         with pq.ParquetFile(path, buffer_size=1 << 16) as file:
+            rows_of(file, path.stat().st_size)
             yield from file.iter_batches(_BATCH, use_threads=False)
         return
     with path.open("rb") as stream:
         reader = ipc.open_file(stream)
+        count, most = 0, most_rows(path.stat().st_size)
         for place in range(reader.num_record_batches):
             batch = reader.get_batch(place)
+            count += batch.num_rows
+            if count > most:
+                raise ValueError(f"more than {most:,} rows in a file of so few bytes")
             for start in range(0, batch.num_rows, _BATCH):
                 yield batch.slice(start, _BATCH)
 

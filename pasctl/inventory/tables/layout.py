@@ -133,7 +133,7 @@ def _wide_name(
     for at in likely:
         if _unique(columns[at]):
             return at
-    repeated = next((at for at in likely if not columns[at].counts[""]), None)
+    repeated = next((at for at in likely if columns[at].counts and not columns[at].counts[""]), None)
     if repeated is not None:
         name = table.header[repeated]
         value = columns[repeated].counts.most_common(1)[0][0]

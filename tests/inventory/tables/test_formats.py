@@ -194,3 +194,18 @@ def test_a_feather_file_that_points_out_of_itself_is_one_line(tmp_path: Path) ->
     path.write_bytes(whole.replace(offsets.tobytes(), np.array([0, 3, 6, 1 << 30], dtype=np.int32).tobytes()))
     with pytest.raises(InputError, match=r"people\.feather: not readable as Feather"):
         read_table(path, INVENTORY)
+
+
+@pytest.mark.parametrize("name", ["people.parquet", "people.feather"])
+def test_a_small_file_of_very_many_rows_is_one_line(tmp_path: Path, name: str) -> None:
+    """A column that says the same in all rows takes next to no room, and all memory as text."""
+    count = 6_000_000
+    columns = {IDS[0]: pa.array(np.ones(count, dtype=np.int8)), "note": pa.array(np.zeros(count, dtype=np.int8))}
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table(columns), path, compression="zstd")
+    else:
+        feather.write_feather(pa.table(columns), str(path), compression="zstd")
+    assert path.stat().st_size < 50_000
+    with pytest.raises(InputError, match=rf"{name}: not readable as .* rows in a file of"):
+        load_personas(str(path), INVENTORY)

@@ -269,3 +269,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read_answers(tmp_path / "people.csv", INVENTORY)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", ["ResponseId", "id", "ResponseId\tuser"])
+def test_a_header_without_rows_has_no_answers(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "people.tsv"
+    path.write_text(f"{names}\tE01\tO01\n")
+    with pytest.raises(InputError, match="no answers found"):
+        read_table(path, INVENTORY)
