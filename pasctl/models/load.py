@@ -87,8 +87,7 @@ def load_model(
             fit into this machine's memory.
         PasctlError: transformers could not load it, its files changed meanwhile, or the self-check failed.
     """
-    if isinstance(source, str):
-        source = resolve_model(source)
+    source = resolve_model(source) if isinstance(source, str) else source
     require_known(source, trust_remote_code=trust_remote_code)
     how = _settle(source, dtype, device, attn, quantize, device_map, tp=tp, trust_remote_code=trust_remote_code)
     path = _local_path(source, weights=True)

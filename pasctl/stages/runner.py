@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +15,7 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.errors import BusyError, MissingError
 from pasctl.models.device import peak_memory
-from pasctl.models.ranks import agreed, meet
-from pasctl.stages.following import follow, follows
+from pasctl.models.ranks import agreed, joined, meet
 from pasctl.stages.headline import headline
 from pasctl.stages.job import Job, Outcome, StageContext
 from pasctl.stages.made_options import made_options, option_defaults
@@ -75,8 +76,8 @@ def run_job(
     def outcome(artifact: Artifact | None, *, reused: bool, plan: dict[str, Any] | None = None) -> Outcome:
         return Outcome(job.stage.name, key, artifact, reused, time.monotonic() - began, names, plan or {})
 
-    if follows() and not dry_run:
-        followed, reused = follow(store, job, key, reporter, began)
+    if _follows() and not dry_run:
+        followed, reused = _follow(store, job, key, reporter, began)
         return outcome(followed, reused=reused)
     found = store.lookup(key)
     if dry_run:
@@ -105,6 +106,39 @@ def run_job(
         for limit in unsaid_limits():
             reporter.note(limit)
         return outcome(made, reused=False)
+
+
+def _follows() -> bool:
+    """Whether this process computes along with another one, which writes for it."""
+    ranks = joined()
+    return ranks is not None and ranks.number > 0
+
+
+def _follow(store: Store, job: Job, key: str, reporter: Reporter, began: float) -> tuple[Artifact, bool]:
+    """The artifact that the first process finds or makes, and whether it was there.
+
+    This one computes along and writes nothing. It begins with copies of the same unfinished files in a folder of its
+    own, so that it skips what the first one skips, and runs the same passes.
+
+    Raises:
+        MissingError: the first process has finished, and its artifact cannot be seen from here.
+    """
+    reused = agreed(False) or agreed(False)  # found at once, or made by somebody else while the first process waited
+    if not reused:
+        with tempfile.TemporaryDirectory(prefix="pasctl-rank-") as folder:
+            staging, unfinished = Store(folder).stage(key), store.stage(key).folder
+            if unfinished.is_dir():
+                shutil.copytree(unfinished, staging.folder)
+            meet()
+            job.compute(StageContext(store, staging, reporter, began))
+        meet()
+    artifact = store.lookup(key)
+    if artifact is None:
+        raise MissingError(
+            f"the first process has made {key}, and it is not in {store.root}",
+            hint="all processes of --tp need the same --store",
+        )
+    return artifact, reused
 
 
 def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) -> Artifact:
