@@ -83,8 +83,7 @@ def load_model(
 
     Raises:
         MissingError: files, or packages to read them, are not there.
-        InputError: an unsupported family, an unknown option, files that loading must not read, or a model that cannot
-            fit into this machine's memory.
+        InputError: an unsupported family, an unknown option, files that loading must not read, or a model too large.
         PasctlError: transformers could not load it, its files changed meanwhile, or the self-check failed.
     """
     source = resolve_model(source) if isinstance(source, str) else source
@@ -108,8 +107,7 @@ def load_model(
     if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
         note(few)
     if check:
-        # a family may do anything in its own code, and fail by it in any way
-        with one_line_errors(source.spec), quiet_transformers():
+        with one_line_errors(source.spec), quiet_transformers():  # a family's own code may fail in any way
             loaded.report = self_check(loaded)
     if LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
         note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
