@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pasctl.activations.capture import capture
 from pasctl.models.device import torch_dtype
-from pasctl.models.kv_cache import PrefixCache, cache_behind
+from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.models.sites import HEADS
 
@@ -38,12 +38,12 @@ def mean_head_outputs(
     out, cache = torch.empty(shape, dtype=torch_dtype(model.dtype)), None
     if prompt:
         cache = cache_behind(model, len(prompt), None)
-        model.backbone(torch.tensor([list(prompt)], device=device), past_key_values=cache, use_cache=True)
+        model.backbone(torch.tensor([list(prompt)], device=device), **behind(model, cache))
     with capture(model, kind=kind, mean=True) as record:
         for rows in _of_one_length(texts, batch_tokens):
             ids = torch.tensor([list(texts[row]) for row in rows], device=device)
             past = None if cache is None else PrefixCache(cache, len(rows))
-            model.backbone(ids, past_key_values=past, use_cache=past is not None)
+            model.backbone(ids, **behind(model, past))
             out[rows] = record.take()
     return out, len(prompt) + sum(map(len, texts))
 

@@ -10,7 +10,7 @@ from transformers import Cache
 
 from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
-from pasctl.models.kv_cache import PrefixCache, cache_behind
+from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -80,9 +80,7 @@ def _run_node(
         rows = at_answer.rows(batch, len(ids)) if at_answer else None
         past = None if prefix is None else PrefixCache(prefix, len(ids))
         with steer(model, steered, positions=layout.last, rows=rows):
-            output = model.backbone(
-                ids, past_key_values=past, use_cache=past is not None, **layout.arguments(model.model.dtype)
-            )
+            output = model.backbone(ids, **behind(model, past), **layout.arguments(model.model.dtype))
         consume(batch, output.last_hidden_state[:, layout.last].flatten(0, 1))
     for branch in plan.branches:
         _run_node(model, branch, prefix, consume, at_answer, record)
@@ -138,7 +136,7 @@ def _read_prefix(model: LoadedModel, plan: TokenPlan, before: Cache | None) -> C
     cache = cache_behind(model, _length(before) + len(plan.prefix), before)
     for start in range(0, len(plan.prefix), plan.at_once):
         ids = torch.tensor([plan.prefix[start : start + plan.at_once]], device=model.device)
-        model.backbone(ids, past_key_values=cache, use_cache=True)
+        model.backbone(ids, **behind(model, cache))
     return cache
 
 

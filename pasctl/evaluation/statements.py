@@ -23,7 +23,7 @@ from pasctl.activations.forward import RowLayout
 from pasctl.activations.plan import PACK_PREFIX, PACK_TOKENS
 from pasctl.errors import InputError
 from pasctl.models.footprint import LOGITS_BYTES, Footprint, require_room
-from pasctl.models.kv_cache import PrefixCache, cache_behind
+from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -196,7 +196,7 @@ class _Run:
                 cache = self._read(rest[:-1], first, len(prompt) + len(plan.common))
             with self._steered():
                 ids = torch.tensor([start], device=self._model.device)
-                output = self._model.backbone(ids, past_key_values=cache, use_cache=True)
+                output = self._model.backbone(ids, **behind(self._model, cache))
             self._score(values[place], cache, output.last_hidden_state[0])
 
     def _steered(self) -> AbstractContextManager[None]:
@@ -207,7 +207,7 @@ class _Run:
         cache = cache_behind(self._model, room, before)
         for start in range(0, len(ids), self._plan.at_once):
             piece = torch.tensor([ids[start : start + self._plan.at_once]], device=self._model.device)
-            self._model.backbone(piece, past_key_values=cache, use_cache=True)
+            self._model.backbone(piece, **behind(self._model, cache))
         return cache
 
     def _score(self, values: NDArray[np.float32], cache: Cache, start: Tensor) -> None:
@@ -235,7 +235,7 @@ class _Run:
             ids, placed = torch.tensor(read, device=device), {}
         with self._steered():
             past = PrefixCache(cache, len(ids))
-            output = self._model.backbone(ids, past_key_values=past, use_cache=True, **placed)
+            output = self._model.backbone(ids, **behind(self._model, past), **placed)
         return output.last_hidden_state.flatten(0, 1)  # type: ignore[no-any-return]
 
     def _logprobs(self, hidden: Tensor, ids: Tensor) -> NDArray[np.float32]:

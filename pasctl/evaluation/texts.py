@@ -14,7 +14,7 @@ from transformers import Cache, DynamicCache
 
 from pasctl.errors import InputError
 from pasctl.models.footprint import text_rows
-from pasctl.models.kv_cache import PrefixCache
+from pasctl.models.kv_cache import PrefixCache, behind
 from pasctl.models.load import LoadedModel
 
 Floats = NDArray[np.float64]
@@ -142,7 +142,7 @@ def _shared(prompts: Sequence[tuple[int, ...]]) -> int:
 def _read_prefix(reader: Reader, ids: Sequence[int]) -> Cache:
     """Keys and values of tokens that all rows begin with."""
     model, cache = reader.model, DynamicCache(config=reader.model.model.config)
-    model.backbone(torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True)
+    model.backbone(torch.tensor([list(ids)], device=model.device), **behind(model, cache))
     reader.counts["tokens_run"] += len(ids)
     return cache
 
@@ -171,7 +171,7 @@ def _hidden(reader: Reader, rows: Sequence[Row], shared: int, cache: Cache | Non
     ids = torch.tensor([[*each, *([0] * (width - len(each)))] for each in sequences], device=model.device)
     past = None if cache is None else PrefixCache(cache, len(rows))
     reader.counts["tokens_run"] += ids.numel()
-    output = model.backbone(ids, past_key_values=past, use_cache=past is not None)
+    output = model.backbone(ids, **behind(model, past))
     hidden: Tensor = output.last_hidden_state
     return hidden
 

@@ -14,6 +14,7 @@ from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.text_state import PlainTextState
 from pasctl.memory.surprise import token_surprise
+from pasctl.models.kv_cache import behind
 from pasctl.models.load import LoadedModel
 
 
@@ -71,6 +72,6 @@ class FullAttention:
     def _forward(self, ids: list[int]) -> Tensor:
         """Last hidden states [C, hidden]."""
         given = torch.tensor([ids], device=self.model.device)
-        out: Any = self.model.backbone(input_ids=given, past_key_values=self._cache, use_cache=True)
+        out: Any = self.model.backbone(input_ids=given, **behind(self.model, self._cache))
         hidden: Tensor = out.last_hidden_state[0]
         return hidden

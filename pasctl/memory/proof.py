@@ -24,6 +24,7 @@ from pasctl.memory.attention_layers import attention_layers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.reader import Reader
 from pasctl.models.attention import attention_of, own_attention, run_backbone
+from pasctl.models.kv_cache import behind
 from pasctl.models.load import LoadedModel
 from pasctl.models.transformers_compat import first_line
 
@@ -149,7 +150,7 @@ def _plain(model: LoadedModel, ids: list[int], chunk: int, attn: str) -> Tensor:
     states: list[Tensor] = []
     with attention_of(model, attn):
         for piece in torch.split(given, chunk, dim=1):
-            out: Any = model.backbone(input_ids=piece, past_key_values=cache, use_cache=True)
+            out: Any = model.backbone(input_ids=piece, **behind(model, cache))
             states.append(out.last_hidden_state[0])
     return model.logits(torch.cat(states))
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from pasctl.errors import InputError
+from pasctl.models.kv_cache import behind
 from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
 from pasctl.models.parallel import gathered, own_share
@@ -171,7 +172,9 @@ def run_backbone(
     positions = torch.zeros_like(ids) if positions is None else positions.to(model.device)
     token = _ATTENDER.set(attender)
     try:
-        out: Any = model.backbone(input_ids=ids, position_ids=positions, use_cache=False, past_key_values=states)
+        out: Any = model.backbone(
+            input_ids=ids, position_ids=positions, **{**behind(model, states), "use_cache": False}
+        )
     finally:
         _ATTENDER.reset(token)
     hidden: Tensor = out.last_hidden_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,15 @@ class PrefixCache(Cache):
         layer: Any = copy.copy(prefix)  # with a window of its own, say
         layer.keys, layer.values = keys, values
         return layer.update(key_states, value_states, *args, **kwargs)
+
+
+def behind(model: LoadedModel, cache: Cache | None) -> dict[str, Any]:
+    """Arguments with which the model's backbone reads on behind a cache, and adds to it; None is no cache.
+
+    transformers 5.24 has another name for the first.
+    """
+    known = inspect.signature(model.backbone.forward).parameters
+    return {"cache" if "cache" in known else "past_key_values": cache, "use_cache": cache is not None}
 
 
 def cache_behind(model: LoadedModel, tokens: int, before: Cache | None) -> Cache:

@@ -107,11 +107,16 @@ def load_model(
     if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
         note(few)
     if check:
-        with one_line_errors(source.spec), quiet_transformers():  # a family's own code may fail in any way
-            loaded.report = self_check(loaded)
+        _prove(loaded, note)
+    return loaded
+
+
+def _prove(loaded: LoadedModel, note: Callable[[str], None]) -> None:
+    """Run the self-check; a family may do anything in its own code, and fail by it in any way."""
+    with one_line_errors(loaded.source.spec), quiet_transformers():
+        loaded.report = self_check(loaded)
     if LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
         note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
-    return loaded
 
 
 @dataclass(frozen=True)

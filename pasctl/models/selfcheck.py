@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pasctl.errors import PasctlError
 from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.check_report import CheckReport
-from pasctl.models.kv_cache import PrefixCache, cache_behind
+from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
 from pasctl.models.parallel import gathered, own_share
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
@@ -170,9 +170,9 @@ def _prefix_errors(loaded: LoadedModel, ids: Tensor) -> tuple[float, float]:
     other[:, -1] = ids[:, 0]  # the second row ends in another token
     whole = _states(loaded, torch.cat([ids, other]))
     cache = cache_behind(loaded, half, None)
-    loaded.backbone(ids[:, :half], past_key_values=cache, use_cache=True)
+    loaded.backbone(ids[:, :half], **behind(loaded, cache))
     rests = torch.cat([ids, other])[:, half:]
-    shared = _states(loaded, rests, past_key_values=PrefixCache(cache, 2), use_cache=True)
+    shared = _states(loaded, rests, **behind(loaded, PrefixCache(cache, 2)))
     spread = whole.std(-1)[:, half:]
     error = _apart(shared, whole[:, half:], spread)
     if not loaded.takes_masks:
@@ -187,8 +187,7 @@ def _prefix_errors(loaded: LoadedModel, ids: Tensor) -> tuple[float, float]:
     forked = _states(
         loaded,
         row,
-        past_key_values=PrefixCache(cache, 1),
-        use_cache=True,
+        **behind(loaded, PrefixCache(cache, 1)),
         position_ids=places,
         attention_mask=mask,
     )

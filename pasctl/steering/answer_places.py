@@ -47,7 +47,9 @@ class AnswerPlaces:
             self._require_unpadded(ids, rows)
             self._last = torch.full((rows,), length - 1, device=tokens.device)
         else:
-            self._last = _last(_real(mask, length, _past(given.get("past_key_values"))).expand(rows, -1))
+            self._last = _last(
+                _real(mask, length, _past(given.get("cache", given.get("past_key_values")))).expand(rows, -1)
+            )
 
     def last_of(self, output: Tensor) -> Tensor:
         """Index of the last real token in each row of an output [B, T, ...], int [B]; -1 of a row of padding alone."""

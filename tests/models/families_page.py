@@ -68,7 +68,7 @@ texts than a sliding window, padded batches, statements, written texts, memories
 
 Families that are not listed are tried in the same way. These are refused by what they lack: no attention whose output
 projection is found (RWKV, Mamba), a class of transformers that takes no cache of others (MiniMax), and those that read
-a text in two parts differently from the whole (Jamba, Bamba).
+a text in two parts differently from the whole (Jamba).
 """
 
 
