@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.activations.plan import FORKS
-from pasctl.evaluation.option_scoring import Cost, OptionPrompts, option_cost
 from pasctl.evaluation.units import EvalCase
 from pasctl.inventory import option_names
 from pasctl.stages.job import StageContext
@@ -21,6 +20,9 @@ from pasctl.stages.runner import Store
 from pasctl.stages.side_effects import SideEffects
 from pasctl.stages.statement_answers import StatementTask
 from pasctl.stages.text_audit import TextAudit
+
+if TYPE_CHECKING:
+    from pasctl.evaluation.option_scoring import Cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +72,12 @@ def estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
 
 def _letters_estimate(evaluation: Evaluation, store: Store) -> dict[str, int]:
     """What reading letters takes."""
+    from pasctl.evaluation.option_scoring import OptionPrompts, option_cost
+
     task, handle = evaluation.task, evaluation.handle
     held = store.find_parts(list(task.distinct))
     missing = {key: unit for key, unit in task.distinct.items() if key not in held}
     chat, own_mask, footprint = handle.chat(), handle.takes_masks(), handle.footprint()
-
     names = chat.option_ids(option_names(task.inventory))
 
     def cost_of(prompts: list[list[int]], count: int) -> Cost:

@@ -19,7 +19,7 @@ from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, steer
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.memory.test_sliding import sliding_model
-from tests.tiny import HEAD_DIM, HEADS, LAYERS, tiny_loaded
+from tests.tiny import HEAD_DIM, HEADS, LAYERS, tiny_loaded, tiny_model, tiny_tokenizer
 
 LENGTHS = (1, 3, 40, 17, 90, 8)
 GREEDY = SamplingParams(max_new_tokens=12)
@@ -81,10 +81,12 @@ def test_a_batch_writes_what_transformers_writes_alone(family: str) -> None:
     assert not any(output._forward_hooks for output in model.outputs())
 
 
-@pytest.mark.parametrize("kind", ["middle", "mistral"])
+@pytest.mark.parametrize("kind", ["middle", "every"])
 @pytest.mark.parametrize("width", [3, 20])
 def test_layers_with_a_sliding_window_keep_to_it(kind: str, width: int) -> None:
-    model, requests = sliding_model(kind, width), mixed(6)
+    windowed: dict[str, Any] = {"sliding_window": width}
+    every = LoadedModel.wrap(tiny_model("mistral", **windowed), tiny_tokenizer())
+    model, requests = every if kind == "every" else sliding_model(kind, width), mixed(6)
     with Engine(model, step_tokens=7) as engine:
         found = together(engine, requests)
         assert found == [alone(model, request) for request in requests]

@@ -56,7 +56,7 @@ def _without_config(place: Place) -> list[object]:
 def _unknown_family(place: Place) -> list[object]:
     model = place.model_copy()
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
+    (model / "config.json").write_text(json.dumps(config | {"model_type": "qwen33"}))
     return ["extract", "--model", model]
 
 
@@ -107,7 +107,7 @@ CASES = [
     Case("model word", 3, lambda p: ["extract", "--model", "no-model"], ("no-model",)),
     Case("gguf path", 3, lambda p: ["extract", "--model", "no-model.gguf"], ("no-model.gguf",)),
     Case("folder without config", 3, _without_config, ("config.json",)),
-    Case("family", 2, _unknown_family, ("gpt2",)),
+    Case("family", 2, _unknown_family, ("qwen33", "did you mean qwen3")),
     Case("pickled weights", 2, _only_pickles, ("pickle",)),
     Case("revision of a folder", 2, lambda p: ["extract", "--model", p.model, "--revision", "v2"], ("v2",)),
     Case("dtype", 2, lambda p: ["extract", "--model", p.model, "--dtype", "int3"], ("int3",)),

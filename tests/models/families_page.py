@@ -53,7 +53,7 @@ steered, remembers and is exported as a text model; images are not read.
 On tiny models with random weights, in float32, with transformers {version}. *Shift* is how far a head that is shifted
 before its projection is from the projection shifted, as a share of the shift's effect; *prefix* how far last hidden
 states after a shared prefix are from those of the whole text, over their spread; *memory* how far logits through
-memory, with nearly everything recalled at its true place, are from the plain model's, over their spread. Attention
+memory, with nearly everything retrieved at its true place, are from the plain model's, over their spread. Attention
 implementation `sdpa`, or `eager` where the family needs it. The last column names the engines that a steered model of
 the family can be exported to.
 

@@ -160,6 +160,10 @@ def _no_items(table: Table, inventory: Inventory) -> InputError:
     series = counted_series(table.header)
     about = f"such as {series}" if series else listing(table.header)
     first = inventory.items[0].id
+    if not table.header:
+        return InputError(
+            f"{table.path}: no column was found, expected one for each item", hint="give a table of answers"
+        )
     example = series.split(",")[0] if series else table.header[-1]
     near = difflib.get_close_matches(first, table.header, n=1)
     return InputError(
