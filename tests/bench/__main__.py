@@ -14,7 +14,7 @@ import torch
 
 from tests.bench.timing import lines, matmul_rate
 
-BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory")
+BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory", "hybrid")
 
 
 def main(names: list[str]) -> None:
