@@ -98,13 +98,3 @@ def own_share(module: nn.Module, whole: Tensor, dim: int = -1) -> Tensor:
     """This rank's heads of all, where a module takes only those."""
     ranks = joined()
     return whole if ranks is None or module not in _SHARED else whole.chunk(ranks.count, dim=dim)[ranks.number]
-
-
-def require_whole(model: Any, what: str) -> None:
-    """Refuse what needs all weights in one process.
-
-    Raises:
-        InputError: the model is shared out.
-    """
-    if model in _SHARED:
-        raise InputError(f"{what} needs the whole model in one process, and --tp shares it out", hint="leave out --tp")
