@@ -83,7 +83,3 @@ class LayerStates(Cache):
                 for index, part in parts:
                     if isinstance(part, Tensor):
                         yield f"{PREFIX}{number}.{attribute}.{index}", part
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
