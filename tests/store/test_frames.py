@@ -163,7 +163,8 @@ def test_directions_have_a_row_per_persona_and_head(make: Make, cut: bool) -> No
     heads = np.arange(12, dtype=np.int64).reshape(3, 2, 2)
     sigma = np.random.default_rng(1).random((3, 2)).astype(np.float32)
     tensors = {"heads": heads, "sigma": sigma, "theta": np.zeros((3, 2, 8), np.float32)}
-    made = make("directions", people(cut) | shards("directions", tensors, cut))
+    described = {"items.json": {"geometry": {"layers": 12, "heads": 12}}}
+    made = make("directions", people(cut) | shards("directions", tensors, cut) | described)
     for row in made.frame().itertuples():
         person = "abc".index(row.persona)
         assert [row.layer, row.head] == heads[person, row.rank].tolist()
