@@ -127,11 +127,14 @@ def _pairs(suffix: str) -> Callable[[Path], object]:
 
 def _config(folder: Path) -> object:
     import os
+    from unittest.mock import patch
 
     from pasctl.cli.config import read_config
 
-    os.environ["PASCTL_CONFIG"] = str(folder / "pasctl.toml")
-    return read_config(_command())
+    with patch.dict(
+        os.environ, PASCTL_CONFIG=str(folder / "pasctl.toml")
+    ):  # of this call alone
+        return read_config(_command())
 
 
 @cache
