@@ -131,7 +131,7 @@ def test_rounding_that_is_the_models_own_is_no_fault(monkeypatch: pytest.MonkeyP
 def test_experts_that_are_chosen_by_a_hair_are_no_fault(family: str, dtype: torch.dtype) -> None:
     """torch's fused attention and transformers' plain one choose other experts here; memory is as the plain one."""
     proof = require_memory(LoadedModel.wrap(tiny_model(family, 0, dtype), tiny_tokenizer()))
-    assert proof.tokens == 3 * TOKENS
+    assert proof.tokens in (2 * TOKENS, 3 * TOKENS)  # some versions of transformers choose the same ones
     assert proof.tolerance == TOLERANCE[str(dtype).removeprefix("torch.")]
 
 
