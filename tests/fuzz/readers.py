@@ -131,9 +131,7 @@ def _config(folder: Path) -> object:
 
     from pasctl.cli.config import read_config
 
-    with patch.dict(
-        os.environ, PASCTL_CONFIG=str(folder / "pasctl.toml")
-    ):  # of this call alone
+    with patch.dict(os.environ, PASCTL_CONFIG=str(folder / "pasctl.toml")):  # of this call alone
         return read_config(_command())
 
 
