@@ -78,7 +78,7 @@ class ActiveBatch:
         """The rows of the next pass: all that are written, then prompts in their order while there is room."""
         taken: list[tuple[ActiveRequest, PackedSegment]] = []
         budget, first = self._step_tokens, True
-        for row in sorted(self.rows, key=lambda row: row.reading):
+        for row in sorted(self._of_one_kind(), key=lambda row: row.reading):
             try:
                 segment = row.segment(budget, first=first)
             except BaseException as error:  # as in `add`
@@ -94,6 +94,12 @@ class ActiveBatch:
             if self.packed.alone:
                 break
         return taken
+
+    def _of_one_kind(self) -> list[ActiveRequest]:
+        """The rows that may share a pass, which shifts one kind of sites: that of the steered row that joined first."""
+        kinds = [None if row.request.steering is None else row.request.steering.kind for row in self.rows]
+        first = next((kind for kind in kinds if kind is not None), None)
+        return [row for row, kind in zip(self.rows, kinds, strict=True) if kind in (None, first)]
 
     def _run(self, taken: Sequence[tuple[ActiveRequest, PackedSegment]]) -> list[tuple[ActiveRequest, Tensor]]:
         """One pass; gives the rows that a token is to be chosen for, and the states it is chosen from."""

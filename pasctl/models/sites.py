@@ -2,7 +2,7 @@
 
 A layer's attention has a site where its heads' outputs, side by side, enter the projection back to the residual stream:
 o_proj of full attention, out_proj of a linear one. The residual stream after a layer is a site as well, with one "head"
-as wide as the stream. What is found here is arithmetic on modules; `pasctl.models.proof` shows that it is true.
+as wide as the stream. What is found here is arithmetic on modules; `pasctl.models.selfcheck` shows that it is true.
 """
 
 from __future__ import annotations

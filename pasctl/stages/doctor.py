@@ -16,7 +16,7 @@ from pasctl.models.adapters import ADAPTERS, FAMILIES
 from pasctl.models.device import resolve_device, resolve_dtype
 from pasctl.models.hub import hub_reachable
 from pasctl.models.options import ModelOptions
-from pasctl.models.sites import RESIDUAL
+from pasctl.models.sites import RESIDUAL, usual_sites
 from pasctl.stages.letter_mass import letter_mass, mass_warning
 from pasctl.stages.run import Run
 from pasctl.stages.runner import open_store
@@ -107,6 +107,8 @@ def _sites(model: LoadedModel) -> list[Finding]:
         heads = "a stream" if kind == RESIDUAL else f"{geometry.heads} heads"
         error = None if report is None else report.shifts.get(kind)
         proof = "" if error is None else f"; a shifted head is its projection shifted, to {error:.1g} of the shift"
+        if any(site.norm_behind for site in usual_sites(model.sites, kind)):
+            proof += "; a norm stands between them and the residual stream"
         findings.append(Finding(f"site {kind}", True, f"{heads} of {geometry.head_dim} in {where}{proof}"))
     if report is not None:
         masks = "several texts share a row" if model.takes_masks else "each text has a row of its own"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pasctl.commands.target import Alpha, SteeringTarget
 from pasctl.errors import InputError
 from pasctl.evaluation.alphas import AUTO
+from pasctl.models.sites import HEADS
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.persona_catalog import PersonaCatalog
@@ -49,7 +50,8 @@ def resolve_for_export(target: SteeringTarget, run: Run, model: ModelHandle) -> 
     """Find who an export steers to, which acts at every position of a text.
 
     Raises:
-        InputError: as `PersonaCatalog.find`; the target is steered from the answer on, or at a strength of 0.
+        InputError: as `PersonaCatalog.find`; the target is steered from the answer on, at a strength of 0,
+            or at other sites than heads.
         MissingError: there are no directions of this model.
     """
     catalog = PersonaCatalog(run, model, target)
@@ -64,6 +66,11 @@ def resolve_for_export(target: SteeringTarget, run: Run, model: ModelHandle) -> 
         raise InputError(
             f"alpha is 0{why}, expected a finite number other than 0, which steers nothing",
             hint="give a strength with --alpha",
+        )
+    if resolved.known.site != HEADS:
+        raise InputError(
+            f"{resolved.name} shifts {resolved.known.site}, an export carries shifts of the usual heads alone",
+            hint="steer it at run time with `pasctl.steer` or `pasctl serve`, or extract with --site heads",
         )
     return resolved
 

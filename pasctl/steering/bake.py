@@ -13,6 +13,7 @@ from pasctl.models.adapters import Adapter
 from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
 from pasctl.models.projection import output_shift
+from pasctl.models.sites import HEADS
 from pasctl.steering.intervention import Intervention
 
 SHARD_SIZE = "5GB"
@@ -125,6 +126,8 @@ def _biased(
 
     All projections of the attention that the family's switch gives a bias have one, zero where there was none.
     """
+    if intervention.kind != HEADS:
+        raise InputError(f"biases carry displacements of {HEADS}, found {intervention.kind}")
     if any(displacement.shape[0] != 1 for displacement in intervention.displacements.values()):
         raise InputError("an intervention with one displacement a row cannot be baked, expected one row")
     state = dict(model.model.state_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.load import LoadedModel
+from pasctl.models.sites import RESIDUAL
 from pasctl.steering import Intervention, steer
 from tests.memory.test_exactness import SMALL, text_ids
 from tests.memory.test_sliding import sliding_model
-from tests.tiny import HEAD_DIM, HEADS, LAYERS, tiny_loaded, tiny_model, tiny_tokenizer
+from tests.tiny import HEAD_DIM, HEADS, HIDDEN, LAYERS, tiny_loaded, tiny_model, tiny_tokenizer
 
 LENGTHS = (1, 3, 40, 17, 90, 8)
 GREEDY = SamplingParams(max_new_tokens=12)
@@ -90,6 +92,15 @@ def test_layers_with_a_sliding_window_keep_to_it(kind: str, width: int) -> None:
     with Engine(model, step_tokens=7) as engine:
         found = together(engine, requests)
         assert found == [alone(model, request) for request in requests]
+
+
+def test_texts_that_shift_different_kinds_of_sites_are_written_as_each_alone() -> None:
+    model, requests = tiny_loaded(), mixed(9)
+    shift = torch.randn(1, HIDDEN, generator=torch.Generator().manual_seed(1))
+    for place in (1, 4, 5):
+        requests[place] = replace(requests[place], intervention=Intervention({1: shift}, RESIDUAL))
+    with Engine(model, step_tokens=16) as engine:
+        assert together(engine, requests) == [alone(model, request) for request in requests]
 
 
 @pytest.fixture(scope="module")

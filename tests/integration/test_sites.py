@@ -52,6 +52,24 @@ def test_a_kind_of_site_from_extraction_to_results(
         with pasctl.steer(loaded, moved):
             assert not torch.allclose(loaded.model(ids).logits, plain)
         assert torch.equal(loaded.model(ids).logits, plain)
+    if site != "heads":
+        refused = warm.run(
+            *(
+                "export",
+                directions.name,
+                "--persona",
+                "s01",
+                "--alpha",
+                "1",
+                "--positions",
+                "all",
+                "--output",
+                tmp_path / "made",
+                *common,
+            )
+        )
+        assert refused.returncode == 2
+        assert f"shifts {site}, an export carries shifts of the usual heads alone" in refused.stderr
     page = tmp_path / "page.html"
     assert warm.run("report", directions.name, "--output", page, *common).returncode == 0
 
