@@ -105,8 +105,8 @@ class Reader:
         wanted = self.params.refine_layers
         for layer in wanted or ():
             if layer not in able:
-                layers = ", ".join(map(str, able))
-                raise InputError(f"refine_layers has {layer}, expected layers of this model with a memory: {layers}")
+                known = ", ".join(map(str, able))
+                raise InputError(f"refine_layers has {layer}, expected layers of this model with a memory: {known}")
         layers = able if wanted is None else list(wanted)
         if self.params.refine != "none" and not layers:
             raise InputError("refine has no layer to look at: it needs one that takes memory", hint="use refine none")

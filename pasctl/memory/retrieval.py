@@ -48,7 +48,8 @@ def word_similarity(query: Tensor, representatives: Tensor, offset: Tensor, leng
     """
     by_head = torch.einsum("tgd,egd->teg", query.float(), representatives.float())
     common = torch.einsum("tgd,gd->tg", query.float(), offset)
-    return ((by_head - common[:, None]) / lengths).sum(-1)
+    cosines: Tensor = (by_head - common[:, None]) / lengths
+    return cosines.sum(-1)
 
 
 def best_word(similarity: Tensor) -> Tensor:
