@@ -20,7 +20,7 @@ class MemoryAsk(
     function="memory_ask",
     action="pasctl.stages.memory_ask:plan",
     makes="answers",
-    version=2,
+    version=3,
     panel="Memory",
     place=2,
     positional=("memory", "questions", "how"),

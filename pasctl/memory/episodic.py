@@ -22,6 +22,8 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
+from pasctl.memory.sources import AnswerSources, MemoryTexts, Retrieval, answer_sources
+from pasctl.memory.text_bounds import FileSpan, TextBounds
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -40,6 +42,7 @@ class EpisodicMemory:
         reader: the text so far: token ids, surprise, events, keys and values.
         intervention: steers reading and answering, if given.
         proof: that memory on this model is the model.
+        bounds: which characters of which files the tokens are; a function gives them when they are first wanted.
     """
 
     def __init__(
@@ -77,15 +80,22 @@ class EpisodicMemory:
         self._written = 0
         self._evicted = 0
         self.prompt = Prompt(self.model.chat)
+        self.bounds: list[TextBounds] | Callable[[], list[TextBounds]] = []
 
-    def read(self, text: str, *, on_pass: Callable[[int], None] | None = None) -> None:
+    def read(self, text: str, *, name: str | None = None, on_pass: Callable[[int], None] | None = None) -> None:
         """Read more text.
 
         Args:
             text: it goes behind what was read before.
+            name: of the file that it is from, for the sources of answers.
             on_pass: called with the number of tokens read, after each pass through the model.
         """
-        self.read_ids(self.prompt.encode(text) if self.reader.ids else self.prompt.text(text), on_pass=on_pass)
+        known = self.bounds() if callable(self.bounds) else self.bounds
+        before = [] if self.reader.ids else self.prompt.opening
+        ids, starts = self.prompt.encode_with_starts(text)
+        first = len(self.reader.ids) + len(before)
+        self.read_ids([*before, *ids], on_pass=on_pass)
+        self.bounds = [*known, TextBounds.of(text, starts, first, [FileSpan(name, 0, len(text))])]
 
     def read_ids(self, ids: Sequence[int], *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read token ids as they are; nothing is put before them."""
@@ -179,9 +189,23 @@ class EpisodicMemory:
                 stream.recalled,
                 "length" if stream.finish_reason == "length" else "end",
                 first_step=(len(prompt) - 1) // self.params.chunk,
+                locate=self._locate,
             )
             for question, prompt, stream in zip(questions, prompts, streams, strict=True)
         ]
+
+    def texts(self) -> MemoryTexts:
+        """The words of the events, and the files that they are from."""
+        if callable(self.bounds):
+            self.bounds = self.bounds()
+        reader, events = self.reader, self.reader.past.events
+        starts = [start for start in [*events.starts, *events.pending] if start < len(reader.ids)]
+        opening = len(self.prompt.opening)
+        return MemoryTexts(self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening)
+
+    def _locate(self, answer: Answer) -> AnswerSources:
+        log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in answer.recalled]
+        return answer_sources(log, answer.first_step, answer.tokens, self.model.tokenizer, self.texts())
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""

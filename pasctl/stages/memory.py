@@ -22,11 +22,13 @@ from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.stored_bounds import FACTS, stored_texts
 from pasctl.stages.target import resolve
-from pasctl.stages.text import Text, join_texts, label_of
+from pasctl.stages.text import Text, join_texts, joined_spans, label_of
 
 if TYPE_CHECKING:
     from pasctl.commands.shared import ModelLike
+    from pasctl.memory.text_bounds import TextBounds
     from pasctl.stages.stored_memory import EpisodicMemory
     from pasctl.steering.intervention import Intervention
 
@@ -50,10 +52,23 @@ class _Reading:
 
     def ids(self) -> list[int]:
         """Token ids of the texts; behind a parent's text as more of the same turn."""
+        return self.encode()[0]
+
+    def encode(self, before: int = 0) -> tuple[list[int], TextBounds]:
+        """Token ids of the texts, and the files and characters that they are from.
+
+        Args:
+            before: tokens of the parent.
+        """
         from pasctl.memory.prompt import Prompt
+        from pasctl.memory.text_bounds import TextBounds
 
         prompt, text = Prompt(self.handle.chat()), join_texts(self.texts)
-        return prompt.text(text) if self.parent is None else prompt.encode(f"\n\n{text}")
+        opening = prompt.opening if self.parent is None else []
+        between = "" if self.parent is None else "\n\n"
+        ids, starts = prompt.encode_with_starts(between + text)
+        spans = joined_spans(self.texts, len(between))
+        return [*opening, *ids], TextBounds.of(between + text, starts, before + len(opening), spans)
 
     def intervention(self) -> Intervention | None:
         """The displacement that is in force while reading."""
@@ -153,7 +168,12 @@ def open_memory(
     segments = [artifact.open_path(name) for name in artifact.files(SEGMENTS)]
     opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
     opened.restore(segments, states_path(artifact))
+    opened.bounds = partial(_stored_bounds, artifact, opened)
     return opened
+
+
+def _stored_bounds(memory: Artifact, opened: EpisodicMemory) -> list[TextBounds]:
+    return _bounds_before(memory, opened, len(opened.reader.ids))
 
 
 def find_memory(store: Store, memory: str | Artifact | None) -> Artifact:
@@ -204,6 +224,7 @@ def params_of(memory: Artifact) -> MemoryParams:
 
 
 def _compute(work: StageContext, *, reading: _Reading) -> Payload:
+    from pasctl.memory.text_bounds import TEXT_BOUNDS, file_facts, to_table
     from pasctl.stages import stored_memory
     from pasctl.stages.stored_memory import SEGMENTS, STATES, EpisodicMemory, segment_name, segment_writer
 
@@ -224,7 +245,7 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
     while work.has(segment_name(len(done))):
         done.append(work.path(segment_name(len(done))))
     memory.restore(done, work.path(STATES) if work.has(STATES) else None)
-    ids, events = reading.ids(), memory.reader.past.events
+    (ids, bounds), events = reading.encode(before), memory.reader.past.events
     resumed = len(memory.reader.ids) - before
     if resumed:
         work.reporter.note(f"resuming after token {resumed:,} of {len(ids):,}")
@@ -238,7 +259,17 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
         "recalled_keys": memory.reader.tokens_attended,
         "tokens_of_proof": memory.proof.tokens,
     }
-    return {"memory.json": memory.describe()}
+    known = [] if parent is None else _bounds_before(parent, memory, before)
+    work.provenance[FACTS] = file_facts([*known, bounds])
+    return {"memory.json": memory.describe(), TEXT_BOUNDS: to_table([*known, bounds])}
+
+
+def _bounds_before(parent: Artifact, memory: EpisodicMemory, tokens: int) -> list[TextBounds]:
+    """Bounds of the texts of a parent, which has so many tokens."""
+    reader = memory.reader
+    starts = [start for start in reader.past.events.starts if start < tokens]
+    opening = len(memory.prompt.opening)
+    return stored_texts(parent, memory.model.tokenizer, reader.ids[:tokens], starts, opening).bounds
 
 
 def _estimate(reading: _Reading) -> dict[str, Any]:

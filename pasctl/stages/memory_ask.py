@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
 
+SOURCES = "sources.json"
+"""Of answers, the file that says where they come from; answers from before that have none."""
 # of recall.parquet, which has a row an event recalled
 _COLUMNS = {"question": "int32", "step": "int32", "layer": "int32", "event": "int32", "score": "float32"}
 
@@ -82,13 +84,17 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
     Returns:
         For each question `question`, `answer`, `tokens` (their number), `stop` ("end", or "length" if it was cut off),
         `first_step`, the step that the answer's first token follows, and `recalled`: step, layer, events, and their
-        scores, a row a step and layer that recalled any.
+        scores, a row a step and layer that recalled any. Also `sources` and `sentences` as JSON (see
+        `pasctl.memory.sources`); None for answers that were made before these were kept.
 
     Raises:
         IntegrityError: a file is not what its digest says.
     """
     columns = answers.read_table("recall.parquet").to_pydict()
     rows: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
+    located = answers.read_json(SOURCES) if SOURCES in answers.files() else [None] * len(rows)
+    for row, sources in zip(rows, located, strict=True):
+        row.update(sources or {"sources": None, "sentences": None})
     place = None
     for question, step, layer, event, score in zip(*(columns[name] for name in _COLUMNS), strict=True):
         recalled = rows[question]["recalled"]
@@ -125,6 +131,7 @@ def _compute(work: StageContext, *, asked: _Round) -> Payload:
             for answer in answers
         ],
         "recall.parquet": table,
+        SOURCES: [answer.located.to_json() for answer in answers],
     }
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pasctl.errors import InputError, MissingError
+from pasctl.memory.text_bounds import FileSpan
 from pasctl.text_file import refuse_device
+
+_BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text and what it is called."""
+    """A text and what it is called.
+
+    Attributes:
+        name: of the file.
+        content: the text.
+        modified: when the file was last changed, in seconds since 1970; None if it is not known.
+    """
 
     name: str
     content: str
+    modified: float | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> Text:
@@ -29,10 +39,10 @@ class Text:
         path = Path(path)
         try:
             refuse_device(path, "text")
-            data = path.read_bytes()
+            data, modified = path.read_bytes(), path.stat().st_mtime
         except OSError as error:
             raise MissingError(f"text {path} cannot be read: {error.strerror}") from error
-        return cls.decode(str(path), data)
+        return replace(cls.decode(str(path), data), modified=modified)
 
     @classmethod
     def decode(cls, name: str, data: bytes) -> Text:
@@ -64,7 +74,17 @@ class Text:
 
 def join_texts(texts: Sequence[Text]) -> str:
     """Texts one behind the other, with an empty line between them."""
-    return "\n\n".join(text.content for text in texts)
+    return _BETWEEN.join(text.content for text in texts)
+
+
+def joined_spans(texts: Sequence[Text], start: int = 0) -> list[FileSpan]:
+    """Where each text stands in `join_texts`, if that begins at character `start`."""
+    spans = []
+    for text in texts:
+        stop = start + len(text.content)
+        spans.append(FileSpan(text.name, start, stop, text.digest, text.modified))
+        start = stop + len(_BETWEEN)
+    return spans
 
 
 def label_of(text: Text) -> str:
