@@ -188,7 +188,7 @@ class EpisodicMemory:
                 tuple(stream.tokens),
                 stream.recalled,
                 "length" if stream.finish_reason == "length" else "end",
-                first_step=(len(prompt) - 1) // self.params.chunk,
+                first_step=self._first_step(len(prompt)),
                 locate=self._locate,
             )
             for question, prompt, stream in zip(questions, prompts, streams, strict=True)
@@ -203,9 +203,20 @@ class EpisodicMemory:
         opening = len(self.prompt.opening)
         return MemoryTexts(self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening)
 
+    def sources_of(self, stream: Stream, prompt_tokens: int) -> AnswerSources:
+        """Where an answer comes from that an engine has written, white space at its ends and all."""
+        log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in stream.recalled]
+        first = self._first_step(prompt_tokens)
+        located = answer_sources(log, first, tuple(stream.tokens), self.model.tokenizer, self.texts(), strip=False)
+        return located.until(len(stream.written))
+
     def _locate(self, answer: Answer) -> AnswerSources:
         log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in answer.recalled]
         return answer_sources(log, answer.first_step, answer.tokens, self.model.tokenizer, self.texts())
+
+    def _first_step(self, prompt_tokens: int) -> int:
+        """The step that reads the last token of a question of so many tokens."""
+        return (prompt_tokens - 1) // self.params.chunk
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +90,23 @@ class AnswerSources:
     sources: tuple[Source, ...]
     sentences: tuple[Sentence, ...]
 
+    def first(self, count: int) -> AnswerSources:
+        """The same with at most so many sources."""
+        sentences = [
+            replace(each, sources=tuple(pair for pair in each.sources if pair[0] < count)) for each in self.sentences
+        ]
+        return AnswerSources(self.sources[:count], tuple(sentences))
+
+    def until(self, characters: int) -> AnswerSources:
+        """The same for the first characters of the answer, behind which a stop string was cut off."""
+        kept = [each for each in self.sentences if each.characters[0] < characters]
+        cut = [
+            replace(each, text=each.text[: characters - start], characters=(start, min(stop, characters)))
+            for each in kept
+            for start, stop in (each.characters,)
+        ]
+        return AnswerSources(self.sources, tuple(cut))
+
     def to_json(self) -> dict[str, Any]:
         """Both as JSON."""
         return {name: [each.to_json() for each in getattr(self, name)] for name in ("sources", "sentences")}
@@ -124,6 +142,10 @@ class MemoryTexts:
         """
         self._events, self._ids, self._starts = EventTexts(tokenizer, ids, starts), ids, starts
         self._given, self._opening, self._name, self._memories = list(bounds), opening, name, memories
+
+    def __len__(self) -> int:
+        """The number of events."""
+        return len(self._starts)
 
     def span(self, event: int) -> tuple[int, int]:
         """First token of an event, and the one behind its last."""
@@ -163,9 +185,9 @@ class MemoryTexts:
         """Bounds by the lengths of the decoded events; a token begins where its event does."""
         first = min(self._opening, len(self._ids))
         marks = [first, *(start for start in self._starts if start > first), len(self._ids)]
-        words = [self._events.between(*pair) for pair in zip(marks, marks[1:], strict=False)]
+        words = [self._events.between(*pair) for pair in pairwise(marks)]
         starts, place = np.empty(len(self._ids) - first, np.int64), 0
-        for (begin, end), text in zip(zip(marks, marks[1:], strict=False), words, strict=True):
+        for (begin, end), text in zip(pairwise(marks), words, strict=True):
             starts[begin - first : end - first] = place
             place += len(text)
         text = "".join(words)
@@ -173,7 +195,13 @@ class MemoryTexts:
 
 
 def answer_sources(
-    retrieved: Iterable[Retrieval], first_step: int, tokens: Sequence[int] | int, tokenizer: Any, texts: MemoryTexts
+    retrieved: Iterable[Retrieval],
+    first_step: int,
+    tokens: Sequence[int] | int,
+    tokenizer: Any,
+    texts: MemoryTexts,
+    *,
+    strip: bool = True,
 ) -> AnswerSources:
     """Sources of an answer.
 
@@ -183,6 +211,7 @@ def answer_sources(
         tokens: of the answer; or only their number, and then its sentences are not known.
         tokenizer: of these tokens.
         texts: of the memory that was asked.
+        strip: whether the answer has lost the white space at its ends.
     """
     log = _by_step(retrieved)
     layers = len({layer for step in log.values() for layer in step})
@@ -197,16 +226,18 @@ def answer_sources(
         places[event] = list(range(len(sources), len(sources) + len(parts)))
         sources += parts
     sentences = []
-    for text, span, written in [] if isinstance(tokens, int) else split_sentences(tokenizer, tokens):
+    for text, span, written in [] if isinstance(tokens, int) else split_sentences(tokenizer, tokens, strip=strip):
         shares = _shares([counts[token] for token in written], layers)
         best = sorted(shares, key=lambda event: (-shares[event], places[event]))
         sentences.append(Sentence(text, span, tuple((n, shares[event]) for event in best for n in places[event])))
     return AnswerSources(tuple(sources), tuple(sentences))
 
 
-def split_sentences(tokenizer: Any, tokens: Sequence[int]) -> list[tuple[str, tuple[int, int], list[int]]]:
+def split_sentences(
+    tokenizer: Any, tokens: Sequence[int], *, strip: bool = True
+) -> list[tuple[str, tuple[int, int], list[int]]]:
     """Sentences of an answer: the words, their slice of the answer, and which of its tokens wrote them."""
-    words, begins = IncrementalDetokenizer(tokenizer, strip=True), []
+    words, begins = IncrementalDetokenizer(tokenizer, strip=strip), []
     for token in tokens:
         begins.append(len(words.text))
         words.add(token)

@@ -89,7 +89,7 @@ class TextBounds:
         start, stop = max(start, self.first), min(stop, self.stop)
         if start >= stop:
             return []
-        begin, end = (int(self.starts[token - self.first]) for token in (start, stop))
+        begin, end = self._character(start), self._character(stop)
         places = []
         for span in self.files:
             low, high = max(begin, span.start), min(end, span.stop)
@@ -101,6 +101,14 @@ class TextBounds:
                 characters = (low - span.start, high - span.start)
                 places.append(Place(span.name, lines, characters, *inside, span.modified))
         return places
+
+    def _character(self, token: int) -> int:
+        """The first character of a token; behind the character if that begins in the token before."""
+        place = token - self.first
+        character = self.starts[place]
+        if place > 0 and self.starts[place - 1] == character:
+            place = min(int(np.searchsorted(self.starts, character, "right")), len(self.starts) - 1)
+        return int(self.starts[place])
 
     def _line(self, character: int, span: FileSpan) -> int:
         before, now = np.searchsorted(self.newlines, [span.start, character], "left")

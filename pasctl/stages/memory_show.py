@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_show import MemoryShow, Selection
 from pasctl.errors import InputError, IntegrityError, MissingError
+from pasctl.report.places import Places
+from pasctl.report.source_page import render_sources
 from pasctl.stages.memory import find_memory, model_of
 from pasctl.stages.memory_ask import read_answers
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store
+from pasctl.stages.stored_bounds import stored_texts
+from pasctl.stages.stored_sources import excerpts, with_sources
+from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.memory.event_text import EventTexts
+    from pasctl.memory.sources import MemoryTexts
     from pasctl.memory.stored_text import KeptText
 
 CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
@@ -32,23 +38,38 @@ def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
         `name`; of a memory `figures` (its memory.json), `bytes` in the store and `seconds` that it took, `matching`,
         the number of events that fit the selection, and `events`, in text order: event, token (its first), tokens,
         surprise of the first in nats, text. Of answers `memory`, the name of the one asked. Of both `questions`, in the
-        order asked: answers (the artifact), question, answer, tokens, stop, and `recalled`, up to three events as above
-        with share, the share of the layers which retrieved the event for the answer's first token.
+        order asked: answers (the artifact), question, answer, tokens, stop, `recalled`, up to three events as above
+        with share, the share of the layers which retrieved the event for the answer's first token, and `sources` and
+        `sentences` (see `pasctl.memory.sources`). With an answer's number that question alone.
 
     Raises:
-        InputError: the reference is to another kind of artifact, or the text ends before the token to start from.
+        InputError: the reference is to another kind of artifact, the text ends before the token to start from, there is
+            no such answer, or the page cannot be written.
         MissingError: there is no such artifact, or the memory or the model is gone.
         IntegrityError: a file is damaged.
     """
     store, ref = run.store, declared.ref
     shown = ref if isinstance(ref, Artifact) else _resolve(store, ref)
     memory = shown if shown.kind == "memory" else _asked(store, shown)
+    page, number = Places.of(declared.html), declared.selection.answer
+    if declared.html is not None and number is None:
+        raise InputError("--html has no answer to show", hint="say which one with --answer N")
+    page.require()
     kept = _Kept(memory, model_of(memory, declared.model, declared.options, run), run.reporter)
-    if shown is memory:
-        asked = [each for each in store.consumers(memory.key) if each.kind == "answers"]
-        questions = [each for answers in reversed(asked) for each in _questions(answers, kept)]
+    of_memory = shown is memory
+    asked = [each for each in store.consumers(memory.key) if each.kind == "answers"] if of_memory else [shown]
+    pairs = [(answers, answer) for answers in reversed(asked) for answer in read_answers(answers)]
+    if number is not None:
+        if number > len(pairs):
+            raise InputError(f"{shown.name} has {len(pairs)} answers, none is number {number}")
+        pairs = [pairs[number - 1]]
+    questions = [_question(answers, answer, kept) for answers, answer in pairs]
+    if declared.html is not None:
+        parts = excerpts(questions[0]["sources"], kept.places)
+        page.write_html(render_sources(questions[0], parts, memory=memory.name, version=__version__))
+    if of_memory and number is None:
         return {"name": memory.name, **_describe(kept, declared.selection, run.reporter), "questions": questions}
-    return {"name": shown.name, "memory": memory.name, "questions": _questions(shown, kept)}
+    return {"name": shown.name, **({} if of_memory else {"memory": memory.name}), "questions": questions}
 
 
 memory_show = function_of(MemoryShow)
@@ -105,6 +126,15 @@ class _Kept:
         from pasctl.memory.event_text import EventTexts
 
         return EventTexts(self._handle.chat().tokenizer, self.text.ids, self.text.starts)
+
+    @cached_property
+    def places(self) -> MemoryTexts:
+        """The events' words, and the files that they are from."""
+        from pasctl.memory.prompt import Prompt
+
+        chat = self._handle.chat()
+        opening = len(Prompt(chat).opening)
+        return stored_texts(self.memory, chat.tokenizer, self.text.ids, self.text.starts, opening)
 
     def event(self, number: int) -> dict[str, Any]:
         """One event: its number, first token, length, the first token's surprise in nats, and its text."""
@@ -175,19 +205,17 @@ def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str
     }
 
 
-def _questions(answers: Artifact, kept: _Kept) -> list[dict[str, Any]]:
-    """Each question of an artifact, its answer, and the events that most layers recalled for it."""
-    return [
-        {
-            "answers": answers.name,
-            **{name: each[name] for name in ("question", "answer", "tokens", "stop")},
-            "recalled": [
-                {"share": round(share, 4), **kept.event(event)}
-                for event, share in most_recalled(each["recalled"], each["first_step"])
-            ],
-        }
-        for each in read_answers(answers)
-    ]
+def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[str, Any]:
+    """A question of an artifact, its answer, the events that most layers recalled for it, and its sources."""
+    return {
+        "answers": answers.name,
+        **{name: answer[name] for name in ("question", "answer", "tokens", "stop")},
+        "recalled": [
+            {"share": round(share, 4), **kept.event(event)}
+            for event, share in most_recalled(answer["recalled"], answer["first_step"])
+        ],
+        **with_sources(answer, kept.places),
+    }
 
 
 def most_recalled(recalled: list[dict[str, Any]], step: int, count: int = MOST_RECALLED) -> list[tuple[int, float]]:

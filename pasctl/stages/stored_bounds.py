@@ -1,4 +1,4 @@
-"""Which files and characters the tokens of a stored memory are from; of memories from before that was kept, as decoded."""
+"""Which files and characters the tokens of a stored memory are from; of older memories, as the tokens are decoded."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def stored_texts(
     """
     from pasctl.memory.sources import MemoryTexts
 
-    return MemoryTexts(
-        tokenizer, ids, starts, stored_bounds(memory), opening=opening, name=_only_file(memory)
-    )
+    return MemoryTexts(tokenizer, ids, starts, stored_bounds(memory), opening=opening, name=_only_file(memory))
 
 
 def _only_file(memory: Artifact) -> str | None:
