@@ -92,10 +92,10 @@ class TextMemory:
         self._talk = Conversation(chat, thinking=thinking)
 
     def prompt(self, session: Session, user: str, asked: Asked) -> Prompted:
-        """The system text, the turns that the memory's window has room for, and the message."""
+        """The system text, the turns that the memory's window has room for, and the message, however long it is."""
         between = (f"{_BETWEEN}{session.system}" if session.system else "") + _BETWEEN
         room = self._memory.params.n_local
-        ids, left_out = fitted(self._talk, session.turns, user, room=room, whose="the memory's window", between=between)
+        ids, left_out = fitted(self._talk, session.turns, user, room=room, between=between)
         return Prompted(ids, self._memory, left_out)
 
 
@@ -105,7 +105,7 @@ def fitted(
     user: str,
     *,
     room: int | None,
-    whose: str,
+    whose: str | None = None,
     opening: Sequence[int] = (),
     between: str = "",
 ) -> tuple[list[int], int]:
@@ -116,7 +116,7 @@ def fitted(
         turns: that could stand before the message.
         user: the message.
         room: tokens that there may be; None sets no limit.
-        whose: what has this room, for errors.
+        whose: what has this room, for errors; None lets a message alone be longer.
         opening: token ids before all.
         between: words before those of the first user.
 
@@ -129,7 +129,7 @@ def fitted(
             ids += talk.turn(before + turn.user, turn.answer)
             before = ""
         ids += talk.question(before + user)
-        if room is None or len(ids) <= room:
+        if room is None or len(ids) <= room or (whose is None and left_out == len(turns)):
             return ids, left_out
     message = len(talk.question(user))
     raise InputError(

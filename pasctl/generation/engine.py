@@ -100,8 +100,6 @@ class Engine:
             EngineClosedError: the engine was closed.
         """
         request.check(self.model, self.context)
-        if request.beside:
-            raise InputError("a request in an engine has one prompt, expected a request for each")
         stream = Stream(len(request.prompt), self._cancel)
         deadline = None if self.timeout is None else stream.submitted + self.timeout
         with self._changed:
@@ -114,7 +112,7 @@ class Engine:
                     f"{present} requests run or wait, expected fewer than {self.max_batch + self.queue}",
                     hint="try again when some are done",
                 )
-            self._waiting.append(ActiveRequest(request, [stream], deadline))
+            self._waiting.append(ActiveRequest(request, stream, deadline))
             self._changed.notify_all()
         return stream
 
@@ -193,10 +191,10 @@ class Engine:
         now = time.monotonic()
         rows = [*self._batch.rows, *self._waiting]
         for row in rows:
-            if row.streams[0] in self._cancelled:
+            if row.stream in self._cancelled:
                 row.end()
             elif row.deadline is not None and now > row.deadline:
-                where = "waiting" if row.streams[0].started is None else "being written"
+                where = "waiting" if row.stream.started is None else "being written"
                 row.end(OutOfTimeError(f"the request was still {where} after {self.timeout:g} seconds"))
         self._cancelled.clear()
         self._batch.rows = [row for row in self._batch.rows if not row.ended]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -50,14 +51,9 @@ class ActiveBatch:
         limit = request.how.max_new_tokens
         if self._context is not None and request.memory is None:
             limit = min(limit, self._context - len(request.prompt))
-        try:
+        with _failing_alone(row):  # by its memory's fault or its files', and nobody else's
             row.start(self._model.tokenizer, self._ends, limit)
-        except BaseException as error:  # the memory's fault or its files', and nobody else's
-            if not is_failure(error):
-                raise
-            row.end(_as_expected(error))
-            return
-        self.rows.append(row)
+            self.rows.append(row)
 
     @torch.inference_mode()
     def step(self) -> None:
@@ -79,13 +75,9 @@ class ActiveBatch:
         taken: list[tuple[ActiveRequest, PackedSegment]] = []
         budget, first = self._step_tokens, True
         for row in sorted(self._of_one_kind(), key=lambda row: row.reading):
-            try:
+            segment = None
+            with _failing_alone(row):
                 segment = row.segment(budget, first=first)
-            except BaseException as error:  # as in `add`
-                if not is_failure(error):
-                    raise
-                row.end(_as_expected(error))
-                continue
             if segment is None:
                 continue
             budget -= segment.size
@@ -102,27 +94,25 @@ class ActiveBatch:
         return [row for row, kind in zip(self.rows, kinds, strict=True) if kind in (None, first)]
 
     def _run(self, taken: Sequence[tuple[ActiveRequest, PackedSegment]]) -> list[tuple[ActiveRequest, Tensor]]:
-        """One pass; gives the rows that a token is to be chosen for, and the states it is chosen from."""
+        """One pass; gives the rows that a token is to be chosen for, and the state [1, hidden] it is chosen from."""
         hidden, failed = self.packed.run([segment for _, segment in taken])
         due = []
         for place, (row, _) in enumerate(taken):
             if place in failed:
                 row.end(_as_expected(failed[place]))
-            elif (states := row.passed(hidden[place])) is not None:
-                due.append((row, states))
+                continue
+            with _failing_alone(row):
+                if (state := row.passed(hidden[place])) is not None:
+                    due.append((row, state))
         return due
 
     def _choose(self, due: Sequence[tuple[ActiveRequest, Tensor]]) -> None:
         if not due:
             return
-        logits = self._model.logits(torch.cat([states for _, states in due]))
-        for (row, _), own in zip(due, torch.split(logits, [len(states) for _, states in due]), strict=True):
-            try:
-                row.choose(own)
-            except BaseException as error:  # such as a probability that is no number
-                if not is_failure(error):
-                    raise
-                row.end(_as_expected(error))
+        logits = self._model.logits(torch.cat([state for _, state in due]))
+        for (row, _), own in zip(due, logits, strict=True):
+            with _failing_alone(row):  # such as by a probability that is no number
+                row.choose(own[None])
         self.written += len(logits)
 
 
@@ -139,7 +129,7 @@ def generate(
             memory limit allow.
 
     Returns:
-        The ended stream of each prompt, in the order of the requests, with its tokens and its text.
+        The ended stream of each request, in their order, with its tokens and its text.
 
     Raises:
         InputError: the model cannot write a request (see `Request.check`), or its memory limit is too low.
@@ -148,35 +138,37 @@ def generate(
     active = _activate(model, requests)
     for _ in _write(model, active, batch_tokens, max_batch):
         pass
-    return [stream for row in active for stream in row.streams]
+    return [row.stream for row in active]
 
 
-def generate_deltas(model: LoadedModel, request: Request, streams: list[Stream]) -> Iterator[tuple[int, str]]:
-    """Write the texts of one request step by step; between two deltas the model is as it was.
+def generate_deltas(
+    model: LoadedModel, requests: Sequence[Request], streams: list[Stream]
+) -> Iterator[tuple[int, str]]:
+    """Write the texts of some requests step by step; between two deltas the model is as it was.
 
     Args:
         model: what writes.
-        request: of one prompt or several.
-        streams: gets the stream of each prompt.
+        requests: written at the same time, as many as there is room for.
+        streams: gets the stream of each request.
 
     Yields:
-        The number of a prompt, and what its text grows by.
+        The number of a request, and what its text grows by.
 
     Raises:
-        InputError: the model cannot write the request (see `Request.check`).
-        PasctlError: the model or the memory failed.
+        InputError: the model cannot write a request (see `Request.check`).
+        PasctlError: the model or a memory failed.
     """
-    [row] = _activate(model, [request])
-    streams += row.streams
-    for batch in _write(model, [row], STEP_TOKENS, 1):
-        for number, stream in enumerate(row.streams):
+    active = _activate(model, requests)
+    streams += [row.stream for row in active]
+    for batch in _write(model, active, STEP_TOKENS, None):
+        for number, stream in enumerate(streams):
             if delta := stream.take():
                 batch.packed.release()
                 yield number, delta
 
 
 def next_logits(model: LoadedModel, request: Request) -> Tensor:
-    """Logits float32 [prompts, vocabulary] of what comes after a request's prompts.
+    """Logits float32 [1, vocabulary] of what comes after a request's prompt.
 
     Raises:
         InputError: the model cannot read it (see `Request.check`).
@@ -202,7 +194,7 @@ def next_logits(model: LoadedModel, request: Request) -> Tensor:
 def _activate(model: LoadedModel, requests: Sequence[Request]) -> list[ActiveRequest]:
     for request in requests:
         request.check(model, None)
-    return [ActiveRequest(each, [Stream(len(prompt)) for prompt in each.prompts]) for each in requests]
+    return [ActiveRequest(each, Stream(len(each.prompt))) for each in requests]
 
 
 def _write(
@@ -211,7 +203,7 @@ def _write(
     """Write all, a pass at a time, until one fails."""
     if not active:
         return
-    longest = max(row.request.longest + row.request.how.max_new_tokens for row in active)
+    longest = max(len(row.request.prompt) + row.request.how.max_new_tokens for row in active)
     room = max_batch or text_rows(model.footprint, longest, batch_tokens)
     batch, waiting = ActiveBatch(model, context=None, step_tokens=batch_tokens), deque(active)
     try:
@@ -234,6 +226,17 @@ def end_tokens(model: LoadedModel) -> set[int]:
     ends = getattr(model.model.generation_config, "eos_token_id", None)
     listed = ends if isinstance(ends, list) else [ends]
     return {int(token) for token in [*listed, model.tokenizer.eos_token_id] if token is not None}
+
+
+@contextmanager
+def _failing_alone(row: ActiveRequest) -> Iterator[None]:
+    """A failure while the block runs ends this text, and no other."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        row.end(_as_expected(error))
 
 
 def _as_expected(error: BaseException) -> PasctlError:

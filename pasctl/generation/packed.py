@@ -26,41 +26,26 @@ from pasctl.steering.intervention import Intervention
 
 @dataclass(frozen=True, eq=False)
 class PackedSegment:
-    """The next tokens of one text in a pass, or of several that are read in step, padded on the right.
+    """The next n tokens of one text in a pass, at least one.
 
     Attributes:
-        rows: ids of each text's tokens; at least one text has some.
-        positions: [rows * longest] that the model rotates to; zeros if the state rotates them itself.
+        ids: of the tokens.
+        positions: [n] that the model rotates to; zeros if the state rotates them itself.
         state: what attends for them.
         intervention: of one row, or None.
-        steered: which of the tokens [rows * longest] are displaced; None is all.
+        steered: which of the tokens [n] are displaced; None is all.
     """
 
-    rows: Sequence[list[int]]
+    ids: Sequence[int]
     positions: Sequence[int]
     state: TextState
     intervention: Intervention | None = None
     steered: tuple[bool, ...] | None = None
 
     @property
-    def width(self) -> int:
-        """Tokens of the longest row."""
-        return max(map(len, self.rows))
-
-    @property
     def size(self) -> int:
-        """Tokens in the pass, padding among them."""
-        return len(self.rows) * self.width
-
-    @property
-    def ids(self) -> list[int]:
-        """Token ids [rows * longest], 0 where there is padding."""
-        return [token for row in self.rows for token in [*row, *[0] * (self.width - len(row))]]
-
-    @property
-    def lasts(self) -> list[int]:
-        """Places of each row's last token, of rows that have any."""
-        return [number * self.width + len(row) - 1 for number, row in enumerate(self.rows) if row]
+        """Tokens in the pass."""
+        return len(self.ids)
 
 
 @dataclass(eq=False)
@@ -76,27 +61,16 @@ class _Pass:
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=2)
 
     def _attend(self, number: int, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
-        """One segment's output [1, H, rows * C, D]."""
+        """One segment's output [1, H, n, D]."""
         if number in self.failed:
             return torch.zeros_like(query)
-        segment = self.segments[number]
-        rows = len(segment.rows)
         try:
-            made = segment.state.attend(
-                layer, _as_rows(query, rows), _as_rows(key, rows), _as_rows(value, rows), scoring
-            )
+            return self.segments[number].state.attend(layer, query, key, value, scoring)
         except BaseException as error:  # whatever it is, the other texts must not die of it
             if not is_failure(error):
                 raise
             self.failed[number] = error
             return torch.zeros_like(query)
-        return made if rows == 1 else made.transpose(0, 1).reshape(query.shape)
-
-
-def _as_rows(packed: Tensor, rows: int) -> Tensor:
-    """A view [rows, heads, C, D] of [1, heads, rows * C, D]."""
-    _, heads, tokens, width = packed.shape
-    return packed if rows == 1 else packed[0].view(heads, rows, tokens // rows, width).transpose(0, 1)
 
 
 class PackedModel:
@@ -127,29 +101,22 @@ class PackedModel:
         """One forward pass.
 
         Returns:
-            For each segment the last hidden states [n, hidden] at the last token of its n rows that have any; and the
-            segments whose attention failed, with the reason.
+            For each segment the last hidden states [n, hidden] of its tokens, views of the pass's own; and the segments
+            whose attention failed, with the reason.
         """
         self._set_up(segments)
         device, step = self.model.device, _Pass(segments)
         ids = torch.tensor([[token for segment in segments for token in segment.ids]], device=device)
         positions = torch.tensor([[place for segment in segments for place in segment.positions]], device=device)
         hidden = run_backbone(self.model, ids, step, positions, self._states(segments))[0]
-        lasts, start = [], 0
-        for segment in segments:
-            lasts += [start + place for place in segment.lasts]
-            start += segment.size
-        self.passes, self.tokens = self.passes + 1, self.tokens + start
-        states = hidden[torch.tensor(lasts, device=hidden.device)]
-        return list(torch.split(states, [len(segment.lasts) for segment in segments])), step.failed
+        self.passes, self.tokens = self.passes + 1, self.tokens + len(hidden)
+        return list(torch.split(hidden, [segment.size for segment in segments])), step.failed
 
     def _states(self, segments: Sequence[PackedSegment]) -> LayerStates | None:
         """States of the layers that have one, of the only text of the pass."""
         if not self._has_states:
             return None
         [segment] = segments
-        if len(segment.rows) > 1:
-            raise RuntimeError(f"{len(segment.rows)} texts in a pass of a model whose layers have a state of each")
         if segment.state.layer_states is None:
             segment.state.layer_states = LayerStates(self.model)
         return segment.state.layer_states

@@ -42,8 +42,6 @@ class Request:
         stop: strings that end the text, which has them no more.
         strip: leave out white space at the text's two ends.
         keep_recalled: keep what was retrieved at each step for `Stream.recalled`.
-        beside: more questions to the same memory, for `generate`: they are read and answered in step with the first, as
-            rows of one block with one sampler.
     """
 
     prompt: Sequence[int]
@@ -54,27 +52,12 @@ class Request:
     stop: tuple[str, ...] = ()
     strip: bool = False
     keep_recalled: bool = False
-    beside: tuple[Sequence[int], ...] = ()
-
-    @property
-    def prompts(self) -> tuple[Sequence[int], ...]:
-        """All prompts."""
-        return (self.prompt, *self.beside)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest prompt."""
-        return max(map(len, self.prompts))
-
-    def part(self, start: int, stop: int) -> list[list[int]]:
-        """Each prompt's tokens from `start` to `stop`, as far as there are any."""
-        return [list(prompt[start:stop]) for prompt in self.prompts]
 
     def steered(self, start: int, count: int) -> tuple[bool, ...] | None:
-        """Which of `count` tokens of each prompt from `start` on are displaced; None is all."""
+        """Which of `count` tokens of the prompt from `start` on are displaced; None is all."""
         if self.positions == "all":
             return None
-        return tuple(start + place >= len(prompt) - 1 for prompt in self.prompts for place in range(count))
+        return tuple(start + place >= len(self.prompt) - 1 for place in range(count))
 
     @property
     def steering(self) -> Intervention | None:
@@ -91,9 +74,9 @@ class Request:
                 empty; positions are unknown; the intervention has several rows; or the memory is of another model, or
                 was read with a steering of its own.
         """
-        if not all(map(len, self.prompts)):
+        if not self.prompt:
             raise InputError("the prompt is empty, expected at least one token")
-        if not all(0 <= min(prompt) <= max(prompt) < model.vocabulary for prompt in self.prompts):
+        if not 0 <= min(self.prompt) <= max(self.prompt) < model.vocabulary:
             raise InputError(
                 f"the prompt has a token outside 0 to {model.vocabulary - 1}, which the model does not know"
             )
@@ -106,11 +89,9 @@ class Request:
             raise InputError(f"an intervention of {max(rows)} rows cannot steer one text, expected one row")
         if self.memory is not None:
             self._check_memory(self.memory, model)
-        elif self.beside:
-            raise InputError("several prompts without a memory cannot be read in step, expected a request for each")
-        elif context is not None and self.longest >= context:
+        elif context is not None and len(self.prompt) >= context:
             raise PromptTooLongError(
-                f"the prompt has {self.longest} tokens, the model's context is {context}",
+                f"the prompt has {len(self.prompt)} tokens, the model's context is {context}",
                 hint="shorten it, or read it into a memory and ask about it",
             )
 
@@ -121,9 +102,4 @@ class Request:
             raise InputError(
                 "the memory was read steered, it cannot be asked with a steering of another kind",
                 hint="leave the persona out: the memory's own is in force",
-            )
-        if memory.longest_question is not None and self.longest > memory.longest_question:
-            raise PromptTooLongError(
-                f"the question has {self.longest} tokens, the memory's window is {memory.longest_question} (n_local)",
-                hint="leave earlier turns out, or put long text into the memory",
             )

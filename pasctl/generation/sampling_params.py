@@ -21,7 +21,7 @@ class SamplingParams:
         temperature: 0, or anything below `COLDEST`, takes the most likely token.
         top_p: sample from the most likely tokens that have this probability together.
         seed: of the sampling.
-        retrieve_every: with a memory, retrieve events anew every N tokens of the answer.
+        retrieve_every: with a memory, retrieve events anew every N tokens of the answer, and at least every `chunk`.
         think: let the model think before it answers, where its chat template has a switch for it.
     """
 

@@ -15,7 +15,7 @@ from pasctl.steering.intervention import Intervention
 
 
 class TextState(Attender, Protocol):
-    """The state of one text, or of several that are read in step as rows of a block.
+    """The state of one text.
 
     Attributes:
         layer_states: of those that have one of their own; None before the first token, and of models that have none.
@@ -32,14 +32,19 @@ class TextState(Attender, Protocol):
             first: whether it is the first prompt in the pass, so that waiting would be no use.
         """
 
-    def begin(self, rows: list[list[int]], *, retrieve: bool) -> list[int]:
-        """Prepare for a pass with these tokens; gives the positions [rows * longest] that the model rotates them to."""
+    def begin(self, ids: list[int], *, retrieve: bool) -> list[int]:
+        """Prepare for a pass with these n tokens; gives the positions [n] that the model rotates them to.
 
-    def end(self) -> None:
-        """The pass is over."""
+        Args:
+            ids: the tokens.
+            retrieve: whether a memory retrieves events anew, or uses those of the last pass.
+        """
 
-    def retrieved(self, row: int) -> tuple[Any, ...]:
-        """What a row's memory has retrieved so far, if that is kept."""
+    def end(self, hidden: Tensor) -> None:
+        """The pass is over, and gave last hidden states [n, hidden] of its tokens."""
+
+    def retrieved(self) -> tuple[Any, ...]:
+        """What its memory has retrieved so far, if that is kept."""
 
 
 class Askable(Protocol):
@@ -53,12 +58,8 @@ class Askable(Protocol):
     def intervention(self) -> Intervention | None:
         """What it was read with; None for nothing."""
 
-    @property
-    def longest_question(self) -> int | None:
-        """Tokens that a question may have; None sets no limit."""
-
-    def text_state(self, rows: int, *, keep_retrieved: bool) -> TextState:
-        """Where questions and their answers begin, one per row."""
+    def text_state(self, *, keep_retrieved: bool) -> TextState:
+        """Where a question and its answer begin."""
 
 
 class PlainTextState:
@@ -82,7 +83,7 @@ class PlainTextState:
             state._buffers[number] = TokenBuffers([layer.keys[0], layer.values[0]], [1, 1], lambda n: n + ROOM)
         return state
 
-    def retrieved(self, row: int) -> tuple[Any, ...]:
+    def retrieved(self) -> tuple[Any, ...]:
         """Nothing is retrieved."""
         return ()
 
@@ -90,13 +91,12 @@ class PlainTextState:
         """As much of the prompt as there is room for."""
         return min(left, max(budget, 1 if first else 0))
 
-    def begin(self, rows: list[list[int]], *, retrieve: bool) -> list[int]:
-        """Prepare for a pass with the tokens of an only row; gives their positions."""
-        [tokens] = rows
-        self._coming, self._masks = len(tokens), {}
-        return list(range(self._length, self._length + len(tokens)))
+    def begin(self, ids: list[int], *, retrieve: bool) -> list[int]:
+        """Prepare for a pass with these tokens; gives their positions."""
+        self._coming, self._masks = len(ids), {}
+        return list(range(self._length, self._length + len(ids)))
 
-    def end(self) -> None:
+    def end(self, hidden: Tensor) -> None:
         """The pass is over."""
         self._length += self._coming
 

@@ -1,4 +1,4 @@
-"""Questions to a memory: several at a time, each row with its own retrieval."""
+"""A question to a memory and its answer: the text is read on, in a copy that shares what it does not change."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.reader import Reader
-from pasctl.memory.recall import ForwardPass, Recalled
+from pasctl.memory.recall import Recalled
 from pasctl.memory.sources import AnswerSources, Sentence, Source
 from pasctl.models.attention import Scoring
+from pasctl.models.layer_states import LayerStates
 
 
 @dataclass(frozen=True)
@@ -53,66 +54,56 @@ class Answer:
 
 
 class MemoryTextState:
-    """Questions after a memory's text, and their answers; the text's memory is not changed.
+    """What is asked after a memory's text, and the answer.
 
-    Rows are padded on the right: each row's chunks hold the same tokens as if it were asked alone.
-
-    Attributes:
-        layer_states: of those that have one of their own, if the model has such; then there is one row.
+    They are read as more of the text (EM-LLM, section 3): the window slides over them, and what leaves it becomes
+    events, which can be retrieved for the rest of the answer. The text's memory is not changed.
     """
 
-    def __init__(self, reader: Reader, rows: int, *, keep_retrieved: bool) -> None:
-        """Fork the reader's window for `rows` questions."""
-        self._reader, self._keep = reader, keep_retrieved
-        self.layer_states = None if reader.layer_states is None else reader.layer_states.fork()
-        self._windows = [window.fork(rows) for window in reader.windows]
-        self._queues = [[list(queue[0]) for _ in range(rows)] for queue in reader.queues]
-        self._lengths = [len(reader.ids)] * rows
-        self._chosen: list[list[list[int]]] | None = None
+    def __init__(self, reader: Reader, *, keep_retrieved: bool) -> None:
+        """Begin after what `reader` has read."""
+        self._reader, self._keep = reader.fork(), keep_retrieved
+        self._chosen: list[list[int]] | None = None
         self._log: list[Recalled] = []
-        self._steps = 0
-        self._pass: ForwardPass | None = None
+        self._steps = self._since = 0
+        self._ids: list[int] = []
+        self._pass: ChunkedPass | None = None
 
-    def retrieved(self, row: int) -> tuple[Recalled, ...]:
-        """What each layer has retrieved for a row at each step, if it is kept."""
-        return tuple(entry for entry in self._log if entry.row == row)
+    @property
+    def layer_states(self) -> LayerStates | None:
+        """Of the layers that have one of their own, if the model has such."""
+        return self._reader.layer_states
+
+    def retrieved(self) -> tuple[Recalled, ...]:
+        """What each layer has retrieved at each step, if it is kept."""
+        return tuple(self._log)
 
     def size(self, left: int, budget: int, *, first: bool) -> int:
         """A whole chunk or nothing, since what is retrieved depends on where chunks begin."""
         chunk = min(left, self._reader.params.chunk)
         return chunk if first or chunk <= budget else 0
 
-    def begin(self, rows: list[list[int]], *, retrieve: bool) -> list[int]:
-        """Prepare for a pass with these tokens; memory rotates them itself, so the model is to leave them alone.
+    def begin(self, ids: list[int], *, retrieve: bool) -> list[int]:
+        """Prepare for a pass with these tokens; memory rotates them itself, so the model is to leave them alone."""
+        # events leave the window only where others are retrieved: one that left in between would be attended by nobody
+        retrieve = retrieve or self._since + len(ids) > self._reader.params.chunk
+        self._since = 0 if retrieve else self._since + len(ids)
+        chosen = None if retrieve else self._chosen
+        self._ids, self._pass = ids, self._reader.begin(len(ids), chosen=chosen, step=self._steps)
+        return [0] * len(ids)
 
-        Args:
-            rows: token ids of each row; shorter ones are padded on the right.
-            retrieve: whether to retrieve events anew, or to use those of the last pass.
-        """
-        width = max(map(len, rows))
-        positions = torch.tensor(
-            [
-                [*range(past, past + len(row)), *[-1] * (width - len(row))]
-                for row, past in zip(rows, self._lengths, strict=True)
-            ],
-            device=self._reader.model.device,
-        )
-        again = None if retrieve else self._chosen
-        self._pass = ForwardPass(
-            self._reader.past, self._windows, self._queues, positions, chosen=again, step=self._steps, count=False
-        )
-        self._lengths = [past + len(row) for row, past in zip(rows, self._lengths, strict=True)]
-        return [0] * (len(rows) * width)
-
-    def end(self) -> None:
-        """Note what the pass has retrieved."""
-        if self._pass is not None:
-            self._chosen, self._steps = self._pass.chosen, self._steps + 1
-            self._log += self._pass.log if self._keep else []
+    def end(self, hidden: Tensor) -> None:
+        """Take in what the pass has read, and note what it has retrieved."""
+        if self._pass is None:
+            raise RuntimeError("a pass ended that did not begin")
+        # the pass's states are many texts', and are not to be kept for this one's
+        self._reader.end(self._ids, self._pass, hidden.clone())
+        self._chosen, self._steps = self._pass.chosen, self._steps + 1
+        self._log += self._pass.log if self._keep else []
         self._pass = None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
-        """Attention output [B, H, n, D] (see `pasctl.models.attention.Attender`)."""
+        """Attention output [1, H, n, D] (see `pasctl.models.attention.Attender`)."""
         if self._pass is None:
             raise RuntimeError("attend was called outside a pass")
         return self._pass.attend(layer, query, key, value, scoring)

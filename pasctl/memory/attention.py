@@ -22,27 +22,27 @@ class Keys:
     """Keys of one softmax that share a rotation of the queries.
 
     Attributes:
-        query: [B, H, C, D].
-        key: [B, G, N, D].
-        value: [B, G, N, D].
-        hidden: bool, true where a query may not attend: [B or 1, C or 1, N - clear].
+        query: [1, H, C, D].
+        key: [1, G, N, D].
+        value: [1, G, N, D].
+        hidden: bool [C, N - clear], true where a query may not attend; None if all may attend to all.
         clear: so many of the first keys every query may attend; `hidden` speaks of the others.
     """
 
     query: Tensor
     key: Tensor
     value: Tensor
-    hidden: Tensor
+    hidden: Tensor | None = None
     clear: int = 0
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One row of `Keys`: query [G, H / G, C, D], already scaled, key [G, N, D], hidden [C or 1, N - clear]."""
+class _Set:
+    """`Keys` by key-value head: query [G, H / G, C, D], scaled, key [G, N, D], hidden [C, N - clear] or None."""
 
     query: Tensor
     key: Tensor
-    hidden: Tensor
+    hidden: Tensor | None
     clear: int
 
 
@@ -61,8 +61,8 @@ class Scratch:
 
 
 def joint_attention(
-    far: Keys | None, near: Keys, scoring: Scoring, scratch: Scratch, *, count: bool, wide: bool = False
-) -> tuple[Tensor, Tensor | None]:
+    far: Keys | None, near: Keys, scoring: Scoring, scratch: Scratch, *, wide: bool = False
+) -> tuple[Tensor, Tensor]:
     """One exact softmax over two sets of keys, for which the queries may be rotated differently.
 
     Matrix products write one score matrix; on a CPU this is faster than scaled_dot_product_attention over keys
@@ -70,67 +70,54 @@ def joint_attention(
     queries are put together beforehand, and take one product.
 
     Args:
-        far: keys from outside the window, if there are any.
+        far: keys from outside the window, if there are any; none of them is hidden.
         near: keys of the window and the chunk.
         scoring: scaling, softcap and sinks of the scores.
         scratch: buffers for keys, scores and weights.
-        count: whether to give the attention received.
         wide: whether scores are kept in float32 in half precision. Keys with large biases have scores of a thousand
             and more, of which bfloat16 keeps steps of 8.
 
     Returns:
-        The output [B, H, C, D], and the attention each near key received, summed over queries and over the
-        query heads of its group, float32 [B, G, N]; None if it was not to be counted.
+        The output [1, H, C, D], and the attention each near key received, summed over queries and over the
+        query heads of its group, float32 [1, G, N].
     """
-    batch, heads, chunk, width = near.query.shape
+    _, heads, chunk, width = near.query.shape
     groups, local = near.key.shape[1:3]
     share, offset = heads // groups, 0 if far is None else far.key.shape[2]
     out = torch.empty_like(near.query)
-    mass = torch.zeros(batch, groups, local, device=out.device) if count else None
-    for row in range(batch):
-        sets, value = _rows(far, near, row, scoring.scaling, scratch)
-        by_group = out[row].view(groups, share, chunk, width)
-        for kv, heads_of in _blocks(groups, share, chunk * (offset + local), out.device.type):
-            sinks = None if scoring.sinks is None else scoring.sinks.view(groups, share)[kv, heads_of]
-            weights = _weights(sets, kv, heads_of, scratch, scoring.softcap, sinks, wide=wide).to(value.dtype)
-            by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
-            if mass is not None:
-                mass[row, kv] += weights.sum(1)[:, offset:]
-    return out, mass
+    mass = torch.zeros(groups, local, device=out.device)
+    sets, value = _sets(far, near, scoring.scaling, scratch)
+    by_group = out[0].view(groups, share, chunk, width)
+    for kv, heads_of in _blocks(groups, share, chunk * (offset + local), out.device.type):
+        sinks = None if scoring.sinks is None else scoring.sinks.view(groups, share)[kv, heads_of]
+        weights = _weights(sets, kv, heads_of, scratch, scoring.softcap, sinks, wide=wide).to(value.dtype)
+        by_group[kv, heads_of] = torch.bmm(weights, value[kv]).view(len(weights), -1, chunk, width)
+        mass[kv] += weights.sum(1)[:, offset:]
+    return out, mass[None]
 
 
-def _rows(far: Keys | None, near: Keys, row: int, scaling: float, scratch: Scratch) -> tuple[list[_Row], Tensor]:
-    """Sets of keys of one row, one for each rotation of its queries, and the values [G, M + N, D] of all of them."""
+def _sets(far: Keys | None, near: Keys, scaling: float, scratch: Scratch) -> tuple[list[_Set], Tensor]:
+    """Sets of keys, one for each rotation of the queries, and the values [G, M + N, D] of all of them."""
 
     def scaled(query: Tensor) -> Tensor:
-        return (query[row] * scaling).view(near.key.shape[1], -1, *query.shape[2:])
+        return (query[0] * scaling).view(near.key.shape[1], -1, *query.shape[2:])
 
-    query, close = scaled(near.query), near.hidden[row % len(near.hidden)]
+    query = scaled(near.query)
     if far is None:
-        return [_Row(query, near.key[row], close, near.clear)], near.value[row]
-    value = _behind(far.value[row], near.value[row], scratch, "value")
+        return [_Set(query, near.key[0], near.hidden, near.clear)], near.value[0]
+    value, count = _joined(far.value[0], near.value[0], scratch, "value"), far.key.shape[2]
     if far.query is near.query:
-        key = _behind(far.key[row], near.key[row], scratch, "key")
-        return [_Row(query, key, *_hidden(far, near, row))], value
-    afar = _Row(scaled(far.query), far.key[row], far.hidden[row % len(far.hidden)], far.clear)
-    return [afar, _Row(query, near.key[row], close, near.clear)], value
+        key = _joined(far.key[0], near.key[0], scratch, "key")
+        return [_Set(query, key, near.hidden, count + near.clear)], value
+    afar = _Set(scaled(far.query), far.key[0], None, count)
+    return [afar, _Set(query, near.key[0], near.hidden, near.clear)], value
 
 
-def _behind(first: Tensor, second: Tensor, scratch: Scratch, name: str) -> Tensor:
+def _joined(first: Tensor, second: Tensor, scratch: Scratch, name: str) -> Tensor:
     """Keys or values [G, M, D] and [G, N, D] as [G, M + N, D]."""
-    groups, many, width = first.shape
-    room = scratch.take(name, first, groups, many + second.shape[1], width)
+    groups, count, width = first.shape
+    room = scratch.take(name, first, groups, count + second.shape[1], width)
     return torch.cat([first, second], dim=1, out=room)
-
-
-def _hidden(far: Keys, near: Keys, row: int) -> tuple[Tensor, int]:
-    """What is hidden of one row's far and near keys together, and how many of the first are not."""
-    close = near.hidden[row % len(near.hidden)]
-    if far.clear == far.key.shape[2]:
-        return close, far.clear + near.clear
-    chunk = near.query.shape[2]
-    padded = far.hidden[row % len(far.hidden)].expand(chunk, -1)
-    return torch.cat([padded, padded.new_zeros(chunk, near.clear), close], dim=1), far.clear
 
 
 def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tuple[slice, slice]]:
@@ -142,7 +129,7 @@ def _blocks(groups: int, share: int, per_head: int, device: str) -> Iterator[tup
 
 
 def _weights(
-    sets: list[_Row],
+    sets: list[_Set],
     kv: slice,
     heads: slice,
     scratch: Scratch,
@@ -170,7 +157,7 @@ def _weights(
 
 
 def _scores(
-    keys: _Row, kv: slice, heads: slice, scratch: Scratch, name: str, softcap: float | None, *, wide: bool
+    keys: _Set, kv: slice, heads: slice, scratch: Scratch, name: str, softcap: float | None, *, wide: bool
 ) -> Tensor:
     """Scores [g, heads * C, N]; those of keys that a query may not attend are the least number there is."""
     query, key = keys.query[kv, heads].flatten(1, 2), keys.key[kv].transpose(1, 2)
@@ -179,7 +166,7 @@ def _scores(
     scores = torch.bmm(query, key, out=scratch.take(name, query, *query.shape[:2], key.shape[-1]))
     if softcap is not None:
         scores.div_(softcap).tanh_().mul_(softcap)
-    if keys.hidden.shape[-1]:
+    if keys.hidden is not None and keys.hidden.shape[-1]:
         masked = scores[..., keys.clear :]
         chunk = keys.query.shape[2]
         masked.view(len(scores), -1, chunk, masked.shape[-1]).masked_fill_(keys.hidden, torch.finfo(scores.dtype).min)

@@ -150,7 +150,6 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
             rotary.key(layer, key, rotary.angles(layer, positions)),
             values[layer, :, start - base :][None].to(device, copy=True),
             mass.view(1, segments.kv_heads, -1).to(device),
-            positions,
         )
     if reader.past.events.evicted:
         keys, values = segments.read_all_layers(0, reader.params.n_init)

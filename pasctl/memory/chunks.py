@@ -50,32 +50,44 @@ class ChunkedPass:
         queues: list[list[list[int]]],
         begin: int,
         chunks: Sequence[int],
+        *,
+        chosen: list[list[int]] | None = None,
+        step: int | None = None,
     ) -> None:
         """Prepare a pass; it takes the events that leave on the way off `past`.
 
         Args:
             past: the text's memory, with the starts of all events that leave the window before the last chunk.
-            windows: one a layer, of one row.
-            queues: layer -> row -> queue of neighbouring events.
+            windows: one a layer.
+            queues: layer -> row -> queue of neighbouring events; there is one row.
             begin: position of the first token.
             chunks: tokens of each chunk.
+            chosen: layer -> events retrieved by an earlier pass, for all chunks, and then none leaves the window; None
+                retrieves anew for each chunk.
+            step: number of the pass, for the log; None gives each chunk the position of its first token.
         """
         self._past, self._windows = past, windows
         self._chunks: list[_Chunk] = []
         events, device = past.events, windows[0].turned.device
         for tokens in chunks:
-            old, new = events.evicted, events.outside(begin - past.params.n_local)
+            old = events.evicted
+            new = old if chosen is not None else events.outside(begin - past.params.n_local)
             places = Places.of([events.span(event) for event in range(old, new)], device) if new > old else None
             events.leave(new)
-            positions = torch.arange(begin, begin + tokens, device=device)[None]
-            step = ForwardPass(past, windows, queues, positions, step=begin)
-            self._chunks.append(_Chunk(step, begin, tokens, old, places, events.starts[new] if new else 0))
+            number = begin if step is None else step
+            own = ForwardPass(past, windows, queues, range(begin, begin + tokens), chosen=chosen, step=number)
+            self._chunks.append(_Chunk(own, begin, tokens, old, places, events.starts[new] if new else 0))
             begin += tokens
 
     @property
     def log(self) -> list[Recalled]:
         """What was recalled, chunk by chunk."""
         return [each for chunk in self._chunks for each in chunk.step.log]
+
+    @property
+    def chosen(self) -> list[list[int]]:
+        """Layer -> events that the last chunk attended."""
+        return self._chunks[-1].step.chosen
 
     @property
     def attended(self) -> int:

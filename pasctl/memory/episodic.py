@@ -19,7 +19,7 @@ from pasctl.generation.stream import Stream
 from pasctl.memory.asking import Answer, MemoryTextState
 from pasctl.memory.checkpoint import checkpoint, restore
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.prompt import Prompt
+from pasctl.memory.prompt import Prompt, require_words
 from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
 from pasctl.memory.sources import AnswerSources, MemoryTexts, Retrieval, answer_sources
@@ -153,29 +153,27 @@ class EpisodicMemory:
             on_piece: called with the number of a question and what its answer grows by.
 
         Raises:
-            InputError: a question is longer than the local window, or the model cannot be asked to think.
+            InputError: a question is empty, or the model cannot be asked to think.
         """
         prompts, streams = self._prompts(questions, how), list[Stream]()
-        for request in self._requests(prompts, how):
-            first = len(streams)
-            for row, delta in generate_deltas(self.model, request, streams):
-                if on_piece is not None:
-                    on_piece(first + row, delta)
+        for number, delta in generate_deltas(self.model, self._requests(prompts, how), streams):
+            if on_piece is not None:
+                on_piece(number, delta)
         return self._answers(questions, prompts, streams)
 
     def stream(self, question: str, how: SamplingParams | None = None) -> Generator[str, None, Answer]:
         """Answer one question delta by delta: yields what the answer's text grows by, and returns the answer.
 
         Raises:
-            InputError: the question is longer than the local window, or the model cannot be asked to think.
+            InputError: the question is empty, or the model cannot be asked to think.
         """
         prompts, streams = self._prompts([question], how), list[Stream]()
-        [request] = self._requests(prompts, how)
-        for _, delta in generate_deltas(self.model, request, streams):
+        for _, delta in generate_deltas(self.model, self._requests(prompts, how), streams):
             yield delta
         return self._answers([question], prompts, streams)[0]
 
     def _prompts(self, questions: Sequence[str], how: SamplingParams | None) -> list[list[int]]:
+        require_words(questions)
         return [self.prompt.question(question, how is not None and how.think) for question in questions]
 
     def _answers(
@@ -223,23 +221,13 @@ class EpisodicMemory:
         return torch.cat([next_logits(self.model, request) for request in self._requests(questions)])
 
     def _requests(self, prompts: Sequence[Sequence[int]], how: SamplingParams | None = None) -> list[Request]:
-        """One for all prompts; or one for each, where layers have a state of their own, which belongs to one text."""
-        for prompt in prompts:
-            self.params.require_question(len(prompt))
-        blocks = [prompts] if self.reader.layer_states is None else [[prompt] for prompt in prompts]
         return [
-            Request(first, how or SamplingParams(), memory=self, strip=True, keep_recalled=True, beside=tuple(others))
-            for first, *others in blocks
+            Request(prompt, how or SamplingParams(), memory=self, strip=True, keep_recalled=True) for prompt in prompts
         ]
 
-    @property
-    def longest_question(self) -> int:
-        """Tokens that a question may have."""
-        return self.params.n_local
-
-    def text_state(self, rows: int, *, keep_retrieved: bool) -> MemoryTextState:
-        """Where questions and their answers begin, one per row (called by what writes them)."""
-        return MemoryTextState(self.reader, rows, keep_retrieved=keep_retrieved)
+    def text_state(self, *, keep_retrieved: bool) -> MemoryTextState:
+        """Where a question and its answer begin (called by what writes them)."""
+        return MemoryTextState(self.reader, keep_retrieved=keep_retrieved)
 
     def describe(self) -> dict[str, Any]:
         """Figures of what was read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -88,6 +89,15 @@ class Events:
             for device, layers in Counter(self._devices).items()
         }
         return [next(rooms[device]) for device in self._devices]
+
+    def fork(self) -> Events:
+        """Events that go on after the same ones, and leave these as they are; full blocks are shared."""
+        fork = copy.copy(self)
+        fork.starts, fork.pending = list(self.starts), list(self.pending)
+        fork._lengths, fork._blocks = list(self._lengths), list(self._blocks)
+        if self.evicted % _BLOCK:
+            fork._blocks[-1] = [layer.clone() for layer in self._blocks[-1]]
+        return fork
 
     def span(self, event: int) -> tuple[int, int]:
         """First token of an event, and the one behind its last."""

@@ -60,11 +60,7 @@ class FullAttention:
     def intervention(self) -> None:
         """Nothing steers it."""
 
-    @property
-    def longest_question(self) -> None:
-        """A question may have any number of tokens."""
-
-    def text_state(self, rows: int, *, keep_retrieved: bool) -> PlainTextState:
+    def text_state(self, *, keep_retrieved: bool) -> PlainTextState:
         """Where the question and its answer begin; they take over the cache (called by what writes them)."""
         cache, self._cache = self._cache, DynamicCache(config=self.model.model.config)
         return PlainTextState.after(cache)

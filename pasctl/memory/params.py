@@ -127,15 +127,3 @@ class MemoryParams:
             )
         if not 0 <= self.contiguity < 1:
             raise InputError(f"contiguity is {self.contiguity}, expected from 0 to below 1")
-
-    def require_question(self, tokens: int) -> None:
-        """Refuse a question that the local window does not hold.
-
-        Raises:
-            InputError: it has no token, or more than n_local.
-        """
-        if not 0 < tokens <= self.n_local:
-            raise InputError(
-                f"a question has {tokens} tokens, expected 1 to {self.n_local} (n_local)",
-                hint="put long text into the memory and ask about it",
-            )

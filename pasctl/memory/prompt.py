@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pasctl.errors import InputError
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.transformers_compat import tokenize, tokenize_with_starts
+
+
+def require_words(questions: Sequence[str]) -> None:
+    """Refuse questions without words.
+
+    Raises:
+        InputError: there is no question, or one is empty.
+    """
+    if not questions:
+        raise InputError("there is no question to ask, expected at least one")
+    for number, question in enumerate(questions):
+        if not question.strip():
+            raise InputError(f"question {number + 1} of {len(questions)} is empty, expected words")
 
 
 class Prompt:

@@ -167,13 +167,12 @@ def _through_memory(model: LoadedModel, ids: list[int]) -> Tensor:
     with _hidden_states(model) as states:
         reader = Reader(model, _PARAMS)
         reader.read(text)
-        asking = MemoryTextState(reader, 1, keep_retrieved=False)
+        asking = MemoryTextState(reader, keep_retrieved=False)
         with own_attention(model):
             for start in range(0, _ASKED, _PARAMS.chunk):
                 piece = question[start : start + _PARAMS.chunk]
-                asking.begin([piece], retrieve=True)
-                run_backbone(model, torch.tensor([piece]), asking, states=asking.layer_states)
-                asking.end()
+                asking.begin(piece, retrieve=True)
+                asking.end(run_backbone(model, torch.tensor([piece]), asking, states=asking.layer_states)[0])
     return torch.cat(states)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -46,7 +48,8 @@ class Reader:
 
     Attributes:
         ids: token ids read.
-        surprise: -log p of each token given those before it, float32 [T]; 0 for the very first.
+        surprise: -log p of each token given those before it, float32; 0 for the very first. In a fork it may end up to
+            n_local - 2 * max_block tokens before the text does (see `fork`).
         past: events, keys and values.
         windows: the local window, one a layer.
         layer_states: of the layers that have one of their own, at the end of what was read; None if the model has none.
@@ -74,6 +77,9 @@ class Reader:
         self.log: list[Recalled] = []
         self.last_hidden: Tensor | None = None
         self.flushed = 0
+        # last hidden states of tokens whose surprise is not known yet, and how many such there may be
+        self._unmeasured: list[Tensor] = []
+        self._patience = 0
         # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
         longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
         self.pass_tokens = max(1, longest // params.chunk) * params.chunk
@@ -103,28 +109,66 @@ class Reader:
         Raises:
             InputError: keys keep their places, and the text is longer than the model does the same for.
         """
-        limit = self.past.layers.limit
-        if limit is not None and self.params.positions == "true" and len(self.ids) + len(ids) > limit:
-            raise InputError(
-                f"{_changes(self.model.adapter.family, limit)}, and the text has {len(self.ids) + len(ids)}",
-                hint="use --positions compact, which puts what is retrieved near",
-            )
+        self._require_place(len(self.ids) + len(ids))
         with own_attention(self.model):
             for start in range(0, len(ids), self.pass_tokens):
-                self._read_pass(list(ids[start : start + self.pass_tokens]), listener)
+                piece = list(ids[start : start + self.pass_tokens])
+                step = self.begin(len(piece))
+                hidden = run_backbone(self.model, torch.tensor([piece]), step, states=self.layer_states)[0]
+                self.end(piece, step, hidden, listener)
 
-    def _read_pass(self, ids: list[int], listener: Listener | None) -> None:
-        begin, size = len(self.ids), self.params.chunk
-        chunks = [min(size, len(ids) - start) for start in range(0, len(ids), size)]
-        step = ChunkedPass(self.past, self.windows, self.queues, begin, chunks)
-        hidden = run_backbone(self.model, torch.tensor([ids]), step, states=self.layer_states)[0]
+    def begin(self, tokens: int, *, chosen: list[list[int]] | None = None, step: int | None = None) -> ChunkedPass:
+        """What attends in a pass over the next tokens, at most `pass_tokens`; `end` is to follow it.
+
+        Args:
+            tokens: their number.
+            chosen: layer -> events retrieved by an earlier pass, to use again; None retrieves anew.
+            step: number of the pass, for the log; None is that of the first token.
+
+        Raises:
+            InputError: keys keep their places, and the text gets longer than the model does the same for.
+        """
+        self._require_place(len(self.ids) + tokens)
+        size = self.params.chunk
+        chunks = [min(size, tokens - start) for start in range(0, tokens, size)]
+        return ChunkedPass(self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, step=step)
+
+    def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
+        """Take in the tokens of a pass, with their last hidden states [n, hidden]."""
         self.tokens_attended += step.attended
         self.log = step.log
-        self._measure(ids, hidden)
         self.ids += ids
-        self._cut(begin)
+        self._unmeasured.append(hidden)
+        if len(self.ids) - len(self.surprise) > self._patience:
+            measured = len(self.surprise)
+            self._measure()
+            self._cut(measured)
         if len(self.ids) - self.flushed >= self.segment_tokens:
             self.flush(listener)
+
+    def fork(self) -> Reader:
+        """A reader that goes on after the same text, and leaves this one as it is.
+
+        It is for a question and its answer, which are seldom so long that a part of them leaves the window. Until then
+        nobody needs to know where their events begin, and so their surprise is measured only when it is time.
+        """
+        fork, past = copy.copy(self), self.past
+        events, segments = past.events.fork(), past.segments.fork()
+        fork.past = replace(past, events=events, segments=segments, first=dict(past.first))
+        fork.windows = [window.fork() for window in self.windows]
+        fork.queues = [[list(queue) for queue in layer] for layer in self.queues]
+        fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
+        fork.ids, fork._unmeasured, fork.log = list(self.ids), list(self._unmeasured), []
+        fork._patience = self.params.n_local - 2 * self.params.max_block
+        return fork
+
+    def _require_place(self, tokens: int) -> None:
+        limit = self.past.layers.limit
+        if limit is not None and self.params.positions == "true" and tokens > limit:
+            raise InputError(
+                f"{_changes(self.model.adapter.family, limit)}, and the text has {tokens}",
+                hint="use --positions compact, which puts what is retrieved near",
+            )
 
     @torch.inference_mode()
     def flush(self, listener: Listener | None = None) -> None:
@@ -146,9 +190,10 @@ class Reader:
         room = self.past.scratch.take(f"segment {name}", parts[0], len(parts), *parts[0].shape) if reuse else None
         return torch.stack(parts, out=room)
 
-    def _measure(self, ids: list[int], hidden: Tensor) -> None:
-        """Surprise of a chunk's tokens; each needs the hidden state before it."""
-        targets, states = torch.tensor(ids, device=hidden.device), hidden
+    def _measure(self) -> None:
+        """Surprise of the tokens whose is not known yet; each needs the hidden state before it."""
+        hidden = self._unmeasured[0] if len(self._unmeasured) == 1 else torch.cat(self._unmeasured)
+        targets, states = torch.tensor(self.ids[len(self.surprise) :], device=hidden.device), hidden
         if self.last_hidden is None:
             found = torch.zeros(1)
             targets, states = targets[1:], hidden[:-1]
@@ -160,7 +205,7 @@ class Reader:
             measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
         self.surprise = torch.cat([self.surprise, found])
-        self.last_hidden = hidden[-1:].clone()
+        self.last_hidden, self._unmeasured = hidden[-1:].clone(), []
 
     def _cut(self, begin: int) -> None:
         """Find the events' starts in the tokens from `begin` on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,7 +27,6 @@ class Recalled:
     """One layer's retrieval in one step: the log entry that pictures are drawn from."""
 
     step: int
-    row: int
     layer: int
     events: tuple[int, ...]
     scores: tuple[float, ...]
@@ -58,59 +58,48 @@ class MemoryState:
         self.afar, self.afar_exact = dict[_Kind, Angles](), dict[_Kind, Angles]()
         for layer in range(len(self.layers.layers)):
             kind = self.rotary.kind(layer)
-            self.afar[kind] = self.rotary.angles(layer, distance)
-            self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
+            if kind not in self.afar:
+                self.afar[kind] = self.rotary.angles(layer, distance)
+                self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
 
 
 @dataclass(frozen=True)
 class _Far:
-    """Unrotated keys and values [B, G, M, D] from outside the window.
-
-    Attributes:
-        key: keys.
-        value: values.
-        real: how many keys of each row are no padding.
-        lengths: the same, int64 [B, 1].
-        places: real positions int64 [B, M], where they are wanted.
-    """
+    """Unrotated keys and values [1, G, M, D] from outside the window, and their events."""
 
     key: Tensor
     value: Tensor
-    real: tuple[int, ...]
-    lengths: Tensor
-    places: Tensor | None
+    events: Sequence[int]
 
 
 class ForwardPass:
-    """Attends one chunk of B rows, layer by layer, and appends its keys and values to the windows."""
+    """Attends one chunk, layer by layer, and appends its keys and values to the windows."""
 
     def __init__(
         self,
         past: MemoryState,
         windows: list[Window],
         queues: list[list[list[int]]],
-        positions: Tensor,
+        places: range,
         *,
-        chosen: list[list[list[int]]] | None = None,
+        chosen: list[list[int]] | None = None,
         step: int = 0,
-        count: bool = True,
     ) -> None:
         """Prepare a pass.
 
         Args:
             past: the text's memory.
-            windows: one a layer, of B rows.
-            queues: layer -> row -> queue of neighbouring events.
-            positions: of the chunk's tokens, int64 [B, C]; -1 is padding.
-            chosen: layer -> row -> events recalled by an earlier pass, to use again; None retrieves anew.
+            windows: one a layer.
+            queues: layer -> row -> queue of neighbouring events; there is one row.
+            places: positions of the chunk's tokens.
+            chosen: layer -> events retrieved by an earlier pass, to use again; None retrieves anew.
             step: number of the pass, for the log.
-            count: whether to add up the attention that each key receives.
         """
-        self.past, self.windows, self.queues, self.positions = past, windows, queues, positions
-        self.chosen: list[list[list[int]]] = chosen or []
+        self.past, self.windows, self.queues, self.places = past, windows, queues, places
+        self.chosen: list[list[int]] = chosen or []
         self._given = chosen is not None
         self._outside = past.events.evicted  # later, as other chunks of the same pass begin, more will have left
-        self._step, self._count = step, count
+        self._step = step
         self.log: list[Recalled] = []
         self.attended = 0
         self._hidden: dict[tuple[int, int | None, torch.device], tuple[Tensor, int]] = {}
@@ -118,7 +107,7 @@ class ForwardPass:
         self._packed: dict[tuple[_Kind, int], Angles] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scoring: Scoring) -> Tensor:
-        """Attention output [B, H, C, D] (see `pasctl.models.attention.Attender`)."""
+        """Attention output [1, H, C, D] (see `pasctl.models.attention.Attender`)."""
         place, past, width = self.past.layers.place(layer), self.past, value.shape[-1]
         query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
@@ -126,13 +115,12 @@ class ForwardPass:
             key, value = round_trip(key), round_trip(value)
         far = self._far(place, query) if sliding is None else None
         here = self._angles_here(place)
-        window.append(key, past.rotary.key(place, key, here), value, self.positions)
+        window.append(key, past.rotary.key(place, key, here), value)
         rotated = past.rotary.query(place, query, here)
         near = Keys(rotated, window.turned, window.value, *self._hidden_near(window, sliding))
         placed = None if far is None else self._place(place, far, query, rotated, window.start)
-        out, mass = joint_attention(placed, near, scoring, past.scratch, count=self._count, wide=past.wide)
-        if mass is not None:
-            window.receive(mass)
+        out, mass = joint_attention(placed, near, scoring, past.scratch, wide=past.wide)
+        window.receive(mass)
         return out if out.shape[-1] == width else out[..., :width]
 
     def _angles_here(self, layer: int) -> Angles:
@@ -140,99 +128,83 @@ class ForwardPass:
         rotary = self.past.rotary
         kind = rotary.kind(layer)
         if kind not in self._here:
-            self._here[kind] = rotary.angles(layer, self.positions.clamp_min(0))
+            self._here[kind] = rotary.angles(layer, self._positions_here()[None])
         return self._here[kind]
 
+    def _positions_here(self) -> Tensor:
+        return torch.arange(self.places.start, self.places.stop)
+
     def _place(self, layer: int, far: _Far, query: Tensor, rotated: Tensor, start: int) -> Keys:
-        """Far keys where the chosen kind of position wants them, and the queries [B, H, C, D] that fit to them."""
+        """Far keys where the chosen kind of position wants them, and the queries [1, H, C, D] that fit to them."""
         rotary, positions = self.past.rotary, self.past.params.positions
-        longest = far.key.shape[2]
-        # the shortest row's keys are all real
-        clear = min(far.real)
-        order = torch.arange(clear, longest, device=query.device)[None]
-        hidden = (order >= far.lengths)[:, None]
         if positions == "paper":
             afar = self.past.afar[rotary.kind(layer)]
-            return Keys(rotary.query(layer, query, afar), far.key, far.value, hidden, clear)
-        angles = self._before(layer, start, far) if far.places is None else rotary.angles(layer, far.places)
-        return Keys(rotated, rotary.key(layer, far.key, angles), far.value, hidden, clear)
+            return Keys(rotary.query(layer, query, afar), far.key, far.value)
+        if positions == "compact":
+            angles = self._before(layer, start, far.key.shape[2])
+        else:
+            angles = rotary.angles(layer, self._positions(far.events)[None])
+        return Keys(rotated, rotary.key(layer, far.key, angles), far.value)
 
-    def _before(self, layer: int, start: int, far: _Far) -> Angles:
+    def _before(self, layer: int, start: int, count: int) -> Angles:
         """Angles of far keys that stand packed before the window; there is room, since they come from before it."""
-        longest, rotary = far.key.shape[2], self.past.rotary
+        rotary = self.past.rotary
         name = (rotary.kind(layer), start)
         if name not in self._packed:
             most = min(start, self.past.params.n_init + self.past.params.n_mem)
             self._packed[name] = rotary.angles(layer, torch.arange(start - most, start)[None])
-        packed = self._packed[name]
-        if min(far.real) == longest:
-            return packed.last(longest)
-        room = packed.cosine.shape[2]
-        places = room - far.lengths + torch.arange(longest, device=far.lengths.device)
-        return packed.at(places.clamp_max(room - 1))
+        return self._packed[name].last(count)
 
     def _hidden_near(self, window: Window, sliding: int | None) -> tuple[Tensor, int]:
-        """Which near keys each query may not attend: later ones, padding, what is beyond a sliding window.
+        """Which near keys each query may not attend: later ones, and what is beyond a sliding window.
 
-        Gives bool [B or 1, C, keys behind the first `clear`], and `clear`: so many of the first keys all may attend.
+        Gives bool [C, keys after the first `clear`], and `clear`: so many of the first keys all may attend.
         """
-        device = window.positions.device
+        device = window.turned.device
         name = (window.start, sliding, device)
         if name not in self._hidden:
-            keys, query = window.positions[:, None, :], self.positions[:, :, None].to(device)
-            padded = bool((keys < 0).any())
-            clear = 0 if padded or sliding is not None else keys.shape[-1] - query.shape[1]
-            keys = keys[:, :, clear:]
-            hidden = (keys < 0) | (keys > query)
+            clear = self.places.start - window.start if sliding is None else 0
+            keys = torch.arange(window.start + clear, self.places.stop, device=device)
+            query = self._positions_here().to(device)[:, None]
+            hidden = keys > query
             self._hidden[name] = (hidden if sliding is None else hidden | (query - keys >= sliding), clear)
         return self._hidden[name]
 
     def _far(self, layer: int, query: Tensor) -> _Far | None:
-        """First tokens and recalled events of each row, padded to the longest."""
+        """First tokens and retrieved events."""
         past = self.past
         if layer not in past.first:
             return None
         if not self._given:
             self._retrieve(layer, query)
-        rows = [self._row(layer, events) for events in self.chosen[layer]]
-        real = tuple(row[0].shape[1] for row in rows)
-        self.attended += sum(real)
-        keys, values = (_stack([row[part] for row in rows], max(real)) for part in (0, 1))
-        places = None
-        if past.params.positions == "true":
-            places = _stack([self._positions(events)[None, :, None] for events in self.chosen[layer]], max(real))
-            places = places[:, 0, :, 0].to(keys.device)
-        return _Far(keys, values, real, torch.tensor(real, device=keys.device)[:, None], places)
+        events = self.chosen[layer]
+        key, value = self._read(layer, events)
+        self.attended += key.shape[2]
+        return _Far(key, value, events)
 
-    def _row(self, layer: int, events: list[int]) -> tuple[Tensor, Tensor]:
-        """Keys and values [G, M, D] of the first tokens and some events."""
-        key, value = (each[0] for each in self.past.first[layer])
+    def _read(self, layer: int, events: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Keys and values [1, G, M, D] of the first tokens and some events."""
+        first = self.past.first[layer]
         if not events:
-            return key, value
-        spans = [self.past.events.span(event) for event in events]
-        found_key, found_value = self.past.segments.read(layer, spans)
-        return torch.cat([key, found_key.to(key.device)], dim=1), torch.cat(
-            [value, found_value.to(value.device)], dim=1
-        )
+            return first
+        found = self.past.segments.read(layer, [self.past.events.span(event) for event in events])
+        key, value = (torch.cat([a, b[None].to(a.device)], dim=2) for a, b in zip(first, found, strict=True))
+        return key, value
 
-    def _positions(self, events: list[int]) -> Tensor:
+    def _positions(self, events: Sequence[int]) -> Tensor:
         """Real positions [M] of the first tokens and some events."""
         spans = [self.past.events.span(event) for event in events]
         return torch.cat([torch.arange(self.past.params.n_init), *(torch.arange(*span) for span in spans)])
 
     def _retrieve(self, layer: int, query: Tensor) -> None:
         params, past = self.past.params, self.past
-        batch, heads, _, width = query.shape
-        real = (self.positions >= 0).to(query.device)
-        share = real / real.sum(-1, keepdim=True).clamp_min(1)
+        heads, width = query.shape[1], query.shape[3]
         # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
-        mean = torch.einsum("bhcd,bc->bhd", query.float(), share.float())[:, :, None]
+        mean = query.float().mean(2, keepdim=True)
         turned = past.rotary.query(layer, mean, past.afar_exact[past.rotary.kind(layer)])
         groups = past.segments.kv_heads
-        summed = turned.view(batch, groups, heads // groups, width).sum(2)
-        asked = real.any(-1).tolist()
-        before = list(self.queues[layer])
-        found = past.events.recall(
+        summed = turned.view(1, groups, heads // groups, width).sum(2)
+        [(events, scores)] = past.events.recall(
             layer,
             summed,
             self.queues[layer],
@@ -240,24 +212,12 @@ class ForwardPass:
             budget=params.n_mem,
             contiguity=params.contiguity,
         )
-        while len(self.chosen) <= layer:  # layers with a sliding window of their own recall nothing
-            self.chosen.append([[] for _ in range(batch)])
-        self.chosen[layer] = [events for events, _ in found]
-        for row, (events, scores) in enumerate(found):
-            if not asked[row]:  # a row of padding: its question has ended, and its queue must not move on
-                self.queues[layer][row] = before[row]
-                continue
-            number = past.layers.numbers[layer]
-            self.log.append(Recalled(self._step, row, number, tuple(events), tuple(scores)))
-
-
-def _stack(rows: list[Tensor], length: int) -> Tensor:
-    """Rows [G, n, D] as one tensor [B, G, length, D], padded with zeros."""
-    if len(rows) == 1:
-        return rows[0][None]
-    return torch.stack([torch.nn.functional.pad(row, (0, 0, 0, length - row.shape[1])) for row in rows])
+        while len(self.chosen) <= layer:  # layers with a sliding window of their own retrieve nothing
+            self.chosen.append([])
+        self.chosen[layer] = events
+        self.log.append(Recalled(self._step, past.layers.numbers[layer], tuple(events), tuple(scores)))
 
 
 def _widened(x: Tensor, width: int) -> Tensor:
-    """Queries, keys or values [B, heads, C, D] of a layer whose heads are narrower than others', with zeros behind."""
+    """Queries, keys or values [1, heads, C, D] of a layer whose heads are narrower than others', with zeros behind."""
     return x if x.shape[-1] == width else torch.nn.functional.pad(x, (0, width - x.shape[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import mmap
 import struct
@@ -66,6 +67,12 @@ class Segments:
     def spans(self) -> list[tuple[int, int]]:
         """First token of each segment, and the one behind its last."""
         return [(segment.start, segment.stop) for segment in self._segments]
+
+    def fork(self) -> Segments:
+        """Segments that go on after the same ones, and leave these as they are."""
+        fork = copy.copy(self)
+        fork._segments, fork._starts, fork._touched = list(self._segments), list(self._starts), list(self._touched)
+        return fork
 
     def append(self, start: int, k: Tensor, v: Tensor) -> None:
         """Add a run of tokens [L, G, n, D] that begins at `start`, in memory.

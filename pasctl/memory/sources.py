@@ -218,7 +218,8 @@ def answer_sources(
     count = tokens if isinstance(tokens, int) else len(tokens)
     counts = [_counts(chosen) for chosen in _per_token(log, first_step, max(count, 1))]
     total, first = _shares(counts, layers), _shares(counts[:1], layers)
-    order = sorted(total, key=lambda event: (-total[event], -first.get(event, 0.0), event))
+    # of a long answer, events of its own question and words may be among those retrieved
+    order = sorted((event for event in total if event < len(texts)), key=lambda event: (-total[event], -first.get(event, 0.0), event))
     sources: list[Source] = []
     places: dict[int, list[int]] = {}
     for event in order:
@@ -228,7 +229,7 @@ def answer_sources(
     sentences = []
     for text, span, written in [] if isinstance(tokens, int) else split_sentences(tokenizer, tokens, strip=strip):
         shares = _shares([counts[token] for token in written], layers)
-        best = sorted(shares, key=lambda event: (-shares[event], places[event]))
+        best = sorted(places.keys() & shares, key=lambda event: (-shares[event], places[event]))
         sentences.append(Sentence(text, span, tuple((n, shares[event]) for event in best for n in places[event])))
     return AnswerSources(tuple(sources), tuple(sentences))
 

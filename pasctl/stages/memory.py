@@ -104,7 +104,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         handle = run.model(declared.model, plain_attention(declared.options))
         params = settle_params(declared.params, handle, declared.seed)
     if declared.ask:
-        check_questions(handle, params, declared.ask, declared.how)
+        check_questions(handle, declared.ask, declared.how)
     if parent is not None and (made := own_result(parent, texts, run)):
         return made
     persona = None

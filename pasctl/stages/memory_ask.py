@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_ask import MemoryAsk
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.prompt import require_words
 from pasctl.stages.job import Job, Payload, Stage, StageContext
-from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
-from pasctl.stages.memory_checks import check_questions, plain_attention, require_words
+from pasctl.stages.memory import find_memory, model_of, open_memory
+from pasctl.stages.memory_checks import check_questions, plain_attention
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
@@ -49,8 +50,8 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
     """Ask a memory, in one batch; questions that were asked before are answered from the store, without a model.
 
     Raises:
-        InputError: there is no question, one is empty or longer than the local window; the memory was made with another
-            model; or the model cannot be asked to think.
+        InputError: there is no question, or one is empty; the memory was made with another model; or the model cannot
+            be asked to think.
         MissingError: there is no such memory, or the model is gone.
         IntegrityError: a segment is damaged.
     """
@@ -108,7 +109,7 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
 
 def _compute(work: StageContext, *, asked: _Round) -> Payload:
     handle = asked.handle()
-    check_questions(handle, params_of(asked.memory), asked.questions, asked.how)
+    check_questions(handle, asked.questions, asked.how)
     memory = open_memory(asked.memory, handle, reporter=work.reporter)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)

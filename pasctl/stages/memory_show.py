@@ -213,6 +213,7 @@ def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[st
         "recalled": [
             {"share": round(share, 4), **kept.event(event)}
             for event, share in most_recalled(answer["recalled"], answer["first_step"])
+            if event < len(kept.places)  # of a long question, its own words may be among what was retrieved
         ],
         **with_sources(answer, kept.places),
     }

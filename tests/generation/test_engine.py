@@ -314,8 +314,6 @@ def test_a_memory_that_does_not_fit_is_refused(model: LoadedModel) -> None:
             engine.submit(asked(steered, "Who?", intervention=persona(2)))
         with pytest.raises(InputError, match="another model object"):
             engine.submit(asked(foreign, "Who?"))
-        with pytest.raises(InputError, match=r"49 tokens, the memory.s window is 48"):
-            engine.submit(Request(text_ids(49), memory=steered))
 
 
 @pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"queue": -1}, {"timeout": 0}, {"step_tokens": 0}])
@@ -333,7 +331,7 @@ def test_a_model_whose_frequencies_depend_on_length_is_refused() -> None:
 
 def test_a_text_that_cannot_begin_a_pass_ends_alone(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, [plain] = read(model, 1), mixed(1)
-    monkeypatch.setattr("pasctl.memory.asking.ForwardPass", lambda *given, **named: 1 / 0)
+    monkeypatch.setattr("pasctl.memory.reader.ChunkedPass", lambda *given, **named: 1 / 0)
     with Engine(model) as engine:
         for _ in range(2):
             with pytest.raises(PasctlError, match="ZeroDivisionError"):

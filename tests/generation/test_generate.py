@@ -171,14 +171,14 @@ def test_texts_whose_rotary_positions_depend_on_length_share_no_pass() -> None:
 
 def test_the_model_is_as_it_was_between_two_deltas() -> None:
     model, streams = tiny_loaded(), list[Stream]()
-    request = Request(some_prompts(1)[0], SamplingParams(max_new_tokens=NEW), weak(1, (1,)))
-    written = ""
-    for number, delta in generate_deltas(model, request, streams):
-        assert number == 0
+    requests = [Request(prompt, SamplingParams(max_new_tokens=NEW), weak(1, (1,))) for prompt in some_prompts(2)]
+    written = ["", ""]
+    for number, delta in generate_deltas(model, requests, streams):
         assert model.model.config._attn_implementation == "sdpa"
         assert not any(module._forward_hooks for module in model.outputs())
-        written += delta
-    assert written == model.tokenizer.decode(streams[0].tokens, skip_special_tokens=True) != ""
+        written[number] += delta
+    assert written == [model.tokenizer.decode(stream.tokens, skip_special_tokens=True) for stream in streams]
+    assert all(written)
 
 
 def test_a_failing_model_is_told_at_once_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +189,3 @@ def test_a_failing_model_is_told_at_once_and_given_back(monkeypatch: pytest.Monk
             generate_texts(model, some_prompts(), GIVEN, batch_tokens=60)
     assert model.model.config._attn_implementation == "sdpa"
     assert not any(module._forward_hooks for module in model.outputs())
-
-
-def test_several_prompts_without_a_memory_are_not_read_in_step() -> None:
-    one, other = some_prompts(2)
-    with pytest.raises(InputError, match="without a memory"):
-        generate(tiny_loaded(), [Request(one, beside=(other,))])

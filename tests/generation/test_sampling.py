@@ -12,12 +12,10 @@ import torch
 
 from pasctl.errors import InputError
 from pasctl.generation import loop
-from pasctl.generation.active import ActiveRequest
 from pasctl.generation.loop import generate
 from pasctl.generation.request import Request
 from pasctl.generation.sampling import sample
 from pasctl.generation.sampling_params import SamplingParams
-from pasctl.generation.stream import Stream
 from pasctl.memory.asking import MemoryTextState
 from pasctl.memory.episodic import EpisodicMemory
 from tests.memory.test_exactness import SMALL, text_ids
@@ -42,12 +40,12 @@ def memory() -> EpisodicMemory:
 def decoded(
     memory: EpisodicMemory, questions: list[list[int]], ends: set[int] | None = None, **how: Any
 ) -> list[list[int]]:
-    """Tokens of each question's answer; the questions are read in step, as rows of one block."""
+    """Tokens of each question's answer; they are written at the same time."""
     settings = SamplingParams(**{"max_new_tokens": 12, **how})
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(loop, "end_tokens", lambda model: ends or set())
-        request = Request(questions[0], settings, memory=memory, beside=tuple(questions[1:]))
-        return [stream.tokens for stream in generate(memory.model, [request])]
+        requests = [Request(question, settings, memory=memory) for question in questions]
+        return [stream.tokens for stream in generate(memory.model, requests)]
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama"])
@@ -121,35 +119,27 @@ def test_tokens_are_drawn_as_often_as_their_share_of_the_likeliest(top_p: float,
 
 @pytest.mark.parametrize("every", [1, 3, 100])
 def test_events_are_retrieved_anew_every_n_tokens(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, passes = read(RECALLED), list[tuple[list[list[int]], bool]]()
+    memory, passes = read(RECALLED), list[tuple[list[int], bool]]()
     begin = MemoryTextState.begin
 
-    def noted(state: MemoryTextState, rows: list[list[int]], *, retrieve: bool) -> list[int]:
-        passes.append((rows, retrieve))
-        return begin(state, rows, retrieve=retrieve)
+    def noted(state: MemoryTextState, ids: list[int], *, retrieve: bool) -> list[int]:
+        passes.append((ids, retrieve))
+        return begin(state, ids, retrieve=retrieve)
 
     monkeypatch.setattr(MemoryTextState, "begin", noted)
     [tokens] = decoded(memory, QUESTIONS[:1], retrieve_every=every)
     # each token but the last is read, once, and events are retrieved with the first and each `every` later
     assert passes == [
-        ([QUESTIONS[0]], True),
-        *(([[token]], place % every == 0) for place, token in enumerate(tokens[:-1])),
+        (QUESTIONS[0], True),
+        *(([token], place % every == 0) for place, token in enumerate(tokens[:-1])),
     ]
 
 
-def test_a_request_ends_when_all_its_texts_have(memory: EpisodicMemory) -> None:
-    rows = torch.tensor([[1, 2, 3, 0, 5, 5], [1, 0, 4, 4, 4, 4], [1, 2, 2, 2, 9, 2]])
-    request = Request([3], SamplingParams(max_new_tokens=50), memory=memory, beside=([3], [3]))
-    active = ActiveRequest(request, [Stream(1) for _ in rows])
-    active.start(memory.model.tokenizer, {0, 9}, 50)
-    chosen = 0
-    for logits in torch.nn.functional.one_hot(rows.T, 10).float():
-        if active.ended:
-            break
-        active.choose(logits)
-        chosen += 1
-    assert chosen == 5
-    assert [stream.tokens for stream in active.streams] == [[1, 2, 3], [1], [1, 2, 2, 2]]
+def test_a_sampled_answer_does_not_depend_on_what_is_asked_with_it(memory: EpisodicMemory) -> None:
+    how = {"temperature": 1.5, "seed": 3}
+    together = decoded(memory, QUESTIONS, **how)
+    assert together == [decoded(memory, [question], **how)[0] for question in QUESTIONS]
+    assert together[::-1] == decoded(memory, QUESTIONS[::-1], **how)
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-40, 1e-9])

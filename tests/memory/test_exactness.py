@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.episodic import EpisodicMemory
-from pasctl.memory.reader import Reader
+from pasctl.memory.reader import Listener, Reader
 from pasctl.memory.recall import ForwardPass
 from pasctl.models.load import LoadedModel
 from tests.memory.oracle import naive_hidden
@@ -83,14 +84,14 @@ class Watched(Reader):
 
     def note(self, step: ForwardPass, layer: int) -> None:
         far = list(range(self.params.n_init)) if layer in self.past.first else []
-        for event in step.chosen[layer][0] if far else ():
+        for event in step.chosen[layer] if far else ():
             far += range(*self.past.events.span(event))
-        for t in step.positions[0].tolist():
+        for t in step.places:
             self.attended[layer, t] = (far, step.windows[layer].start)
 
-    def _measure(self, ids: list[int], hidden: Tensor) -> None:
+    def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
         self.hidden.append(hidden)
-        super()._measure(ids, hidden)
+        super().end(ids, step, hidden, listener)
 
 
 @pytest.fixture

@@ -149,8 +149,8 @@ def test_the_proof_sees_a_fault_that_only_retrieved_events_have(fault: str, monk
         positions = ForwardPass._positions
         monkeypatch.setattr(ForwardPass, "_positions", lambda step, events: positions(step, events) + 1)
     else:
-        row = ForwardPass._row
-        monkeypatch.setattr(ForwardPass, "_row", lambda step, layer, events: row(step, layer, events[::-1]))
+        read = ForwardPass._read
+        monkeypatch.setattr(ForwardPass, "_read", lambda step, layer, events: read(step, layer, events[::-1]))
     assert not prove_memory(tiny_loaded()).holds
 
 
