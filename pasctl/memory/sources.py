@@ -219,7 +219,10 @@ def answer_sources(
     counts = [_counts(chosen) for chosen in _per_token(log, first_step, max(count, 1))]
     total, first = _shares(counts, layers), _shares(counts[:1], layers)
     # of a long answer, events of its own question and words may be among those retrieved
-    order = sorted((event for event in total if event < len(texts)), key=lambda event: (-total[event], -first.get(event, 0.0), event))
+    order = sorted(
+        (event for event in total if event < len(texts)),
+        key=lambda event: (-total[event], -first.get(event, 0.0), event),
+    )
     sources: list[Source] = []
     places: dict[int, list[int]] = {}
     for event in order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,66 +17,21 @@ from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.memory_extension import own_result, same_params
+from pasctl.stages.memory_reading import Reading
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store, open_store
-from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.stored_bounds import FACTS, stored_texts
 from pasctl.stages.target import resolve
-from pasctl.stages.text import Text, join_texts, joined_spans, label_of
+from pasctl.stages.text import Text, join_texts, label_of
 
 if TYPE_CHECKING:
     from pasctl.commands.shared import ModelLike
     from pasctl.memory.text_bounds import TextBounds
     from pasctl.stages.stored_memory import EpisodicMemory
-    from pasctl.steering.intervention import Intervention
 
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
-
-
-@dataclass(frozen=True, eq=False)
-class _Reading:
-    """Everything that a run needs.
-
-    Attributes:
-        parent: the memory that is read on, if it is one.
-        persona: who the model is steered to, if to anybody; a parent's steering goes on by itself.
-    """
-
-    handle: ModelHandle
-    texts: tuple[Text, ...]
-    params: MemoryParams
-    parent: Artifact | None
-    persona: ResolvedTarget | None
-
-    def ids(self) -> list[int]:
-        """Token ids of the texts; behind a parent's text as more of the same turn."""
-        return self.encode()[0]
-
-    def encode(self, before: int = 0) -> tuple[list[int], TextBounds]:
-        """Token ids of the texts, and the files and characters that they are from.
-
-        Args:
-            before: tokens of the parent.
-        """
-        from pasctl.memory.prompt import Prompt
-        from pasctl.memory.text_bounds import TextBounds
-
-        prompt, text = Prompt(self.handle.chat()), join_texts(self.texts)
-        opening = prompt.opening if self.parent is None else []
-        between = "" if self.parent is None else "\n\n"
-        ids, starts = prompt.encode_with_starts(between + text)
-        spans = joined_spans(self.texts, len(between))
-        return [*opening, *ids], TextBounds.of(between + text, starts, before + len(opening), spans)
-
-    def intervention(self) -> Intervention | None:
-        """The displacement that is in force while reading."""
-        from pasctl.stages.stored_memory import read_steering
-
-        if self.persona is not None:
-            return self.persona.intervention(self.handle.geometry())
-        return None if self.parent is None else read_steering(self.parent)
 
 
 def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
@@ -113,7 +68,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         if isinstance(target, Outcome):
             return target
         persona = target
-    reading = _Reading(handle, texts, params, parent, persona)
+    reading = Reading(handle, texts, params, parent, persona)
     return Job(
         stage=Stage.of(MemoryRun),
         model=handle.slug,
@@ -223,7 +178,7 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _compute(work: StageContext, *, reading: _Reading) -> Payload:
+def _compute(work: StageContext, *, reading: Reading) -> Payload:
     from pasctl.memory.text_bounds import TEXT_BOUNDS, file_facts, to_table
     from pasctl.stages import stored_memory
     from pasctl.stages.stored_memory import SEGMENTS, STATES, EpisodicMemory, segment_name, segment_writer
@@ -272,7 +227,7 @@ def _bounds_before(parent: Artifact, memory: EpisodicMemory, tokens: int) -> lis
     return stored_texts(parent, memory.model.tokenizer, reader.ids[:tokens], starts, opening).bounds
 
 
-def _estimate(reading: _Reading) -> dict[str, Any]:
+def _estimate(reading: Reading) -> dict[str, Any]:
     """Tokens, from the tokenizer, events, and bytes on disk and in memory beside the weights; none are loaded.
 
     Events by surprise are estimated as if surprises were distributed exponentially.
@@ -297,7 +252,7 @@ def _estimate(reading: _Reading) -> dict[str, Any]:
     }
 
 
-def _require_room(reading: _Reading) -> None:
+def _require_room(reading: Reading) -> None:
     """Refuse a limit on memory that the weights, the windows and a forward pass do not fit into.
 
     Raises:
@@ -311,7 +266,7 @@ def _require_room(reading: _Reading) -> None:
     require_room(footprint, footprint.resting + _estimate(reading)["resident_bytes"] + working)
 
 
-def _event_tokens(reading: _Reading, tokens: int) -> float:
+def _event_tokens(reading: Reading, tokens: int) -> float:
     """Mean length to expect of an event."""
     params = reading.params
     if params.segmenter in ("fixed", "random"):
