@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pasctl.errors import InputError, MissingError
+from pasctl.memory.documents import binary_kind, kind_of, words_of
 from pasctl.memory.text_bounds import FileSpan
 from pasctl.text_file import refuse_device
 
 _BETWEEN = "\n\n"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,13 @@ class Text:
         """Read a file.
 
         Raises:
-            MissingError: no such file.
-            InputError: it is empty, binary, not UTF-8, or a device.
+            MissingError: no such file, or it is a document and the converter is not installed.
+            InputError: it is empty, binary, not UTF-8, or a device; or its name is a URL.
         """
+        if _URL.match(str(path)):
+            raise InputError(
+                f"text {path} is a URL, expected a file", hint=f"download it first, for example with `curl -LO {path}`"
+            )
         path = Path(path)
         try:
             refuse_device(path, "text")
@@ -46,14 +53,20 @@ class Text:
 
     @classmethod
     def decode(cls, name: str, data: bytes) -> Text:
-        """A text from its bytes.
+        """A text from its bytes; of a document its words.
 
         Raises:
+            MissingError: they are a document, and the converter is not installed.
             InputError: they are empty, binary, or not UTF-8.
         """
-        zero = data.find(b"\0")
-        if zero >= 0:
-            raise InputError(f"text {name} is binary: byte {zero} is zero", hint="convert it to plain text first")
+        if document := kind_of(data):
+            return cls(name, words_of(name, data, *document))
+        zero, kind = data.find(b"\0"), binary_kind(data)
+        if kind is not None or zero >= 0:
+            raise InputError(
+                f"text {name} is {kind}" if kind else f"text {name} is binary: byte {zero} is zero",
+                hint="convert it to plain text in UTF-8 first",
+            )
         try:
             content = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
