@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pasctl.generation.request import Request
     from pasctl.generation.sampling_params import Decoding, SamplingParams
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
+    from pasctl.memory.dropin import remember
+    from pasctl.memory.em_llm import patch, unpatch
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.models.options import ModelOptions
@@ -64,8 +66,11 @@ _HOMES = {  # beside the functions of commands, whose declarations name them
     "load_model": "pasctl.models.load",
     "load_personas": "pasctl.inventory",
     "open_memory": "pasctl.stages.memory",
+    "patch": "pasctl.memory.em_llm",
+    "remember": "pasctl.memory.dropin",
     "run": "pasctl.stages.pipeline",
     "steer": "pasctl.steering",
+    "unpatch": "pasctl.memory.em_llm",
 }
 
 __all__ = [  # those of _HOMES, and the functions of commands
@@ -104,10 +109,13 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "memory_eval",
     "memory_run",
     "open_memory",
+    "patch",
+    "remember",
     "run",
     "say",
     "steer",
     "train_probes",
+    "unpatch",
 ]
 
 

@@ -14,7 +14,6 @@ from pasctl.memory.reader import Reader
 from pasctl.memory.recall import Recalled
 from pasctl.memory.sources import AnswerSources, Sentence, Source
 from pasctl.models.attention import Scoring
-from pasctl.models.layer_states import LayerStates
 
 
 @dataclass(frozen=True)
@@ -57,22 +56,21 @@ class MemoryTextState:
     """What is asked after a memory's text, and the answer.
 
     They are read as more of the text (EM-LLM, section 3): the window slides over them, and what leaves it becomes
-    events, which can be retrieved for the rest of the answer. The text's memory is not changed.
+    events, which can be retrieved for the rest of the answer.
+
+    Attributes:
+        layer_states: of the layers that have one of their own, if the model has such.
     """
 
     def __init__(self, reader: Reader, *, keep_retrieved: bool) -> None:
-        """Begin after what `reader` has read."""
-        self._reader, self._keep = reader.fork(), keep_retrieved
+        """Begin after what `reader` has read; it reads on, so a fork is to be given where others read it as well."""
+        self._reader, self._keep = reader, keep_retrieved
+        self.layer_states = self._reader.layer_states
         self._chosen: list[list[int]] | None = None
         self._log: list[Recalled] = []
         self._steps = self._since = 0
         self._ids: list[int] = []
         self._pass: ChunkedPass | None = None
-
-    @property
-    def layer_states(self) -> LayerStates | None:
-        """Of the layers that have one of their own, if the model has such."""
-        return self._reader.layer_states
 
     def retrieved(self) -> tuple[Recalled, ...]:
         """What each layer has retrieved at each step, if it is kept."""

@@ -227,10 +227,11 @@ class EpisodicMemory:
 
     def text_state(self, *, keep_retrieved: bool) -> MemoryTextState:
         """Where a question and its answer begin (called by what writes them)."""
-        return MemoryTextState(self.reader, keep_retrieved=keep_retrieved)
+        return MemoryTextState(self.reader.fork(), keep_retrieved=keep_retrieved)
 
     def describe(self) -> dict[str, Any]:
         """Figures of what was read."""
+        self.reader.settle()
         events, tokens = self.reader.past.events, len(self.reader.ids)
         starts = [start for start in [*events.starts, *events.pending] if start < tokens]
         lengths = torch.tensor([*starts, tokens]).diff().float()

@@ -59,7 +59,14 @@ class Reader:
         segment_tokens: a segment is made of at least so many, and of a text's end.
     """
 
-    def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
+    def __init__(self, model: LoadedModel, params: MemoryParams, *, lazy: bool = False) -> None:
+        """Begin before the first token.
+
+        Args:
+            model: what reads.
+            params: how events are cut and retrieved.
+            lazy: measure surprise only when the window is about to leave what it cuts, as it is in a fork.
+        """
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
         _require_reach(layers, params, model.adapter.family)
@@ -79,7 +86,7 @@ class Reader:
         self.flushed = 0
         # last hidden states of tokens whose surprise is not known yet, and how many such there may be
         self._unmeasured: list[Tensor] = []
-        self._patience = 0
+        self._patience = params.n_local - 2 * params.max_block if lazy else 0
         # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
         longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
         self.pass_tokens = max(1, longest // params.chunk) * params.chunk
@@ -140,11 +147,16 @@ class Reader:
         self.ids += ids
         self._unmeasured.append(hidden)
         if len(self.ids) - len(self.surprise) > self._patience:
+            self.settle()
+        if len(self.ids) - self.flushed >= self.segment_tokens:
+            self.flush(listener)
+
+    def settle(self) -> None:
+        """Measure all surprise, and find the events that it shows."""
+        if self._unmeasured:
             measured = len(self.surprise)
             self._measure()
             self._cut(measured)
-        if len(self.ids) - self.flushed >= self.segment_tokens:
-            self.flush(listener)
 
     def fork(self) -> Reader:
         """A reader that goes on after the same text, and leaves this one as it is.
@@ -173,6 +185,8 @@ class Reader:
     @torch.inference_mode()
     def flush(self, listener: Listener | None = None) -> None:
         """Make a segment of the tokens read since the last one, a short one at the end of a text."""
+        if listener is not None:
+            self.settle()
         start, stop = self.flushed, len(self.ids)
         if start == stop:
             return

@@ -63,7 +63,8 @@ class Window:
 
     def fork(self) -> Window:
         """A window with the same tokens; appending to it leaves this one as it is, and the other way round."""
-        return Window(self.start, self.key, self.turned, self.value, self.mass, brief=True)
+        # attention is counted in place, the rest is only added to
+        return Window(self.start, self.key, self.turned, self.value, self.mass.clone(), brief=True)
 
     def append(self, key: Tensor, turned: Tensor, value: Tensor) -> None:
         """Add a chunk's keys, rotated keys and values [1, G, C, D]; none was attended yet."""

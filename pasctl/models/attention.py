@@ -136,6 +136,11 @@ _ATTENDER: ContextVar[Attender | None] = ContextVar("attender", default=None)
 AttentionInterface.register(IMPLEMENTATION, _attention)
 
 
+def attends() -> bool:
+    """Whether `run_backbone` runs a model in this thread."""
+    return _ATTENDER.get() is not None
+
+
 @contextmanager
 def attention_of(model: LoadedModel, implementation: str) -> Iterator[None]:
     """Let the model attend by an implementation, by transformers' name, while the block runs."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pasctl.errors import InputError
+from pasctl.models.attention import attends
 
 _HINT = "give attention_mask to the forward pass (all ones where no row is padded)"
 
@@ -33,6 +34,11 @@ class AnswerPlaces:
         Raises:
             InputError: rows may be padded and no mask says where, or the mask is of a form that does not tell.
         """
+        if attends():  # by a chunk of a text, whose last token is no answer's
+            raise InputError(
+                "positions 'answer' cannot be found in a memory, which reads a prompt in chunks",
+                hint='steer at positions "all"',
+            )
         given = {**self._signature.bind_partial(*args, **named).arguments}
         given |= given.pop("kwargs", {})
         ids = given.get("input_ids")

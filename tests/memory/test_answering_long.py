@@ -126,6 +126,14 @@ def test_a_question_goes_on_while_its_memory_is_read_on() -> None:
     assert torch.equal(torch.cat(states), expected)
 
 
+def test_a_fork_keeps_the_attention_that_was_received_before_it() -> None:
+    memory = memory_of(TEXT)
+    fork = memory.reader.fork()
+    before = [window.mass.clone() for window in fork.windows]
+    memory.read_ids(text_ids(8))
+    assert all(torch.equal(window.mass, mass) for window, mass in zip(fork.windows, before, strict=True))
+
+
 def test_a_short_answer_measures_no_surprise(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = memory_of(TEXT, n_local=96)
     monkeypatch.setattr("pasctl.memory.reader.token_surprise", lambda *_: 1 / 0)

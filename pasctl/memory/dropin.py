@@ -1,0 +1,378 @@
+"""A memory inside a transformers model: what is given to it, or written by its own `generate`, may have any length.
+
+While `remember`'s block runs, the text decoder's `forward` is ours: it reads the tokens into a memory per row of the
+batch and gives their last hidden states, so that all around it (lm_head, `generate`, pipelines, harnesses) works as
+usual. The memories travel from call to call in the place of transformers' cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, Cache
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from pasctl.errors import InputError
+from pasctl.generation.packed import PackedModel, PackedSegment
+from pasctl.memory.asking import MemoryTextState
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.params import MemoryParams
+from pasctl.memory.proof import require_memory
+from pasctl.memory.reader import Reader
+from pasctl.models.attention import attends, own_attention, run_backbone
+from pasctl.models.load import LoadedModel
+from pasctl.models.sites import text_config
+
+_OTHER_INPUTS = ("pixel_values", "image", "video", "audio", "input_features")
+"""How arguments begin, or what is a part of their names, that bring what is no text."""
+
+
+class MemoryCache(Cache):
+    """The memories of a batch of texts, where transformers expects keys and values.
+
+    `copy.deepcopy` gives a cache that goes on by itself after the same texts; what they share is not copied.
+
+    Attributes:
+        rows: one text each.
+        columns: tokens that were given so far, padding included.
+    """
+
+    is_compileable = False
+
+    def __init__(self, rows: Sequence[Reader] = (), columns: int = 0) -> None:
+        super().__init__(layers=[])
+        self.rows, self.columns = list(rows), columns
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens that were given so far, padding included."""
+        return self.columns
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Beams are refused.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("beam search changes what was read, and memory keeps it", hint="use num_beams=1")
+
+    def crop(self, *args: Any, **kwargs: Any) -> None:
+        """Taking tokens back is refused.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("memory cannot take back tokens it has read", hint="decode without an assistant model")
+
+    def reset(self) -> None:
+        """Forget all texts."""
+        self.rows, self.columns = [], 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryCache:
+        """Forks of the texts."""
+        return MemoryCache([reader.fork() for reader in self.rows], self.columns)
+
+
+class Remembered:
+    """What `remember` gives: the texts of the last call, and caches to go on with.
+
+    Attributes:
+        model: the model with the memory inside.
+        params: how events are cut and retrieved.
+    """
+
+    def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
+        self.model, self.params = model, params
+        self._last = MemoryCache()
+
+    def cache(self) -> MemoryCache:
+        """An empty cache, to be given as `past_key_values` to calls that shall be parts of one text."""
+        return MemoryCache()
+
+    @property
+    def texts(self) -> list[EpisodicMemory]:
+        """The memory of each row of the last call: ask it, describe it, save it."""
+        return [self._memory(reader) for reader in self._last.rows]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Figures of each row of the last call (see `EpisodicMemory.describe`), and `tokens_attended`."""
+        return [{**text.describe(), "tokens_attended": text.reader.tokens_attended} for text in self.texts]
+
+    def _memory(self, reader: Reader) -> EpisodicMemory:
+        memory = EpisodicMemory(self.model, params=self.params)
+        memory.reader = reader
+        return memory
+
+
+@contextmanager
+def remember(
+    model: LoadedModel | Any, tokenizer: Any = None, *, params: MemoryParams | None = None, **named: Any
+) -> Iterator[Remembered]:
+    """Give a transformers model a memory while the block runs.
+
+    Within the local window the model does what it does without. Beyond, events that have left the window are retrieved
+    (EM-LLM, arXiv 2407.09450). `generate`, `pipeline`, streamers and lm-eval's HFLM work as usual: batches, padding on
+    either side, logits of all positions, sampling. Each call begins texts of its own, unless it is given a cache.
+
+    Args:
+        model: a CausalLM, or a loaded model.
+        tokenizer: of a CausalLM; None takes the one that it was loaded with from the same place.
+        params: all parameters; or give some by name, and the others are made to fit the model's context.
+        **named: parameters of `MemoryParams`, such as n_local=1024.
+
+    Raises:
+        InputError: parameters that contradict each other; the model cannot have a memory; or, in a call: beams, a
+            cache with tokens that memory has not read, inputs that are no text, positions or a mask of one's own.
+    """
+    if params is not None and named:
+        raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
+    loaded = model if isinstance(model, LoadedModel) else LoadedModel.wrap(model, tokenizer or _tokenizer_of(model))
+    if params is None:
+        params = MemoryParams.for_context(getattr(text_config(loaded.model), "max_position_embeddings", None), **named)
+    require_memory(loaded)
+    inside = _Inside(loaded, params)
+    with ExitStack() as stack:
+        stack.enter_context(own_attention(loaded))
+        stack.callback(inside.packed.release)
+        stack.enter_context(_replaced(loaded.backbone, inside.forward))
+        stack.callback(loaded.model.register_forward_pre_hook(inside.before, with_kwargs=True).remove)
+        stack.callback(loaded.model.register_forward_hook(inside.after, always_call=True).remove)
+        stack.enter_context(_without_beams(loaded.model))
+        yield inside.remembered
+
+
+def _tokenizer_of(model: Any) -> Any:
+    """The tokenizer that lies where a model was loaded from.
+
+    Raises:
+        InputError: there is none.
+    """
+    place = str(getattr(model.config, "_name_or_path", "") or "")
+    try:
+        return AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no tokenizer where the model was loaded from ({place or 'nowhere'}), and none was given",
+            hint="give the tokenizer as the second argument",
+        ) from error
+
+
+@contextmanager
+def _replaced(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let a module's forward be another while the block runs; it is given the module's own first."""
+    own, had = module.forward, "forward" in vars(module)
+
+    @functools.wraps(own)
+    def replacement(*args: Any, **kwargs: Any) -> Any:
+        return forward(own, *args, **kwargs)
+
+    module.forward = replacement
+    try:
+        yield
+    finally:
+        if had:
+            module.forward = own
+        else:
+            del module.forward
+
+
+@contextmanager
+def _without_beams(model: Any) -> Iterator[None]:
+    """Refuse beam search before a prompt is read, while the block runs."""
+
+    def check(generate: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        config = kwargs.get("generation_config") or model.generation_config
+        if (kwargs.get("num_beams") or getattr(config, "num_beams", None) or 1) > 1:
+            MemoryCache().reorder_cache(torch.empty(0))
+        return generate(*args, **kwargs)
+
+    own = model.generate
+    model.generate = functools.wraps(own)(functools.partial(check, own))
+    try:
+        yield
+    finally:
+        del model.generate
+
+
+class _Inside:
+    """The text decoder's forward, with the memory inside."""
+
+    def __init__(self, model: LoadedModel, params: MemoryParams) -> None:
+        self.remembered, self.packed = Remembered(model, params), PackedModel(model)
+        self._model, self._params = model, params
+        self._given: Mapping[str, Any] = {}
+        self._output: Callable[..., Any] = BaseModelOutputWithPast  # or what the decoder gives instead
+
+    def before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what the whole model is given: some models give their decoder vectors in the place of token ids.
+
+        Raises:
+            InputError: it is given what is no text.
+        """
+        given = dict(zip(inspect.signature(module.forward).parameters, args, strict=False)) | kwargs
+        for name, value in given.items():
+            if value is not None and any(part in name for part in _OTHER_INPUTS):
+                raise InputError(f"the model was given {name}, and a memory reads text alone")
+        self._given = given
+
+    def after(self, *_: Any) -> None:
+        """Forget what the whole model was given, since its decoder may be called by itself."""
+        self._given = {}
+
+    def forward(self, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Read token ids [B, T] on, and give their last hidden states."""
+        if attends():
+            out = own(*args, **kwargs)
+            self._output = type(out)
+            return out
+        given = inspect.signature(own).bind_partial(*args, **kwargs).arguments
+        given = {**given, **given.pop("kwargs", {})}
+        ids, cache = self._ids(given), self._cache(given)
+        # the whole model's mask, where it runs: some models make others of it for their decoder
+        texts = _texts(ids, (self._given or given).get("attention_mask"))
+        fresh = not cache.rows
+        if fresh:
+            cache.rows = [Reader(self._model, self._params, lazy=True) for _ in texts]
+        elif len(cache.rows) != len(texts):
+            raise InputError(f"the cache has {len(cache.rows)} texts and the batch {len(texts)}, expected the same")
+        _require_positions(given.get("position_ids"), texts, [len(reader.ids) for reader in cache.rows])
+        wanted, columns = self._given.get("logits_to_keep"), ids.shape[1]
+        first = max(0, columns - wanted) if isinstance(wanted, int) and wanted > 0 else 0
+        hidden = self._read(cache, texts, first, fresh=fresh)
+        cache.columns += columns
+        self.remembered._last = cache
+        return self._output(
+            last_hidden_state=_spread(hidden, texts, range(first, columns)),
+            past_key_values=None if given.get("use_cache") is False else cache,
+        )
+
+    def _ids(self, given: Mapping[str, Any]) -> Tensor:
+        ids = given.get("input_ids")
+        if ids is None and self._given.get("inputs_embeds") is None:
+            ids = self._given.get("input_ids")  # which the model has looked up for its decoder
+        if ids is None:
+            raise InputError("the model was given inputs_embeds, and a memory reads token ids", hint="give input_ids")
+        if given.get("output_attentions"):
+            raise InputError("attention weights were asked for, and a memory gives none")
+        return ids  # type: ignore[no-any-return]
+
+    def _cache(self, given: Mapping[str, Any]) -> MemoryCache:
+        cache = given.get("past_key_values", given.get("cache"))
+        if isinstance(cache, MemoryCache):
+            return cache
+        if cache is not None and (tokens := int(cache.get_seq_length())):
+            raise InputError(
+                f"the model was given a {type(cache).__name__} of {tokens} tokens, which memory has not read",
+                hint="give the whole text, or a cache of memory.cache()",
+            )
+        return MemoryCache()
+
+    def _read(self, cache: MemoryCache, texts: Sequence[_Text], first: int, *, fresh: bool) -> list[Tensor]:
+        """Last hidden states [n, hidden] of each row's tokens from column `first` on."""
+        if not fresh and len(texts) > 1 and all(len(text.ids) == 1 for text in texts) and not self.packed.alone:
+            return self._read_packed(cache.rows, texts)
+        before: dict[tuple[int, ...], int] = {}
+        hidden: list[Tensor] = []
+        for number, text in enumerate(texts):
+            same = before.setdefault((first, *text.ids, *text.columns), number)
+            if fresh and same != number:  # several samples of one prompt
+                cache.rows[number] = cache.rows[same].fork()
+                hidden.append(hidden[same])
+            else:
+                hidden.append(self._read_row(cache.rows[number], text, first))
+        return hidden
+
+    def _read_row(self, reader: Reader, text: _Text, first: int) -> Tensor:
+        model = self._model
+        states = [torch.empty(0, model.config.hidden_size, dtype=model.model.dtype, device=model.device)]
+        unwanted = sum(column < first for column in text.columns)
+        with torch.inference_mode():
+            for start in range(0, len(text.ids), reader.pass_tokens):
+                piece = text.ids[start : start + reader.pass_tokens]
+                step = reader.begin(len(piece))
+                hidden = run_backbone(model, torch.tensor([piece]), step, states=reader.layer_states)[0]
+                reader.end(piece, step, hidden)
+                states.append(hidden[max(0, unwanted - start) :])
+        return torch.cat([part.to(states[-1].device) for part in states])
+
+    def _read_packed(self, rows: Sequence[Reader], texts: Sequence[_Text]) -> list[Tensor]:
+        """A token of each text, in one pass."""
+        states = [MemoryTextState(reader, keep_retrieved=False) for reader in rows]
+        segments = [
+            PackedSegment(text.ids, state.begin(text.ids, retrieve=True), state)
+            for state, text in zip(states, texts, strict=True)
+        ]
+        hidden, failed = self.packed.run(segments)
+        if failed:
+            raise next(iter(failed.values()))
+        for state, part in zip(states, hidden, strict=True):
+            state.end(part)
+        return hidden
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What a row of a batch brings: token ids, and the column of each."""
+
+    ids: list[int]
+    columns: list[int]
+
+
+def _texts(ids: Tensor, mask: Any) -> list[_Text]:
+    """The rows of token ids [B, T] without their padding, by a mask [B, T or more] of which the last T columns count.
+
+    Raises:
+        InputError: the mask is of another form.
+    """
+    if mask is None:
+        every = list(range(ids.shape[1]))
+        return [_Text(row, every) for row in ids.tolist()]
+    if not isinstance(mask, Tensor) or mask.dim() != 2 or len(mask) != len(ids) or mask.shape[1] < ids.shape[1]:
+        found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise InputError(
+            f"attention_mask is {found}, expected [{len(ids)}, {ids.shape[1]} or more]: a memory decides by itself "
+            "what a token attends"
+        )
+    real = mask[:, mask.shape[1] - ids.shape[1] :].bool().cpu()
+    columns: list[list[int]] = [row.nonzero()[:, 0].tolist() for row in real]
+    return [_Text(row[keep].tolist(), where) for row, keep, where in zip(ids.cpu(), real, columns, strict=True)]
+
+
+def _require_positions(positions: Any, texts: Sequence[_Text], read: Sequence[int]) -> None:
+    """Refuse positions that are not those of the text.
+
+    Args:
+        positions: int [B or 1, T] as the model was given them; others, of models for images, say nothing of text.
+        texts: the rows.
+        read: tokens of each that were read before.
+
+    Raises:
+        InputError: they are others.
+    """
+    if not isinstance(positions, Tensor) or positions.dim() != 2:
+        return
+    for row, text in enumerate(texts):
+        given = positions[row % len(positions)].tolist()
+        expected = range(read[row], read[row] + len(text.ids))
+        if [given[column] for column in text.columns] != list(expected):
+            raise InputError(
+                f"position_ids of row {row} are not those of a text that goes on after {read[row]} tokens",
+                hint="leave position_ids out",
+            )
+
+
+def _spread(hidden: Sequence[Tensor], texts: Sequence[_Text], columns: range) -> Tensor:
+    """States [B, columns, hidden] of rows of states [n, hidden], zeros where there is padding."""
+    if all(len(states) == len(columns) for states in hidden):
+        return torch.stack(list(hidden))
+    out = hidden[0].new_zeros(len(hidden), len(columns), hidden[0].shape[-1])
+    for row, (states, text) in enumerate(zip(hidden, texts, strict=True)):
+        places = [column - columns.start for column in text.columns if column in columns]
+        out[row, places] = states
+    return out
