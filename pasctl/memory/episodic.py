@@ -22,6 +22,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt, require_words
 from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
+from pasctl.memory.runs import Run, join_runs
 from pasctl.memory.sources import AnswerSources, MemoryTexts, Retrieval, answer_sources
 from pasctl.memory.text_bounds import FileSpan, TextBounds
 from pasctl.models.load import LoadedModel
@@ -100,7 +101,7 @@ class EpisodicMemory:
     def read_ids(self, ids: Sequence[int], *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read token ids as they are; nothing is put before them."""
         size = self.reader.pass_tokens
-        with self._steered():
+        with self.steered():
             for start in range(0, len(ids), size):
                 piece = ids[start : start + size]
                 self.reader.read(piece, self if self._writer else None)
@@ -133,6 +134,11 @@ class EpisodicMemory:
         """
         self._written = restore(self.reader, files, states)
         self._evicted = self.reader.past.events.evicted
+
+    def join(self, runs: Sequence[Run]) -> None:
+        """Take up texts that were each read in a window of their own, as one memory."""
+        with self.steered():
+            join_runs(self.reader, self.prompt.opening, runs)
 
     def ask(self, question: str, **how: Any) -> str:
         """Answer a question; `how` are the fields of `SamplingParams`."""
@@ -259,5 +265,6 @@ class EpisodicMemory:
             for start in best
         ]
 
-    def _steered(self) -> AbstractContextManager[None]:
+    def steered(self) -> AbstractContextManager[None]:
+        """What is in force while the memory's model runs."""
         return nullcontext() if self.intervention is None else steer(self.model, self.intervention)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TEXT_BOUNDS = "text.parquet"
 """The file of an artifact that holds the bounds of its texts."""
+FACTS = "files"
+"""Of an artifact's provenance: names and times of its files."""
 
 
 @dataclass(frozen=True)

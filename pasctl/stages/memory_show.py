@@ -18,6 +18,7 @@ from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.stored_bounds import stored_texts
+from pasctl.stages.stored_runs import has_runs, runs_text
 from pasctl.stages.stored_sources import excerpts, with_sources
 from pasctl.version import __version__
 
@@ -111,6 +112,8 @@ class _Kept:
         """Token ids, surprise and events."""
         from pasctl.memory.stored_text import read_text
 
+        if has_runs(self.memory):
+            return runs_text(self.memory)
         files = _segments(self.memory, self._reporter)
         text, expected = read_text(files), self.memory.read_json("memory.json")["tokens"]
         if len(text.ids) != expected:

@@ -14,6 +14,7 @@ from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.say import texts_content
+from pasctl.stages.stored_runs import has_runs, runs_text
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
 from pasctl.version import __version__
 
@@ -185,6 +186,8 @@ def _memory(artifact: Artifact, reporter: Reporter) -> Content:
     from pasctl.memory.stored_text import read_text
     from pasctl.report.sections.memory import memory
 
+    if has_runs(artifact):
+        return memory(artifact.read_json("memory.json"), runs_text(artifact), artifact.size)
     names = artifact.files(SEGMENTS)
     small = artifact.size <= CHECKED_BYTES
     if not small:

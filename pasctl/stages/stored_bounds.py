@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import IntegrityError
-from pasctl.memory.text_bounds import TEXT_BOUNDS, TextBounds, from_table
-
-FACTS = "files"
-"""Of a memory's provenance: names and times of its files."""
+from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, TextBounds, from_table
+from pasctl.stages.stored_runs import has_runs, run_bounds
 
 if TYPE_CHECKING:
     from pasctl.memory.sources import MemoryTexts
@@ -23,6 +21,8 @@ def stored_bounds(memory: Artifact) -> list[TextBounds]:
     Raises:
         IntegrityError: the file is damaged.
     """
+    if has_runs(memory):
+        return run_bounds(memory)
     if TEXT_BOUNDS not in memory.files():
         return []
     try:

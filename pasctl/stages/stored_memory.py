@@ -16,12 +16,11 @@ from torch import Tensor
 from pasctl.errors import InputError
 from pasctl.memory import episodic
 from pasctl.memory.checkpoint import checkpoint, states_of
-from pasctl.memory.text_bounds import TEXT_BOUNDS, file_facts, to_table
+from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store, open_store, run_job
-from pasctl.stages.stored_bounds import FACTS
 from pasctl.steering.intervention import Intervention
 
 SAVE = Stage("memory-save", "memory", 1)

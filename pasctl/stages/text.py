@@ -17,6 +17,18 @@ _BETWEEN = "\n\n"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
+class NoTextError(InputError):
+    """A file has no text in it: it is empty or binary.
+
+    Attributes:
+        reason: what it is.
+    """
+
+    def __init__(self, message: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Text:
     """A text and what it is called.
@@ -63,8 +75,9 @@ class Text:
             return cls(name, words_of(name, data, *document))
         zero, kind = data.find(b"\0"), binary_kind(data)
         if kind is not None or zero >= 0:
-            raise InputError(
+            raise NoTextError(
                 f"text {name} is {kind}" if kind else f"text {name} is binary: byte {zero} is zero",
+                kind or "binary",
                 hint="convert it to plain text in UTF-8 first",
             )
         try:
@@ -76,7 +89,7 @@ class Text:
                 hint=f"convert it, for example with `iconv -f latin1 -t utf-8 {name}`",
             ) from error
         if not content.strip():
-            raise InputError(f"text {name} is empty, expected something to read")
+            raise NoTextError(f"text {name} is empty, expected something to read", "empty")
         return cls(name, content)
 
     @property
