@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -97,21 +99,29 @@ class MemoryParams:
     def for_context(cls, context: int | None, **given: Any) -> MemoryParams:
         """EM-LLM's defaults, halved until what one pass attends fits in a model's context; what is given stays.
 
+        Sizes that are not given also follow those that are: `n_local=512` alone has chunks and events that fit in it.
+
         Args:
             context: tokens that the model's positions were made for; None if it does not say.
             **given: parameters by name; None leaves one at its default.
+
+        Raises:
+            InputError: those that are given contradict each other.
         """
         sizes: dict[str, int] = {name: getattr(cls, name) for name in _SCALED}
         named = {name: value for name, value in given.items() if value is not None}
         while context and sum(sizes.values()) - sizes["max_block"] > context and sizes["n_mem"] >= 4 * _LEAST_BLOCK:
             sizes = {name: size // 2 for name, size in sizes.items()}
             sizes["max_block"] = max(sizes["max_block"], _LEAST_BLOCK)
-        return cls(**{**sizes, **named})
+        free = {**sizes, "min_block": cls.min_block}
+        return cls(**{**_following({name: size for name, size in free.items() if name not in named}, named), **named})
 
     def __post_init__(self) -> None:
         if self.refine_layers is not None:  # a list, when it comes from a file
             object.__setattr__(self, "refine_layers", tuple(self.refine_layers))
         check(self)
+        if not math.isfinite(self.gamma):
+            raise InputError(f"gamma is {self.gamma}, expected a number")
         if self.max_block < 2 * self.min_block:
             raise InputError(f"max_block is {self.max_block}, expected at least twice min_block {self.min_block}")
         if self.n_mem and self.n_mem < self.max_block:
@@ -127,3 +137,33 @@ class MemoryParams:
             )
         if not 0 <= self.contiguity < 1:
             raise InputError(f"contiguity is {self.contiguity}, expected from 0 to below 1")
+
+
+def _following(free: dict[str, int], given: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes that nobody gave, moved no farther than those that are given ask for (see `MemoryParams.__post_init__`)."""
+    sizes = {**free, **{name: int(given[name]) for name in (*_SCALED, "min_block") if name in given}}
+
+    def lower(name: str, most: int) -> None:
+        while name in free and sizes[name] > max(1, most):
+            sizes[name] //= 2
+
+    def lift(name: str, least: int) -> None:
+        if name in free:
+            sizes[name] = max(sizes[name], least)
+
+    if sizes["n_mem"]:
+        lower("max_block", sizes["n_mem"])
+    while sizes["chunk"] + 2 * sizes["max_block"] > sizes["n_local"] and "n_local" in given:
+        before = dict(sizes)
+        lower("chunk", sizes["chunk"] - 1)
+        if sizes["max_block"] > 2:
+            lower("max_block", sizes["max_block"] - 1)
+        if sizes == before:
+            break
+    lower("n_init", sizes["n_local"])
+    lower("min_block", sizes["max_block"] // 2)
+    lift("max_block", 2 * sizes["min_block"])
+    lift("n_local", max(sizes["chunk"] + 2 * sizes["max_block"], sizes["n_init"]))
+    if sizes["n_mem"]:
+        lift("n_mem", sizes["max_block"])
+    return {name: sizes[name] for name in free}

@@ -103,7 +103,8 @@ class Reader:
         wanted = self.params.refine_layers
         for layer in wanted or ():
             if layer not in able:
-                raise InputError(f"refine_layers has {layer}, which is no layer with memory of this model's")
+                layers = ", ".join(map(str, able))
+                raise InputError(f"refine_layers has {layer}, expected layers of this model with a memory: {layers}")
         layers = able if wanted is None else list(wanted)
         if self.params.refine != "none" and not layers:
             raise InputError("refine has no layer to look at: it needs one that takes memory", hint="use refine none")

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp
 from pasctl.commands.serve import Serve
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.params import MemoryParams
 from pasctl.serving.app import make_app
 from pasctl.serving.connections import http_config
 from pasctl.serving.memories import Memories
@@ -62,6 +64,9 @@ def open_service(declared: Serve, run: Run) -> Iterator[Service]:
     catalog.require_alphas()
     loaded = model.load(run.reporter)
     memories = Memories(run.store, model, declared.memory)
+    beyond = None
+    if settings.long_prompts == "memory":
+        beyond = EpisodicMemory(loaded, params=MemoryParams.for_context(model.context(steady=True)))
     with Engine(
         loaded,
         max_batch=settings.max_batch,
@@ -69,7 +74,14 @@ def open_service(declared: Serve, run: Run) -> Iterator[Service]:
         timeout=settings.timeout,
         step_tokens=settings.step_tokens,
     ) as engine:
-        yield Service(model.slug, engine, catalog, memories, max_new_tokens=settings.max_new_tokens)
+        yield Service(
+            model.slug,
+            engine,
+            catalog,
+            memories,
+            max_new_tokens=settings.max_new_tokens,
+            beyond_context=beyond,
+        )
 
 
 @contextmanager

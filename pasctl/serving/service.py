@@ -47,10 +47,28 @@ class Service:
     """
 
     def __init__(
-        self, base: str, engine: Engine, catalog: PersonaCatalog, memories: Memories, *, max_new_tokens: int
+        self,
+        base: str,
+        engine: Engine,
+        catalog: PersonaCatalog,
+        memories: Memories,
+        *,
+        max_new_tokens: int,
+        beyond_context: EpisodicMemory | None = None,
     ) -> None:
+        """Take what answers.
+
+        Args:
+            base: the model's name.
+            engine: writes.
+            catalog: of the personas.
+            memories: that requests may name.
+            max_new_tokens: most that an answer may have.
+            beyond_context: an empty memory, which prompts are read through that do not fit into the context; None
+                refuses them.
+        """
         self.base, self.engine = base, engine
-        self._catalog, self._memories = catalog, memories
+        self._catalog, self._memories, self._beyond_context = catalog, memories, beyond_context
         self._most, self._created = max_new_tokens, int(time.time())
 
     def describe(self) -> dict[str, Any]:
@@ -183,6 +201,10 @@ class Service:
             seed=secrets.randbits(63) if asked.seed is None else asked.seed,
             retrieve_every=(asked.pasctl or Extras()).retrieve_every,
         )
+        context = self.engine.context
+        if memory is None and self._beyond_context and context and len(ids) + how.max_new_tokens > context:
+            memory = self._beyond_context
+            reply.note["memory"] = "prompt"
         request = Request(
             ids,
             how,

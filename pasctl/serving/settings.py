@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pasctl.errors import InputError, MissingError
 from pasctl.generation.sampling_params import SamplingParams
@@ -57,6 +58,11 @@ class Settings:
     max_new_tokens: int = same(SamplingParams, "max_new_tokens", 1024)
     step_tokens: int = option(
         256, help="Tokens of prompts read between two tokens of the answers.", minimum=1, metavar="N"
+    )
+    long_prompts: Literal["refuse", "memory"] = option(
+        "refuse",
+        help="Prompts that do not fit into the model's context with their answer: refuse them with 400, or read them "
+        "through an episodic memory.",
     )
     grace: float = option(5.0, help="Seconds that running requests have when it stops.", metavar="S")
 

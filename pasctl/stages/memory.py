@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pasctl.commands.memory_run import MemoryRun
 from pasctl.errors import InputError, MissingError
@@ -13,8 +13,8 @@ from pasctl.memory.params import MemoryParams
 from pasctl.models.options import ModelOptions
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
-from pasctl.stages.memory_folder import plan_folder
 from pasctl.stages.memory_extension import own_result, same_params
+from pasctl.stages.memory_folder import plan_folder
 from pasctl.stages.memory_reading import Reading
 from pasctl.stages.memory_size import estimate, require_memory_room
 from pasctl.stages.model import ModelHandle

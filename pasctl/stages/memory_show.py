@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_show import MemoryShow, Selection
 from pasctl.errors import InputError, IntegrityError, MissingError
 from pasctl.report.places import Places
 from pasctl.report.source_page import render_sources
+from pasctl.stages.kept_text import kept_text
 from pasctl.stages.memory import find_memory, model_of
 from pasctl.stages.memory_ask import read_answers
 from pasctl.stages.model import ModelHandle
@@ -18,7 +18,6 @@ from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.stored_bounds import stored_texts
-from pasctl.stages.stored_runs import has_runs, runs_text
 from pasctl.stages.stored_sources import excerpts, with_sources
 from pasctl.version import __version__
 
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from pasctl.memory.sources import MemoryTexts
     from pasctl.memory.stored_text import KeptText
 
-CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
 MOST_RECALLED = 3
-_SEGMENTS = "segments/"  # stored_memory.SEGMENTS, whose module brings torch with it
 
 
 def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
@@ -110,18 +107,7 @@ class _Kept:
     @cached_property
     def text(self) -> KeptText:
         """Token ids, surprise and events."""
-        from pasctl.memory.stored_text import read_text
-
-        if has_runs(self.memory):
-            return runs_text(self.memory)
-        files = _segments(self.memory, self._reporter)
-        text, expected = read_text(files), self.memory.read_json("memory.json")["tokens"]
-        if len(text.ids) != expected:
-            raise IntegrityError(
-                f"the segments of {self.memory.name} end in {files[-1].name if files else 'none'} "
-                f"after {len(text.ids):,} tokens, expected {expected:,}"
-            )
-        return text
+        return kept_text(self.memory, self._reporter)
 
     @cached_property
     def texts(self) -> EventTexts:
@@ -156,29 +142,6 @@ class _Kept:
         if number >= len(starts):
             raise IntegrityError(f"{self.memory.name} has {len(starts):,} events, event {number} was retrieved")
         return starts[number], starts[number + 1] if number + 1 < len(starts) else len(self.text.ids)
-
-
-def _segments(memory: Artifact, reporter: Reporter) -> list[Path]:
-    """The segments' files, checked byte for byte, or, where that would take long, by their sizes.
-
-    Raises:
-        IntegrityError: one is missing or damaged.
-    """
-    sizes = {entry["name"]: int(entry["size"]) for entry in memory.manifest["files"]}
-    names = memory.files(_SEGMENTS)
-    if sum(sizes[name] for name in names) <= CHECKED_BYTES:
-        return [memory.open_path(name) for name in names]
-    reporter.note("of the segments only the sizes are checked; `pasctl store verify --deep` reads every byte")
-    for name in names:
-        path = memory.path / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != sizes[name]:
-            state = "is missing" if size is None else f"has {size:,} bytes"
-            raise IntegrityError(
-                f"{memory.name}: {name} {state}, expected {sizes[name]:,} bytes",
-                hint="see what else is damaged with `pasctl store verify --deep`",
-            )
-    return [memory.path / name for name in names]
 
 
 def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str, Any]:

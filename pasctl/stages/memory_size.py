@@ -62,5 +62,5 @@ def _event_tokens(reading: Reading, tokens: int) -> float:
         share = len(text) / sum(len(each.content) for each in reading.texts)
         length = params.min_block / 2 + tokens * share / max(1, sum(text.count(end) for end in ".!?\n"))
     else:
-        length = params.min_block + math.exp(1 + params.gamma) - 1
+        length = params.min_block + math.exp(min(1 + params.gamma, 100.0)) - 1
     return min(max(length, params.min_block), params.max_block)

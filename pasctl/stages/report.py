@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
 from pasctl.models.geometry import layer_numbers
+from pasctl.stages.kept_text import kept_text
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
 from pasctl.stages.runner import Artifact, Store, open_store
 from pasctl.stages.say import texts_content
-from pasctl.stages.stored_runs import has_runs, runs_text
 from pasctl.stages.stored_personas import StoredPersonas, read_rows
 from pasctl.version import __version__
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pasctl.report.page import Page
 
 SEGMENTS = "segments/"
-CHECKED_BYTES = 1 << 30  # of a memory's segments; so much is hashed in a second or two
 _LONGEST = 160  # characters of a parameter that are shown
 
 
@@ -183,17 +182,9 @@ def _probes(artifact: Artifact) -> Content:
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:
-    from pasctl.memory.stored_text import read_text
     from pasctl.report.sections.memory import memory
 
-    if has_runs(artifact):
-        return memory(artifact.read_json("memory.json"), runs_text(artifact), artifact.size)
-    names = artifact.files(SEGMENTS)
-    small = artifact.size <= CHECKED_BYTES
-    if not small:
-        reporter.note("the segments are not checked byte for byte; `pasctl store verify --deep` does that")
-    text = read_text([artifact.open_path(name) if small else artifact.path / name for name in names])
-    return memory(artifact.read_json("memory.json"), text, artifact.size)
+    return memory(artifact.read_json("memory.json"), kept_text(artifact, reporter), artifact.size)
 
 
 def _answers(artifact: Artifact, store: Store) -> Content:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import openai
+import pytest
+
 import pasctl
 from pasctl.demo.walk import MEMORY
 from pasctl.memory.prompt import Prompt
@@ -45,3 +48,34 @@ def test_requests_never_see_each_others_memory(tmp_path: Path) -> None:
     assert [found[n].strip() for n in range(16) if n % 4 != 2] == [keys[0], keys[1], keys[1]] * 4
     [plain] = set(found[2::4])
     assert not any(key in plain for key in keys)
+
+
+def test_a_prompt_longer_than_the_context_goes_through_a_memory_if_wanted(tmp_path: Path) -> None:
+    model = ModelHandle("demo", pasctl.ModelOptions(dtype="float32"))
+    prompt = Prompt(model.chat())
+    trials = [make(TOKENS, 0.5, seed, lambda text: len(prompt.encode(text))) for seed in (2, 3)]
+    asked = {"model": "demo", "temperature": 0, "max_tokens": 12}
+    long = [[{"role": "user", "content": f"{trial.text}\n\n{trial.question}"}] for trial in trials]
+    short = [{"role": "user", "content": f"The pass key is 12345.\n\n{trials[0].question}"}]
+
+    refusing, reading = Settings(port=0), Settings(port=0, long_prompts="memory")
+    with (
+        service_of(model, refusing, tmp_path) as service,
+        running(service, refusing) as server,
+        server.client() as client,
+    ):
+        with pytest.raises(openai.BadRequestError, match="the model's context is 512"):
+            client.chat.completions.create(**asked, messages=long[0])
+        plain = streamed(client, **asked, messages=short)
+    with (
+        service_of(model, reading, tmp_path) as service,
+        running(service, reading) as server,
+        server.client() as client,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        answers = threads.map(lambda messages: streamed(client, **asked, messages=messages), long)
+        assert [answer.strip() for answer in answers] == [trial.answers[0] for trial in trials]
+        assert streamed(client, **asked, messages=short) == plain
+        whole = client.chat.completions.create(**asked, messages=long[0])
+    assert whole.model_extra["pasctl"]["memory"] == "prompt"
+    assert whole.usage.prompt_tokens > TOKENS
