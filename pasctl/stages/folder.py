@@ -28,8 +28,9 @@ def read_folder(folder: Path, pattern: str | None, reporter: Reporter) -> list[T
         InputError: no file matches, or one is not UTF-8.
         MissingError: a file cannot be read, or is a document and the converter is not installed.
     """
+    pattern = EVERY_FILE if pattern is None else pattern
     texts, left_out = [], list[str]()
-    for name in sorted(_matching(folder, pattern or EVERY_FILE)):
+    for name in sorted(_matching(folder, pattern)):
         try:
             text = Text.load(folder / name)
         except NoTextError as error:
@@ -41,7 +42,7 @@ def read_folder(folder: Path, pattern: str | None, reporter: Reporter) -> list[T
         reporter.note(f"left out: {', '.join(left_out[:_NAMED])}{more}")
     if not texts:
         raise InputError(
-            f"folder {folder} has no text that matches {pattern or EVERY_FILE}, expected at least one",
+            f"folder {folder} has no text that matches {pattern}, expected at least one",
             hint="say which files with --glob, such as '**/*.md'",
         )
     return texts

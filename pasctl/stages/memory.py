@@ -51,11 +51,6 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
     parent = None
     if declared.extend is not None:
         parent = find_memory(run.store, declared.extend)
-        if has_runs(parent):
-            raise InputError(
-                f"{parent.name} is a folder's memory, it cannot be extended",
-                hint="put the text into the folder and run memory-run on it again",
-            )
         handle = model_of(parent, declared.model, declared.options, run)
         params = same_params(parent, params_of(parent), declared.params, declared.steering)
     elif declared.model is None:

@@ -108,13 +108,13 @@ def _params(declared: MemoryRun, handle: ModelHandle) -> MemoryParams:
     """Parameters of a memory of runs, whose initial tokens are those that the chat template writes."""
     from pasctl.memory.prompt import Prompt
 
-    given = declared.params
-    if isinstance(given, Mapping) and given.get("n_init") is not None:
+    given, opening = declared.params, len(Prompt(handle.chat()).opening)
+    if isinstance(given, Mapping) and given.get("n_init") not in (None, opening):
         raise InputError(
             "n_init cannot be set for a folder: the initial tokens are what the chat template writes before a text",
             hint="leave --n-init out",
         )
-    params = replace(settle_params(given, handle, declared.seed), n_init=len(Prompt(handle.chat()).opening))
+    params = replace(settle_params(given, handle, declared.seed), n_init=opening)
     if params.positions == "true":
         raise InputError("positions true cannot be had for a folder, whose files have no places in one text")
     return params
@@ -219,7 +219,7 @@ def _read(work: StageContext, memory: EpisodicMemory, text: Text) -> tuple[tuple
     with memory.steered():
         run = read_run(Reader(memory.model, memory.params), memory.prompt.opening, ids, write)
     bounds, segments = TextBounds.of(text.content, starts, 0), tuple(tokens for _, tokens in run.segments)
-    lists = {
+    lists: dict[str, Any] = {
         "ids": run.ids,
         "starts": run.starts,
         "characters": bounds.starts,

@@ -34,7 +34,9 @@ def excerpts(sources: Sequence[Mapping[str, Any]], texts: MemoryTexts) -> list[E
     last, file = -2, object()
     for event in (each for each in shown if 0 <= each < len(texts)):
         pieces = sorted(retrieved.get(event, []), key=lambda piece: piece[1]["token"])
-        here = [(str(piece["text"]), (place,), float(piece["share"]), piece["file"]) for place, piece in pieces]
+        here: list[tuple[str, tuple[int, ...], float, str | None]] = [
+            (str(source["text"]), (place,), float(source["share"]), source["file"]) for place, source in pieces
+        ]
         here = here or [(each.text, (), 0.0, each.file) for each in texts.sources(event, 0.0, 0.0)]
         for text, places, share, name in here:
             heading = "" if name == file and parts else str(name or "The text")
