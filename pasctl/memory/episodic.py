@@ -44,6 +44,7 @@ class EpisodicMemory:
         intervention: steers reading and answering, if given.
         proof: that memory on this model is the model.
         bounds: which characters of which files the tokens are; a function gives them when they are first wanted.
+        memories: (first token, name) of each memory, where several were put together.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class EpisodicMemory:
         self._evicted = 0
         self.prompt = Prompt(self.model.chat)
         self.bounds: list[TextBounds] | Callable[[], list[TextBounds]] = []
+        self.memories: list[tuple[int, str]] = []
 
     def read(self, text: str, *, name: str | None = None, on_pass: Callable[[int], None] | None = None) -> None:
         """Read more text.
@@ -205,7 +207,9 @@ class EpisodicMemory:
         reader, events = self.reader, self.reader.past.events
         starts = [start for start in [*events.starts, *events.pending] if start < len(reader.ids)]
         opening = len(self.prompt.opening)
-        return MemoryTexts(self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening)
+        return MemoryTexts(
+            self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening, memories=self.memories
+        )
 
     def sources_of(self, stream: Stream, prompt_tokens: int) -> AnswerSources:
         """Where an answer comes from that an engine has written, white space at its ends and all."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,30 @@ def let_all_leave(reader: Reader) -> None:
         own = places.on(window.mass.device).since(window.start)
         vectors = representatives(window.key[0], window.mass[0], own, reader.params.repr_topk)
         events.represent(layer, old, vectors)
+
+
+@torch.inference_mode()
+def run_of(reader: Reader, files: Sequence[Path]) -> Run:
+    """A whole memory as a run of another: what its window held and its first tokens become events.
+
+    Args:
+        reader: of a text that was read to its end; it is not to be read on.
+        files: of its segments, in order.
+    """
+    let_all_leave(reader)
+    events, segments, end = reader.past.events, reader.past.segments, len(reader.ids)
+    first = min(events.starts[0], end)
+    early = list(range(0, first, reader.params.max_block))
+    bounds = [*early, first]
+    # how much attention these have received is no longer known
+    means = [segments.read_all_layers(a, b)[0].float().mean(2) for a, b in pairwise(bounds)]
+    vectors = events.representatives(0)
+    vectors = torch.cat([torch.stack(means).to(vectors.dtype), vectors]) if means else vectors
+    tokens = [stop - start for start, stop in segments.spans]
+    starts = (*early, *events.starts[:-1])
+    return Run(
+        np.asarray(reader.ids, np.int64), reader.surprise, starts, vectors, tuple(zip(files, tokens, strict=True))
+    )
 
 
 @torch.inference_mode()

@@ -16,7 +16,8 @@ from pasctl.stages.memory_checks import check_questions, plain_attention
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact
+from pasctl.stages.runner import Artifact, InputRef
+from pasctl.stages.several_memories import open_several, refuse_memory_as_question, require_like
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,7 @@ class _Round:
         on_piece: called with each piece of an answer as it is written, where there is only one.
     """
 
-    memory: Artifact
+    memories: tuple[Artifact, ...]
     questions: tuple[str, ...]
     how: SamplingParams
     handle: Callable[[], ModelHandle]
@@ -57,18 +58,21 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
     """
     require_words(declared.questions)
     plain_attention(declared.options)
+    refuse_memory_as_question(run.store, declared.questions)
     memory, questions = find_memory(run.store, declared.memory), tuple(declared.questions)
+    memories = (memory, *(find_memory(run.store, other) for other in declared.others))
+    require_like(memories)
     how = replace(declared.how, seed=declared.how.seed or declared.seed)
     handle = partial(model_of, memory, declared.model, declared.options, run)
     if declared.model is not None:  # another model is refused even if the answer is there
         handle()
-    asked = _Round(memory, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
+    asked = _Round(memories, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
     return Job(
         stage=Stage.of(MemoryAsk),
         model=memory.model,
         label=memory.label,
         params=declared.key(questions=list(questions), **asdict(how)),
-        inputs={"memory": memory},
+        inputs={role_of(number): each for number, each in enumerate(memories)},
         identity=memory.document["model"],
         numerics=memory.document["numerics"],
         compute=partial(_compute, asked=asked),
@@ -77,6 +81,16 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
 
 
 memory_ask = function_of(MemoryAsk)
+
+
+def role_of(number: int) -> str:
+    """What memory `number` of those that are asked together is to the answers."""
+    return "memory" if number == 0 else f"memory-{number + 1}"
+
+
+def asked_memories(answers: Artifact) -> list[InputRef]:
+    """The memories that answers were made from."""
+    return [source for role, source in answers.inputs.items() if role.partition("-")[0] == "memory"]
 
 
 def read_answers(answers: Artifact) -> list[dict[str, Any]]:
@@ -110,7 +124,10 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
 def _compute(work: StageContext, *, asked: _Round) -> Payload:
     handle = asked.handle()
     check_questions(handle, asked.questions, asked.how)
-    memory = open_memory(asked.memory, handle, reporter=work.reporter)
+    if len(asked.memories) == 1:
+        memory = open_memory(asked.memories[0], handle, reporter=work.reporter)
+    else:
+        memory = open_several(asked.memories, handle, work.reporter)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)
     work.provenance["model"] = handle.provenance()

@@ -12,7 +12,7 @@ from pasctl.report.places import Places
 from pasctl.report.source_page import render_sources
 from pasctl.stages.kept_text import kept_text
 from pasctl.stages.memory import find_memory, model_of
-from pasctl.stages.memory_ask import read_answers
+from pasctl.stages.memory_ask import asked_memories, read_answers
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
@@ -63,7 +63,8 @@ def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
         pairs = [pairs[number - 1]]
     questions = [_question(answers, answer, kept) for answers, answer in pairs]
     if declared.html is not None:
-        parts = excerpts(questions[0]["sources"], kept.places)
+        several = len(asked_memories(pairs[0][0])) > 1
+        parts = excerpts(questions[0]["sources"], None if several else kept.places)
         page.write_html(render_sources(questions[0], parts, memory=memory.name, version=__version__))
     if of_memory and number is None:
         return {"name": memory.name, **_describe(kept, declared.selection, run.reporter), "questions": questions}
@@ -173,9 +174,11 @@ def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str
 
 def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[str, Any]:
     """A question of an artifact, its answer, the events that most layers recalled for it, and its sources."""
+    said = {"answers": answers.name, **{name: answer[name] for name in ("question", "answer", "tokens", "stop")}}
+    if len(asked_memories(answers)) > 1:  # its events are numbered through all of the memories
+        return {**said, **_of_several(answer)}
     return {
-        "answers": answers.name,
-        **{name: answer[name] for name in ("question", "answer", "tokens", "stop")},
+        **said,
         "recalled": [
             {"share": round(share, 4), **kept.event(event)}
             for event, share in most_recalled(answer["recalled"], answer["first_step"])
@@ -183,6 +186,16 @@ def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[st
         ],
         **with_sources(answer, kept.places),
     }
+
+
+def _of_several(answer: dict[str, Any]) -> dict[str, Any]:
+    """What was recalled from several memories, as it was kept with the answer."""
+    best = sorted(answer["sources"], key=lambda source: (-source["first_share"], -source["share"]))[:MOST_RECALLED]
+    recalled = [
+        {"share": source["first_share"], **{name: source[name] for name in ("event", "token", "tokens", "text")}}
+        for source in best
+    ]
+    return {"recalled": recalled, "sources": answer["sources"], "sentences": answer["sentences"]}
 
 
 def most_recalled(recalled: list[dict[str, Any]], step: int, count: int = MOST_RECALLED) -> list[tuple[int, float]]:

@@ -189,12 +189,16 @@ def _memory(artifact: Artifact, reporter: Reporter) -> Content:
 
 def _answers(artifact: Artifact, store: Store) -> Content:
     from pasctl.report.sections.answers import answers
-    from pasctl.stages.memory_ask import read_answers
+    from pasctl.stages.memory_ask import asked_memories, read_answers
 
-    source = artifact.inputs["memory"]
-    asked = store.lookup(source.key)
-    events = None if asked is None else int(asked.read_json("memory.json")["events"])
-    return answers(read_answers(artifact), source.name if asked is None else asked.name, events)
+    sources, rows = asked_memories(artifact), read_answers(artifact)
+    asked = [store.lookup(source.key) for source in sources]
+    kept = [memory for memory in asked if memory is not None]
+    events = sum(int(memory.read_json("memory.json")["events"]) for memory in kept) if len(kept) == len(asked) else None
+    if events is not None and len(asked) > 1:  # first tokens are events too, where memories are put together
+        events = max([events, *(event + 1 for row in rows for each in row["recalled"] for event in each["events"])])
+    names = [source.name if memory is None else memory.name for source, memory in zip(sources, asked, strict=True)]
+    return answers(rows, " and ".join(names), events)
 
 
 def _trials(artifact: Artifact) -> Content:

@@ -21,6 +21,7 @@ from pasctl.stages.job import Job, Outcome, StageContext
 from pasctl.stages.made_options import made_options, option_defaults
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.store import Artifact, Bf16, Holder, Store, make_key
+from pasctl.store.artifact import InputRef
 from pasctl.store.disk import unsaid_limits
 from pasctl.store.labels import Made, settled_label
 from pasctl.store.manifest import check_word
@@ -31,6 +32,7 @@ from pasctl.store.usage import require_room
 __all__ = [
     "Artifact",
     "Bf16",
+    "InputRef",
     "Store",
     "check_word",
     "find_input",
