@@ -74,33 +74,69 @@ def plan_folder(declared: MemoryRun, folder: Path, run: Run) -> Job | Outcome:
     label = declared.label or label_of(Text(folder.resolve().name, ""))
     numerics = handle.numerics(params.seed) | {"attn": "memory"}
     steering = persona.params if persona else None
+    return folder_job(
+        run,
+        reading,
+        label,
+        declared.key(omit=("texts",), memory=asdict(params), files=listed(texts), steering=steering),
+        inputs={"directions": persona.directions} if persona else {},
+        numerics=numerics,
+        provenance={"texts": [str(folder)], "glob": declared.glob or EVERY_FILE},
+    )
+
+
+def listed(texts: Sequence[Text]) -> list[list[str]]:
+    """Names and digests of the files, as the key of a folder's memory has them."""
+    return [[text.name, text.digest] for text in texts]
+
+
+def folder_job(
+    run: Run,
+    reading: Reading,
+    label: str,
+    params: dict[str, Any],
+    *,
+    inputs: dict[str, Artifact],
+    numerics: dict[str, Any],
+    provenance: dict[str, Any],
+    keeps_label: bool = False,
+) -> Job:
+    """What makes a memory of files: runs that some memory in the store has are taken over, the others are read.
+
+    Args:
+        run: the run.
+        reading: the model, the texts in order, and how they are read.
+        label: last part of the name.
+        params: of the key.
+        inputs: directions, if the model is steered.
+        numerics: of the key.
+        provenance: facts beside the key.
+        keeps_label: whether the label is to stay as it is.
+    """
+    handle = reading.handle
     same = {
-        "memory": asdict(params),
-        "steering": steering and {**steering, "directions": persona.directions.content_digest if persona else None},
+        "memory": params["memory"],
+        "steering": [params["steering"], *(artifact.content_digest for artifact in inputs.values())],
         "model": handle.identity,
         "numerics": numerics,
         "stage": [MemoryRun.command, MemoryRun.version],
     }
-    keys = {text.digest: part_key({**same, "text": text.digest}) for text in texts}
-    folders = _Folder(reading, keys, _before(run, handle.slug, label))
+    keys = {text.digest: part_key({**same, "text": text.digest}) for text in reading.texts}
+    folder = _Folder(reading, keys, _before(run, handle.slug, label))
     return Job(
         stage=Stage.of(MemoryRun),
         model=handle.slug,
         label=label,
-        params=declared.key(
-            omit=("texts",),
-            memory=asdict(params),
-            files=[[text.name, text.digest] for text in texts],
-            steering=steering,
-        ),
-        inputs={"directions": persona.directions} if persona else {},
+        params=params,
+        inputs=inputs,
         identity=handle.identity,
         numerics=numerics,
-        compute=partial(_compute, folder=folders),
-        provenance={"model": handle.provenance(), "texts": [str(folder)], "glob": declared.glob or EVERY_FILE},
+        compute=partial(_compute, folder=folder),
+        provenance={"model": handle.provenance(), **provenance},
         parts=lambda: tuple(keys.values()),
-        estimate=partial(_estimate, folders, run),
-        writes=lambda: int(_estimate(folders, run)["bytes"]),
+        estimate=partial(_estimate, folder, run),
+        writes=lambda: int(_estimate(folder, run)["bytes"]),
+        keeps_label=keeps_label,
     )
 
 
@@ -123,7 +159,7 @@ def _params(declared: MemoryRun, handle: ModelHandle) -> MemoryParams:
 def _before(run: Run, model: str, label: str) -> dict[str, str] | None:
     """The files of the latest version of a folder's memory."""
     for memory in run.store.candidates("memory"):
-        if (memory.model, memory.plain_label) == (model, label) and has_runs(memory):
+        if memory.model == model and label in (memory.label, memory.plain_label) and has_runs(memory):
             return {file.name: file.digest for file in run_files(memory)}
     return None
 

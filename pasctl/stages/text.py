@@ -98,6 +98,22 @@ class Text:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class KnownText(Text):
+    """A text of which only the digest is known, and which is not read.
+
+    Attributes:
+        known: sha256 of the content.
+    """
+
+    known: str = ""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content."""
+        return self.known
+
+
 def join_texts(texts: Sequence[Text]) -> str:
     """Texts one behind the other, with an empty line between them."""
     return _BETWEEN.join(text.content for text in texts)
