@@ -4,6 +4,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := build/demo
 TORCHAO := build/torchao
+LM_EVAL := build/lm_eval
 VENV_VLLM ?= .venv-vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
@@ -13,7 +14,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-gpu bench-gpu unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-gpu bench-gpu unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -30,7 +31,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -45,6 +46,9 @@ test-transformers: $(VENV_OTHER)/.ready  ## the tests of models, steering and me
 
 test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 	PYTHONPATH=$(CURDIR)/$(TORCHAO) $(BIN)/python -m pytest -q tests/models/test_quantize.py tests/integration/test_quantized.py
+
+test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory
+	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
@@ -83,6 +87,11 @@ $(VENV_OTHER)/.ready: pyproject.toml .ci/constraints.txt
 # beside the environment: where torchao is installed, transformers imports it, which takes each command a second more
 $(TORCHAO)/.ready: $(READY) .ci/constraints.txt
 	$(BIN)/pip install --quiet --no-deps --constraint .ci/constraints.txt --target $(TORCHAO) --upgrade torchao
+	touch $@
+
+# apart as well: its packages are many, and need others only for tasks that nobody runs here
+$(LM_EVAL)/.ready: $(READY) .ci/lm-eval.txt
+	$(BIN)/pip install --quiet --no-deps --target $(LM_EVAL) --upgrade --requirement .ci/lm-eval.txt
 	touch $@
 
 # vLLM wants another transformers than the tests above, and brings packages that do not load beside its own torch
