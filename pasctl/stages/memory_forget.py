@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from pasctl.commands.memory_forget import MemoryForget
-from pasctl.errors import InputError, MissingError, PasctlError
+from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.memory.event_text import EventTexts
 from pasctl.memory.forget_spans import kept_spans
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
@@ -54,6 +54,7 @@ def plan(declared: MemoryForget, run: Run) -> dict[str, Any]:
     """
     declared.forgotten.require()
     memory = find_memory(run.store, declared.ref)
+    _require_ended(run, memory)
     view = View(memory, model_of(memory, declared.model, declared.options, run), run.reporter)
     choose = chooser(declared.forgotten, view)
     cuts = list(_cuts(view, choose, run, everywhere=declared.everywhere))
@@ -215,6 +216,16 @@ def _input(run: Run, memory: Artifact, key: str) -> Artifact:
     if artifact is None:
         raise MissingError(f"the directions that {memory.name} was read with are no longer in the store")
     return artifact
+
+
+def _require_ended(run: Run, memory: Artifact) -> None:
+    """Refuse a conversation of which a session has left turns that no memory holds."""
+    left = run.store.root / "chats" / memory.model / f"{memory.label}.json"
+    if left.exists():
+        raise BusyError(
+            f"a session of {memory.name} goes on, or was killed: {left} has turns of it",
+            hint="open the conversation and end it, then forget",
+        )
 
 
 def _move_tags(run: Run, old: Artifact, new: Artifact) -> None:
