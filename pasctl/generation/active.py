@@ -45,7 +45,7 @@ class ActiveRequest:
         request, memory = self.request, self.request.memory
         self._ends, self._limit = ends, limit
         if memory is not None:
-            self._state = memory.text_state(keep_retrieved=request.keep_recalled)
+            self._state = memory.text_state(request.prompt, keep_retrieved=request.keep_recalled)
         self._text = IncrementalDetokenizer(tokenizer, stop=request.stop, strip=request.strip)
         self._generator = torch.Generator().manual_seed(request.how.seed)
         self.stream.started = time.monotonic()

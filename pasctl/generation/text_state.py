@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -58,8 +59,8 @@ class Askable(Protocol):
     def intervention(self) -> Intervention | None:
         """What it was read with; None for nothing."""
 
-    def text_state(self, *, keep_retrieved: bool) -> TextState:
-        """Where a question and its answer begin."""
+    def text_state(self, question: Sequence[int], *, keep_retrieved: bool) -> TextState:
+        """Where a question, given as token ids, and its answer begin."""
 
 
 class PlainTextState:

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from pasctl.memory.chunks import ChunkedPass
+from pasctl.memory.queries import Seekers
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import Recalled
 from pasctl.memory.sources import AnswerSources, Sentence, Source
@@ -62,13 +63,19 @@ class MemoryTextState:
         layer_states: of the layers that have one of their own, if the model has such.
     """
 
-    def __init__(self, reader: Reader, *, keep_retrieved: bool) -> None:
-        """Begin after what `reader` has read; it reads on, so a fork is to be given where others read it as well."""
-        self._reader, self._keep = reader, keep_retrieved
+    def __init__(self, reader: Reader, *, keep_retrieved: bool, seekers: Seekers | None = None) -> None:
+        """Begin after what `reader` has read.
+
+        Args:
+            reader: it reads on, so a fork is to be given where others read it as well.
+            keep_retrieved: whether to keep what is retrieved.
+            seekers: the tokens that each look for events; None looks for them by the mean queries of chunks.
+        """
+        self._reader, self._keep, self._seekers = reader, keep_retrieved, seekers
         self.layer_states = self._reader.layer_states
         self._chosen: list[list[int]] | None = None
         self._log: list[Recalled] = []
-        self._steps = self._since = 0
+        self._steps = self._since = self._count = 0
         self._ids: list[int] = []
         self._pass: ChunkedPass | None = None
 
@@ -83,11 +90,14 @@ class MemoryTextState:
 
     def begin(self, ids: list[int], *, retrieve: bool) -> list[int]:
         """Prepare for a pass with these tokens; memory rotates them itself, so the model is to leave them alone."""
+        words = None if self._seekers is None else self._seekers.among(self._count, ids)
         # events leave the window only where others are retrieved: one that left in between would be attended by nobody
-        retrieve = retrieve or self._since + len(ids) > self._reader.params.chunk
+        due = self._chosen is None or self._since + len(ids) > self._reader.params.chunk
+        retrieve = due or (retrieve and words != [])
         self._since = 0 if retrieve else self._since + len(ids)
         chosen = None if retrieve else self._chosen
-        self._ids, self._pass = ids, self._reader.begin(len(ids), chosen=chosen, step=self._steps)
+        self._ids, self._count = ids, self._count + len(ids)
+        self._pass = self._reader.begin(len(ids), chosen=chosen, words=words or None, step=self._steps)
         return [0] * len(ids)
 
     def end(self, hidden: Tensor) -> None:

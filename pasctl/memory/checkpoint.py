@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
+from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
 from pasctl.memory.segments import segment_tensors
 from pasctl.memory.stored_text import in_order
@@ -29,7 +30,7 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
         evicted: events that had left the window by the end of the segment before.
     """
     key, value = reader.past.segments.read_all_layers(start, stop)
-    queues = [layer[0] for layer in reader.queues]
+    queues = reader.queues
     last = reader.last_hidden
     if last is None:
         raise PasctlError("nothing was read, so there is nothing to write down")
@@ -49,6 +50,8 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
         "queue": torch.tensor([event for queue in queues for event in queue], dtype=torch.int64),
         "queue_sizes": torch.tensor([len(queue) for queue in queues]),
         "last_hidden": last.cpu(),
+        "usual_queries": reader.past.usual.sums,
+        "usual_counts": reader.past.usual.counts,
         "counts": torch.tensor([start, stop, events.evicted, reader.tokens_attended]),
     }
 
@@ -84,7 +87,9 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     reader.last_hidden = last["last_hidden"].to(reader.model.device)
     reader.tokens_attended = int(last["counts"][3])
     queues = torch.split(last["queue"], last["queue_sizes"].tolist())
-    reader.queues = [[queue.tolist()] for queue in queues]
+    reader.queues = [queue.tolist() for queue in queues]
+    if "usual_queries" in last:  # not of versions before
+        reader.past.usual = UsualQueries(last["usual_queries"], last["usual_counts"])
     events = reader.past.events
     events.starts, events.pending = last["starts"].tolist(), last["pending"].tolist()
     events.leave(int(last["counts"][2]))

@@ -47,11 +47,12 @@ class ChunkedPass:
         self,
         past: MemoryState,
         windows: list[Window],
-        queues: list[list[list[int]]],
+        queues: list[list[int]],
         begin: int,
         chunks: Sequence[int],
         *,
         chosen: list[list[int]] | None = None,
+        words: Sequence[int] | None = None,
         step: int | None = None,
     ) -> None:
         """Prepare a pass; it takes the events that leave on the way off `past`.
@@ -59,11 +60,12 @@ class ChunkedPass:
         Args:
             past: the text's memory, with the starts of all events that leave the window before the last chunk.
             windows: one a layer.
-            queues: layer -> row -> queue of neighbouring events; there is one row.
+            queues: layer -> queue of neighbouring events.
             begin: position of the first token.
             chunks: tokens of each chunk.
             chosen: layer -> events retrieved by an earlier pass, for all chunks, and then none leaves the window; None
                 retrieves anew for each chunk.
+            words: places of tokens that each look for events, in a pass of one chunk (see `ForwardPass`).
             step: number of the pass, for the log; None gives each chunk the position of its first token.
         """
         self._past, self._windows = past, windows
@@ -75,7 +77,9 @@ class ChunkedPass:
             places = Places.of([events.span(event) for event in range(old, new)], device) if new > old else None
             events.leave(new)
             number = begin if step is None else step
-            own = ForwardPass(past, windows, queues, range(begin, begin + tokens), chosen=chosen, step=number)
+            own = ForwardPass(
+                past, windows, queues, range(begin, begin + tokens), chosen=chosen, words=words, step=number
+            )
             self._chunks.append(_Chunk(own, begin, tokens, old, places, events.starts[new] if new else 0))
             begin += tokens
 

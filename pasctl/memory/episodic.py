@@ -21,6 +21,7 @@ from pasctl.memory.checkpoint import checkpoint, restore
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt, require_words
 from pasctl.memory.proof import require_memory
+from pasctl.memory.queries import WordFinder
 from pasctl.memory.reader import Reader
 from pasctl.memory.runs import Run, join_runs
 from pasctl.memory.sources import AnswerSources, MemoryTexts, Retrieval, answer_sources
@@ -84,6 +85,7 @@ class EpisodicMemory:
         self.prompt = Prompt(self.model.chat)
         self.bounds: list[TextBounds] | Callable[[], list[TextBounds]] = []
         self.memories: list[tuple[int, str]] = []
+        self._words = WordFinder(self.model.tokenizer, self.prompt.tail, self.params.query)
 
     def read(self, text: str, *, name: str | None = None, on_pass: Callable[[int], None] | None = None) -> None:
         """Read more text.
@@ -235,9 +237,10 @@ class EpisodicMemory:
             Request(prompt, how or SamplingParams(), memory=self, strip=True, keep_recalled=True) for prompt in prompts
         ]
 
-    def text_state(self, *, keep_retrieved: bool) -> MemoryTextState:
+    def text_state(self, question: Sequence[int], *, keep_retrieved: bool) -> MemoryTextState:
         """Where a question and its answer begin (called by what writes them)."""
-        return MemoryTextState(self.reader.fork(), keep_retrieved=keep_retrieved)
+        seekers = self._words.seekers(question)
+        return MemoryTextState(self.reader.fork(), keep_retrieved=keep_retrieved, seekers=seekers)
 
     def describe(self) -> dict[str, Any]:
         """Figures of what was read."""

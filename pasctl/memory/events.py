@@ -11,7 +11,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pasctl.memory.retrieval import choose_events, score_events
+from pasctl.memory.retrieval import (
+    OFFSET_EVENTS,
+    best_word,
+    choose_events,
+    head_lengths,
+    score_events,
+    word_similarity,
+)
 
 _BLOCK = 256
 
@@ -47,6 +54,7 @@ class Events:
         self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
         self._blocks: list[list[Tensor]] = []  # each [_BLOCK, G, D] per layer
         self._lengths: list[int] = []
+        self._head_lengths: dict[tuple[int, int], Tensor] = {}  # layer, block -> [_BLOCK, G], of full blocks
 
     @property
     def open(self) -> int:
@@ -95,6 +103,7 @@ class Events:
         fork = copy.copy(self)
         fork.starts, fork.pending = list(self.starts), list(self.pending)
         fork._lengths, fork._blocks = list(self._lengths), list(self._blocks)
+        fork._head_lengths = dict(self._head_lengths)
         if self.evicted % _BLOCK:
             fork._blocks[-1] = [layer.clone() for layer in self._blocks[-1]]
         return fork
@@ -104,27 +113,54 @@ class Events:
         return self.starts[event], self.starts[event + 1]
 
     def recall(
-        self, layer: int, query: Tensor, queues: list[list[int]], *, outside: int, budget: int, contiguity: float
-    ) -> list[tuple[list[int], list[float]]]:
-        """Events to attend in one layer, a row each: their numbers in text order, and their scores.
+        self,
+        layer: int,
+        query: Tensor,
+        queue: Sequence[int],
+        *,
+        outside: int,
+        budget: int,
+        contiguity: float,
+        by_word: bool = False,
+    ) -> tuple[list[int], list[float], list[int]]:
+        """Events to attend in one layer: their numbers in text order, their scores, and the new queue of neighbours.
 
         Args:
             layer: the layer.
-            query: the chunk's mean query summed over each group's heads, [B, G, D].
-            queues: each row's queue of neighbours; replaced by the new ones.
+            query: float32 [T, G, D], summed over each group's heads: a chunk's mean, T = 1; or a question's words less
+                the usual query.
+            queue: of neighbours.
             outside: events before this number were outside the window when the chunk began.
             budget: tokens.
             contiguity: share of the budget for neighbours.
+            by_word: whether an event is wanted that fits one of the queries, rather than their only one.
         """
         if not outside:
-            return [([], []) for _ in queues]
-        blocks = self._blocks[: -(-outside // _BLOCK)]
-        scores = torch.cat([score_events(query, block[layer]) for block in blocks], dim=1)[:, :outside].cpu()
-        found = []
-        for row, queue in enumerate(queues):
-            hits, neighbours, queues[row] = choose_events(
-                scores[row], self._lengths, budget=budget, contiguity=contiguity, queue=queue
-            )
-            chosen = sorted([*hits, *neighbours])
-            found.append((chosen, scores[row, chosen].tolist()))
-        return found
+            return [], [], []
+        if by_word:
+            scores = best_word(self._word_similarity(layer, query, outside))
+        else:
+            blocks = self._blocks[: -(-outside // _BLOCK)]
+            [scores] = torch.cat([score_events(query, block[layer]) for block in blocks], dim=1)[:, :outside]
+        scores = scores.cpu()
+        hits, neighbours, queue = choose_events(
+            scores, self._lengths, budget=budget, contiguity=contiguity, queue=queue
+        )
+        chosen = sorted([*hits, *neighbours])
+        return chosen, scores[chosen].tolist(), queue
+
+    def _word_similarity(self, layer: int, query: Tensor, outside: int) -> Tensor:
+        """Float32 [T, outside] (see `word_similarity`)."""
+        first = self._blocks[0][layer][: min(outside, OFFSET_EVENTS)]
+        offset = first.float().mean(0)
+        parts = []
+        for number, block in enumerate(self._blocks[: -(-outside // _BLOCK)]):
+            rows = block[layer][: min(_BLOCK, outside - number * _BLOCK)]
+            whole = len(rows) == _BLOCK and outside >= OFFSET_EVENTS
+            lengths = self._head_lengths.get((layer, number)) if whole else None
+            if lengths is None:
+                lengths = head_lengths(rows, offset)
+                if whole:
+                    self._head_lengths[layer, number] = lengths
+            parts.append(word_similarity(query, rows, offset, lengths))
+        return torch.cat(parts, dim=1)

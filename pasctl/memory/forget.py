@@ -56,7 +56,8 @@ def write_without(old: Reader, new: Reader, spans: Spans, write: Callable[[int, 
     new.flushed, new.tokens_attended = len(new.ids), old.tokens_attended
     new.last_hidden = old.last_hidden
     numbers = _move_events(old, new, places)
-    new.queues = [[[numbers[event] for event in row if event in numbers] for row in layer] for layer in old.queues]
+    new.queues = [[numbers[event] for event in queue if event in numbers] for queue in old.queues]
+    new.past.usual = old.past.usual.fork()
     new.windows = [_without(old, layer, places) for layer in range(len(old.windows))]
     _copy_segments(old, new, places, write)
 

@@ -60,7 +60,7 @@ class FullAttention:
     def intervention(self) -> None:
         """Nothing steers it."""
 
-    def text_state(self, *, keep_retrieved: bool) -> PlainTextState:
+    def text_state(self, question: Sequence[int], *, keep_retrieved: bool) -> PlainTextState:
         """Where the question and its answer begin; they take over the cache (called by what writes them)."""
         cache, self._cache = self._cache, DynamicCache(config=self.model.model.config)
         return PlainTextState.after(cache)

@@ -50,6 +50,11 @@ class Prompt:
         behind = self._chat.around(thinking=True)[1] if think else self._behind
         return [*self.encode(f"\n\n{question}"), *self._encode(behind)]
 
+    @property
+    def tail(self) -> list[int]:
+        """Token ids of what the chat template puts after a user's words, up to where the answer begins."""
+        return self._encode(self._behind)
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a user's words."""
         return self._encode(text, split_special_tokens=True)

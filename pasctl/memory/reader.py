@@ -15,6 +15,7 @@ from pasctl.memory.attention_layers import AttentionLayers, attention_layers
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.queries import UsualQueries
 from pasctl.memory.recall import MemoryState, Recalled
 from pasctl.memory.refinement import refine
 from pasctl.memory.rotary import Rotary
@@ -74,9 +75,10 @@ class Reader:
         shape = (layers.kv_heads, layers.head_dim, dtype)
         events = Events(params.n_init, *shape, layers.devices)
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
-        self.past = MemoryState(params, layers, rotary, events, Segments(count, *shape), wide=has_key_biases(model))
+        usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
+        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
-        self.queues: list[list[list[int]]] = [[[]] for _ in range(count)]
+        self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
         self.surprise = torch.empty(0)
@@ -103,8 +105,8 @@ class Reader:
         wanted = self.params.refine_layers
         for layer in wanted or ():
             if layer not in able:
-                layers = ", ".join(map(str, able))
-                raise InputError(f"refine_layers has {layer}, expected layers of this model with a memory: {layers}")
+                known = ", ".join(map(str, able))
+                raise InputError(f"refine_layers has {layer}, expected layers of this model with a memory: {known}")
         layers = able if wanted is None else list(wanted)
         if self.params.refine != "none" and not layers:
             raise InputError("refine has no layer to look at: it needs one that takes memory", hint="use refine none")
@@ -125,12 +127,20 @@ class Reader:
                 hidden = run_backbone(self.model, torch.tensor([piece]), step, states=self.layer_states)[0]
                 self.end(piece, step, hidden, listener)
 
-    def begin(self, tokens: int, *, chosen: list[list[int]] | None = None, step: int | None = None) -> ChunkedPass:
+    def begin(
+        self,
+        tokens: int,
+        *,
+        chosen: list[list[int]] | None = None,
+        words: Sequence[int] | None = None,
+        step: int | None = None,
+    ) -> ChunkedPass:
         """What attends in a pass over the next tokens, at most `pass_tokens`; `end` is to follow it.
 
         Args:
             tokens: their number.
             chosen: layer -> events retrieved by an earlier pass, to use again; None retrieves anew.
+            words: places of tokens that each look for events, in a pass of one chunk; None looks by the mean query.
             step: number of the pass, for the log; None is that of the first token.
 
         Raises:
@@ -139,7 +149,9 @@ class Reader:
         self._require_place(len(self.ids) + tokens)
         size = self.params.chunk
         chunks = [min(size, tokens - start) for start in range(0, tokens, size)]
-        return ChunkedPass(self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, step=step)
+        return ChunkedPass(
+            self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, words=words, step=step
+        )
 
     def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
         """Take in the tokens of a pass, with their last hidden states [n, hidden]."""
@@ -167,9 +179,9 @@ class Reader:
         """
         fork, past = copy.copy(self), self.past
         events, segments = past.events.fork(), past.segments.fork()
-        fork.past = replace(past, events=events, segments=segments, first=dict(past.first))
+        fork.past = replace(past, events=events, segments=segments, first=dict(past.first), usual=past.usual.fork())
         fork.windows = [window.fork() for window in self.windows]
-        fork.queues = [[list(queue) for queue in layer] for layer in self.queues]
+        fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
         fork.ids, fork._unmeasured, fork.log = list(self.ids), list(self._unmeasured), []
         fork._patience = self.params.n_local - 2 * self.params.max_block

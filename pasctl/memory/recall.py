@@ -13,6 +13,7 @@ from pasctl.memory.attention_layers import AttentionLayers
 from pasctl.memory.codec import round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.queries import UsualQueries
 from pasctl.memory.rotary import Angles, Rotary
 from pasctl.memory.segments import Segments
 from pasctl.memory.window import Window
@@ -40,6 +41,8 @@ class MemoryState:
 
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
+        usual: what its chunks look for on average.
+        counts_all: whether chunks count that come before anything has left the window, and retrieve nothing.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
     """
 
@@ -48,9 +51,11 @@ class MemoryState:
     rotary: Rotary
     events: Events
     segments: Segments
+    usual: UsualQueries
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
+    counts_all: bool = False
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
@@ -79,10 +84,11 @@ class ForwardPass:
         self,
         past: MemoryState,
         windows: list[Window],
-        queues: list[list[list[int]]],
+        queues: list[list[int]],
         places: range,
         *,
         chosen: list[list[int]] | None = None,
+        words: Sequence[int] | None = None,
         step: int = 0,
     ) -> None:
         """Prepare a pass.
@@ -90,14 +96,16 @@ class ForwardPass:
         Args:
             past: the text's memory.
             windows: one a layer.
-            queues: layer -> row -> queue of neighbouring events; there is one row.
+            queues: layer -> queue of neighbouring events.
             places: positions of the chunk's tokens.
             chosen: layer -> events retrieved by an earlier pass, to use again; None retrieves anew.
+            words: places in the chunk of tokens that each look for events; None looks for them by the chunk's mean
+                query, as a text that is read does.
             step: number of the pass, for the log.
         """
         self.past, self.windows, self.queues, self.places = past, windows, queues, places
         self.chosen: list[list[int]] = chosen or []
-        self._given = chosen is not None
+        self._given, self._words = chosen is not None, words
         self._outside = past.events.evicted  # later, as other chunks of the same pass begin, more will have left
         self._step = step
         self.log: list[Recalled] = []
@@ -174,6 +182,8 @@ class ForwardPass:
         """First tokens and retrieved events."""
         past = self.past
         if layer not in past.first:
+            if past.counts_all:
+                past.usual.add(layer, self._looked_for(layer, query.float())[0])
             return None
         if not self._given:
             self._retrieve(layer, query)
@@ -198,24 +208,33 @@ class ForwardPass:
 
     def _retrieve(self, layer: int, query: Tensor) -> None:
         params, past = self.past.params, self.past
-        heads, width = query.shape[1], query.shape[3]
-        # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
-        mean = query.float().mean(2, keepdim=True)
-        turned = past.rotary.query(layer, mean, past.afar_exact[past.rotary.kind(layer)])
-        groups = past.segments.kv_heads
-        summed = turned.view(1, groups, heads // groups, width).sum(2)
-        [(events, scores)] = past.events.recall(
+        looked_for = self._looked_for(layer, query.float())
+        if self._words is None:
+            past.usual.add(layer, looked_for[0])
+        else:
+            looked_for = looked_for - past.usual.of(layer).to(looked_for.device)
+        events, scores, self.queues[layer] = past.events.recall(
             layer,
-            summed,
+            looked_for,
             self.queues[layer],
             outside=self._outside,
             budget=params.n_mem,
             contiguity=params.contiguity,
+            by_word=self._words is not None,
         )
         while len(self.chosen) <= layer:  # layers with a sliding window of their own retrieve nothing
             self.chosen.append([])
         self.chosen[layer] = events
         self.log.append(Recalled(self._step, past.layers.numbers[layer], tuple(events), tuple(scores)))
+
+    def _looked_for(self, layer: int, query: Tensor) -> Tensor:
+        """Queries [T, G, D] of the words, or the chunk's mean, as far from events as all are, summed over groups."""
+        past = self.past
+        heads, width, groups = query.shape[1], query.shape[3], past.segments.kv_heads
+        # the mean over the chunk and the rotation can change places: one vector is rotated and not all of them
+        chosen = query.mean(2, keepdim=True) if self._words is None else query[:, :, list(self._words)]
+        rotated = past.rotary.query(layer, chosen, past.afar_exact[past.rotary.kind(layer)])
+        return rotated[0].view(groups, heads // groups, -1, width).sum(1).transpose(0, 1)
 
 
 def _widened(x: Tensor, width: int) -> Tensor:

@@ -12,6 +12,10 @@ TIE = 1e-5
 """Events tie whose scores differ by no more than this share of the largest absolute score of the row."""
 
 
+OFFSET_EVENTS = 256
+"""Representatives are compared less the mean of so many first ones: the part that all events have in common."""
+
+
 def score_events(query: Tensor, representatives: Tensor) -> Tensor:
     """Similarity of queries and events, summed over heads.
 
@@ -19,13 +23,48 @@ def score_events(query: Tensor, representatives: Tensor) -> Tensor:
     key biases, half precision leaves nothing of what tells events apart.
 
     Args:
-        query: [B, G, D], the chunk's mean query, summed over the query heads of each key-value head.
+        query: [T, G, D], summed over the query heads of each key-value head; of a chunk its mean, T = 1.
         representatives: [E, G, D].
 
     Returns:
-        float32 [B, E].
+        float32 [T, E].
     """
     return query.flatten(1).float() @ representatives.flatten(1).float().T
+
+
+def word_similarity(query: Tensor, representatives: Tensor, offset: Tensor, lengths: Tensor) -> Tensor:
+    """Similarity of a question's words and events, less what all events have in common, each head at its own scale.
+
+    A head's representative has length 1 here: without that, events with long keys are retrieved whatever is asked.
+
+    Args:
+        query: [T, G, D], each less the usual query (see `pasctl.memory.queries.UsualQueries`).
+        representatives: [E, G, D].
+        offset: float32 [G, D], what they have in common.
+        lengths: float32 [E, G] of the representatives less the offset.
+
+    Returns:
+        float32 [T, E].
+    """
+    by_head = torch.einsum("tgd,egd->teg", query.float(), representatives.float())
+    common = torch.einsum("tgd,gd->tg", query.float(), offset)
+    cosines: Tensor = (by_head - common[:, None]) / lengths
+    return cosines.sum(-1)
+
+
+def best_word(similarity: Tensor) -> Tensor:
+    """Score of each event, float32 [E]: how far it stands out for the word that it fits best.
+
+    Args:
+        similarity: float32 [T, E]; each word's is put on one scale, its mean over events 0 and their deviation 1.
+    """
+    spread, mean = torch.std_mean(similarity, dim=-1, keepdim=True, correction=0)
+    return ((similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)).amax(0)
+
+
+def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:
+    """Length float32 [E, G] of each head's representative [E, G, D] less an offset [G, D]; never 0."""
+    return (representatives.float() - offset).norm(dim=-1).clamp_min(1e-6)
 
 
 def rank_events(scores: Tensor, most: int) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
 from pasctl.memory.representatives import Places, representatives
 from pasctl.memory.segments import segment_tensors
@@ -32,6 +33,7 @@ class Run:
         surprise: float32 [n].
         starts: first token of each event, the first one 0.
         representatives: of the events, [E, L, G, D].
+        usual: what its chunks look for, those of a short text too.
         segments: the files of its keys and values, with the number of their tokens, in order.
     """
 
@@ -39,6 +41,7 @@ class Run:
     surprise: Tensor
     starts: tuple[int, ...]
     representatives: Tensor
+    usual: UsualQueries
     segments: tuple[tuple[Path, int], ...]
 
 
@@ -75,6 +78,7 @@ def read_run(
     """
     first = len(opening)
     _read_opening(reader, opening)
+    reader.past.counts_all = True
     writer = _Writer(write, reader.params.kv_dtype == "int8", len(reader.past.segments.spans))
     for start in range(0, len(ids), reader.pass_tokens):
         piece = ids[start : start + reader.pass_tokens]
@@ -85,7 +89,9 @@ def read_run(
     events = reader.past.events
     starts = tuple(start - first for start in events.starts[:-1])
     vectors = events.representatives(0)
-    return Run(np.asarray(ids, np.int64), reader.surprise[first:], starts, vectors, tuple(writer.segments))
+    return Run(
+        np.asarray(ids, np.int64), reader.surprise[first:], starts, vectors, reader.past.usual, tuple(writer.segments)
+    )
 
 
 @torch.inference_mode()
@@ -124,9 +130,8 @@ def run_of(reader: Reader, files: Sequence[Path]) -> Run:
     vectors = torch.cat([torch.stack(means).to(vectors.dtype), vectors]) if means else vectors
     tokens = [stop - start for start, stop in segments.spans]
     starts = (*early, *events.starts[:-1])
-    return Run(
-        np.asarray(reader.ids, np.int64), reader.surprise, starts, vectors, tuple(zip(files, tokens, strict=True))
-    )
+    parts = tuple(zip(files, tokens, strict=True))
+    return Run(np.asarray(reader.ids, np.int64), reader.surprise, starts, vectors, reader.past.usual, parts)
 
 
 @torch.inference_mode()
@@ -154,7 +159,10 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
     past.events.starts = [*starts, end]
     past.events.leave(len(starts))
     first = 0
+    past.usual = UsualQueries(torch.zeros_like(past.usual.sums), torch.zeros_like(past.usual.counts))
     for run in kept:
+        past.usual.sums += run.usual.sums
+        past.usual.counts += run.usual.counts
         for layer, vectors in enumerate(run.representatives.unbind(1)):
             past.events.represent(layer, first, vectors)
         first += len(run.starts)

@@ -267,15 +267,10 @@ def _by_step(retrieved: Iterable[Retrieval]) -> dict[int, dict[int, Sequence[int
 def _per_token(
     log: Mapping[int, Mapping[int, Sequence[int]]], first_step: int, count: int
 ) -> list[Mapping[int, Sequence[int]]]:
-    """What was in force when each token of an answer was chosen.
-
-    Questions that are asked together begin their answers after the longest of them, and a step may use what an earlier
-    one retrieved.
-    """
-    begins = min((step for step in log if step > first_step), default=first_step + 1)
-    now, chosen = log.get(first_step, {}), []
+    """What was in force when each token of an answer was chosen; a step may use what an earlier one retrieved."""
+    now, chosen = log.get(max((step for step in log if step <= first_step), default=first_step), {}), []
     for token in range(count):
-        now = log.get(first_step if token == 0 else begins + token - 1, now)
+        now = log.get(first_step + token, now)
         chosen.append(now)
     return chosen
 

@@ -263,6 +263,7 @@ def _read(work: StageContext, memory: EpisodicMemory, text: Text) -> tuple[tuple
         "segments": segments,
     }
     tensors = {"surprise": run.surprise, "representatives": run.representatives}
+    tensors |= {"usual_queries": run.usual.sums, "usual_counts": run.usual.counts}
     tensors |= {name: torch.tensor(list(values), dtype=torch.int32) for name, values in lists.items()}
     work.write(file.facts, {name: to_store(tensor) for name, tensor in tensors.items()})
     return segments, len(ids)

@@ -181,11 +181,17 @@ def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[st
         **said,
         "recalled": [
             {"share": round(share, 4), **kept.event(event)}
-            for event, share in most_recalled(answer["recalled"], answer["first_step"])
+            for event, share in most_recalled(answer["recalled"], _in_force(answer))
             if event < len(kept.places)  # of a long question, its own words may be among what was retrieved
         ],
         **with_sources(answer, kept.places),
     }
+
+
+def _in_force(answer: dict[str, Any]) -> int:
+    """The step whose retrieval the answer's first token was chosen with: the last words of a question may find none."""
+    steps = [each["step"] for each in answer["recalled"] if each["step"] <= answer["first_step"]]
+    return max(steps, default=answer["first_step"])
 
 
 def _of_several(answer: dict[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def load_run(file: RunFile, arrays: dict[str, Any], path: Callable[[str], Path] 
     """
     import torch
 
+    from pasctl.memory.queries import UsualQueries
     from pasctl.memory.runs import Run
     from pasctl.stages.arrays import from_store
 
@@ -95,6 +96,7 @@ def load_run(file: RunFile, arrays: dict[str, Any], path: Callable[[str], Path] 
         torch.from_numpy(arrays["surprise"]),
         tuple(arrays["starts"].tolist()),
         from_store(arrays["representatives"]),
+        UsualQueries(torch.from_numpy(arrays["usual_queries"]), torch.from_numpy(arrays["usual_counts"])),
         tuple(segments),
     )
 

@@ -129,7 +129,7 @@ def test_memories_answer_as_if_asked_alone(family: str) -> None:
     plain = [read(model, seed) for seed in (1, 2)]
     memories = [*plain, steered]
     expected = [[memory.ask(words, max_new_tokens=12) for words in WORDS] for memory in memories]
-    assert len({text for row in expected for text in row}) > 4
+    assert len({text for row in expected for text in row}) > 3
     # the first memory's text, asked as a persona
     plain[0].intervention = persona(6)
     as_persona = [plain[0].ask(words, max_new_tokens=12) for words in WORDS]

@@ -28,7 +28,7 @@ def memory_of(text: list[int], family: str = "qwen3", **settings: Any) -> Episod
 
 def state_after(memory: EpisodicMemory, ids: list[int], size: int) -> tuple[MemoryTextState, Tensor]:
     """The state after tokens were asked `size` at a time, and the last hidden states of all of them."""
-    state, states = memory.text_state(keep_retrieved=True), []
+    state, states = memory.text_state(ids, keep_retrieved=True), []
     with own_attention(memory.model), torch.inference_mode():
         for start in range(0, len(ids), size):
             piece = ids[start : start + size]
@@ -44,7 +44,7 @@ def state_after(memory: EpisodicMemory, ids: list[int], size: int) -> tuple[Memo
 def test_what_is_asked_is_read_as_more_of_the_text(refine: str, kv_dtype: str) -> None:
     """The oracle is a reader; both begin a chunk at the same tokens."""
     text = text_ids(13 * SMALL["chunk"])
-    memory = memory_of(text, refine=refine, kv_dtype=kv_dtype)
+    memory = memory_of(text, refine=refine, kv_dtype=kv_dtype, query="mean")  # as a reader looks for events
     state, asked = state_after(memory, QUESTION, SMALL["chunk"])
     whole = memory_of(text, refine=refine, kv_dtype=kv_dtype)
     states = list[Tensor]()
@@ -115,7 +115,7 @@ def test_asking_at_length_leaves_the_memory_as_it_is() -> None:
 def test_a_question_goes_on_while_its_memory_is_read_on() -> None:
     memory, other = memory_of(TEXT), memory_of(TEXT)
     _, expected = state_after(other, QUESTION, 8)
-    state, states = memory.text_state(keep_retrieved=False), list[Tensor]()
+    state, states = memory.text_state(QUESTION, keep_retrieved=False), list[Tensor]()
     for start in range(0, len(QUESTION), 8):
         piece = QUESTION[start : start + 8]
         with own_attention(memory.model), torch.inference_mode():

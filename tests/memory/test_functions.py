@@ -141,7 +141,7 @@ def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_l
     assert events.outside(99) == 600  # they have left already
     for outside in (0, 255, 256, 257, 600):
         query = vectors[outside : outside + 1, 1] if outside < 600 else vectors[:1, 1]  # most like one that left later
-        [(found, scores)] = events.recall(1, query, [[]], outside=outside, budget=100, contiguity=0.0)
+        found, scores, _ = events.recall(1, query, [], outside=outside, budget=100, contiguity=0.0)
         every = score_events(query, vectors[:outside, 1])[0]
         assert found == sorted(every.topk(min(10, outside)).indices.tolist())
         assert scores == every[found].tolist()

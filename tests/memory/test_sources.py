@@ -119,10 +119,10 @@ def texts_of(starts: list[int], **how: Any) -> tuple[MemoryTexts, list[int]]:
 def test_shares_count_layers_and_steps() -> None:
     texts, _ = texts_of([0, 4, 8, 12, 16])
     words = tiny_tokenizer()("One thing. Two things. Three", add_special_tokens=False)["input_ids"]
-    # steps 0-1 read the question; 2 layers retrieve; the answer's tokens follow steps 1, 3, 4, 5, ... of a longer batch
+    # steps 0-1 read the question; 2 layers retrieve; the answer's tokens follow steps 1, 2, 3, ...
     log = [Retrieval(0, 7, [4], [1.0]), Retrieval(1, 3, [0, 1], [1.0, 1.0]), Retrieval(1, 7, [1], [1.0])]
     for token in range(1, len(words)):
-        log += [Retrieval(2 + token, 3, [2], [1.0]), Retrieval(2 + token, 7, [token % 2 + 2], [1.0])]
+        log += [Retrieval(1 + token, 3, [2], [1.0]), Retrieval(1 + token, 7, [token % 2 + 2], [1.0])]
     found = answer_sources(log, 1, words, tiny_tokenizer(), texts)
     shares = {source.event: (source.share, source.first_share) for source in found.sources}
     n = len(words)
