@@ -97,6 +97,7 @@ def read_run(
 @torch.inference_mode()
 def let_all_leave(reader: Reader) -> None:
     """Let every event leave the window, as at the end of a text that nothing follows; the last one ends there."""
+    reader.settle()
     events, end = reader.past.events, len(reader.ids)
     starts = [start for start in [*events.starts, *events.pending] if start < end]
     events.starts, events.pending = [*starts, end], []

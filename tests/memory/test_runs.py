@@ -100,7 +100,7 @@ def test_an_event_has_the_same_score_wherever_its_run_stands(tmp_path: Path) -> 
 
     def scores(*runs: Run) -> dict[tuple[int, int], dict[int, float]]:
         memory = maker.join(*runs, n_mem=budget)
-        state = memory.text_state(keep_retrieved=True)
+        state = memory.text_state(question, keep_retrieved=True)
         from pasctl.models.attention import own_attention, run_backbone
 
         with own_attention(memory.model), torch.inference_mode():
