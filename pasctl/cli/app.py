@@ -97,6 +97,7 @@ _PRESENTERS = {
     "memory-eval": "pasctl.cli.memory_eval:present",
     "memory-run": "pasctl.cli.memory:present",
     "memory-show": "pasctl.cli.memory_show:present",
+    "memory-forget": "pasctl.cli.memory_forget:present",
     "say": "pasctl.cli.say:present",
     **{f"store {name}": f"pasctl.cli.store_remove:{name}" for name in ("untag", "rm", "gc", "du")},
 }

@@ -6,11 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.output import print_json, print_outcome, tell, write_generated
+from pasctl.printable import clean
 
 if TYPE_CHECKING:
     from pasctl.commands.memory_ask import MemoryAsk
     from pasctl.stages.job import Outcome
     from pasctl.stages.run import Run
+
+
+SHOWN = 3  # sources of an answer
+_QUOTED = 60  # characters
 
 
 def ask(options: MemoryAsk, run: Run, *, json: bool) -> None:
@@ -37,7 +42,25 @@ def ask(options: MemoryAsk, run: Run, *, json: bool) -> None:
     else:
         for answer in answers:
             write_generated(f"{answer['question']}\n{answer['answer']}\n")
+    for answer in answers:
+        for source in (answer["sources"] or [])[:SHOWN]:
+            tell(source_line(source, source["share"]))
     _note(outcome, outcome.artifact.name, answers)
+
+
+def source_line(source: dict[str, Any], share: float) -> str:
+    """A source on one line: where it stands, the share of layers, and how it begins."""
+    words = clean(" ".join(source["text"].split()))
+    quoted = words if len(words) <= _QUOTED else f"{words[: _QUOTED - 1].rstrip()}…"
+    return f'from {place_of(source)} ({share:.0%} of layers): "{quoted}"'
+
+
+def place_of(source: dict[str, Any]) -> str:
+    """File and lines of a source, with its memory if several were asked."""
+    file = clean(source["file"] or "the text")
+    lines = source["lines"]
+    where = file if lines is None else f"{file}:{lines[0]}" + (f"-{lines[1]}" if lines[1] > lines[0] else "")
+    return f"{source['memory']} {where}" if source.get("memory") else where
 
 
 def _note(outcome: Outcome, name: str, answers: list[dict[str, Any]]) -> None:

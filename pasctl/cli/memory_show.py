@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.cli.columns import align
 from pasctl.cli.memory import figures
+from pasctl.cli.memory_ask import place_of, source_line
 from pasctl.cli.output import print_json, tell, write
 from pasctl.printable import clean, without_controls
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pasctl.stages.run import Run
 
 LISTED = 20
+OF_SENTENCE = 2
 
 
 def present(options: MemoryShow, run: Run, *, json: bool) -> None:
@@ -37,6 +39,10 @@ def present(options: MemoryShow, run: Run, *, json: bool) -> None:
             tell(f"{shown:,} of {matching:,} events; --events shows more, --from others")
     for question in document["questions"]:
         write(f"\n{_question(question, width)}")
+        if selection.answer is not None:
+            write(_sources(question, width))
+    if options.html is not None:
+        tell(f"the text with the sources marked is in {options.html}")
 
 
 def _events(events: list[dict[str, Any]], width: int) -> str:
@@ -61,12 +67,28 @@ def _question(question: dict[str, Any], width: int) -> str:
     ]
     if not question["recalled"]:
         return "\n".join([*lines, "  nothing was retrieved"])
-    rows = [[f"{each['share']:.0%}", f"{each['event']:,}", f"{each['token']:,}"] for each in question["recalled"]]
-    head, *body = align([["  layers", "event", "token"], *rows], left=0).splitlines()
+    places = {source["event"]: place_of(source) for source in reversed(question["sources"])}
+    rows = [
+        [f"{each['share']:.0%}", f"{each['event']:,}", f"{each['token']:,}", places.get(each["event"], "")]
+        for each in question["recalled"]
+    ]
+    head, *body = align([["  layers", "event", "token", "from"], *rows], left=0).splitlines()
     rows_and_events = zip(body, question["recalled"], strict=True)
     return "\n".join(
         [*lines, f"{head}  text", *(cut(f"{row}  {one_line(each['text'])}", width) for row, each in rows_and_events)]
     )
+
+
+def _sources(question: dict[str, Any], width: int) -> str:
+    """All sources of an answer, and the best ones of each of its sentences."""
+    lines = []
+    for sentence in question["sentences"] or ():
+        lines.append(cut(f"\n{one_line(sentence['text'])}", width))
+        for entry in sentence["sources"][:OF_SENTENCE]:
+            lines.append(cut(f"  {source_line(question['sources'][entry['source']], entry['share'])}", width))
+    lines.append("\nall sources, by their share of layers and tokens")
+    lines += [cut(f"  {source_line(each, each['share'])}", width) for each in question["sources"]]
+    return "\n".join(lines)
 
 
 def one_line(text: str) -> str:

@@ -20,7 +20,7 @@ class MemoryAsk(
     function="memory_ask",
     action="pasctl.stages.memory_ask:plan",
     makes="answers",
-    version=2,
+    version=3,
     panel="Memory",
     place=2,
     positional=("memory", "questions", "how"),
@@ -28,12 +28,14 @@ class MemoryAsk(
     examples=(
         'pasctl memory-ask latest "Who hid the letter?"',
         'pasctl memory-ask memory/qwen3-0.6b/long "Where was it found?" "Who found it?" --json',
+        'pasctl memory-ask memory/qwen3-0.6b/long --with memory/qwen3-0.6b/docs "Who hid the letter?"',
     ),
 ):
     """Ask a text that was read earlier; it is not read again.
 
     Answers are stored: a question that was asked before is not answered again. Each question is asked as if it were
-    the only one.
+    the only one. Where an answer comes from is told on stderr, and with --json all of it: file, lines, characters,
+    words, and the share of layers that retrieved it.
     """
 
     memory: Ref | None = option(
@@ -46,6 +48,13 @@ class MemoryAsk(
     )
     questions: Sequence[str] = option(
         (), help="One or several questions.", metavar="QUESTION", argument=True, required=True
+    )
+    others: Sequence[Ref] = option(
+        (),
+        help="Ask this memory of the same model too, with the first; may be given several times.",
+        flag="--with",
+        metavar="REF",
+        record="inputs",
     )
     how: SamplingParams = group(SamplingParams, panel="Answers")
     seed: int = option(0, help="Seed of the sampling; enters the key.", env="PASCTL_SEED")

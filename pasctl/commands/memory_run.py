@@ -38,17 +38,19 @@ class MemoryRun(
     examples=(
         'pasctl memory-run long.txt --model Qwen/Qwen3-0.6B --ask "Who hid the letter?"',
         "pasctl memory-run more.txt --extend memory/qwen3-0.6b/long",
+        "pasctl memory-run docs/ --glob '**/*.md' --model Qwen/Qwen3-0.6B",
     ),
 ):
     """Read long texts into an episodic memory, and ask about them.
 
     A text is read once, with a window of fixed size, and cut into events; what an answer needs is retrieved from them
-    (EM-LLM, arXiv 2407.09450). An interrupted run continues where it stopped.
+    (EM-LLM, arXiv 2407.09450). An interrupted run continues where it stopped. Of a folder that was read before, only
+    the files that are new or have changed are read.
     """
 
     texts: Sequence[TextLike] = option(
         (),
-        help="Text files in UTF-8, or - for stdin.",
+        help="Text files in UTF-8, - for stdin, or one folder. Documents need pasctl[documents].",
         metavar="TEXT",
         argument=True,
         required=True,
@@ -65,6 +67,13 @@ class MemoryRun(
     )
     extend: Ref | None = option(
         None, help="Extend this memory, with its parameters; it stays as it is.", metavar="REF", record="inputs"
+    )
+    glob: str | None = option(
+        None,
+        help="Of a folder, read the files that match. Default: all but hidden ones.",
+        metavar="PATTERN",
+        record="provenance",
+        digest=("files",),
     )
     ask: tuple[str, ...] = option(
         (), help="Ask this after the text is read; may be given several times.", metavar="QUESTION", cli_only=True

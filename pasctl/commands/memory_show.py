@@ -20,6 +20,7 @@ class Selection:
         start: from the event on that holds this token.
         find: only those that contain some of these words; case does not matter, and white space stands for any white
             space.
+        answer: only this answer, counted from 1 in the order in which questions were asked, with all its sources.
     """
 
     events: int | None = option(
@@ -29,6 +30,13 @@ class Selection:
         0, help="Show events from this token of the text on.", flag="--from", minimum=0, metavar="TOKEN"
     )
     find: str | None = option(None, help="Show only events with these words, in any case and spacing.", metavar="TEXT")
+
+    answer: int | None = option(
+        None,
+        help="Show the sources of this answer, counted from 1, for each of its sentences.",
+        minimum=1,
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -49,9 +57,10 @@ class MemoryShow(
     examples=(
         "pasctl memory-show latest",
         "pasctl memory-show memory/qwen3-0.6b/long@v1 --find letter --events 5",
+        "pasctl memory-show latest --answer 1 --html sources.html",
     ),
 ):
-    """Show the events of a memory, and what was retrieved for each question; no model is loaded."""
+    """Show the events of a memory, and where each answer comes from; no model is loaded."""
 
     ref: Ref | None = option(
         None,
@@ -61,4 +70,10 @@ class MemoryShow(
         required=True,
     )
     selection: Selection = group(Selection, panel="Options")
+    html: str | None = option(
+        None,
+        help="With --answer: write a page of the text here, in which the answer's sources are marked.",
+        metavar="FILE",
+        from_file="inside",
+    )
     options: ModelOptions = group(ModelOptions, panel="Model", without=("dtype", "device", "attn", "device_map", "tp"))

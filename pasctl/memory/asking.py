@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from torch import Tensor
@@ -11,6 +13,7 @@ from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.queries import Seekers
 from pasctl.memory.reader import Reader
 from pasctl.memory.recall import Recalled
+from pasctl.memory.sources import AnswerSources, Sentence, Source
 from pasctl.models.attention import Scoring
 
 
@@ -23,6 +26,7 @@ class Answer:
         recalled: per step and layer, the events and their scores; of no step after the answer's end.
         stop: "end", the model ended the answer; "length", it was cut off after `max_new_tokens`.
         first_step: the step that read the question's last token, which the answer's first token follows.
+        locate: finds the sources, when they are first asked for.
     """
 
     question: str
@@ -31,6 +35,22 @@ class Answer:
     recalled: tuple[Recalled, ...]
     stop: Literal["end", "length"]
     first_step: int
+    locate: Callable[[Answer], AnswerSources] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where the answer comes from: retrieved events as places in files, those of the most layers first."""
+        return self.located.sources
+
+    @property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """The answer's sentences, each with its own sources."""
+        return self.located.sentences
+
+    @cached_property
+    def located(self) -> AnswerSources:
+        """Sources and sentences together."""
+        return AnswerSources((), ()) if self.locate is None else self.locate(self)
 
 
 class MemoryTextState:

@@ -23,6 +23,9 @@ from pasctl.memory.prompt import Prompt, require_words
 from pasctl.memory.proof import require_memory
 from pasctl.memory.queries import WordFinder
 from pasctl.memory.reader import Reader
+from pasctl.memory.runs import Run, join_runs
+from pasctl.memory.sources import AnswerSources, MemoryTexts, Retrieval, answer_sources
+from pasctl.memory.text_bounds import FileSpan, TextBounds
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -41,6 +44,8 @@ class EpisodicMemory:
         reader: the text so far: token ids, surprise, events, keys and values.
         intervention: steers reading and answering, if given.
         proof: that memory on this model is the model.
+        bounds: which characters of which files the tokens are; a function gives them when they are first wanted.
+        memories: (first token, name) of each memory, where several were put together.
     """
 
     def __init__(
@@ -78,21 +83,29 @@ class EpisodicMemory:
         self._written = 0
         self._evicted = 0
         self.prompt = Prompt(self.model.chat)
+        self.bounds: list[TextBounds] | Callable[[], list[TextBounds]] = []
+        self.memories: list[tuple[int, str]] = []
         self._words = WordFinder(self.model.tokenizer, self.prompt.tail, self.params.query)
 
-    def read(self, text: str, *, on_pass: Callable[[int], None] | None = None) -> None:
+    def read(self, text: str, *, name: str | None = None, on_pass: Callable[[int], None] | None = None) -> None:
         """Read more text.
 
         Args:
             text: it goes behind what was read before.
+            name: of the file that it is from, for the sources of answers.
             on_pass: called with the number of tokens read, after each pass through the model.
         """
-        self.read_ids(self.prompt.encode(text) if self.reader.ids else self.prompt.text(text), on_pass=on_pass)
+        known = self.bounds() if callable(self.bounds) else self.bounds
+        before = [] if self.reader.ids else self.prompt.opening
+        ids, starts = self.prompt.encode_with_starts(text)
+        first = len(self.reader.ids) + len(before)
+        self.read_ids([*before, *ids], on_pass=on_pass)
+        self.bounds = [*known, TextBounds.of(text, starts, first, [FileSpan(name, 0, len(text))])]
 
     def read_ids(self, ids: Sequence[int], *, on_pass: Callable[[int], None] | None = None) -> None:
         """Read token ids as they are; nothing is put before them."""
         size = self.reader.pass_tokens
-        with self._steered():
+        with self.steered():
             for start in range(0, len(ids), size):
                 piece = ids[start : start + size]
                 self.reader.read(piece, self if self._writer else None)
@@ -125,6 +138,11 @@ class EpisodicMemory:
         """
         self._written = restore(self.reader, files, states)
         self._evicted = self.reader.past.events.evicted
+
+    def join(self, runs: Sequence[Run]) -> None:
+        """Take up texts that were each read in a window of their own, as one memory."""
+        with self.steered():
+            join_runs(self.reader, self.prompt.opening, runs)
 
     def ask(self, question: str, **how: Any) -> str:
         """Answer a question; `how` are the fields of `SamplingParams`."""
@@ -178,10 +196,37 @@ class EpisodicMemory:
                 tuple(stream.tokens),
                 stream.recalled,
                 "length" if stream.finish_reason == "length" else "end",
-                first_step=(len(prompt) - 1) // self.params.chunk,
+                first_step=self._first_step(len(prompt)),
+                locate=self._locate,
             )
             for question, prompt, stream in zip(questions, prompts, streams, strict=True)
         ]
+
+    def texts(self) -> MemoryTexts:
+        """The words of the events, and the files that they are from."""
+        if callable(self.bounds):
+            self.bounds = self.bounds()
+        reader, events = self.reader, self.reader.past.events
+        starts = [start for start in [*events.starts, *events.pending] if start < len(reader.ids)]
+        opening = len(self.prompt.opening)
+        return MemoryTexts(
+            self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening, memories=self.memories
+        )
+
+    def sources_of(self, stream: Stream, prompt_tokens: int) -> AnswerSources:
+        """Where an answer comes from that an engine has written, white space at its ends and all."""
+        log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in stream.recalled]
+        first = self._first_step(prompt_tokens)
+        located = answer_sources(log, first, tuple(stream.tokens), self.model.tokenizer, self.texts(), strip=False)
+        return located.until(len(stream.written))
+
+    def _locate(self, answer: Answer) -> AnswerSources:
+        log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in answer.recalled]
+        return answer_sources(log, answer.first_step, answer.tokens, self.model.tokenizer, self.texts())
+
+    def _first_step(self, prompt_tokens: int) -> int:
+        """The step that reads the last token of a question of so many tokens."""
+        return (prompt_tokens - 1) // self.params.chunk
 
     def logits(self, questions: Sequence[Sequence[int]]) -> Tensor:
         """Logits float32 [B, vocabulary] of what comes after questions given as token ids."""
@@ -227,5 +272,6 @@ class EpisodicMemory:
             for start in best
         ]
 
-    def _steered(self) -> AbstractContextManager[None]:
+    def steered(self) -> AbstractContextManager[None]:
+        """What is in force while the memory's model runs."""
         return nullcontext() if self.intervention is None else steer(self.model, self.intervention)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pasctl.errors import InputError
 from pasctl.models.chat import ChatRenderer
-from pasctl.models.transformers_compat import tokenize
+from pasctl.models.transformers_compat import tokenize, tokenize_with_starts
 
 
 def require_words(questions: Sequence[str]) -> None:
@@ -36,6 +36,11 @@ class Prompt:
         """Token ids of a text from its beginning, with what the chat template puts before a user's words."""
         return [*self._before, *self.encode(text)]
 
+    @property
+    def opening(self) -> list[int]:
+        """Token ids of what the chat template puts before a user's words."""
+        return list(self._before)
+
     def question(self, question: str, think: bool = False) -> list[int]:
         """Token ids of a question behind the text, up to where the answer begins, or thinking before it.
 
@@ -53,6 +58,10 @@ class Prompt:
     def encode(self, text: str) -> list[int]:
         """Token ids of a user's words."""
         return self._encode(text, split_special_tokens=True)
+
+    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
+        """Token ids of a user's words, and the character that each begins at."""
+        return tokenize_with_starts(self._tokenizer, text, add_special_tokens=False, split_special_tokens=True)
 
     def spans(self, text: str, parts: tuple[str, ...]) -> list[tuple[int, int]]:
         """First token, and the one behind the last, of some parts of a text as `text` encodes it."""

@@ -42,6 +42,7 @@ class MemoryState:
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
+        counts_all: whether chunks count that come before anything has left the window, and retrieve nothing.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
     """
 
@@ -54,6 +55,7 @@ class MemoryState:
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
+    counts_all: bool = False
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
@@ -180,6 +182,8 @@ class ForwardPass:
         """First tokens and retrieved events."""
         past = self.past
         if layer not in past.first:
+            if past.counts_all:
+                past.usual.add(layer, self._looked_for(layer, query.float())[0])
             return None
         if not self._given:
             self._retrieve(layer, query)

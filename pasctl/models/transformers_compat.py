@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from itertools import accumulate
 from typing import Any
 
 from pasctl.errors import InputError, MissingError, PasctlError
@@ -61,13 +62,36 @@ def tokenize(tokenizer: Any, text: str, **how: bool) -> list[int]:
     Raises:
         InputError: the tokenizer panics.
     """
+    return [int(token) for token in _encoded(tokenizer, text, **how)["input_ids"]]
+
+
+def tokenize_with_starts(tokenizer: Any, text: str, **how: bool) -> tuple[list[int], list[int]]:
+    """Token ids of a text, and the character at which each begins; no token begins before the one before it.
+
+    Raises:
+        InputError: the tokenizer panics.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        ids = tokenize(tokenizer, text, **how)
+        return ids, _decoded_starts(tokenizer, ids, len(text))
+    encoded = _encoded(tokenizer, text, return_offsets_mapping=True, **how)
+    starts = list(accumulate((start for start, _ in encoded["offset_mapping"]), max))
+    return [int(token) for token in encoded["input_ids"]], starts
+
+
+def _encoded(tokenizer: Any, text: str, **how: bool) -> Any:
     try:
-        ids = tokenizer(text, verbose=False, **how)["input_ids"]
+        return tokenizer(text, verbose=False, **how)
     except BaseException as error:
         if isinstance(error, Exception) or not is_failure(error):
             raise
         raise InputError(f"the tokenizer gives up a text of {len(text):,} characters: {first_line(error)}") from None
-    return [int(token) for token in ids]
+
+
+def _decoded_starts(tokenizer: Any, ids: list[int], characters: int) -> list[int]:
+    """Where tokens begin by the lengths of what they are decoded to, for tokenizers that do not say."""
+    lengths = (len(tokenizer.decode([token], clean_up_tokenization_spaces=False)) for token in ids)
+    return [min(start, characters) for start in accumulate(lengths, initial=0)][: len(ids)]
 
 
 @contextmanager

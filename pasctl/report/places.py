@@ -74,8 +74,7 @@ class Places:
         from pasctl.report.page import render
 
         if self.page is not None:
-            with _writing(self.page):
-                self.page.write_text(render(page), encoding="utf-8", newline="\n")
+            self.write_html(render(page))
         kinds: tuple[tuple[str, Path | None, Callable[[Drawn], bytes]], ...] = (
             ("svg", self.svg, lambda drawn: standalone(drawn.draw(WIDE), drawn.title, drawn.caption).encode()),
             ("png", self.png, lambda drawn: png(drawn.draw(WIDE))),
@@ -92,6 +91,12 @@ class Places:
                     path.write_bytes(encoded(figure))
                     written.append(path)
         return tuple(written)
+
+    def write_html(self, html: str) -> None:
+        """Write the page alone, if it has a place."""
+        if self.page is not None:
+            with _writing(self.page):
+                self.page.write_text(html, encoding="utf-8", newline="\n")
 
 
 @contextmanager

@@ -55,12 +55,45 @@ class Usage(_Answer):
     total_tokens: int
 
 
+class SourceNote(_Answer):
+    """A part of a memory's text that was retrieved for an answer."""
+
+    event: int
+    token: int
+    tokens: int
+    file: str | None
+    lines: list[int] | None = Field(description="first and last, counted from 1")
+    characters: list[int] | None = Field(description="slice of the file's text")
+    text: str
+    share: float = Field(description="of layers, averaged over the answer's tokens")
+    first_share: float = Field(description="of layers, for the answer's first token")
+    memory: str | None
+    modified: float | None
+
+
+class SentenceSource(_Answer):
+    """A source of a sentence: its place in the list of the answer's sources."""
+
+    source: int
+    share: float
+
+
+class SentenceNote(_Answer):
+    """A sentence of an answer."""
+
+    text: str
+    characters: list[int]
+    sources: list[SentenceSource]
+
+
 class Note(_Answer):
     """Who answered, and from which memory."""
 
     persona: str | None
     alpha: float | None
     memory: str | None
+    sources: list[SourceNote] = Field(default=[], description="with a memory, what was retrieved most")
+    sentences: list[SentenceNote] = Field(default=[], description="with a memory, the sources of each sentence")
 
 
 class AnswerMessage(_Answer):

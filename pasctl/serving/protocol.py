@@ -41,6 +41,9 @@ class Extras(Strict):
         default=None, min_length=1, max_length=512, description="reference of a memory to answer from"
     )
     retrieve_every: int = Field(default=1, ge=1, description="with a memory, retrieve anew every N tokens")
+    sources: int = Field(
+        default=3, ge=0, le=64, description="with a memory, tell N parts of its text that the answer comes from"
+    )
 
 
 class ChatExtras(Extras):

@@ -70,7 +70,7 @@ class AnswerResponse(Response):
         except PasctlError as error:
             await _send_chunk(send, _event(api_error_of(error).body), last=True)
             return
-        end = _event(reply.last(self._stream.finish_reason))
+        end = _event(reply.last(self._stream))
         if self._answering.include_usage:
             end += _event(reply.usage(self._stream))
         await _send_chunk(send, end + _DONE, last=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pasctl.errors import PasctlError
@@ -190,6 +191,9 @@ class Service:
         reply: Reply,
         most: int,
     ) -> Answering:
+        most_sources = (asked.pasctl or Extras()).sources
+        if memory is not None and most_sources:
+            reply = replace(reply, locate=partial(_sources, memory, len(ids), most_sources))
         how = SamplingParams(
             max_new_tokens=min(asked.most_tokens or most, self._most),
             temperature=1.0 if asked.temperature is None else asked.temperature,
@@ -208,6 +212,7 @@ class Service:
             positions=target.positions if target else "all",
             memory=memory,
             stop=asked.stops,
+            keep_recalled=reply.locate is not None,
         )
         try:
             stream = self.engine.submit(request)
@@ -217,3 +222,8 @@ class Service:
             raise api_error_of(error) from error
         wants_usage = bool(asked.stream_options and asked.stream_options.include_usage)
         return Answering(stream, reply, bool(asked.stream), wants_usage)
+
+
+def _sources(memory: EpisodicMemory, prompt_tokens: int, count: int, stream: Stream) -> dict[str, Any]:
+    """Sources and sentences of an answer as JSON."""
+    return memory.sources_of(stream, prompt_tokens).first(count).to_json()

@@ -14,7 +14,7 @@ from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
 from pasctl.option import MISSING, Parameter, parameters
 
-_INPUTS = frozenset(("texts",))
+_INPUTS = frozenset(("texts", "glob"))
 """Options that name what is read, and not how: a memory is extended with other texts, and keeps its name."""
 
 

@@ -2,66 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pasctl.commands.memory_run import MemoryRun
 from pasctl.errors import InputError, MissingError
 from pasctl.memory.params import MemoryParams
-from pasctl.models.footprint import require_room
 from pasctl.models.options import ModelOptions
-from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.memory_extension import own_result, same_params
+from pasctl.stages.memory_folder import plan_folder
+from pasctl.stages.memory_reading import Reading
+from pasctl.stages.memory_size import estimate, require_memory_room
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store, open_store
-from pasctl.stages.steering import ResolvedTarget
+from pasctl.stages.stored_bounds import stored_texts
+from pasctl.stages.stored_runs import has_runs, run_bounds, stored_runs
 from pasctl.stages.target import resolve
-from pasctl.stages.text import Text, join_texts, label_of
+from pasctl.stages.text import Text, label_of
 
 if TYPE_CHECKING:
     from pasctl.commands.shared import ModelLike
+    from pasctl.memory.text_bounds import TextBounds
     from pasctl.stages.stored_memory import EpisodicMemory
-    from pasctl.steering.intervention import Intervention
-
-_SAMPLE = 65536  # characters that the number of sentences is estimated from
-
-
-@dataclass(frozen=True, eq=False)
-class _Reading:
-    """Everything that a run needs.
-
-    Attributes:
-        parent: the memory that is read on, if it is one.
-        persona: who the model is steered to, if to anybody; a parent's steering goes on by itself.
-    """
-
-    handle: ModelHandle
-    texts: tuple[Text, ...]
-    params: MemoryParams
-    parent: Artifact | None
-    persona: ResolvedTarget | None
-
-    def ids(self) -> list[int]:
-        """Token ids of the texts; behind a parent's text as more of the same turn."""
-        from pasctl.memory.prompt import Prompt
-
-        prompt, text = Prompt(self.handle.chat()), join_texts(self.texts)
-        return prompt.text(text) if self.parent is None else prompt.encode(f"\n\n{text}")
-
-    def intervention(self) -> Intervention | None:
-        """The displacement that is in force while reading."""
-        from pasctl.stages.stored_memory import read_steering
-
-        if self.persona is not None:
-            return self.persona.intervention(self.handle.geometry())
-        return None if self.parent is None else read_steering(self.parent)
 
 
 def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
@@ -75,6 +43,8 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         InputError: there is no text or no model, or what is asked for contradicts the memory to extend.
         MissingError: there is no such memory, model or directions.
     """
+    if folder := _folder(declared):
+        return plan_folder(declared, folder, run)
     texts = tuple(Text.load(text) if isinstance(text, str) else text for text in declared.texts)
     if not texts:
         raise InputError("there is no text to read, expected at least one")
@@ -98,7 +68,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         if isinstance(target, Outcome):
             return target
         persona = target
-    reading = _Reading(handle, texts, params, parent, persona)
+    reading = Reading(handle, texts, params, parent, persona)
     return Job(
         stage=Stage.of(MemoryRun),
         model=handle.slug,
@@ -116,12 +86,26 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         numerics=handle.numerics(params.seed) | {"attn": "memory"},
         compute=partial(_compute, reading=reading),
         provenance={"model": handle.provenance(), "texts": [text.name for text in texts]},
-        estimate=partial(_estimate, reading),
-        writes=lambda: int(_estimate(reading)["bytes"]),
+        estimate=partial(estimate, reading),
+        writes=lambda: int(estimate(reading)["bytes"]),
     )
 
 
 memory_run = function_of(MemoryRun)
+
+
+def _folder(declared: MemoryRun) -> Path | None:
+    """The folder to read, if it is one.
+
+    Raises:
+        InputError: there are several, or a pattern without a folder.
+    """
+    folders = [Path(text) for text in declared.texts if isinstance(text, str) and Path(text).is_dir()]
+    if folders and len(declared.texts) > 1:
+        raise InputError(f"{folders[0]} is a folder and not the only text, expected one folder, or files")
+    if not folders and declared.glob is not None:
+        raise InputError("--glob has no folder to look in", hint="give a folder in place of the files")
+    return folders[0] if folders else None
 
 
 def open_memory(
@@ -150,10 +134,18 @@ def open_memory(
 
     artifact = find_memory(open_store(store), memory)
     handle = model_of(artifact, model, options)
-    segments = [artifact.open_path(name) for name in artifact.files(SEGMENTS)]
     opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
-    opened.restore(segments, states_path(artifact))
+    if has_runs(artifact):
+        opened.join(stored_runs(artifact))
+        opened.bounds = partial(run_bounds, artifact)
+        return opened
+    opened.restore([artifact.open_path(name) for name in artifact.files(SEGMENTS)], states_path(artifact))
+    opened.bounds = partial(_stored_bounds, artifact, opened)
     return opened
+
+
+def _stored_bounds(memory: Artifact, opened: EpisodicMemory) -> list[TextBounds]:
+    return _bounds_before(memory, opened, len(opened.reader.ids))
 
 
 def find_memory(store: Store, memory: str | Artifact | None) -> Artifact:
@@ -203,11 +195,12 @@ def params_of(memory: Artifact) -> MemoryParams:
     return MemoryParams(**memory.params["memory"])
 
 
-def _compute(work: StageContext, *, reading: _Reading) -> Payload:
+def _compute(work: StageContext, *, reading: Reading) -> Payload:
+    from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
     from pasctl.stages import stored_memory
     from pasctl.stages.stored_memory import SEGMENTS, STATES, EpisodicMemory, segment_name, segment_writer
 
-    _require_room(reading)
+    require_memory_room(reading)
     parent, before = reading.parent, 0
     if parent is not None:
         before = int(parent.read_json("memory.json")["tokens"])
@@ -224,7 +217,7 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
     while work.has(segment_name(len(done))):
         done.append(work.path(segment_name(len(done))))
     memory.restore(done, work.path(STATES) if work.has(STATES) else None)
-    ids, events = reading.ids(), memory.reader.past.events
+    (ids, bounds), events = reading.encode(before), memory.reader.past.events
     resumed = len(memory.reader.ids) - before
     if resumed:
         work.reporter.note(f"resuming after token {resumed:,} of {len(ids):,}")
@@ -238,57 +231,14 @@ def _compute(work: StageContext, *, reading: _Reading) -> Payload:
         "recalled_keys": memory.reader.tokens_attended,
         "tokens_of_proof": memory.proof.tokens,
     }
-    return {"memory.json": memory.describe()}
+    known = [] if parent is None else _bounds_before(parent, memory, before)
+    work.provenance[FACTS] = file_facts([*known, bounds])
+    return {"memory.json": memory.describe(), TEXT_BOUNDS: to_table([*known, bounds])}
 
 
-def _estimate(reading: _Reading) -> dict[str, Any]:
-    """Tokens, from the tokenizer, events, and bytes on disk and in memory beside the weights; none are loaded.
-
-    Events by surprise are estimated as if surprises were distributed exponentially.
-    """
-    handle, params, tokens = reading.handle, reading.params, len(reading.ids())
-    geometry = handle.geometry()
-    wide = 4 if handle.dtype == "float32" else 2
-    attended = [kind for kind in (geometry, *geometry.others) if kind.kind.startswith(HEADS)]
-    vectors = sum(kind.layers * kind.kv_heads for kind in attended)
-    width = max(kind.head_dim for kind in attended)
-    kept = width + 4 if params.kv_dtype == "int8" else width * wide
-    events = math.ceil(tokens / _event_tokens(reading, tokens))
-    window = params.n_init + params.n_local + params.max_block + params.chunk
-    # of linear attention, as many components of keys as of values in float32; what convolutions keep is little
-    states = sum(4 * kind.layers * kind.heads * kind.head_dim**2 for kind in geometry.others if kind.kind == LINEAR)
-    return {
-        "tokens": tokens,
-        "events": events,
-        "bytes": 2 * vectors * kept * tokens + events * vectors * width * wide + states,
-        # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
-        "resident_bytes": vectors * width * wide * (2 * 3 * window + events) + states + (32 << 20),
-    }
-
-
-def _require_room(reading: _Reading) -> None:
-    """Refuse a limit on memory that the weights, the windows and a forward pass do not fit into.
-
-    Raises:
-        InputError: they take more.
-    """
-    handle, params = reading.handle, reading.params
-    if handle.max_memory is None:
-        return
-    footprint, attended = handle.footprint(), params.n_init + params.n_local + params.n_mem
-    working = footprint.forward(1, params.chunk, attended) + footprint.logits(params.chunk)
-    require_room(footprint, footprint.resting + _estimate(reading)["resident_bytes"] + working)
-
-
-def _event_tokens(reading: _Reading, tokens: int) -> float:
-    """Mean length to expect of an event."""
-    params = reading.params
-    if params.segmenter in ("fixed", "random"):
-        length = 2.0 * params.min_block
-    elif params.segmenter == "sentence":
-        text = join_texts(reading.texts)[:_SAMPLE]
-        share = len(text) / sum(len(each.content) for each in reading.texts)
-        length = params.min_block / 2 + tokens * share / max(1, sum(text.count(end) for end in ".!?\n"))
-    else:
-        length = params.min_block + math.exp(min(1 + params.gamma, 100.0)) - 1
-    return min(max(length, params.min_block), params.max_block)
+def _bounds_before(parent: Artifact, memory: EpisodicMemory, tokens: int) -> list[TextBounds]:
+    """Bounds of the texts of a parent, which has so many tokens."""
+    reader = memory.reader
+    starts = [start for start in reader.past.events.starts if start < tokens]
+    opening = len(memory.prompt.opening)
+    return stored_texts(parent, memory.model.tokenizer, reader.ids[:tokens], starts, opening).bounds

@@ -16,7 +16,8 @@ from pasctl.stages.memory_checks import check_questions, plain_attention
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact
+from pasctl.stages.runner import Artifact, InputRef
+from pasctl.stages.several_memories import open_several, refuse_memory_as_question, require_like
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
 
+SOURCES = "sources.json"
+"""Of answers, the file that says where they come from; answers from before that have none."""
 # of recall.parquet, which has a row an event recalled
 _COLUMNS = {"question": "int32", "step": "int32", "layer": "int32", "event": "int32", "score": "float32"}
 
@@ -37,7 +40,7 @@ class _Round:
         on_piece: called with each piece of an answer as it is written, where there is only one.
     """
 
-    memory: Artifact
+    memories: tuple[Artifact, ...]
     questions: tuple[str, ...]
     how: SamplingParams
     handle: Callable[[], ModelHandle]
@@ -55,18 +58,21 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
     """
     require_words(declared.questions)
     plain_attention(declared.options)
+    refuse_memory_as_question(run.store, declared.questions)
     memory, questions = find_memory(run.store, declared.memory), tuple(declared.questions)
+    memories = (memory, *(find_memory(run.store, other) for other in declared.others))
+    require_like(memories)
     how = replace(declared.how, seed=declared.how.seed or declared.seed)
     handle = partial(model_of, memory, declared.model, declared.options, run)
     if declared.model is not None:  # another model is refused even if the answer is there
         handle()
-    asked = _Round(memory, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
+    asked = _Round(memories, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
     return Job(
         stage=Stage.of(MemoryAsk),
         model=memory.model,
         label=memory.label,
         params=declared.key(questions=list(questions), **asdict(how)),
-        inputs={"memory": memory},
+        inputs={role_of(number): each for number, each in enumerate(memories)},
         identity=memory.document["model"],
         numerics=memory.document["numerics"],
         compute=partial(_compute, asked=asked),
@@ -77,19 +83,33 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
 memory_ask = function_of(MemoryAsk)
 
 
+def role_of(number: int) -> str:
+    """What memory `number` of those that are asked together is to the answers."""
+    return "memory" if number == 0 else f"memory-{number + 1}"
+
+
+def asked_memories(answers: Artifact) -> list[InputRef]:
+    """The memories that answers were made from."""
+    return [source for role, source in answers.inputs.items() if role.partition("-")[0] == "memory"]
+
+
 def read_answers(answers: Artifact) -> list[dict[str, Any]]:
     """Questions and answers of an artifact.
 
     Returns:
         For each question `question`, `answer`, `tokens` (their number), `stop` ("end", or "length" if it was cut off),
         `first_step`, the step that the answer's first token follows, and `recalled`: step, layer, events, and their
-        scores, a row a step and layer that recalled any.
+        scores, a row a step and layer that recalled any. Also `sources` and `sentences` as JSON (see
+        `pasctl.memory.sources`); None for answers that were made before these were kept.
 
     Raises:
         IntegrityError: a file is not what its digest says.
     """
     columns = answers.read_table("recall.parquet").to_pydict()
     rows: list[dict[str, Any]] = [{**each, "recalled": []} for each in answers.read_json("answers.json")]
+    located = answers.read_json(SOURCES) if SOURCES in answers.files() else [None] * len(rows)
+    for row, sources in zip(rows, located, strict=True):
+        row.update(sources or {"sources": None, "sentences": None})
     place = None
     for question, step, layer, event, score in zip(*(columns[name] for name in _COLUMNS), strict=True):
         recalled = rows[question]["recalled"]
@@ -104,7 +124,10 @@ def read_answers(answers: Artifact) -> list[dict[str, Any]]:
 def _compute(work: StageContext, *, asked: _Round) -> Payload:
     handle = asked.handle()
     check_questions(handle, asked.questions, asked.how)
-    memory = open_memory(asked.memory, handle, reporter=work.reporter)
+    if len(asked.memories) == 1:
+        memory = open_memory(asked.memories[0], handle, reporter=work.reporter)
+    else:
+        memory = open_several(asked.memories, handle, work.reporter)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)
     work.provenance["model"] = handle.provenance()
@@ -126,6 +149,7 @@ def _compute(work: StageContext, *, asked: _Round) -> Payload:
             for answer in answers
         ],
         "recall.parquet": table,
+        SOURCES: [answer.located.to_json() for answer in answers],
     }
 
 

@@ -13,6 +13,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.stages.job import Outcome
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
+from pasctl.stages.stored_runs import has_runs
 from pasctl.stages.text import Text
 
 
@@ -22,8 +23,13 @@ def same_params(
     """The parameters of the memory to extend.
 
     Raises:
-        InputError: the caller asks for others.
+        InputError: the caller asks for others, or the memory is a folder's.
     """
+    if has_runs(parent):
+        raise InputError(
+            f"{parent.name} is a folder's memory, it cannot be extended",
+            hint="put the text into the folder and run memory-run on it again",
+        )
     for name, value in (asdict(params) if isinstance(params, MemoryParams) else params).items():
         if getattr(stored, name) != value:
             raise InputError(

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_show import MemoryShow, Selection
 from pasctl.errors import InputError, IntegrityError, MissingError
+from pasctl.report.places import Places
+from pasctl.report.source_page import render_sources
+from pasctl.stages.kept_text import kept_text
 from pasctl.stages.memory import find_memory, model_of
-from pasctl.stages.memory_ask import read_answers
+from pasctl.stages.memory_ask import asked_memories, read_answers
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store
+from pasctl.stages.stored_bounds import stored_texts
+from pasctl.stages.stored_sources import excerpts, with_sources
+from pasctl.version import __version__
 
 if TYPE_CHECKING:
     from pasctl.memory.event_text import EventTexts
+    from pasctl.memory.sources import MemoryTexts
     from pasctl.memory.stored_text import KeptText
 
-CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
 MOST_RECALLED = 3
-_SEGMENTS = "segments/"  # stored_memory.SEGMENTS, whose module brings torch with it
 
 
 def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
@@ -32,23 +36,39 @@ def plan(declared: MemoryShow, run: Run) -> dict[str, Any]:
         `name`; of a memory `figures` (its memory.json), `bytes` in the store and `seconds` that it took, `matching`,
         the number of events that fit the selection, and `events`, in text order: event, token (its first), tokens,
         surprise of the first in nats, text. Of answers `memory`, the name of the one asked. Of both `questions`, in the
-        order asked: answers (the artifact), question, answer, tokens, stop, and `recalled`, up to three events as above
-        with share, the share of the layers which retrieved the event for the answer's first token.
+        order asked: answers (the artifact), question, answer, tokens, stop, `recalled`, up to three events as above
+        with share, the share of the layers which retrieved the event for the answer's first token, and `sources` and
+        `sentences` (see `pasctl.memory.sources`). With an answer's number that question alone.
 
     Raises:
-        InputError: the reference is to another kind of artifact, or the text ends before the token to start from.
+        InputError: the reference is to another kind of artifact, the text ends before the token to start from, there is
+            no such answer, or the page cannot be written.
         MissingError: there is no such artifact, or the memory or the model is gone.
         IntegrityError: a file is damaged.
     """
     store, ref = run.store, declared.ref
     shown = ref if isinstance(ref, Artifact) else _resolve(store, ref)
     memory = shown if shown.kind == "memory" else _asked(store, shown)
+    page, number = Places.of(declared.html), declared.selection.answer
+    if declared.html is not None and number is None:
+        raise InputError("--html has no answer to show", hint="say which one with --answer N")
+    page.require()
     kept = _Kept(memory, model_of(memory, declared.model, declared.options, run), run.reporter)
-    if shown is memory:
-        asked = [each for each in store.consumers(memory.key) if each.kind == "answers"]
-        questions = [each for answers in reversed(asked) for each in _questions(answers, kept)]
+    of_memory = shown is memory
+    asked = [each for each in store.consumers(memory.key) if each.kind == "answers"] if of_memory else [shown]
+    pairs = [(answers, answer) for answers in reversed(asked) for answer in read_answers(answers)]
+    if number is not None:
+        if number > len(pairs):
+            raise InputError(f"{shown.name} has {len(pairs)} answers, none is number {number}")
+        pairs = [pairs[number - 1]]
+    questions = [_question(answers, answer, kept) for answers, answer in pairs]
+    if declared.html is not None:
+        several = len(asked_memories(pairs[0][0])) > 1
+        parts = excerpts(questions[0]["sources"], None if several else kept.places)
+        page.write_html(render_sources(questions[0], parts, memory=memory.name, version=__version__))
+    if of_memory and number is None:
         return {"name": memory.name, **_describe(kept, declared.selection, run.reporter), "questions": questions}
-    return {"name": shown.name, "memory": memory.name, "questions": _questions(shown, kept)}
+    return {"name": shown.name, **({} if of_memory else {"memory": memory.name}), "questions": questions}
 
 
 memory_show = function_of(MemoryShow)
@@ -88,16 +108,7 @@ class _Kept:
     @cached_property
     def text(self) -> KeptText:
         """Token ids, surprise and events."""
-        from pasctl.memory.stored_text import read_text
-
-        files = _segments(self.memory, self._reporter)
-        text, expected = read_text(files), self.memory.read_json("memory.json")["tokens"]
-        if len(text.ids) != expected:
-            raise IntegrityError(
-                f"the segments of {self.memory.name} end in {files[-1].name if files else 'none'} "
-                f"after {len(text.ids):,} tokens, expected {expected:,}"
-            )
-        return text
+        return kept_text(self.memory, self._reporter)
 
     @cached_property
     def texts(self) -> EventTexts:
@@ -105,6 +116,15 @@ class _Kept:
         from pasctl.memory.event_text import EventTexts
 
         return EventTexts(self._handle.chat().tokenizer, self.text.ids, self.text.starts)
+
+    @cached_property
+    def places(self) -> MemoryTexts:
+        """The events' words, and the files that they are from."""
+        from pasctl.memory.prompt import Prompt
+
+        chat = self._handle.chat()
+        opening = len(Prompt(chat).opening)
+        return stored_texts(self.memory, chat.tokenizer, self.text.ids, self.text.starts, opening)
 
     def event(self, number: int) -> dict[str, Any]:
         """One event: its number, first token, length, the first token's surprise in nats, and its text."""
@@ -123,29 +143,6 @@ class _Kept:
         if number >= len(starts):
             raise IntegrityError(f"{self.memory.name} has {len(starts):,} events, event {number} was retrieved")
         return starts[number], starts[number + 1] if number + 1 < len(starts) else len(self.text.ids)
-
-
-def _segments(memory: Artifact, reporter: Reporter) -> list[Path]:
-    """The segments' files, checked byte for byte, or, where that would take long, by their sizes.
-
-    Raises:
-        IntegrityError: one is missing or damaged.
-    """
-    sizes = {entry["name"]: int(entry["size"]) for entry in memory.manifest["files"]}
-    names = memory.files(_SEGMENTS)
-    if sum(sizes[name] for name in names) <= CHECKED_BYTES:
-        return [memory.open_path(name) for name in names]
-    reporter.note("of the segments only the sizes are checked; `pasctl store verify --deep` reads every byte")
-    for name in names:
-        path = memory.path / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != sizes[name]:
-            state = "is missing" if size is None else f"has {size:,} bytes"
-            raise IntegrityError(
-                f"{memory.name}: {name} {state}, expected {sizes[name]:,} bytes",
-                hint="see what else is damaged with `pasctl store verify --deep`",
-            )
-    return [memory.path / name for name in names]
 
 
 def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str, Any]:
@@ -175,19 +172,36 @@ def _describe(kept: _Kept, selection: Selection, reporter: Reporter) -> dict[str
     }
 
 
-def _questions(answers: Artifact, kept: _Kept) -> list[dict[str, Any]]:
-    """Each question of an artifact, its answer, and the events that most layers recalled for it."""
-    return [
-        {
-            "answers": answers.name,
-            **{name: each[name] for name in ("question", "answer", "tokens", "stop")},
-            "recalled": [
-                {"share": round(share, 4), **kept.event(event)}
-                for event, share in most_recalled(each["recalled"], each["first_step"])
-            ],
-        }
-        for each in read_answers(answers)
+def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[str, Any]:
+    """A question of an artifact, its answer, the events that most layers recalled for it, and its sources."""
+    said = {"answers": answers.name, **{name: answer[name] for name in ("question", "answer", "tokens", "stop")}}
+    if len(asked_memories(answers)) > 1:  # its events are numbered through all of the memories
+        return {**said, **_of_several(answer)}
+    return {
+        **said,
+        "recalled": [
+            {"share": round(share, 4), **kept.event(event)}
+            for event, share in most_recalled(answer["recalled"], _in_force(answer))
+            if event < len(kept.places)  # of a long question, its own words may be among what was retrieved
+        ],
+        **with_sources(answer, kept.places),
+    }
+
+
+def _in_force(answer: dict[str, Any]) -> int:
+    """The step whose retrieval the answer's first token was chosen with: the last words of a question may find none."""
+    steps = [each["step"] for each in answer["recalled"] if each["step"] <= answer["first_step"]]
+    return max(steps, default=answer["first_step"])
+
+
+def _of_several(answer: dict[str, Any]) -> dict[str, Any]:
+    """What was recalled from several memories, as it was kept with the answer."""
+    best = sorted(answer["sources"], key=lambda source: (-source["first_share"], -source["share"]))[:MOST_RECALLED]
+    recalled = [
+        {"share": source["first_share"], **{name: source[name] for name in ("event", "token", "tokens", "text")}}
+        for source in best
     ]
+    return {"recalled": recalled, "sources": answer["sources"], "sentences": answer["sentences"]}
 
 
 def most_recalled(recalled: list[dict[str, Any]], step: int, count: int = MOST_RECALLED) -> list[tuple[int, float]]:

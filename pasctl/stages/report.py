@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
 from pasctl.models.geometry import layer_numbers
+from pasctl.stages.kept_text import kept_text
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.stages.reproduce import PLACE, Made, reproduce
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pasctl.report.page import Page
 
 SEGMENTS = "segments/"
-CHECKED_BYTES = 1 << 30  # of a memory's segments; so much is hashed in a second or two
 _LONGEST = 160  # characters of a parameter that are shown
 
 
@@ -182,25 +182,23 @@ def _probes(artifact: Artifact) -> Content:
 
 
 def _memory(artifact: Artifact, reporter: Reporter) -> Content:
-    from pasctl.memory.stored_text import read_text
     from pasctl.report.sections.memory import memory
 
-    names = artifact.files(SEGMENTS)
-    small = artifact.size <= CHECKED_BYTES
-    if not small:
-        reporter.note("the segments are not checked byte for byte; `pasctl store verify --deep` does that")
-    text = read_text([artifact.open_path(name) if small else artifact.path / name for name in names])
-    return memory(artifact.read_json("memory.json"), text, artifact.size)
+    return memory(artifact.read_json("memory.json"), kept_text(artifact, reporter), artifact.size)
 
 
 def _answers(artifact: Artifact, store: Store) -> Content:
     from pasctl.report.sections.answers import answers
-    from pasctl.stages.memory_ask import read_answers
+    from pasctl.stages.memory_ask import asked_memories, read_answers
 
-    source = artifact.inputs["memory"]
-    asked = store.lookup(source.key)
-    events = None if asked is None else int(asked.read_json("memory.json")["events"])
-    return answers(read_answers(artifact), source.name if asked is None else asked.name, events)
+    sources, rows = asked_memories(artifact), read_answers(artifact)
+    asked = [store.lookup(source.key) for source in sources]
+    kept = [memory for memory in asked if memory is not None]
+    events = sum(int(memory.read_json("memory.json")["events"]) for memory in kept) if len(kept) == len(asked) else None
+    if events is not None and len(asked) > 1:  # first tokens are events too, where memories are put together
+        events = max([events, *(event + 1 for row in rows for each in row["recalled"] for event in each["events"])])
+    names = [source.name if memory is None else memory.name for source, memory in zip(sources, asked, strict=True)]
+    return answers(rows, " and ".join(names), events)
 
 
 def _trials(artifact: Artifact) -> Content:

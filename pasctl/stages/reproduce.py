@@ -59,6 +59,7 @@ class Made:
             facts={
                 **{name: _public(value) for name, value in stored.items() if isinstance(value, str)},
                 "model": spec if kind == "hub" or spec == DEMO else f"{PLACE}/{PurePath(spec).name}",
+                "glob": stored.get("glob"),
                 "revision": model.get("revision") if kind == "hub" else None,
                 "texts": tuple(f"{PLACE}/{PurePath(text).name}" for text in texts if text),
                 "text": next((f"{PLACE}/{PurePath(text).name}" for text in texts if text), None),

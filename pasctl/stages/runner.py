@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,26 @@ from pasctl.stages.job import Job, Outcome, StageContext
 from pasctl.stages.made_options import made_options, option_defaults
 from pasctl.stages.progress import Reporter, Silent
 from pasctl.store import Artifact, Bf16, Holder, Store, make_key
+from pasctl.store.artifact import InputRef
 from pasctl.store.disk import unsaid_limits
 from pasctl.store.labels import Made, settled_label
 from pasctl.store.manifest import check_word
 from pasctl.store.refs import Name
+from pasctl.store.removal import remove_named, wipe
 from pasctl.store.sweep import noted_export
 from pasctl.store.usage import require_room
 
 __all__ = [
     "Artifact",
     "Bf16",
+    "InputRef",
     "Store",
     "check_word",
     "find_input",
     "noted_export",
     "open_store",
     "part_key",
+    "remove_for_good",
     "run_job",
 ]
 
@@ -219,6 +223,21 @@ def find_input(
         f"store {store.root} holds no {kind}{' ' + wanted if wanted else ''}",
         hint=f"run `pasctl {maker.command}` first" if maker else None,
     )
+
+
+def remove_for_good(store: Store, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Remove artifacts and all that was made of them, and let no file of the store quote them any more.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        InputError: one has a tag.
+        BusyError: one is in use.
+    """
+    removed = remove_named(store, [artifact.key for artifact in artifacts], cascade=True).artifacts if artifacts else []
+    wipe(store, removed)
+    return removed
 
 
 def _versions() -> dict[str, str]:

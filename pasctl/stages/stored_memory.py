@@ -16,6 +16,7 @@ from torch import Tensor
 from pasctl.errors import InputError
 from pasctl.memory import episodic
 from pasctl.memory.checkpoint import checkpoint, states_of
+from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
@@ -73,7 +74,9 @@ class EpisodicMemory(episodic.EpisodicMemory):
             write(number, checkpoint(self.reader, start, stop, 0 if number == 0 else evicted))
         if self.intervention is not None:
             write_steering(work, self.intervention)
-        return {"memory.json": described}
+        bounds = self.bounds() if callable(self.bounds) else self.bounds
+        work.provenance[FACTS] = file_facts(bounds)
+        return {"memory.json": described, **({TEXT_BOUNDS: to_table(bounds)} if bounds else {})}
 
     def _state(self) -> str:
         """Digest of what was read and how it was cut; with model and parameters it determines all the rest."""

@@ -48,6 +48,13 @@ def memory_engine() -> sa.Engine:
     return sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
 
 
+def compact(path: Path) -> None:
+    """Writes a database anew without the pages that nothing uses any more, which still hold what was deleted."""
+    with database_errors(path), contextlib.closing(sqlite3.connect(path, BUSY_SECONDS, isolation_level=None)) as lone:
+        lone.execute("VACUUM")
+        lone.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 @contextlib.contextmanager
 def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that holds the write lock from its start."""

@@ -137,6 +137,12 @@ class Refs:
                     (folder / f"v{version}").unlink(missing_ok=True)
                     make_durable(folder)
 
+    def forget_options(self, name: Name) -> None:
+        """Takes away the record of what a name was taken for."""
+        path = self._options / name.kind / name.model / f"{name.label}.json"
+        with disk_errors(path):
+            path.unlink(missing_ok=True)
+
     def options(self, name: Name) -> dict[str, Any] | None:
         """The options that a name was taken for; None for a name without a record."""
         try:

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from pasctl.errors import BusyError, InputError, IntegrityError, MissingError
 from pasctl.store import schema
 from pasctl.store.artifact import Artifact
+from pasctl.store.database import compact
 from pasctl.store.disk import disk_errors, make_durable, make_folder
 from pasctl.store.keys import KEY_PREFIX
 from pasctl.store.manifest import read_manifest
@@ -134,6 +135,18 @@ def remove_named(store: Store, refs: Iterable[str], *, cascade: bool = False, dr
         return list(chosen.values())
 
     return remove(store, choose, dry_run=dry_run)
+
+
+def wipe(store: Store, removed: Iterable[Artifact]) -> None:
+    """Lets no file of the store quote what was removed: neither the options of names nor free pages of the index.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    for name in {Name.of(artifact) for artifact in removed}:
+        if not store.refs.versions(name):
+            store.refs.forget_options(name)
+    compact(store.index.path)
 
 
 def discard(root: Path, path: Path) -> None:

@@ -31,7 +31,7 @@ def cut(every: int, seed: int = 0) -> EventTexts:
 
 
 def texts(events: EventTexts) -> list[str]:
-    return [events.text(number) for number in range(FIRST_TOKENS, len(events._bounds) - 2)]
+    return [events.text(number) for number in range(FIRST_TOKENS, len(events))]
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 30])

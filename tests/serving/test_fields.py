@@ -210,7 +210,7 @@ def test_very_many_mistakes_are_refused_in_few_words_and_soon() -> None:
 
 
 def test_all_that_is_documented_is_declared() -> None:
-    assert ChatExtras.model_fields.keys() == {"persona", "alpha", "memory", "retrieve_every", "think"}
+    assert ChatExtras.model_fields.keys() == {"persona", "alpha", "memory", "retrieve_every", "sources", "think"}
     assert StreamOptions.model_fields.keys() == {"include_usage", "include_obfuscation", "continuous_usage_stats"}
     assert set(NOTHING) <= {
         *NeutralChatFields.model_fields,

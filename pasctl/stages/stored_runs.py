@@ -1,0 +1,144 @@
+"""Runs as an artifact holds them: a folder per text, named by the text's digest, and a list of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pasctl.errors import IntegrityError
+from pasctl.memory.text_bounds import FACTS, FileSpan, TextBounds
+
+if TYPE_CHECKING:
+    from pasctl.memory.runs import Run
+    from pasctl.memory.stored_text import KeptText
+    from pasctl.stages.runner import Artifact
+
+RUNS = "runs.json"
+FOLDER = "runs/"
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file of a memory of runs.
+
+    Attributes:
+        name: within its folder.
+        digest: sha256 of its text; files of one digest share a run.
+        tokens: of the text.
+        segments: tokens of each file of keys and values.
+    """
+
+    name: str
+    digest: str
+    tokens: int
+    segments: tuple[int, ...]
+
+    @property
+    def place(self) -> str:
+        """What the names of its files begin with."""
+        return f"{FOLDER}{self.digest}/"
+
+    @property
+    def facts(self) -> str:
+        """The file with everything but keys and values; it is written last."""
+        return f"{self.place}run.safetensors"
+
+    def segment(self, number: int) -> str:
+        """The file of segment `number`."""
+        return f"{self.place}{number:06d}.safetensors"
+
+
+def has_runs(memory: Artifact) -> bool:
+    """Whether a memory is made of runs."""
+    return RUNS in memory.files()
+
+
+def run_files(memory: Artifact) -> list[RunFile]:
+    """The files of a memory of runs, in order.
+
+    Raises:
+        IntegrityError: the list is damaged.
+    """
+    return [_run_file(each, memory.name) for each in memory.read_json(RUNS)["files"]]
+
+
+def opening_of(memory: Artifact) -> list[int]:
+    """Tokens that the chat template wrote before each of the runs."""
+    return [int(token) for token in memory.read_json(RUNS)["opening"]]
+
+
+def distinct(files: Sequence[RunFile]) -> list[RunFile]:
+    """The first file of each text, in order: what the memory consists of."""
+    return list({file.digest: file for file in reversed(files)}.values())[::-1]
+
+
+def load_run(file: RunFile, arrays: dict[str, Any], path: Callable[[str], Path] | None = None) -> Run:
+    """A run from its tensors, as the store gives them.
+
+    Args:
+        file: the file.
+        arrays: of `RunFile.facts`.
+        path: gives the place of a segment's file; None leaves keys and values out.
+    """
+    import torch
+
+    from pasctl.memory.queries import UsualQueries
+    from pasctl.memory.runs import Run
+    from pasctl.stages.arrays import from_store
+
+    segments = [] if path is None else [(path(file.segment(n)), tokens) for n, tokens in enumerate(file.segments)]
+    return Run(
+        arrays["ids"].astype(np.int64),
+        torch.from_numpy(arrays["surprise"]),
+        tuple(arrays["starts"].tolist()),
+        from_store(arrays["representatives"]),
+        UsualQueries(torch.from_numpy(arrays["usual_queries"]), torch.from_numpy(arrays["usual_counts"])),
+        tuple(segments),
+    )
+
+
+def stored_runs(memory: Artifact) -> list[Run]:
+    """The runs of a memory, with keys and values.
+
+    Raises:
+        IntegrityError: a file is damaged.
+    """
+    return [load_run(file, memory.read_tensors(file.facts), memory.open_path) for file in distinct(run_files(memory))]
+
+
+def run_bounds(memory: Artifact) -> list[TextBounds]:
+    """Which characters of which files the tokens are."""
+    first, bounds = len(opening_of(memory)), []
+    times = {fact["name"]: fact["modified"] for fact in memory.provenance.get(FACTS) or ()}
+    for file in distinct(run_files(memory)):
+        arrays = memory.read_tensors(file.facts, ("characters", "newlines"))
+        starts = np.asarray(arrays["characters"], np.int64)
+        span = FileSpan(file.name, 0, int(starts[-1]), file.digest, times.get(file.name))
+        bounds.append(TextBounds(first, starts, np.asarray(arrays["newlines"], np.int64), (span,)))
+        first += file.tokens
+    return bounds
+
+
+def runs_text(memory: Artifact) -> KeptText:
+    """Tokens, surprise and events of a memory of runs."""
+    from pasctl.memory.stored_text import KeptText
+
+    ids = opening_of(memory)
+    surprise, starts = [0.0] * len(ids), list[int]()
+    for file in distinct(run_files(memory)):
+        arrays = memory.read_arrays(file.facts, ("ids", "surprise", "starts"))
+        starts += (arrays["starts"] + len(ids)).tolist()
+        ids += arrays["ids"].tolist()
+        surprise += arrays["surprise"].tolist()
+    return KeptText(ids, surprise, starts)
+
+
+def _run_file(entry: Any, name: str) -> RunFile:
+    try:
+        return RunFile(entry["name"], entry["digest"], entry["tokens"], tuple(entry["segments"]))
+    except (TypeError, KeyError) as error:
+        raise IntegrityError(f"{name}: an entry of {RUNS} is no file: {error}") from error

@@ -1,0 +1,119 @@
+"""Runs put together: the model itself for one text, the same bits whatever else was read, and nothing lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.reader import Reader
+from pasctl.memory.runs import Run, join_runs, read_run
+from tests.memory.test_exactness import SMALL, ask_ids, full_logits, text_ids
+from tests.tiny import FAMILIES, tiny_loaded
+
+OPENING = text_ids(5, seed=9)
+
+
+class Maker:
+    """Reads runs into files of a folder."""
+
+    def __init__(self, folder: Path, family: str = "qwen3", opening: list[int] | None = None, **changes: Any) -> None:
+        self.folder, self.count = folder, 0
+        self.opening = OPENING if opening is None else opening
+        self.memory = EpisodicMemory(tiny_loaded(family), **SMALL | {"n_init": len(self.opening)} | changes)
+
+    def run(self, ids: list[int]) -> Run:
+        def write(number: int, tensors: dict[str, Tensor]) -> Path:
+            self.count += 1
+            path = self.folder / f"{self.count}.safetensors"
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+            return path
+
+        return read_run(Reader(self.memory.model, self.memory.params), self.opening, ids, write)
+
+    def join(self, *runs: Run, **changes: Any) -> EpisodicMemory:
+        memory = EpisodicMemory(self.memory.model, params=replace(self.memory.params, **changes))
+        join_runs(memory.reader, self.opening, runs)
+        return memory
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "gemma3_text", "qwen3_next"])
+def test_one_short_text_of_which_all_is_retrieved_is_full_attention(family: str, tmp_path: Path) -> None:
+    """The run keeps its places, so the question sees each key at its distance in the plain text."""
+    maker = Maker(tmp_path, family, n_local=64)
+    text, question = text_ids(20), text_ids(7, seed=1)
+    memory = maker.join(maker.run(text), n_mem=64)
+    expected = full_logits(memory, maker.opening + text + question)
+    found = ask_ids(memory, question)[0]
+    if family == "qwen3_next":  # the states of linear attention are those of the opening
+        assert not torch.allclose(found, expected[-1], atol=1e-4)
+    elif family != "gemma3_text":  # and a sliding window has not seen the text
+        assert torch.allclose(found, expected[-1], atol=1e-4, rtol=1e-5)
+    assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 33, 150])
+@pytest.mark.parametrize("refine", ["none", "modularity"])
+def test_every_token_of_a_run_is_in_one_event_and_one_segment(tmp_path: Path, length: int, refine: str) -> None:
+    maker = Maker(tmp_path, refine=refine)
+    run = maker.run(text_ids(length))
+    assert sum(tokens for _, tokens in run.segments) == len(run.ids) == len(run.surprise) == length
+    assert run.starts[0] == 0
+    assert list(run.starts) == sorted(set(run.starts))
+    lengths = torch.tensor([*run.starts, length]).diff()
+    assert lengths.max() <= maker.memory.params.max_block
+    assert run.representatives.shape[0] == len(run.starts)
+    assert torch.isfinite(run.representatives).all()
+    assert (run.representatives.flatten(1).abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("kv_dtype", ["model", "int8"])
+@pytest.mark.parametrize("opening", [OPENING, []])
+def test_a_run_does_not_depend_on_its_neighbours(tmp_path: Path, kv_dtype: str, opening: list[int]) -> None:
+    maker = Maker(tmp_path, opening=opening, kv_dtype=kv_dtype)
+    texts = [text_ids(length, seed=length) for length in (40, 3, 120)]
+    runs = [maker.run(text) for text in texts]
+    other = maker.run(text_ids(77, seed=7))
+    changed = maker.join(runs[0], other, runs[2])
+    (tmp_path / "anew").mkdir()
+    anew = Maker(tmp_path / "anew", opening=opening, kv_dtype=kv_dtype)
+    again = anew.join(anew.run(texts[0]), anew.run(text_ids(77, seed=7)), anew.run(texts[2]))
+    question = text_ids(50, seed=3)
+    assert torch.equal(ask_ids(changed, question), ask_ids(again, question))
+    assert not torch.equal(ask_ids(changed, question), ask_ids(maker.join(*runs), question))
+    # what is retrieved are events of the files, and only of those that there are
+    total = sum(len(run.starts) for run in (runs[0], other, runs[2]))
+    assert changed.reader.past.events.evicted == total
+    assert changed.reader.ids == [*opening, *texts[0], *text_ids(77, seed=7), *texts[2]]
+
+
+def test_an_event_has_the_same_score_wherever_its_run_stands(tmp_path: Path) -> None:
+    maker = Maker(tmp_path, contiguity=0.0)
+    a, b = maker.run(text_ids(60, seed=1)), maker.run(text_ids(50, seed=2))
+    question, budget = text_ids(6, seed=3), 10_000
+
+    def scores(*runs: Run) -> dict[tuple[int, int], dict[int, float]]:
+        memory = maker.join(*runs, n_mem=budget)
+        state = memory.text_state(question, keep_retrieved=True)
+        from pasctl.models.attention import own_attention, run_backbone
+
+        with own_attention(memory.model), torch.inference_mode():
+            state.begin(question, retrieve=True)
+            run_backbone(memory.model, torch.tensor([question]), state)
+        assert state._pass is not None
+        first = {each.layer: dict(zip(each.events, each.scores, strict=True)) for each in state._pass.log}
+        return {(0, layer): found for layer, found in first.items()}
+
+    one, two = scores(a, b), scores(b, a)
+    # of the first layer, whose queries depend on nothing that was retrieved
+    layer = (0, 0)
+    moved = {(event - len(a.starts)) % (len(a.starts) + len(b.starts)): s for event, s in one[layer].items()}
+    assert set(moved) == set(two[layer])
+    for event, score in two[layer].items():
+        assert moved[event] == pytest.approx(score, rel=1e-4, abs=1e-5)
