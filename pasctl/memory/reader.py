@@ -14,6 +14,7 @@ from pasctl.errors import InputError
 from pasctl.memory.attention_layers import AttentionLayers, attention_layers
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
+from pasctl.memory.growing import GrowingNumbers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.recall import MemoryState, Recalled
@@ -81,7 +82,7 @@ class Reader:
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
-        self.surprise = torch.empty(0)
+        self._surprise = GrowingNumbers()
         self.tokens_attended = 0
         self.log: list[Recalled] = []
         self.last_hidden: Tensor | None = None
@@ -94,6 +95,16 @@ class Reader:
         self.pass_tokens = max(1, longest // params.chunk) * params.chunk
         self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
         self.refine_layers = self._refine_layers()
+
+    @property
+    def surprise(self) -> Tensor:
+        """-log p of each token given those before it."""
+        return self._surprise.values
+
+    @surprise.setter
+    def surprise(self, values: Tensor) -> None:
+        self._surprise = GrowingNumbers()
+        self._surprise.append(values)
 
     def _refine_layers(self) -> list[int]:
         """Places of the layers whose keys refinement looks at.
@@ -153,6 +164,7 @@ class Reader:
             self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, words=words, step=step
         )
 
+    @torch.inference_mode()
     def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
         """Take in the tokens of a pass, with their last hidden states [n, hidden]."""
         self.tokens_attended += step.attended
@@ -164,6 +176,7 @@ class Reader:
         if len(self.ids) - self.flushed >= self.segment_tokens:
             self.flush(listener)
 
+    @torch.inference_mode()
     def settle(self) -> None:
         """Measure all surprise, and find the events that it shows."""
         if self._unmeasured:
@@ -184,6 +197,7 @@ class Reader:
         fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
         fork.ids, fork._unmeasured, fork.log = list(self.ids), list(self._unmeasured), []
+        fork._surprise = self._surprise.fork()
         fork._patience = self.params.n_local - 2 * self.params.max_block
         return fork
 
@@ -231,7 +245,7 @@ class Reader:
             model = self.model
             measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
-        self.surprise = torch.cat([self.surprise, found])
+        self._surprise.append(found)
         self.last_hidden, self._unmeasured = hidden[-1:].clone(), []
 
     def _cut(self, begin: int) -> None:

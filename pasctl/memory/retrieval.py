@@ -59,12 +59,14 @@ def best_word(similarity: Tensor) -> Tensor:
         similarity: float32 [T, E]; each word's is put on one scale, its mean over events 0 and their deviation 1.
     """
     spread, mean = torch.std_mean(similarity, dim=-1, keepdim=True, correction=0)
-    return ((similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)).amax(0)
+    standard: Tensor = (similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)
+    return standard.amax(0)
 
 
 def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:
     """Length float32 [E, G] of each head's representative [E, G, D] less an offset [G, D]; never 0."""
-    return (representatives.float() - offset).norm(dim=-1).clamp_min(1e-6)
+    lengths: Tensor = (representatives.float() - offset).norm(dim=-1)
+    return lengths.clamp_min(1e-6)
 
 
 def rank_events(scores: Tensor, most: int) -> list[int]:
