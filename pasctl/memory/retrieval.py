@@ -48,8 +48,8 @@ def word_similarity(query: Tensor, representatives: Tensor, offset: Tensor, leng
     """
     by_head = torch.einsum("tgd,egd->teg", query.float(), representatives.float())
     common = torch.einsum("tgd,gd->tg", query.float(), offset)
-    cosines: Tensor = (by_head - common[:, None]) / lengths
-    return cosines.sum(-1)
+    summed: Tensor = ((by_head - common[:, None]) / lengths).sum(-1)
+    return summed
 
 
 def best_word(similarity: Tensor) -> Tensor:
