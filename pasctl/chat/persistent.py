@@ -13,6 +13,7 @@ from pasctl.chat.conversations import TURNS, find_conversation
 from pasctl.chat.history import Asked, Prompted
 from pasctl.chat.journal import Entry, Journal
 from pasctl.chat.session import Session, Turn
+from pasctl.chat.turn_bounds import bounds_of_turns
 from pasctl.errors import InputError
 from pasctl.memory.checkpoint import Written, checkpoint
 from pasctl.memory.params import MemoryParams
@@ -254,8 +255,9 @@ class PersistentConversation:
             if number >= self._kept_segments:
                 before = self._kept_events if number == self._kept_segments else Written.by(reader)
                 write(number, checkpoint(reader, start, stop, before))
-        turns = [turn.to_json() for turn in self.turns[: self._read]]
-        return {"memory.json": self.memory.describe(), TURNS: turns}
+        said = self.turns[: self._read]
+        bounds = bounds_of_turns(work, self._talk, self.memory.model.tokenizer, said)
+        return {"memory.json": self.memory.describe(), TURNS: [turn.to_json() for turn in said], **bounds}
 
     def _free(self, made: Artifact) -> None:
         """Read the new segments from their files from now on, which frees their memory."""

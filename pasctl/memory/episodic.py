@@ -213,6 +213,15 @@ class EpisodicMemory:
             self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening, memories=self.memories
         )
 
+    def prefer_recent(self, weight: float) -> None:
+        """Retrieve newer events rather than older ones: files by their times, without any the end of the text.
+
+        Args:
+            weight: of their recency in 0..1, in standard deviations of the events' scores; 0 is off.
+        """
+        events = self.reader.past.events
+        events.prefer_recent(torch.tensor(self.texts().recency()[: events.evicted] if weight else []), weight)
+
     def sources_of(self, stream: Stream, prompt_tokens: int) -> AnswerSources:
         """Where an answer comes from that an engine has written, white space at its ends and all."""
         log = [Retrieval(each.step, each.layer, each.events, each.scores) for each in stream.recalled]
