@@ -94,6 +94,13 @@ def attention_layers(model: LoadedModel) -> AttentionLayers:
     return _MEASURED[model]
 
 
+def has_key_biases(model: LoadedModel) -> bool:
+    """Whether keys have biases, as in Qwen2: a large part that they have in common."""
+    return any(
+        getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in model.attentions().values()
+    )
+
+
 @dataclass(eq=False)
 class Probe:
     """Takes queries and keys [P, heads, 1, D] of each layer, and gives nothing to attend to."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
+from pasctl.memory.codec import segment_tensors
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
-from pasctl.memory.segments import segment_tensors
 from pasctl.memory.stored_text import in_order, settled_starts
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
@@ -61,7 +61,7 @@ def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[s
     states = {} if reader.layer_states is None or stop < len(reader.ids) else reader.layer_states.tensors()
     return {
         **states,
-        **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
+        **segment_tensors(key, value, reader.params.kv_dtype == "int8", reader.past.offsets),
         "ids": torch.tensor(reader.ids[start:stop], dtype=torch.int32),
         "surprise": reader.surprise[start:stop],
         "representatives": events.representatives(before.evicted),
@@ -112,6 +112,8 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     reader.queues = [queue.tolist() for queue in queues]
     if "usual_queries" in last:  # not of versions before
         reader.past.usual = UsualQueries(last["usual_queries"], last["usual_counts"])
+    offsets = [each.to(to) for each, to in zip(last.get("offsets", ()), reader.past.layers.devices, strict=False)]
+    reader.past.offsets = dict(enumerate(offsets)) or None
     events = reader.past.events
     events.starts, events.pending = settled_starts(parts), last["pending"].tolist()
     events.leave(int(last["counts"][2]))

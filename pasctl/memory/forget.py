@@ -57,7 +57,7 @@ def write_without(old: Reader, new: Reader, spans: Spans, write: Callable[[int, 
     new.last_hidden = old.last_hidden
     numbers = _move_events(old, new, places)
     new.queues = [[numbers[event] for event in queue if event in numbers] for queue in old.queues]
-    new.past.usual = old.past.usual.fork()
+    new.past.usual, new.past.offsets = old.past.usual.fork(), old.past.offsets
     new.windows = [_without(old, layer, places) for layer in range(len(old.windows))]
     _copy_segments(old, new, places, write)
 

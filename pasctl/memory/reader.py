@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import AttentionLayers, attention_layers
+from pasctl.memory.attention_layers import AttentionLayers, attention_layers, has_key_biases
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.growing import GrowingNumbers
@@ -78,6 +78,8 @@ class Reader:
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
         self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
+        if self.past.wide and params.kv_dtype == "int8":
+            self.past.offsets = {}
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
@@ -193,6 +195,7 @@ class Reader:
         fork, past = copy.copy(self), self.past
         events, segments = past.events.fork(), past.segments.fork()
         fork.past = replace(past, events=events, segments=segments, first=dict(past.first), usual=past.usual.fork())
+        fork.past.offsets = None if past.offsets is None else dict(past.offsets)
         fork.windows = [window.fork() for window in self.windows]
         fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
@@ -308,10 +311,3 @@ def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -
 
 def _changes(family: str, limit: int) -> str:
     return f"a {family} model attends in another way when a text is longer than {limit} tokens"
-
-
-def has_key_biases(model: LoadedModel) -> bool:
-    """Whether keys have biases, as in Qwen2: a large part that they have in common."""
-    return any(
-        getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in model.attentions().values()
-    )

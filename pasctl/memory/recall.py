@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pasctl.memory.attention import Keys, Scratch, joint_attention
 from pasctl.memory.attention_layers import AttentionLayers
-from pasctl.memory.codec import round_trip
+from pasctl.memory.codec import common_part, round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.queries import UsualQueries
@@ -43,6 +43,8 @@ class MemoryState:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
+        offsets: layer -> what keys of eight bits have in common, float32 [G, 1, D] (see `pasctl.memory.codec`), from
+            the text's first chunk on; None for keys without biases, and for texts that older versions began.
     """
 
     params: MemoryParams
@@ -54,6 +56,7 @@ class MemoryState:
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
+    offsets: dict[int, Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
@@ -64,6 +67,14 @@ class MemoryState:
             if kind not in self.afar:
                 self.afar[kind] = self.rotary.angles(layer, distance)
                 self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
+
+    def offset(self, layer: int, key: Tensor) -> Tensor | None:
+        """Float32 [G, 1, D] to round keys with; that of the first keys [1, G, n, D] stays."""
+        if self.offsets is None:
+            return None
+        if layer not in self.offsets:
+            self.offsets[layer] = common_part(key[0])
+        return self.offsets[layer]
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ class ForwardPass:
         query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
         if past.params.kv_dtype == "int8":
-            key, value = round_trip(key), round_trip(value)
+            key, value = round_trip(key, past.offset(place, key)), round_trip(value)
         far = self._far(place, query) if sliding is None else None
         here = self._angles_here(place)
         window.append(key, past.rotary.key(place, key, here), value)

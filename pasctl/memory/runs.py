@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pasctl.memory.codec import segment_tensors
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
 from pasctl.memory.representatives import Places, representatives
-from pasctl.memory.segments import segment_tensors
 from pasctl.memory.window import Window
 
 Write = Callable[[int, dict[str, Tensor]], Path]
@@ -55,7 +55,7 @@ class _Writer:
     def segment(self, reader: Reader, start: int, stop: int) -> None:
         """Write one (called by the reader)."""
         keys_values = reader.past.segments.read_all_layers(start, stop)
-        path = self._write(len(self.segments), segment_tensors(*keys_values, self._int8))
+        path = self._write(len(self.segments), segment_tensors(*keys_values, self._int8, reader.past.offsets))
         reader.past.segments.replace_with_file(self._skipped + len(self.segments), path)
         self.segments.append((path, stop - start))
 
