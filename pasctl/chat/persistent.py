@@ -23,7 +23,8 @@ from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Store, run_job
-from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, states_path
+from pasctl.stages.segment_files import SEGMENTS, segment_files
+from pasctl.stages.stored_memory import EpisodicMemory, segment_name, segment_writer, states_path
 
 STAGE = Stage("chat", "memory", 2)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
@@ -99,8 +100,7 @@ class PersistentConversation:
         self._begun = 0  # tokens that were read of the turn behind these
         self._closing = False  # whether its answer may be among them
         if self._parent is not None:
-            segments = [self._parent.open_path(name) for name in self._parent.files(SEGMENTS)]
-            self.memory.restore(segments, states_path(self._parent))
+            self.memory.restore(segment_files(self._parent), states_path(self._parent))
         self._mark()
         if left is not None:
             self._take_up(left.behind(kept, self._journal.path))

@@ -21,10 +21,10 @@ from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store, open_store, run_job
+from pasctl.stages.segment_files import SEGMENTS
 from pasctl.steering.intervention import Intervention
 
 SAVE = Stage("memory-save", "memory", 1)
-SEGMENTS = "segments/"
 STEERING = "steering.safetensors"
 STATES = "states.safetensors"
 """States of the model's layers at the end of the text, if it has such; segments have none, as only the last is used."""

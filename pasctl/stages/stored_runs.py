@@ -11,6 +11,7 @@ import numpy as np
 
 from pasctl.errors import IntegrityError
 from pasctl.memory.text_bounds import FACTS, FileSpan, TextBounds
+from pasctl.stages.segment_files import segment_files
 
 if TYPE_CHECKING:
     from pasctl.memory.runs import Run
@@ -106,7 +107,10 @@ def stored_runs(memory: Artifact) -> list[Run]:
     Raises:
         IntegrityError: a file is damaged.
     """
-    return [load_run(file, memory.read_tensors(file.facts), memory.open_path) for file in distinct(run_files(memory))]
+    files = distinct(run_files(memory))
+    names = [file.segment(number) for file in files for number in range(len(file.segments))]
+    paths = dict(zip(names, segment_files(memory, names), strict=True))
+    return [load_run(file, memory.read_tensors(file.facts), paths.__getitem__) for file in files]
 
 
 def run_bounds(memory: Artifact) -> list[TextBounds]:

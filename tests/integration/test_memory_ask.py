@@ -251,7 +251,7 @@ def test_damage_and_what_is_no_memory_are_named(
         assert files[1].name in refused.stderr
         # where hashing would take long, sizes are compared
         with monkeypatch.context() as large:
-            large.setattr("pasctl.stages.kept_text.CHECKED_BYTES", 0)
+            large.setattr("pasctl.stages.segment_files.CHECKED_BYTES", 0)
             if content == bytes(damaged):
                 assert memory_show(NAME, store=store)["events"]
             else:
