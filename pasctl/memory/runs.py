@@ -78,6 +78,9 @@ def read_run(
     """
     first = len(opening)
     _read_opening(reader, opening)
+    # what the template's tokens look for, and what their keys have in common, is not the text's
+    reader.past.usual = _no_queries(reader)
+    reader.past.offsets = None if reader.past.offsets is None else {}
     writer = _Writer(write, reader.params.kv_dtype == "int8", len(reader.past.segments.spans))
     for start in range(0, len(ids), reader.pass_tokens):
         piece = ids[start : start + reader.pass_tokens]
@@ -159,7 +162,7 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
     past.events.starts = [*starts, end]
     past.events.leave(len(starts))
     first = 0
-    past.usual = UsualQueries(torch.zeros_like(past.usual.sums), torch.zeros_like(past.usual.counts))
+    past.usual = _no_queries(reader)
     for run in kept:
         past.usual.sums += run.usual.sums
         past.usual.counts += run.usual.counts
@@ -168,6 +171,11 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
         first += len(run.starts)
     reader.ids, reader.surprise, reader.flushed = ids, torch.cat(surprise), end
     _move_windows(reader, len(opening), end)
+
+
+def _no_queries(reader: Reader) -> UsualQueries:
+    usual = reader.past.usual
+    return UsualQueries(torch.zeros_like(usual.sums), torch.zeros_like(usual.counts))
 
 
 def _read_opening(reader: Reader, opening: Sequence[int]) -> None:

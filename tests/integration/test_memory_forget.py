@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +142,11 @@ def test_words_are_gone_from_every_file_of_the_store(warm: Warm, model: str, tmp
     assert (last.returncode, "nothing like that" in last.stderr) == (2, True)
 
 
-def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kv_dtype", ["model", "int8"])
+def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path, kv_dtype: str) -> None:
     """Without --reread every other token keeps its key and value and its event, and the window what it saw."""
     store = tmp_path / "store"
-    old = read(model, store, Text("story.txt", STORY))
+    old = read(model, store, Text("story.txt", STORY), params=replace(PARAMS, kv_dtype=kv_dtype))
     event = next(e for e in memory_show(old, store=store)["events"] if "Xylo" in e["text"])
     done = memory_forget(old, Forgotten(event=event["event"]), store=store)
     new = resolve(store, done["replaced"][old.name])
@@ -171,8 +173,6 @@ def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path) -> None:
         assert torch.equal(*mass)
     # when nothing is retrieved, only the last tokens are seen, which are the same
     opened = [open_memory(each, store=store) for each in (old, new)]
-    from dataclasses import replace
-
     for each in opened:
         each.params = replace(each.params, n_mem=0)
         each.reader.params = each.params
