@@ -27,14 +27,12 @@ from pasctl.memory.segmentation import (
     surprise_boundaries,
 )
 from pasctl.memory.segments import Segments
+from pasctl.memory.steps import pass_tokens, segment_tokens
 from pasctl.memory.surprise import token_surprise
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
-
-SEGMENT_TOKENS = 1024
-PASS_TOKENS = 512  # matrix products are hardly faster with more rows
 
 
 class Listener(Protocol):
@@ -73,12 +71,13 @@ class Reader:
         _require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        events = Events(params.n_init, *shape, layers.devices)
+        # of keys with large biases half precision has few bits, of which a mean is to keep more
+        biased = has_key_biases(model)
+        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices)
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
-        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
-        if self.past.wide and params.kv_dtype == "int8":
-            self.past.offsets = {}
+        offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None
+        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=biased, offsets=offsets)
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
@@ -91,10 +90,7 @@ class Reader:
         # last hidden states of tokens whose surprise is not known yet, and how many such there may be
         self._unmeasured: list[Tensor] = []
         self._patience = params.n_local - 2 * params.max_block if lazy else 0
-        # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
-        longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
-        self.pass_tokens = max(1, longest // params.chunk) * params.chunk
-        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
+        self.pass_tokens, self.segment_tokens = pass_tokens(params), segment_tokens(params)
         self.refine_layers = self._refine_layers()
 
     def _refine_layers(self) -> list[int]:
