@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+from pasctl.memory.params import MemoryParams
+from pasctl.memory.steps import segment_tokens
 from pasctl.models.footprint import require_room
 from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.memory_reading import Reading
 from pasctl.stages.text import join_texts
 
+_OF_TOKEN = 12  # its id and its surprise
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
 
 
@@ -24,7 +28,6 @@ def estimate(reading: Reading) -> dict[str, Any]:
     attended = [kind for kind in (geometry, *geometry.others) if kind.kind.startswith(HEADS)]
     vectors = sum(kind.layers * kind.kv_heads for kind in attended)
     width = max(kind.head_dim for kind in attended)
-    kept = width + 4 if params.kv_dtype == "int8" else width * wide
     events = math.ceil(tokens / _event_tokens(reading, tokens))
     window = params.n_init + params.n_local + params.max_block + params.chunk
     # of linear attention, as many components of keys as of values in float32; what convolutions keep is little
@@ -32,10 +35,43 @@ def estimate(reading: Reading) -> dict[str, Any]:
     return {
         "tokens": tokens,
         "events": events,
-        "bytes": 2 * vectors * kept * tokens + events * vectors * width * wide + states,
+        "bytes": written_bytes(params, vectors, width, wide, tokens, events) + states,
         # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
         "resident_bytes": vectors * width * wide * (2 * 3 * window + events) + states + (32 << 20),
     }
+
+
+def written_bytes(params: MemoryParams, vectors: int, width: int, wide: int, tokens: int, events: int) -> int:
+    """Bytes that the segments of a text take on disk.
+
+    Args:
+        params: how it is kept.
+        vectors: keys of a token, in all layers.
+        width: components of each.
+        wide: bytes of a component in the model's dtype.
+        tokens: of the text.
+        events: of the text.
+    """
+    kept = width + 4 if params.kv_dtype == "int8" else width * wide
+    # a segment has the state at its end as well: the attention that each key of the window received, and the like
+    state = 4 * vectors * (params.n_local + params.chunk + 2 * width) / segment_tokens(params)
+    return math.ceil((2 * vectors * kept + state + _OF_TOKEN) * tokens) + events * vectors * width * wide
+
+
+def what_fits(reading: Reading, room: int) -> str:
+    """How a text that does not fit into so many bytes on disk would: in eight bits, if it may have them, or less of it.
+
+    A memory that is read on keeps the dtype that it has.
+    """
+    ways, tokens = [], len(reading.ids())
+    smaller = ["int8"] if reading.parent is None and reading.params.kv_dtype == "model" else []
+    for kv_dtype in (reading.params.kv_dtype, *smaller):
+        planned = estimate(replace(reading, params=replace(reading.params, kv_dtype=kv_dtype)))["bytes"]
+        how = " with --kv-dtype int8" if kv_dtype in smaller else ""
+        if planned <= room:
+            return f"all of it fits{how}, which takes {planned / 1e9:.3g} GB"
+        ways.append(f"{room * tokens // planned:,}{how}")
+    return f"of the {tokens:,} tokens about {', or '.join(ways)} fit"
 
 
 def require_memory_room(reading: Reading) -> None:
