@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.checkpoint import checkpoint
+from pasctl.memory.checkpoint import Written, checkpoint
 from pasctl.memory.forget_spans import Span, kept_spans
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.reader import Reader
@@ -135,8 +135,7 @@ def _copy_segments(old: Reader, new: Reader, places: _Places, write: Callable[[i
         )
         begin, number = places.of(start), len(new.past.segments.spans)
         new.past.segments.append(begin, key, value)
-        evicted = 0 if number == 0 else new.past.events.evicted
-        path = write(number, checkpoint(new, begin, begin + key.shape[2], evicted))
+        path = write(number, checkpoint(new, begin, begin + key.shape[2], Written.by(new) if number else Written()))
         new.past.segments.replace_with_file(number, path)
 
 

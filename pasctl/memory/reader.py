@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import AttentionLayers, attention_layers, has_key_biases
+from pasctl.memory.attention_layers import attention_layers, changes_beyond, has_key_biases, require_reach
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
+from pasctl.memory.growing import GrowingNumbers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.recall import MemoryState, Recalled
@@ -68,7 +69,7 @@ class Reader:
         """
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
-        _require_reach(layers, params, model.adapter.family)
+        require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
         # of keys with large biases half precision has few bits, of which a mean is to keep more
@@ -82,7 +83,7 @@ class Reader:
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
-        self.surprise = torch.empty(0)
+        self._surprise = GrowingNumbers()
         self.tokens_attended = 0
         self.log: list[Recalled] = []
         self.last_hidden: Tensor | None = None
@@ -92,6 +93,16 @@ class Reader:
         self._patience = params.n_local - 2 * params.max_block if lazy else 0
         self.pass_tokens, self.segment_tokens = pass_tokens(params), segment_tokens(params)
         self.refine_layers = self._refine_layers()
+
+    @property
+    def surprise(self) -> Tensor:
+        """-log p of each token given those before it."""
+        return self._surprise.values
+
+    @surprise.setter
+    def surprise(self, values: Tensor) -> None:
+        self._surprise = GrowingNumbers()
+        self._surprise.append(values)
 
     def _refine_layers(self) -> list[int]:
         """Places of the layers whose keys refinement looks at.
@@ -151,6 +162,7 @@ class Reader:
             self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, words=words, step=step
         )
 
+    @torch.inference_mode()
     def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
         """Take in the tokens of a pass, with their last hidden states [n, hidden]."""
         self.tokens_attended += step.attended
@@ -162,6 +174,7 @@ class Reader:
         if len(self.ids) - self.flushed >= self.segment_tokens:
             self.flush(listener)
 
+    @torch.inference_mode()
     def settle(self) -> None:
         """Measure all surprise, and find the events that it shows."""
         if self._unmeasured:
@@ -183,6 +196,7 @@ class Reader:
         fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
         fork.ids, fork._unmeasured, fork.log = list(self.ids), list(self._unmeasured), []
+        fork._surprise = self._surprise.fork()
         fork._patience = self.params.n_local - 2 * self.params.max_block
         return fork
 
@@ -190,7 +204,7 @@ class Reader:
         limit = self.past.layers.limit
         if limit is not None and self.params.positions == "true" and tokens > limit:
             raise InputError(
-                f"{_changes(self.model.adapter.family, limit)}, and the text has {tokens}",
+                f"{changes_beyond(self.model.adapter.family, limit)}, and the text has {tokens}",
                 hint="use --positions compact, which puts what is retrieved near",
             )
 
@@ -230,7 +244,7 @@ class Reader:
             model = self.model
             measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
-        self.surprise = torch.cat([self.surprise, found])
+        self._surprise.append(found)
         self.last_hidden, self._unmeasured = hidden[-1:].clone(), []
 
     def _cut(self, begin: int) -> None:
@@ -275,21 +289,3 @@ class Reader:
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
-
-
-def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
-    """Refuse a memory in which a token attends farther than the model does the same for.
-
-    Raises:
-        InputError: it does.
-    """
-    reach = params.n_init + params.n_mem + params.n_local + params.chunk
-    if layers.limit is not None and reach > layers.limit:
-        raise InputError(
-            f"{_changes(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
-            hint="give smaller sizes, such as --n-mem and --n-local",
-        )
-
-
-def _changes(family: str, limit: int) -> str:
-    return f"a {family} model attends in another way when a text is longer than {limit} tokens"

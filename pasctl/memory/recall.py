@@ -42,7 +42,6 @@ class MemoryState:
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
-        counts_all: whether chunks count that come before anything has left the window, and retrieve nothing.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
         offsets: layer -> what keys of eight bits have in common, float32 [G, 1, D] (see `pasctl.memory.codec`), from
             the text's first chunk on; None for keys without biases, and for texts that older versions began.
@@ -57,7 +56,6 @@ class MemoryState:
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
-    counts_all: bool = False
     offsets: dict[int, Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -192,12 +190,11 @@ class ForwardPass:
     def _far(self, layer: int, query: Tensor) -> _Far | None:
         """First tokens and retrieved events."""
         past = self.past
-        if layer not in past.first:
-            if past.counts_all:
-                past.usual.add(layer, self._looked_for(layer, query.float())[0])
-            return None
+        found = layer in past.first
         if not self._given:
-            self._retrieve(layer, query)
+            self._retrieve(layer, query, found=found)
+        if not found:
+            return None
         events = self.chosen[layer]
         key, value = self._read(layer, events)
         self.attended += key.shape[2]
@@ -217,21 +214,23 @@ class ForwardPass:
         spans = [self.past.events.span(event) for event in events]
         return torch.cat([torch.arange(self.past.params.n_init), *(torch.arange(*span) for span in spans)])
 
-    def _retrieve(self, layer: int, query: Tensor) -> None:
+    def _retrieve(self, layer: int, query: Tensor, *, found: bool) -> None:
+        """Choose events, if there are any; a chunk of a text counts for what chunks usually look for."""
         params, past = self.past.params, self.past
-        looked_for = self._looked_for(layer, query.float())
+        looked_for, usual = self._looked_for(layer, query.float()), past.usual.of(layer)
         if self._words is None:
             past.usual.add(layer, looked_for[0])
-        else:
-            looked_for = looked_for - past.usual.of(layer).to(looked_for.device)
+        if not found:
+            return
+        less = params.query != "mean"
         events, scores, self.queues[layer] = past.events.recall(
             layer,
-            looked_for,
+            looked_for - usual.to(looked_for.device) if less else looked_for,
             self.queues[layer],
             outside=self._outside,
             budget=params.n_mem,
             contiguity=params.contiguity,
-            by_word=self._words is not None,
+            by_word=less,
         )
         while len(self.chosen) <= layer:  # layers with a sliding window of their own retrieve nothing
             self.chosen.append([])

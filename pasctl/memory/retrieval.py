@@ -61,8 +61,8 @@ def best_word(similarity: Tensor) -> Tensor:
         similarity: float32 [T, E]; each word's is put on one scale, its mean over events 0 and their deviation 1.
     """
     spread, mean = torch.std_mean(similarity, dim=-1, keepdim=True, correction=0)
-    best: Tensor = ((similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)).amax(0)
-    return best
+    standard: Tensor = (similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)
+    return standard.amax(0)
 
 
 def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:

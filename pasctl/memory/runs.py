@@ -78,7 +78,6 @@ def read_run(
     """
     first = len(opening)
     _read_opening(reader, opening)
-    reader.past.counts_all = True
     writer = _Writer(write, reader.params.kv_dtype == "int8", len(reader.past.segments.spans))
     for start in range(0, len(ids), reader.pass_tokens):
         piece = ids[start : start + reader.pass_tokens]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pasctl.errors import IntegrityError
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact
-from pasctl.stages.stored_runs import has_runs, runs_text
+from pasctl.stages.stored_runs import has_runs
 
 if TYPE_CHECKING:
+    from pasctl.memory.frames import Memory
     from pasctl.memory.stored_text import KeptText
 
 CHECKED_BYTES = 1 << 30  # of segments; so much is hashed in a second or two
@@ -26,7 +27,7 @@ def kept_text(memory: Artifact, reporter: Reporter) -> KeptText:
     from pasctl.memory.stored_text import read_text
 
     if has_runs(memory):
-        return runs_text(memory)
+        return cast("Memory", memory).runs_text()
     files = _segments(memory, reporter)
     text, expected = read_text(files), memory.read_json("memory.json")["tokens"]
     if len(text.ids) != expected:

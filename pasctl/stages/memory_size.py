@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from pasctl.memory.params import MemoryParams
-from pasctl.memory.steps import segment_tokens
+from pasctl.memory.steps import written_bytes
 from pasctl.models.footprint import require_room
 from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.memory_reading import Reading
 from pasctl.stages.text import join_texts
 
-_OF_TOKEN = 12  # its id and its surprise
 _SAMPLE = 65536  # characters that the number of sentences is estimated from
 
 
@@ -41,30 +39,15 @@ def estimate(reading: Reading) -> dict[str, Any]:
     }
 
 
-def written_bytes(params: MemoryParams, vectors: int, width: int, wide: int, tokens: int, events: int) -> int:
-    """Bytes that the segments of a text take on disk.
-
-    Args:
-        params: how it is kept.
-        vectors: keys of a token, in all layers.
-        width: components of each.
-        wide: bytes of a component in the model's dtype.
-        tokens: of the text.
-        events: of the text.
-    """
-    kept = width + 4 if params.kv_dtype == "int8" else width * wide
-    # a segment has the state at its end as well: the attention that each key of the window received, and the like
-    state = 4 * vectors * (params.n_local + params.chunk + 2 * width) / segment_tokens(params)
-    return math.ceil((2 * vectors * kept + state + _OF_TOKEN) * tokens) + events * vectors * width * wide
-
-
 def what_fits(reading: Reading, room: int) -> str:
     """How a text that does not fit into so many bytes on disk would: in eight bits, if it may have them, or less of it.
 
     A memory that is read on keeps the dtype that it has.
     """
     ways, tokens = [], len(reading.ids())
-    smaller = ["int8"] if reading.parent is None and reading.params.kv_dtype == "model" else []
+    smaller: list[Literal["model", "int8"]] = (
+        ["int8"] if reading.parent is None and reading.params.kv_dtype == "model" else []
+    )
     for kv_dtype in (reading.params.kv_dtype, *smaller):
         planned = estimate(replace(reading, params=replace(reading.params, kv_dtype=kv_dtype)))["bytes"]
         how = " with --kv-dtype int8" if kv_dtype in smaller else ""

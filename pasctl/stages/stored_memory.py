@@ -15,11 +15,11 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory import episodic
-from pasctl.memory.checkpoint import checkpoint, states_of
+from pasctl.memory.checkpoint import Written, checkpoint, states_of
+from pasctl.memory.steps import written_bytes
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
-from pasctl.stages.memory_size import written_bytes
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store, open_store, run_job
 from pasctl.steering.intervention import Intervention
@@ -71,9 +71,10 @@ class EpisodicMemory(episodic.EpisodicMemory):
 
     def _payload(self, described: dict[str, object], work: StageContext) -> Payload:
         """Segment by segment; the last one has the state, the first one what stands for the events."""
-        write, evicted = segment_writer(work), self.reader.past.events.evicted
+        write, before = segment_writer(work), Written()
         for number, (start, stop) in enumerate(self.reader.past.segments.spans):
-            write(number, checkpoint(self.reader, start, stop, 0 if number == 0 else evicted))
+            write(number, checkpoint(self.reader, start, stop, before))
+            before = Written.by(self.reader)
         if self.intervention is not None:
             write_steering(work, self.intervention)
         bounds = self.bounds() if callable(self.bounds) else self.bounds

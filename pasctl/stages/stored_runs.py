@@ -14,7 +14,6 @@ from pasctl.memory.text_bounds import FACTS, FileSpan, TextBounds
 
 if TYPE_CHECKING:
     from pasctl.memory.runs import Run
-    from pasctl.memory.stored_text import KeptText
     from pasctl.stages.runner import Artifact
 
 RUNS = "runs.json"
@@ -121,20 +120,6 @@ def run_bounds(memory: Artifact) -> list[TextBounds]:
         bounds.append(TextBounds(first, starts, np.asarray(arrays["newlines"], np.int64), (span,)))
         first += file.tokens
     return bounds
-
-
-def runs_text(memory: Artifact) -> KeptText:
-    """Tokens, surprise and events of a memory of runs."""
-    from pasctl.memory.stored_text import KeptText
-
-    ids = opening_of(memory)
-    surprise, starts = [0.0] * len(ids), list[int]()
-    for file in distinct(run_files(memory)):
-        arrays = memory.read_arrays(file.facts, ("ids", "surprise", "starts"))
-        starts += (arrays["starts"] + len(ids)).tolist()
-        ids += arrays["ids"].tolist()
-        surprise += arrays["surprise"].tolist()
-    return KeptText(ids, surprise, starts)
 
 
 def _run_file(entry: Any, name: str) -> RunFile:

@@ -129,15 +129,17 @@ def test_each_run_keeps_the_offset_it_was_read_with(tmp_path: Path, opening: lis
 
 @pytest.mark.parametrize("query", [0.0, 20.0, 60.0])
 @pytest.mark.parametrize("kv_dtype", ["model", "int8"])
+@pytest.mark.parametrize("sought", ["mean", "words"])
 def test_in_half_precision_the_right_events_are_recalled(
-    query: float, kv_dtype: str, monkeypatch: pytest.MonkeyPatch
+    query: float, kv_dtype: str, sought: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of those that float64 chooses by the same keys and queries, at least 0.99 in the layer with the biases.
 
     With representatives in bfloat16 it is 0.6 to 0.8 of them.
     """
     model = biased(900.0, query, torch.bfloat16)
-    memory = EpisodicMemory(model, **SMALL | {"n_local": 64, "n_mem": 64, "contiguity": 0.0, "kv_dtype": kv_dtype})
+    sizes = {"n_local": 64, "n_mem": 64, "contiguity": 0.0}
+    memory = EpisodicMemory(model, **SMALL | sizes | {"kv_dtype": kv_dtype, "query": sought})
     exact: dict[int, list[Tensor]] = {}
     shares: list[float] = []
     represent, recall = Events.represent, Events.recall
@@ -157,8 +159,11 @@ def test_in_half_precision_the_right_events_are_recalled(
     def compare(self: Events, layer: int, looked_for: Tensor, *rest: Any, **how: Any) -> Any:
         found = recall(self, layer, looked_for, *rest, **how)
         if layer == 0 and how["outside"] > 60:
-            vectors = torch.stack(exact[0][: how["outside"]])
-            scores = torch.einsum("gd,egd->e", looked_for[0].double(), vectors)
+            own = torch.stack(exact[0][: how["outside"]])
+            own = own - own[:256].mean(0)
+            if sought == "words":
+                own = own / own.norm(dim=-1, keepdim=True)
+            scores = torch.einsum("gd,egd->e", looked_for[0].double(), own)
             used, right = 0, set[int]()
             for event in scores.argsort(descending=True).tolist():
                 used += self._lengths[event]
@@ -171,6 +176,6 @@ def test_in_half_precision_the_right_events_are_recalled(
     monkeypatch.setattr(chunks, "representatives", means)
     monkeypatch.setattr(Events, "represent", remember)
     monkeypatch.setattr(Events, "recall", compare)
-    memory.read_ids(text_ids(1500))
-    assert len(shares) > 50
+    memory.read_ids(text_ids(1000))
+    assert len(shares) > 30
     assert sum(shares) / len(shares) >= 0.99
