@@ -141,8 +141,8 @@ class Events:
         if by_word:
             scores = best_word(self._word_similarity(layer, query, outside))
         else:
-            blocks = self._blocks[: -(-outside // _BLOCK)]
-            [scores] = torch.cat([score_events(query, block[layer]) for block in blocks], dim=1)[:, :outside]
+            blocks, offset = self._blocks[: -(-outside // _BLOCK)], self._offset(layer, outside)
+            [scores] = torch.cat([score_events(query, block[layer], offset) for block in blocks], dim=1)[:, :outside]
         scores = self._newer_first(scores.cpu())
         hits, neighbours, queue = choose_events(
             scores, self._lengths, budget=budget, contiguity=contiguity, queue=queue
@@ -166,9 +166,7 @@ class Events:
 
     def _word_similarity(self, layer: int, query: Tensor, outside: int) -> Tensor:
         """Float32 [T, outside] (see `word_similarity`)."""
-        first = self._blocks[0][layer][: min(outside, OFFSET_EVENTS)]
-        offset = first.float().mean(0)
-        parts = []
+        offset, parts = self._offset(layer, outside), []
         for number, block in enumerate(self._blocks[: -(-outside // _BLOCK)]):
             rows = block[layer][: min(_BLOCK, outside - number * _BLOCK)]
             whole = len(rows) == _BLOCK and outside >= OFFSET_EVENTS
@@ -179,3 +177,7 @@ class Events:
                     self._head_lengths[layer, number] = lengths
             parts.append(word_similarity(query, rows, offset, lengths))
         return torch.cat(parts, dim=1)
+
+    def _offset(self, layer: int, outside: int) -> Tensor:
+        """What the representatives of the first events that are outside the window have in common, float32 [G, D]."""
+        return self._blocks[0][layer][: min(outside, OFFSET_EVENTS)].float().mean(0)

@@ -15,7 +15,8 @@ from pasctl.errors import InputError
 from pasctl.memory.checkpoint import Written, checkpoint
 from pasctl.memory.forget_spans import Span, kept_spans
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.reader import SEGMENT_TOKENS, Reader
+from pasctl.memory.reader import Reader
+from pasctl.memory.steps import SEGMENT_TOKENS
 from pasctl.memory.text_bounds import FileSpan, TextBounds
 from pasctl.memory.window import Window
 

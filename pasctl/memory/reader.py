@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import AttentionLayers, attention_layers, has_key_biases
+from pasctl.memory.attention_layers import attention_layers, changes_beyond, has_key_biases, require_reach
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
 from pasctl.memory.growing import GrowingNumbers
@@ -28,14 +28,12 @@ from pasctl.memory.segmentation import (
     surprise_boundaries,
 )
 from pasctl.memory.segments import Segments
+from pasctl.memory.steps import pass_tokens, segment_tokens
 from pasctl.memory.surprise import token_surprise
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
-
-SEGMENT_TOKENS = 1024
-PASS_TOKENS = 512  # matrix products are hardly faster with more rows
 
 
 class Listener(Protocol):
@@ -71,15 +69,16 @@ class Reader:
         """
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
-        _require_reach(layers, params, model.adapter.family)
+        require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        events = Events(params.n_init, *shape, layers.devices)
+        # of keys with large biases half precision has few bits, of which a mean is to keep more
+        biased = has_key_biases(model)
+        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices)
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
-        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
-        if self.past.wide and params.kv_dtype == "int8":
-            self.past.offsets = {}
+        offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None
+        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=biased, offsets=offsets)
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
@@ -92,10 +91,7 @@ class Reader:
         # last hidden states of tokens whose surprise is not known yet, and how many such there may be
         self._unmeasured: list[Tensor] = []
         self._patience = params.n_local - 2 * params.max_block if lazy else 0
-        # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
-        longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
-        self.pass_tokens = max(1, longest // params.chunk) * params.chunk
-        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
+        self.pass_tokens, self.segment_tokens = pass_tokens(params), segment_tokens(params)
         self.refine_layers = self._refine_layers()
 
     @property
@@ -208,7 +204,7 @@ class Reader:
         limit = self.past.layers.limit
         if limit is not None and self.params.positions == "true" and tokens > limit:
             raise InputError(
-                f"{_changes(self.model.adapter.family, limit)}, and the text has {tokens}",
+                f"{changes_beyond(self.model.adapter.family, limit)}, and the text has {tokens}",
                 hint="use --positions compact, which puts what is retrieved near",
             )
 
@@ -293,21 +289,3 @@ class Reader:
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
-
-
-def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
-    """Refuse a memory in which a token attends farther than the model does the same for.
-
-    Raises:
-        InputError: it does.
-    """
-    reach = params.n_init + params.n_mem + params.n_local + params.chunk
-    if layers.limit is not None and reach > layers.limit:
-        raise InputError(
-            f"{_changes(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
-            hint="give smaller sizes, such as --n-mem and --n-local",
-        )
-
-
-def _changes(family: str, limit: int) -> str:
-    return f"a {family} model attends in another way when a text is longer than {limit} tokens"

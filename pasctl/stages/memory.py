@@ -16,7 +16,7 @@ from pasctl.stages.memory_checks import check_questions, plain_attention, settle
 from pasctl.stages.memory_extension import own_result, same_params
 from pasctl.stages.memory_folder import plan_folder
 from pasctl.stages.memory_reading import Reading
-from pasctl.stages.memory_size import estimate, require_memory_room
+from pasctl.stages.memory_size import estimate, require_memory_room, what_fits
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
@@ -89,6 +89,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         provenance={"model": handle.provenance(), "texts": [text.name for text in texts]},
         estimate=partial(estimate, reading),
         writes=lambda: int(estimate(reading)["bytes"]),
+        fits=partial(what_fits, reading),
     )
 
 

@@ -143,6 +143,7 @@ def _text_job(cut: _Cut, *, reread: bool) -> Job:
         numerics=memory.document["numerics"],
         compute=partial(_compute, cut=cut, reread=reread),
         provenance={"model": handle.provenance(), "texts": memory.provenance.get("texts") or []},
+        writes=lambda: memory.size,
         keeps_label=True,
     )
 

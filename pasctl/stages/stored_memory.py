@@ -16,6 +16,7 @@ from torch import Tensor
 from pasctl.errors import InputError
 from pasctl.memory import episodic
 from pasctl.memory.checkpoint import Written, checkpoint, states_of
+from pasctl.memory.steps import written_bytes
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -60,6 +61,7 @@ class EpisodicMemory(episodic.EpisodicMemory):
             numerics=handle.numerics(self.params.seed) | {"attn": "memory"},
             compute=partial(self._payload, described),
             provenance={"model": handle.provenance()},
+            writes=self._bytes,
             keeps_label=True,
         )
         made = run_job(open_store(store), job).artifact
@@ -78,6 +80,12 @@ class EpisodicMemory(episodic.EpisodicMemory):
         bounds = self.bounds() if callable(self.bounds) else self.bounds
         work.provenance[FACTS] = file_facts(bounds)
         return {"memory.json": described, **({TEXT_BOUNDS: to_table(bounds)} if bounds else {})}
+
+    def _bytes(self) -> int:
+        """What its segments will take on disk."""
+        segments, events = self.reader.past.segments, self.reader.past.events.evicted
+        vectors, width = segments.layers * segments.kv_heads, segments.head_dim
+        return written_bytes(self.params, vectors, width, segments.dtype.itemsize, len(self.reader.ids), events)
 
     def _state(self) -> str:
         """Digest of what was read and how it was cut; with model and parameters it determines all the rest."""
