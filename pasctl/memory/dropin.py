@@ -11,18 +11,19 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Cache
+from transformers import AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from pasctl.errors import InputError
 from pasctl.generation.packed import PackedModel, PackedSegment
 from pasctl.memory.asking import MemoryTextState
+from pasctl.memory.batch_rows import BatchRow, batch_rows, require_positions, spread
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.memory_cache import MemoryCache
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
@@ -32,51 +33,6 @@ from pasctl.models.sites import text_config
 
 _OTHER_INPUTS = ("pixel_values", "image", "video", "audio", "input_features")
 """How arguments begin, or what is a part of their names, that bring what is no text."""
-
-
-class MemoryCache(Cache):
-    """The memories of a batch of texts, where transformers expects keys and values.
-
-    `copy.deepcopy` gives a cache that goes on by itself after the same texts; what they share is not copied.
-
-    Attributes:
-        rows: one text each.
-        columns: tokens that were given so far, padding included.
-    """
-
-    is_compileable = False
-
-    def __init__(self, rows: Sequence[Reader] = (), columns: int = 0) -> None:
-        super().__init__(layers=[])
-        self.rows, self.columns = list(rows), columns
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens that were given so far, padding included."""
-        return self.columns
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Beams are refused.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("beam search changes what was read, and memory keeps it", hint="use num_beams=1")
-
-    def crop(self, *args: Any, **kwargs: Any) -> None:
-        """Taking tokens back is refused.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("memory cannot take back tokens it has read", hint="decode without an assistant model")
-
-    def reset(self) -> None:
-        """Forget all texts."""
-        self.rows, self.columns = [], 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryCache:
-        """Forks of the texts."""
-        return MemoryCache([reader.fork() for reader in self.rows], self.columns)
 
 
 class Remembered:
@@ -235,20 +191,20 @@ class _Inside:
         given = {**given, **given.pop("kwargs", {})}
         ids, cache = self._ids(given), self._cache(given)
         # the whole model's mask, where it runs: some models make others of it for their decoder
-        texts = _texts(ids, (self._given or given).get("attention_mask"))
+        texts = batch_rows(ids, (self._given or given).get("attention_mask"))
         fresh = not cache.rows
         if fresh:
             cache.rows = [Reader(self._model, self._params, lazy=True) for _ in texts]
         elif len(cache.rows) != len(texts):
             raise InputError(f"the cache has {len(cache.rows)} texts and the batch {len(texts)}, expected the same")
-        _require_positions(given.get("position_ids"), texts, [len(reader.ids) for reader in cache.rows])
+        require_positions(given.get("position_ids"), texts, [len(reader.ids) for reader in cache.rows])
         wanted, columns = self._given.get("logits_to_keep"), ids.shape[1]
         first = max(0, columns - wanted) if isinstance(wanted, int) and wanted > 0 else 0
         hidden = self._read(cache, texts, first, fresh=fresh)
         cache.columns += columns
         self.remembered._last = cache
         return self._output(
-            last_hidden_state=_spread(hidden, texts, range(first, columns)),
+            last_hidden_state=spread(hidden, texts, range(first, columns)),
             past_key_values=None if given.get("use_cache") is False else cache,
         )
 
@@ -273,7 +229,7 @@ class _Inside:
             )
         return MemoryCache()
 
-    def _read(self, cache: MemoryCache, texts: Sequence[_Text], first: int, *, fresh: bool) -> list[Tensor]:
+    def _read(self, cache: MemoryCache, texts: Sequence[BatchRow], first: int, *, fresh: bool) -> list[Tensor]:
         """Last hidden states [n, hidden] of each row's tokens from column `first` on."""
         if not fresh and len(texts) > 1 and all(len(text.ids) == 1 for text in texts) and not self.packed.alone:
             return self._read_packed(cache.rows, texts)
@@ -288,7 +244,7 @@ class _Inside:
                 hidden.append(self._read_row(cache.rows[number], text, first))
         return hidden
 
-    def _read_row(self, reader: Reader, text: _Text, first: int) -> Tensor:
+    def _read_row(self, reader: Reader, text: BatchRow, first: int) -> Tensor:
         model = self._model
         states = [torch.empty(0, model.config.hidden_size, dtype=model.model.dtype, device=model.device)]
         unwanted = sum(column < first for column in text.columns)
@@ -301,7 +257,7 @@ class _Inside:
                 states.append(hidden[max(0, unwanted - start) :])
         return torch.cat([part.to(states[-1].device) for part in states])
 
-    def _read_packed(self, rows: Sequence[Reader], texts: Sequence[_Text]) -> list[Tensor]:
+    def _read_packed(self, rows: Sequence[Reader], texts: Sequence[BatchRow]) -> list[Tensor]:
         """A token of each text, in one pass."""
         states = [MemoryTextState(reader, keep_retrieved=False) for reader in rows]
         segments = [
@@ -314,65 +270,3 @@ class _Inside:
         for state, part in zip(states, hidden, strict=True):
             state.end(part)
         return hidden
-
-
-@dataclass(frozen=True)
-class _Text:
-    """What a row of a batch brings: token ids, and the column of each."""
-
-    ids: list[int]
-    columns: list[int]
-
-
-def _texts(ids: Tensor, mask: Any) -> list[_Text]:
-    """The rows of token ids [B, T] without their padding, by a mask [B, T or more] of which the last T columns count.
-
-    Raises:
-        InputError: the mask is of another form.
-    """
-    if mask is None:
-        every = list(range(ids.shape[1]))
-        return [_Text(row, every) for row in ids.tolist()]
-    if not isinstance(mask, Tensor) or mask.dim() != 2 or len(mask) != len(ids) or mask.shape[1] < ids.shape[1]:
-        found = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-        raise InputError(
-            f"attention_mask is {found}, expected [{len(ids)}, {ids.shape[1]} or more]: a memory decides by itself "
-            "what a token attends"
-        )
-    real = mask[:, mask.shape[1] - ids.shape[1] :].bool().cpu()
-    columns: list[list[int]] = [row.nonzero()[:, 0].tolist() for row in real]
-    return [_Text(row[keep].tolist(), where) for row, keep, where in zip(ids.cpu(), real, columns, strict=True)]
-
-
-def _require_positions(positions: Any, texts: Sequence[_Text], read: Sequence[int]) -> None:
-    """Refuse positions that are not those of the text.
-
-    Args:
-        positions: int [B or 1, T] as the model was given them; others, of models for images, say nothing of text.
-        texts: the rows.
-        read: tokens of each that were read before.
-
-    Raises:
-        InputError: they are others.
-    """
-    if not isinstance(positions, Tensor) or positions.dim() != 2:
-        return
-    for row, text in enumerate(texts):
-        given = positions[row % len(positions)].tolist()
-        expected = range(read[row], read[row] + len(text.ids))
-        if [given[column] for column in text.columns] != list(expected):
-            raise InputError(
-                f"position_ids of row {row} are not those of a text that goes on after {read[row]} tokens",
-                hint="leave position_ids out",
-            )
-
-
-def _spread(hidden: Sequence[Tensor], texts: Sequence[_Text], columns: range) -> Tensor:
-    """States [B, columns, hidden] of rows of states [n, hidden], zeros where there is padding."""
-    if all(len(states) == len(columns) for states in hidden):
-        return torch.stack(list(hidden))
-    out = hidden[0].new_zeros(len(hidden), len(columns), hidden[0].shape[-1])
-    for row, (states, text) in enumerate(zip(hidden, texts, strict=True)):
-        places = [column - columns.start for column in text.columns if column in columns]
-        out[row, places] = states
-    return out

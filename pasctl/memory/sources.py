@@ -231,10 +231,8 @@ def answer_sources(
     counts = [_counts(chosen) for chosen in _per_token(log, first_step, max(count, 1))]
     total, first = _shares(counts, layers), _shares(counts[:1], layers)
     # of a long answer, events of its own question and words may be among those retrieved
-    order = sorted(
-        (event for event in total if event < len(texts)),
-        key=lambda event: (-total[event], -first.get(event, 0.0), event),
-    )
+    known = (event for event in total if event < len(texts))
+    order = sorted(known, key=lambda event: (-total[event], -first.get(event, 0.0), event))
     sources: list[Source] = []
     places: dict[int, list[int]] = {}
     for event in order:
@@ -260,8 +258,7 @@ def split_sentences(
     words.finish()
     text, place, sentences = words.text, 0, []
     for stop in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
-        sentence = text[place:stop].strip()
-        if sentence:
+        if sentence := text[place:stop].strip():
             start = place + len(text[place:stop]) - len(text[place:stop].lstrip())
             written = [number for number, begin in enumerate(begins) if place <= begin < stop]
             sentences.append((sentence, (start, start + len(sentence)), written))

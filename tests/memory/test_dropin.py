@@ -13,9 +13,10 @@ from transformers import DynamicCache, TextIteratorStreamer, pipeline
 
 import pasctl
 from pasctl.errors import InputError
-from pasctl.memory.dropin import MemoryCache, remember
+from pasctl.memory.dropin import remember
 from pasctl.memory.em_llm import parameters
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.memory.memory_cache import MemoryCache
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from tests.generation.test_generate import weak
