@@ -137,7 +137,7 @@ def read_task_file(name: str) -> dict[str, dict[str, Any]]:
             place = f"task file {path}, task {task!r}, field {field!r}"
             if field not in known:
                 raise InputError(f"{place} is unknown, expected one of {', '.join(known)}")
-            if type(value) is not known[field] or (known[field] is int and value < 1):
+            if type(value) is not known[field] or (isinstance(value, int) and known[field] is int and value < 1):
                 kind = {str: "text", bool: "true or false", int: "a whole number of at least 1"}[known[field]]
                 raise InputError(f"{place}: expected {kind}, found {value!r}")
             if field == "metric" and value not in METRICS:
