@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pasctl.errors import InputError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.results import SYSTEMS
-from pasctl.memory.tasks import TASKS
+from pasctl.memory.tasks import RULER, TASKS
 from pasctl.option import check, option, same
 
 Format = Literal["longbench", "infinitebench", "ruler", "babilong", "longmemeval", "mrcr", "beam"]
@@ -122,7 +122,7 @@ class TrialPlan:
 
     tasks: tuple[str, ...] = option(
         DEFAULT_TASKS,
-        help="passkey, passkey-varied, needle, keyvalue, tracking; nll is the surprise of --text.",
+        help="Names of tasks (docs/benchmarks.md); ruler is 13 of them, nll is the surprise of --text.",
         metavar="NAME[,NAME...]",
         parse=parse_names,
     )
@@ -143,6 +143,8 @@ class TrialPlan:
 
     def __post_init__(self) -> None:
         check(self)
+        listed = [name for task in self.tasks for name in (RULER if task == "ruler" else (task,))]
+        object.__setattr__(self, "tasks", tuple(dict.fromkeys(listed)))
         for task in self.tasks:
             if task != NLL:
                 TASKS.check(task)
