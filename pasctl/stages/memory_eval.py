@@ -90,7 +90,10 @@ def _items_digest(items: Sequence[Item]) -> str:
 
 def _provenance(plan: DataPlan) -> dict[str, Any]:
     """What is said of the files beside the key; nothing without files."""
-    return {**asdict(plan), "data": list(plan.data)} if plan.data else {}
+    if not plan.data:
+        return {}
+    names = {"limit": plan.limit, "task_file": plan.task_file, "data_tokens": plan.data_tokens}
+    return {"data": list(plan.data), "data_format": plan.format, **names}
 
 
 def _part(unit: AnySpec, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:

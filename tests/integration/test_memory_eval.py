@@ -77,7 +77,7 @@ def test_benchmarks_files_run_on_all_systems_and_are_kept(warm: Warm, tiny_folde
     shown = warm.run(*command, *data)
     assert shown.stdout.count("random-retrieval") == 2
     assert "hotpotqa" in shown.stdout
-    ref, page = f"trials/{again.document['name']}", tmp_path / "report.html"
+    ref, page = again.document["name"], tmp_path / "report.html"
     report = warm.run("report", ref, "--store", tmp_path / "store", "--output", page)
     assert report.returncode == 0, report.stderr
     assert "Scores by task and system" in page.read_text(encoding="utf-8")

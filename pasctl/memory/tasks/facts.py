@@ -36,11 +36,11 @@ UNKNOWN = "unknown"
 PARAPHRASES = (
     ("{name} speaks nothing but Portuguese since childhood.", "Whose mother tongue is that of Lisbon?"),
     ("{name} is allergic to anything with milk.", "Who cannot eat cheesecake?"),
-    ("{name} has climbed the Matterhorn twice.", "Who has stood on a Swiss peak?"),
+    ("{name} has climbed the Matterhorn twice.", "Who stood on a Swiss peak?"),
     ("{name} plays the tuba every Sunday.", "Which person makes music on brass?"),
     ("{name} owns three poodles.", "Who keeps pets that bark?"),
     ("{name} grew up beside the Eiffel tower.", "Who spent youth in Paris?"),
-    ("{name} flies airliners for a living.", "Whose job is that of a pilot?"),
+    ("{name} flies airliners for a living.", "Whose profession is that of pilots?"),
     ("{name} teaches algebra to teenagers.", "Who instructs pupils in mathematics?"),
 )
 PLACES = ("cellar", "attic", "stable", "greenhouse", "vestry", "dairy", "gatehouse", "pantry")
