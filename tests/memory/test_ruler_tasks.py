@@ -85,7 +85,7 @@ def test_what_cannot_be_made_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_needles_tell_each_value_of_each_key(name: str) -> None:
     trial, kind = made(name, 3000), KINDS[name]
-    told = re.findall(r"A secret (?:number|identifier) of ([\w-]+) is ([\w-]+)\.", trial.text)
+    told = re.findall(r"A vault (?:number|identifier) of ([\w-]+) is ([\w-]+)\.", trial.text)
     counts = Counter(key for key, _ in told)
     assert len({value for _, value in told}) == len(told)
     assert set(counts.values()) == {kind.values}
@@ -163,5 +163,5 @@ def test_the_witness_who_was_right_is_believed() -> None:
 
 def test_no_filler_holds_a_key() -> None:
     filler = " ".join([*TEMPLATES, *REFRAIN, *(word for group in WORDS.values() for word in group)]).lower()
-    assert not [word for word in ("secret", UNKNOWN, "telephone", "mistaken") if word in filler]
+    assert not [word for word in ("vault", UNKNOWN, "telephone", "mistaken") if word in filler]
     assert len(set(ADJECTIVES)) * len(set(NOUNS)) == len(ADJECTIVES) * len(NOUNS)

@@ -53,7 +53,7 @@ KINDS = {
 def make(task: str, length: int, depth: float, seed: int, count: CountTokens) -> Trial:
     """A trial of a kind."""
     kind, rng = KINDS[task], random_stream(task, length, depth, seed)
-    noun = "secret identifier" if kind.identifiers else "secret number"
+    noun = "vault identifier" if kind.identifiers else "vault number"
     values = identifiers(rng) if kind.identifiers else numbers(rng)
     names = coined(rng) if kind.between == "needles" else keys(rng)
     told = [(next(names), [next(values) for _ in range(kind.values)]) for _ in range(kind.keys)]
