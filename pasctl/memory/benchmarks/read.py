@@ -67,6 +67,8 @@ def _settled(item: Item, form: str, said: dict[str, dict[str, object]], max_new_
     settled = replace(item, shape=shape, place=place)
     if not settled.question:
         raise InputError(f"{place}: the question is empty, expected words", hint="give a question with --task-file")
+    if shape.think and settled.answer_prefix:
+        raise InputError(f"{place}: think and an answer prefix were both given, expected one of the two")
     if shape.metric in ("classification", "choice") and not item.choices:
         raise InputError(f"{place}: the metric {shape.metric!r} needs choices, found none")
     return settled

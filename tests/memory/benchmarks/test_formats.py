@@ -236,7 +236,6 @@ def test_a_task_file_changes_how_a_task_is_asked(tmp_path: Path) -> None:
             "question": "{question} {unknown}",
             "answer_prefix": "It was",
             "metric": "exact",
-            "think": True,
         },
     }
     file = tmp_path / "tasks.json"
@@ -259,6 +258,7 @@ def test_a_task_file_changes_how_a_task_is_asked(tmp_path: Path) -> None:
         ({"hotpotqa_e": {"max_new_tokens": True}}, "at least 1"),
         ({"hotpotqa_e": {"question": " "}}, "question is empty"),
         ({"hotpotqa_e": {"metric": "choice"}}, "needs choices"),
+        ({"hotpotqa_e": {"think": True, "answer_prefix": "It was"}}, "one of the two"),
         ({"triviaqa": {}}, "hotpotqa_e"),
         ({"hotpotqa_e": 1}, "object of objects"),
         ([], "object of objects"),
