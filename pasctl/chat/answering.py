@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ class PendingAnswer:
             seconds=round(seconds, 3),
             stop=stop,
             left_out=self.prompted.left_out,
+            at=round(time.time(), 3),
         )
 
     def recalled(self) -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from pasctl.chat.conversations import TURNS, find_conversation
 from pasctl.chat.history import Asked, Prompted
 from pasctl.chat.journal import Entry, Journal
 from pasctl.chat.session import Session, Turn
+from pasctl.chat.turn_bounds import bounds_of_turns
 from pasctl.errors import InputError
-from pasctl.memory.checkpoint import checkpoint
+from pasctl.memory.checkpoint import Written, checkpoint
 from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -22,7 +23,8 @@ from pasctl.stages.memory import params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Store, run_job
-from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, segment_name, segment_writer, states_path
+from pasctl.stages.segment_files import SEGMENTS, segment_files
+from pasctl.stages.stored_memory import EpisodicMemory, segment_name, segment_writer, states_path
 
 STAGE = Stage("chat", "memory", 2)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
@@ -98,8 +100,7 @@ class PersistentConversation:
         self._begun = 0  # tokens that were read of the turn behind these
         self._closing = False  # whether its answer may be among them
         if self._parent is not None:
-            segments = [self._parent.open_path(name) for name in self._parent.files(SEGMENTS)]
-            self.memory.restore(segments, states_path(self._parent))
+            self.memory.restore(segment_files(self._parent), states_path(self._parent))
         self._mark()
         if left is not None:
             self._take_up(left.behind(kept, self._journal.path))
@@ -201,7 +202,7 @@ class PersistentConversation:
     def _mark(self) -> None:
         """All that was read is in the store now."""
         reader = self.memory.reader
-        self._kept_tokens, self._kept_evicted = len(reader.ids), reader.past.events.evicted
+        self._kept_tokens, self._kept_events = len(reader.ids), Written.by(reader)
         self._kept_segments = len(reader.past.segments.spans)
 
     def _note(self) -> None:
@@ -252,10 +253,11 @@ class PersistentConversation:
         reader, write = self.memory.reader, segment_writer(work)
         for number, (start, stop) in enumerate(reader.past.segments.spans):
             if number >= self._kept_segments:
-                told = self._kept_evicted if number == self._kept_segments else reader.past.events.evicted
-                write(number, checkpoint(reader, start, stop, told))
-        turns = [turn.to_json() for turn in self.turns[: self._read]]
-        return {"memory.json": self.memory.describe(), TURNS: turns}
+                before = self._kept_events if number == self._kept_segments else Written.by(reader)
+                write(number, checkpoint(reader, start, stop, before))
+        said = self.turns[: self._read]
+        bounds = bounds_of_turns(work, self._talk, self.memory.model.tokenizer, said)
+        return {"memory.json": self.memory.describe(), TURNS: [turn.to_json() for turn in said], **bounds}
 
     def _free(self, made: Artifact) -> None:
         """Read the new segments from their files from now on, which frees their memory."""

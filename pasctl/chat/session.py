@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from pasctl.errors import InputError
@@ -38,6 +38,7 @@ class Turn:
         seconds: that it took.
         stop: "end", the model ended it; "length", it was cut off; "stopped", the user stopped it.
         left_out: earlier turns that the model did not see, because its context did not hold them.
+        at: when it was said, in seconds since 1970; None of turns from before that was kept.
     """
 
     user: str
@@ -54,6 +55,7 @@ class Turn:
     seconds: float = 0.0
     stop: Stop = "end"
     left_out: int = 0
+    at: float | None = field(default=None, compare=False)
 
     @property
     def who(self) -> str:
@@ -62,7 +64,8 @@ class Turn:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain JSON."""
-        return asdict(self)
+        document = asdict(self)
+        return document if self.at is not None else {name: document[name] for name in document if name != "at"}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Turn:
@@ -74,7 +77,7 @@ class Turn:
         """
         if not all(isinstance(document[name], str) for name in ("user", "answer", "model")):
             raise TypeError("what was said is no text")
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(
             **{"user": document["user"], "answer": document["answer"], "model": document["model"]}
             | {name: value for name, value in document.items() if name in known}

@@ -24,6 +24,7 @@ class MemoryAsk(
     panel="Memory",
     place=2,
     positional=("memory", "questions", "how"),
+    implied=frozenset({"times"}),
     takes=("store", "max_memory", "wait", "dry_run", "json"),
     examples=(
         'pasctl memory-ask latest "Who hid the letter?"',
@@ -55,6 +56,13 @@ class MemoryAsk(
         flag="--with",
         metavar="REF",
         record="inputs",
+    )
+    recent: float = option(
+        0.0,
+        help="Prefer newer files and turns: what is added to the score of the newest, in standard deviations of the "
+        "scores; half of it is for those in the middle. Default: 0, off.",
+        metavar="W",
+        when_set=True,
     )
     how: SamplingParams = group(SamplingParams, panel="Answers")
     seed: int = option(0, help="Seed of the sampling; enters the key.", env="PASCTL_SEED")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
+from pasctl.memory.params import MemoryParams
 from pasctl.memory.rotary import Rotation
 from pasctl.memory.rotation_search import find_rotations, frequencies, tolerance, without_weight
 from pasctl.models.attention import Scoring, own_attention, run_backbone
@@ -92,6 +93,32 @@ def attention_layers(model: LoadedModel) -> AttentionLayers:
     if model not in _MEASURED:
         _MEASURED[model] = _measure(model)
     return _MEASURED[model]
+
+
+def has_key_biases(model: LoadedModel) -> bool:
+    """Whether keys have biases, as in Qwen2: a large part that they have in common."""
+    return any(
+        getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in model.attentions().values()
+    )
+
+
+def require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
+    """Refuse a memory in which a token attends farther than the model does the same for.
+
+    Raises:
+        InputError: it does.
+    """
+    reach = params.n_init + params.n_mem + params.n_local + params.chunk
+    if layers.limit is not None and reach > layers.limit:
+        raise InputError(
+            f"{changes_beyond(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
+            hint="give smaller sizes, such as --n-mem and --n-local",
+        )
+
+
+def changes_beyond(family: str, limit: int) -> str:
+    """Says that a family's model attends otherwise beyond a number of tokens."""
+    return f"a {family} model attends in another way when a text is longer than {limit} tokens"
 
 
 @dataclass(eq=False)

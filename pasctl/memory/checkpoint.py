@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,23 +12,44 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
+from pasctl.memory.codec import segment_tensors
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
-from pasctl.memory.segments import segment_tensors
-from pasctl.memory.stored_text import in_order
+from pasctl.memory.stored_text import in_order, settled_starts
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import PREFIX, LayerStates
 
+_WANTED = ("ids", "surprise", "representatives", "counts", "starts", "new_starts")  # of every segment
 
-def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str, Tensor]:
+
+@dataclass(frozen=True)
+class Written:
+    """What the segments that are written have of a text's events.
+
+    Attributes:
+        evicted: events with a representative.
+        begun: events whose first token is known for certain.
+    """
+
+    evicted: int = 0
+    begun: int = 0
+
+    @classmethod
+    def by(cls, reader: Reader) -> Written:
+        """All that a reader knows; before the first token that is nothing."""
+        events = reader.past.events
+        return cls(events.evicted, len(events.starts)) if reader.ids else cls()
+
+
+def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[str, Tensor]:
     """Tensors of the segment start..stop: its keys and values, and the reader's state at its end.
 
     Args:
         reader: at the end of the segment.
         start: first token of the segment.
         stop: the one behind its last.
-        evicted: events that had left the window by the end of the segment before.
+        before: what the segments before have; this one has the rest.
     """
     key, value = reader.past.segments.read_all_layers(start, stop)
     queues = reader.queues
@@ -39,11 +61,11 @@ def checkpoint(reader: Reader, start: int, stop: int, evicted: int) -> dict[str,
     states = {} if reader.layer_states is None or stop < len(reader.ids) else reader.layer_states.tensors()
     return {
         **states,
-        **segment_tensors(key, value, reader.params.kv_dtype == "int8"),
-        "ids": torch.tensor(reader.ids[start:stop]),
+        **segment_tensors(key, value, reader.params.kv_dtype == "int8", reader.past.offsets),
+        "ids": torch.tensor(reader.ids[start:stop], dtype=torch.int32),
         "surprise": reader.surprise[start:stop],
-        "representatives": events.representatives(evicted),
-        "starts": torch.tensor(events.starts),
+        "representatives": events.representatives(before.evicted),
+        "new_starts": torch.tensor(events.starts[before.begun :], dtype=torch.int64),
         "pending": torch.tensor(events.pending, dtype=torch.int64),
         "mass": torch.cat([window.mass[0].flatten().cpu() for window in reader.windows]),
         "window_starts": torch.tensor([window.start for window in reader.windows]),
@@ -75,7 +97,7 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     if kept is not None:
         files = _until(files, int(kept.pop("tokens")))
     parts: list[dict[str, Tensor]] = []
-    for path, tensors in in_order(files, ("ids", "surprise", "representatives", "counts"), None, "pt"):
+    for path, tensors in in_order(files, _WANTED, None, "pt"):
         reader.past.segments.attach(path, *tensors["counts"][:2].tolist())
         parts.append(tensors)
     if not parts:
@@ -90,8 +112,10 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     reader.queues = [queue.tolist() for queue in queues]
     if "usual_queries" in last:  # not of versions before
         reader.past.usual = UsualQueries(last["usual_queries"], last["usual_counts"])
+    offsets = [each.to(to) for each, to in zip(last.get("offsets", ()), reader.past.layers.devices, strict=False)]
+    reader.past.offsets = dict(enumerate(offsets)) or None
     events = reader.past.events
-    events.starts, events.pending = last["starts"].tolist(), last["pending"].tolist()
+    events.starts, events.pending = settled_starts(parts), last["pending"].tolist()
     events.leave(int(last["counts"][2]))
     first = 0
     for part in parts:

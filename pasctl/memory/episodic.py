@@ -17,7 +17,7 @@ from pasctl.generation.request import Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
 from pasctl.memory.asking import Answer, MemoryTextState
-from pasctl.memory.checkpoint import checkpoint, restore
+from pasctl.memory.checkpoint import Written, checkpoint, restore
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt, require_words
 from pasctl.memory.proof import require_memory
@@ -81,7 +81,7 @@ class EpisodicMemory:
         self.reader = Reader(self.model, self.params)
         self._writer = writer
         self._written = 0
-        self._evicted = 0
+        self._before = Written()
         self.prompt = Prompt(self.model.chat)
         self.bounds: list[TextBounds] | Callable[[], list[TextBounds]] = []
         self.memories: list[tuple[int, str]] = []
@@ -116,10 +116,10 @@ class EpisodicMemory:
         """Write a segment that has filled (called by the reader)."""
         if self._writer is None:
             return
-        path = self._writer(self._written, checkpoint(reader, start, stop, self._evicted))
+        path = self._writer(self._written, checkpoint(reader, start, stop, self._before))
         reader.past.segments.replace_with_file(self._written, path)
         self._written += 1
-        self._evicted = reader.past.events.evicted
+        self._before = Written.by(reader)
 
     def finish(self) -> None:
         """Write what is left of the last segment."""
@@ -137,7 +137,7 @@ class EpisodicMemory:
             IntegrityError: a file is damaged.
         """
         self._written = restore(self.reader, files, states)
-        self._evicted = self.reader.past.events.evicted
+        self._before = Written.by(self.reader)
 
     def join(self, runs: Sequence[Run]) -> None:
         """Take up texts that were each read in a window of their own, as one memory."""
@@ -212,6 +212,15 @@ class EpisodicMemory:
         return MemoryTexts(
             self.model.tokenizer, reader.ids, starts, self.bounds, opening=opening, memories=self.memories
         )
+
+    def prefer_recent(self, weight: float) -> None:
+        """Retrieve newer events rather than older ones: files by their times, without any the end of the text.
+
+        Args:
+            weight: of their recency in 0..1, in standard deviations of the events' scores; 0 is off.
+        """
+        events = self.reader.past.events
+        events.prefer_recent(torch.tensor(self.texts().recency()[: events.evicted] if weight else []), weight)
 
     def sources_of(self, stream: Stream, prompt_tokens: int) -> AnswerSources:
         """Where an answer comes from that an engine has written, white space at its ends and all."""

@@ -56,6 +56,7 @@ class Events:
         self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
         self._blocks: list[list[Tensor]] = []  # each [_BLOCK, G, D] per layer
         self._lengths: list[int] = []
+        self._recency, self._recency_weight = torch.empty(0), 0.0
         self._head_lengths: dict[tuple[int, int], Tensor] = {}  # layer, block -> [_BLOCK, G], of full blocks
 
     @property
@@ -142,20 +143,33 @@ class Events:
         if by_word:
             scores = best_word(self._word_similarity(layer, query, outside))
         else:
-            blocks = self._blocks[: -(-outside // _BLOCK)]
-            [scores] = torch.cat([score_events(query, block[layer]) for block in blocks], dim=1)[:, :outside]
-        scores = scores.cpu() if self.rescore is None else self.rescore(layer, scores.cpu())
+            blocks, offset = self._blocks[: -(-outside // _BLOCK)], self._offset(layer, outside)
+            [scores] = torch.cat([score_events(query, block[layer], offset) for block in blocks], dim=1)[:, :outside]
+        scores = self._newer_first(scores.cpu())
+        scores = scores if self.rescore is None else self.rescore(layer, scores)
         hits, neighbours, queue = choose_events(
             scores, self._lengths, budget=budget, contiguity=contiguity, queue=queue
         )
         chosen = sorted([*hits, *neighbours])
         return chosen, scores[chosen].tolist(), queue
 
+    def prefer_recent(self, recency: Tensor, weight: float) -> None:
+        """Prefer newer events: `weight` times their recency, float32 [E] in 0..1, is added to their scores.
+
+        It is counted in standard deviations of the scores. Events that come later are the newest.
+        """
+        self._recency, self._recency_weight = recency, weight
+
+    def _newer_first(self, scores: Tensor) -> Tensor:
+        if not self._recency_weight:
+            return scores
+        recency = torch.ones(len(scores))
+        recency[: len(self._recency)] = self._recency[: len(scores)]
+        return scores + self._recency_weight * scores.std(correction=0) * recency
+
     def _word_similarity(self, layer: int, query: Tensor, outside: int) -> Tensor:
         """Float32 [T, outside] (see `word_similarity`)."""
-        first = self._blocks[0][layer][: min(outside, OFFSET_EVENTS)]
-        offset = first.float().mean(0)
-        parts = []
+        offset, parts = self._offset(layer, outside), []
         for number, block in enumerate(self._blocks[: -(-outside // _BLOCK)]):
             rows = block[layer][: min(_BLOCK, outside - number * _BLOCK)]
             whole = len(rows) == _BLOCK and outside >= OFFSET_EVENTS
@@ -166,3 +180,7 @@ class Events:
                     self._head_lengths[layer, number] = lengths
             parts.append(word_similarity(query, rows, offset, lengths))
         return torch.cat(parts, dim=1)
+
+    def _offset(self, layer: int, outside: int) -> Tensor:
+        """What the representatives of the first events that are outside the window have in common, float32 [G, D]."""
+        return self._blocks[0][layer][: min(outside, OFFSET_EVENTS)].float().mean(0)

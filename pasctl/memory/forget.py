@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.checkpoint import checkpoint
+from pasctl.memory.checkpoint import Written, checkpoint
 from pasctl.memory.forget_spans import Span, kept_spans
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.reader import SEGMENT_TOKENS, Reader
+from pasctl.memory.reader import Reader
+from pasctl.memory.steps import SEGMENT_TOKENS
 from pasctl.memory.text_bounds import FileSpan, TextBounds
 from pasctl.memory.window import Window
 
@@ -57,7 +58,7 @@ def write_without(old: Reader, new: Reader, spans: Spans, write: Callable[[int, 
     new.last_hidden = old.last_hidden
     numbers = _move_events(old, new, places)
     new.queues = [[numbers[event] for event in queue if event in numbers] for queue in old.queues]
-    new.past.usual = old.past.usual.fork()
+    new.past.usual, new.past.offsets = old.past.usual.fork(), old.past.offsets
     new.windows = [_without(old, layer, places) for layer in range(len(old.windows))]
     _copy_segments(old, new, places, write)
 
@@ -134,8 +135,7 @@ def _copy_segments(old: Reader, new: Reader, places: _Places, write: Callable[[i
         )
         begin, number = places.of(start), len(new.past.segments.spans)
         new.past.segments.append(begin, key, value)
-        evicted = 0 if number == 0 else new.past.events.evicted
-        path = write(number, checkpoint(new, begin, begin + key.shape[2], evicted))
+        path = write(number, checkpoint(new, begin, begin + key.shape[2], Written.by(new) if number else Written()))
         new.past.segments.replace_with_file(number, path)
 
 

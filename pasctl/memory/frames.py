@@ -11,6 +11,8 @@ from pasctl.store import Artifact
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pasctl.memory.stored_text import KeptText
+
 
 class Memory(Artifact):
     """A text that was read into events."""
@@ -19,11 +21,8 @@ class Memory(Artifact):
         """One row per event, in text order: token (its first), tokens, and surprise of the first token in nats."""
         import pandas as pd
 
-        files = self.files("segments/")
-        surprise = np.concatenate([self.read_arrays(name, ("surprise",))["surprise"] for name in files])
-        last = self.read_arrays(files[-1], ("starts", "pending"))
-        starts = np.concatenate([last["starts"], last["pending"]]).astype(np.int64)
-        starts = starts[starts < len(surprise)]
+        text = self.runs_text() if "runs.json" in self.files() else self._text()
+        starts, surprise = np.array(text.starts, np.int64), np.array(text.surprise, np.float32)
         return (
             pd.DataFrame(
                 {"token": starts, "tokens": np.diff(starts, append=len(surprise)), "surprise": surprise[starts]}
@@ -33,6 +32,25 @@ class Memory(Artifact):
         )
 
     frame = events
+
+    def _text(self) -> KeptText:
+        from pasctl.memory.stored_text import read_text
+
+        return read_text([self.open_path(name) for name in self.files("segments/")])
+
+    def runs_text(self) -> KeptText:
+        """Tokens, surprise and events of a memory of a folder; files of one text are there once."""
+        from pasctl.memory.stored_text import KeptText
+
+        document = self.read_json("runs.json")
+        ids = [int(token) for token in document["opening"]]
+        surprise, starts = [0.0] * len(ids), list[int]()
+        for digest in dict.fromkeys(each["digest"] for each in document["files"]):
+            arrays = self.read_arrays(f"runs/{digest}/run.safetensors", ("ids", "surprise", "starts"))
+            starts += (arrays["starts"] + len(ids)).tolist()
+            ids += arrays["ids"].tolist()
+            surprise += arrays["surprise"].tolist()
+        return KeptText(ids, surprise, starts)
 
 
 class Answers(Artifact):

@@ -54,8 +54,9 @@ class MemoryParams:
         refine: how boundaries are moved after they were proposed.
         refine_layers: layers whose keys the refinement uses; None is every layer that has a memory.
         contiguity: share of n_mem that goes to the neighbours of the retrieved events.
-        query: how a question looks for events: each of its `words` by itself, the `last` word, or the `mean` query of
-            its tokens, as in the paper. A text that is read looks by mean queries (docs/memory.md).
+        query: how events are looked for: a question by each of its `words`, or by the `last` one, and a chunk of text
+            by its mean, all less what chunks usually look for and with each head at one scale; or, as in the paper,
+            both by the `mean` query and the dot product (docs/memory.md).
         positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
         kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
@@ -88,7 +89,8 @@ class MemoryParams:
         0.3, help="Share of n-mem for the neighbours of retrieved events. Default: 0.3.", metavar="X"
     )
     query: Query = option(
-        "words", help="How a question looks for events: by each word, its last word, or the paper's mean query."
+        "words",
+        help="How a question looks for events: by each of its words, by the last, or by their mean as in the paper.",
     )
     positions: Positions = option(
         "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"

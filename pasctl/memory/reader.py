@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.memory.attention_layers import AttentionLayers, attention_layers
+from pasctl.memory.attention_layers import attention_layers, changes_beyond, has_key_biases, require_reach
 from pasctl.memory.chunks import ChunkedPass
 from pasctl.memory.events import Events
+from pasctl.memory.growing import GrowingNumbers
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.recall import MemoryState, Recalled
@@ -27,14 +28,12 @@ from pasctl.memory.segmentation import (
     surprise_boundaries,
 )
 from pasctl.memory.segments import Segments
+from pasctl.memory.steps import pass_tokens, segment_tokens
 from pasctl.memory.surprise import token_surprise
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import LayerStates
 from pasctl.models.load import LoadedModel
-
-SEGMENT_TOKENS = 1024
-PASS_TOKENS = 512  # matrix products are hardly faster with more rows
 
 
 class Listener(Protocol):
@@ -70,18 +69,21 @@ class Reader:
         """
         layers, dtype = attention_layers(model), model.model.dtype
         count = len(layers.layers)
-        _require_reach(layers, params, model.adapter.family)
+        require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        events = Events(params.n_init, *shape, layers.devices)
+        # of keys with large biases half precision has few bits, of which a mean is to keep more
+        biased = has_key_biases(model)
+        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices)
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
-        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
+        offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None
+        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=biased, offsets=offsets)
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
         self.ids: list[int] = []
-        self.surprise = torch.empty(0)
+        self._surprise = GrowingNumbers()
         self.tokens_attended = 0
         self.log: list[Recalled] = []
         self.last_hidden: Tensor | None = None
@@ -89,11 +91,18 @@ class Reader:
         # last hidden states of tokens whose surprise is not known yet, and how many such there may be
         self._unmeasured: list[Tensor] = []
         self._patience = params.n_local - 2 * params.max_block if lazy else 0
-        # events that leave the window before a pass's last chunk must have ended before the pass, and be in a segment
-        longest = min(PASS_TOKENS, params.n_local + params.chunk - 2 * params.max_block)
-        self.pass_tokens = max(1, longest // params.chunk) * params.chunk
-        self.segment_tokens = min(SEGMENT_TOKENS, params.n_local + params.chunk - self.pass_tokens)
+        self.pass_tokens, self.segment_tokens = pass_tokens(params), segment_tokens(params)
         self.refine_layers = self._refine_layers()
+
+    @property
+    def surprise(self) -> Tensor:
+        """-log p of each token given those before it."""
+        return self._surprise.values
+
+    @surprise.setter
+    def surprise(self, values: Tensor) -> None:
+        self._surprise = GrowingNumbers()
+        self._surprise.append(values)
 
     def _refine_layers(self) -> list[int]:
         """Places of the layers whose keys refinement looks at.
@@ -153,6 +162,7 @@ class Reader:
             self.past, self.windows, self.queues, len(self.ids), chunks, chosen=chosen, words=words, step=step
         )
 
+    @torch.inference_mode()
     def end(self, ids: Sequence[int], step: ChunkedPass, hidden: Tensor, listener: Listener | None = None) -> None:
         """Take in the tokens of a pass, with their last hidden states [n, hidden]."""
         self.tokens_attended += step.attended
@@ -164,6 +174,7 @@ class Reader:
         if len(self.ids) - self.flushed >= self.segment_tokens:
             self.flush(listener)
 
+    @torch.inference_mode()
     def settle(self) -> None:
         """Measure all surprise, and find the events that it shows."""
         if self._unmeasured:
@@ -180,10 +191,12 @@ class Reader:
         fork, past = copy.copy(self), self.past
         events, segments = past.events.fork(), past.segments.fork()
         fork.past = replace(past, events=events, segments=segments, first=dict(past.first), usual=past.usual.fork())
+        fork.past.offsets = None if past.offsets is None else dict(past.offsets)
         fork.windows = [window.fork() for window in self.windows]
         fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()
         fork.ids, fork._unmeasured, fork.log = list(self.ids), list(self._unmeasured), []
+        fork._surprise = self._surprise.fork()
         fork._patience = self.params.n_local - 2 * self.params.max_block
         return fork
 
@@ -191,7 +204,7 @@ class Reader:
         limit = self.past.layers.limit
         if limit is not None and self.params.positions == "true" and tokens > limit:
             raise InputError(
-                f"{_changes(self.model.adapter.family, limit)}, and the text has {tokens}",
+                f"{changes_beyond(self.model.adapter.family, limit)}, and the text has {tokens}",
                 hint="use --positions compact, which puts what is retrieved near",
             )
 
@@ -231,7 +244,7 @@ class Reader:
             model = self.model
             measured = token_surprise(states, targets, model.tile_logits, model.vocabulary, model.vocabulary_tile)
             found = torch.cat([found, measured.float().cpu()])
-        self.surprise = torch.cat([self.surprise, found])
+        self._surprise.append(found)
         self.last_hidden, self._unmeasured = hidden[-1:].clone(), []
 
     def _cut(self, begin: int) -> None:
@@ -276,28 +289,3 @@ class Reader:
         moved += before
         longest = max(moved - before, after - moved)
         return moved if longest <= self.params.max_block else boundary
-
-
-def _require_reach(layers: AttentionLayers, params: MemoryParams, family: str) -> None:
-    """Refuse a memory in which a token attends farther than the model does the same for.
-
-    Raises:
-        InputError: it does.
-    """
-    reach = params.n_init + params.n_mem + params.n_local + params.chunk
-    if layers.limit is not None and reach > layers.limit:
-        raise InputError(
-            f"{_changes(family, layers.limit)}, and n_init + n_mem + n_local + chunk are {reach}",
-            hint="give smaller sizes, such as --n-mem and --n-local",
-        )
-
-
-def _changes(family: str, limit: int) -> str:
-    return f"a {family} model attends in another way when a text is longer than {limit} tokens"
-
-
-def has_key_biases(model: LoadedModel) -> bool:
-    """Whether keys have biases, as in Qwen2: a large part that they have in common."""
-    return any(
-        getattr(getattr(module, "k_proj", None), "bias", None) is not None for module in model.attentions().values()
-    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pasctl.memory.attention import Keys, Scratch, joint_attention
 from pasctl.memory.attention_layers import AttentionLayers
-from pasctl.memory.codec import round_trip
+from pasctl.memory.codec import common_part, round_trip
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.queries import UsualQueries
@@ -42,8 +42,9 @@ class MemoryState:
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
-        counts_all: whether chunks count that come before anything has left the window, and retrieve nothing.
         wide: whether attention scores are kept in float32 (see `joint_attention`).
+        offsets: layer -> what keys of eight bits have in common, float32 [G, 1, D] (see `pasctl.memory.codec`), from
+            the text's first chunk on; None for keys without biases, and for texts that older versions began.
     """
 
     params: MemoryParams
@@ -55,7 +56,7 @@ class MemoryState:
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
-    counts_all: bool = False
+    offsets: dict[int, Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
@@ -66,6 +67,14 @@ class MemoryState:
             if kind not in self.afar:
                 self.afar[kind] = self.rotary.angles(layer, distance)
                 self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
+
+    def offset(self, layer: int, key: Tensor) -> Tensor | None:
+        """Float32 [G, 1, D] to round keys with; that of the first keys [1, G, n, D] stays."""
+        if self.offsets is None:
+            return None
+        if layer not in self.offsets:
+            self.offsets[layer] = common_part(key[0])
+        return self.offsets[layer]
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class ForwardPass:
         query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
         if past.params.kv_dtype == "int8":
-            key, value = round_trip(key), round_trip(value)
+            key, value = round_trip(key, past.offset(place, key)), round_trip(value)
         far = self._far(place, query) if sliding is None else None
         here = self._angles_here(place)
         window.append(key, past.rotary.key(place, key, here), value)
@@ -181,12 +190,11 @@ class ForwardPass:
     def _far(self, layer: int, query: Tensor) -> _Far | None:
         """First tokens and retrieved events."""
         past = self.past
-        if layer not in past.first:
-            if past.counts_all:
-                past.usual.add(layer, self._looked_for(layer, query.float())[0])
-            return None
+        found = layer in past.first
         if not self._given:
-            self._retrieve(layer, query)
+            self._retrieve(layer, query, found=found)
+        if not found:
+            return None
         events = self.chosen[layer]
         key, value = self._read(layer, events)
         self.attended += key.shape[2]
@@ -206,21 +214,23 @@ class ForwardPass:
         spans = [self.past.events.span(event) for event in events]
         return torch.cat([torch.arange(self.past.params.n_init), *(torch.arange(*span) for span in spans)])
 
-    def _retrieve(self, layer: int, query: Tensor) -> None:
+    def _retrieve(self, layer: int, query: Tensor, *, found: bool) -> None:
+        """Choose events, if there are any; a chunk of a text counts for what chunks usually look for."""
         params, past = self.past.params, self.past
-        looked_for = self._looked_for(layer, query.float())
+        looked_for, usual = self._looked_for(layer, query.float()), past.usual.of(layer)
         if self._words is None:
             past.usual.add(layer, looked_for[0])
-        else:
-            looked_for = looked_for - past.usual.of(layer).to(looked_for.device)
+        if not found:
+            return
+        less = params.query != "mean"
         events, scores, self.queues[layer] = past.events.recall(
             layer,
-            looked_for,
+            looked_for - usual.to(looked_for.device) if less else looked_for,
             self.queues[layer],
             outside=self._outside,
             budget=params.n_mem,
             contiguity=params.contiguity,
-            by_word=self._words is not None,
+            by_word=less,
         )
         while len(self.chosen) <= layer:  # layers with a sliding window of their own retrieve nothing
             self.chosen.append([])

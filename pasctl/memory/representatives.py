@@ -47,11 +47,11 @@ def representatives(key: Tensor, mass: Tensor, places: Places, topk: int) -> Ten
         topk: keys to average; all of a shorter event. Of keys with equal mass the earlier is taken.
 
     Returns:
-        [E, G, D] in the keys' dtype, averaged in float32.
+        float32 [E, G, D].
     """
     received = mass[:, places.index].masked_fill(places.padding, -torch.inf)
     best = received.sort(dim=-1, descending=True, stable=True).indices[..., :topk]
     index = places.index.expand(len(key), -1, -1).gather(2, best)
     kept = ~places.padding.expand(len(key), -1, -1).gather(2, best)[..., None]
     chosen = key[torch.arange(len(key), device=key.device)[:, None, None], index].float()
-    return ((chosen * kept).sum(2) / kept.sum(2)).transpose(0, 1).to(key.dtype)
+    return ((chosen * kept).sum(2) / kept.sum(2)).transpose(0, 1)

@@ -9,27 +9,30 @@ import torch
 from torch import Tensor
 
 TIE = 1e-5
-"""Events tie whose scores differ by no more than this share of the largest absolute score of the row."""
+"""Events tie whose scores differ by no more than this share of the distance from the best to the worst."""
 
 
 OFFSET_EVENTS = 256
 """Representatives are compared less the mean of so many first ones: the part that all events have in common."""
 
 
-def score_events(query: Tensor, representatives: Tensor) -> Tensor:
-    """Similarity of queries and events, summed over heads.
+def score_events(query: Tensor, representatives: Tensor, offset: Tensor) -> Tensor:
+    """Similarity of queries and events, less what all events have in common, summed over heads.
 
-    Products are summed in float32 whatever the model's dtype: where keys have a large common part, as in families with
-    key biases, half precision leaves nothing of what tells events apart.
+    The common part is taken off before the products and these are summed in float32, whatever the model's dtype: where
+    keys have large biases, products with all of a key leave little of what tells events apart.
 
     Args:
         query: [T, G, D], summed over the query heads of each key-value head; of a chunk its mean, T = 1.
         representatives: [E, G, D].
+        offset: float32 [G, D], what they have in common.
 
     Returns:
         float32 [T, E].
     """
-    return query.flatten(1).float() @ representatives.flatten(1).float().T
+    own = representatives - offset  # float32, as the offset is
+    scores: Tensor = query.flatten(1).float() @ own.flatten(1).T
+    return scores
 
 
 def word_similarity(query: Tensor, representatives: Tensor, offset: Tensor, lengths: Tensor) -> Tensor:
@@ -46,9 +49,8 @@ def word_similarity(query: Tensor, representatives: Tensor, offset: Tensor, leng
     Returns:
         float32 [T, E].
     """
-    by_head = torch.einsum("tgd,egd->teg", query.float(), representatives.float())
-    common = torch.einsum("tgd,gd->tg", query.float(), offset)
-    summed: Tensor = ((by_head - common[:, None]) / lengths).sum(-1)
+    by_head = torch.einsum("tgd,egd->teg", query.float(), representatives - offset)
+    summed: Tensor = (by_head / lengths).sum(-1)
     return summed
 
 
@@ -59,23 +61,26 @@ def best_word(similarity: Tensor) -> Tensor:
         similarity: float32 [T, E]; each word's is put on one scale, its mean over events 0 and their deviation 1.
     """
     spread, mean = torch.std_mean(similarity, dim=-1, keepdim=True, correction=0)
-    return ((similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)).amax(0)
+    standard: Tensor = (similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)
+    return standard.amax(0)
 
 
 def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:
     """Length float32 [E, G] of each head's representative [E, G, D] less an offset [G, D]; never 0."""
-    return (representatives.float() - offset).norm(dim=-1).clamp_min(1e-6)
+    lengths: Tensor = torch.linalg.vector_norm(representatives - offset, dim=-1)
+    return lengths.clamp_min(1e-6)
 
 
 def rank_events(scores: Tensor, most: int) -> list[int]:
     """Events from the best to the worst; of events that tie, the earlier first.
 
-    Two neighbours in the order of scores tie if they differ by no more than `TIE` of the largest absolute score, and
-    what ties with the same event ties. Scores carry rounding noise that depends on the batch, on chunks that share a
-    pass and on threads; events of text that repeats itself have scores that differ by nothing else. The rule moves the
-    place where noise decides from a difference of 0, where such events stand, to a difference of `TIE`, where none
-    stands by its nature. It cannot remove it: events whose scores differ by `TIE`, to within the noise, may still
-    change places. In a run of ties the first and the last may differ by more than `TIE`.
+    Two neighbours in the order of scores tie if they differ by no more than `TIE` of the distance from the best score
+    to the worst, and what ties with the same event ties. So a constant in all scores changes nothing. Scores carry
+    rounding noise that depends on the batch, on chunks that share a pass and on threads; events of text that repeats
+    itself have scores that differ by nothing else. The rule moves the place where noise decides from a difference of
+    0, where such events stand, to a difference of `TIE`, where none stands by its nature. It cannot remove it: events
+    whose scores differ by `TIE`, to within the noise, may still change places. In a run of ties the first and the last
+    may differ by more than `TIE`.
 
     Args:
         scores: float32 [E].
@@ -84,10 +89,11 @@ def rank_events(scores: Tensor, most: int) -> list[int]:
     Returns:
         The best `most` events, and all that tie with the last of them.
     """
-    events, tolerance = len(scores), TIE * float(scores.abs().max())
+    events = len(scores)
     count = most = min(most, events)
     if not most:
         return []
+    tolerance = TIE * float(scores.max() - scores.min())
     while True:  # until no run of ties is cut off
         count = min(2 * count, events)
         values, order = scores.topk(count)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pasctl.memory.codec import segment_tensors
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
 from pasctl.memory.representatives import Places, representatives
-from pasctl.memory.segments import segment_tensors
 from pasctl.memory.window import Window
 
 Write = Callable[[int, dict[str, Tensor]], Path]
@@ -55,7 +55,7 @@ class _Writer:
     def segment(self, reader: Reader, start: int, stop: int) -> None:
         """Write one (called by the reader)."""
         keys_values = reader.past.segments.read_all_layers(start, stop)
-        path = self._write(len(self.segments), segment_tensors(*keys_values, self._int8))
+        path = self._write(len(self.segments), segment_tensors(*keys_values, self._int8, reader.past.offsets))
         reader.past.segments.replace_with_file(self._skipped + len(self.segments), path)
         self.segments.append((path, stop - start))
 
@@ -78,7 +78,9 @@ def read_run(
     """
     first = len(opening)
     _read_opening(reader, opening)
-    reader.past.counts_all = True
+    # what the template's tokens look for, and what their keys have in common, is not the text's
+    reader.past.usual = _no_queries(reader)
+    reader.past.offsets = None if reader.past.offsets is None else {}
     writer = _Writer(write, reader.params.kv_dtype == "int8", len(reader.past.segments.spans))
     for start in range(0, len(ids), reader.pass_tokens):
         piece = ids[start : start + reader.pass_tokens]
@@ -160,7 +162,7 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
     past.events.starts = [*starts, end]
     past.events.leave(len(starts))
     first = 0
-    past.usual = UsualQueries(torch.zeros_like(past.usual.sums), torch.zeros_like(past.usual.counts))
+    past.usual = _no_queries(reader)
     for run in kept:
         past.usual.sums += run.usual.sums
         past.usual.counts += run.usual.counts
@@ -169,6 +171,11 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
         first += len(run.starts)
     reader.ids, reader.surprise, reader.flushed = ids, torch.cat(surprise), end
     _move_windows(reader, len(opening), end)
+
+
+def _no_queries(reader: Reader) -> UsualQueries:
+    usual = reader.past.usual
+    return UsualQueries(torch.zeros_like(usual.sums), torch.zeros_like(usual.counts))
 
 
 def _read_opening(reader: Reader, opening: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError
 from pasctl.json_file import parse_json
-from pasctl.memory.codec import dequantize, quantize
+from pasctl.memory.codec import dequantize
 
 OPEN_FILES = 32
 """Files of segments that are open at the same time, whatever the length of the text."""
@@ -27,10 +27,11 @@ _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where a tensor [L, G, n, width] lies in a file: `offset` is that of its first byte."""
+    """Where a tensor [L, G, rows, width] lies in a file: `offset` is that of its first byte."""
 
     dtype: torch.dtype
     offset: int
+    rows: int
     width: int
 
 
@@ -43,14 +44,6 @@ class _Segment:
     tensors: Mapping[str, Tensor] | None = None
     path: Path | None = None
     stored: Mapping[str, _Stored] | None = None
-
-
-def segment_tensors(k: Tensor, v: Tensor, int8: bool) -> dict[str, Tensor]:
-    """Keys and values [L, G, n, D] as they stand in a file."""
-    if not int8:
-        return {"k": k.contiguous(), "v": v.contiguous()}
-    (k_int8, k_scale), (v_int8, v_scale) = quantize(k.contiguous()), quantize(v.contiguous())
-    return {"k": k_int8, "k_scale": k_scale, "v": v_int8, "v_scale": v_scale}
 
 
 class SegmentFiles:
@@ -220,7 +213,9 @@ class Segments:
             out.copy_(segment.tensors[name][layer, :, rows])
         elif segment.stored is not None and f"{name}_scale" in segment.stored:
             rounded, scale = (self._from_file(segment, each, layer, rows) for each in (name, f"{name}_scale"))
-            out.copy_(dequantize(rounded, scale, self.dtype))
+            shifted = name == "k" and "offsets" in segment.stored
+            offset = self._from_file(segment, "offsets", layer, slice(0, 1)) if shifted else None
+            out.copy_(dequantize(rounded, scale, self.dtype, offset))
         else:
             self._from_file(segment, name, layer, rows, out)
 
@@ -234,7 +229,7 @@ class Segments:
         buffer = out.view(torch.uint8).numpy()
         line = stored.width * stored.dtype.itemsize
         for head in range(self.kv_heads):
-            row = (layer * self.kv_heads + head) * (segment.stop - segment.start) + rows.start
+            row = (layer * self.kv_heads + head) * stored.rows + rows.start
             self.files.read(segment.path, stored.offset + row * line, buffer[head])
         return out
 
@@ -260,6 +255,9 @@ class Segments:
                 if stored[name].dtype == torch.int8:
                     scale = f"{name}_scale"
                     stored[scale] = _stored(scale, header[scale], 8 + length, (*shape[:3], 1), size)
+            if "offsets" in header:  # of keys with biases, and not of versions before
+                one = (*shape[:2], 1, self.head_dim)
+                stored["offsets"] = _stored("offsets", header["offsets"], 8 + length, one, size)
         except KeyError as error:
             raise _damaged(path, f"it lacks {error}, or knows another dtype") from error
         except (OSError, ValueError, TypeError, OverflowError, RecursionError, struct.error) as error:
@@ -274,7 +272,7 @@ def _stored(name: str, entry: Any, origin: int, shape: tuple[int, ...], size: in
         raise ValueError(f"{name} has shape {entry['shape']}, expected {list(shape)}")
     if first < 0 or last - first != math.prod(shape) * dtype.itemsize or origin + last > size:
         raise ValueError(f"{name} at {first}-{last} does not fit its shape or the file's {size - origin} bytes")
-    return _Stored(dtype, origin + first, shape[-1])
+    return _Stored(dtype, origin + first, *shape[-2:])
 
 
 def _damaged(path: Path, reason: object) -> IntegrityError:

@@ -174,6 +174,18 @@ class MemoryTexts:
             for place in places
         ]
 
+    def recency(self) -> list[float]:
+        """How new each event is, 0 the oldest and 1 the newest: by the ranks of their files' times.
+
+        Without any times the order of the text counts; what has none among others is old.
+        """
+        if all(file.modified is None for part in self.bounds for file in part.files):
+            return [event / max(len(self) - 1, 1) for event in range(len(self))]
+        places = [find_places(self.bounds, *self.span(event)) for event in range(len(self))]
+        times = [max((place.modified or 0.0 for place in found), default=0.0) for found in places]
+        known = {time: rank for rank, time in enumerate(sorted(set(times)))}
+        return [known[time] / max(len(known) - 1, 1) for time in times]
+
     @property
     def bounds(self) -> list[TextBounds]:
         """Bounds of the texts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from pasctl.errors import IntegrityError
 
-_LISTS = ("ids", "surprise", "counts", "starts", "pending")
+_LISTS = ("ids", "surprise", "counts", "starts", "new_starts", "pending")
+_NEW = "new_starts"  # of events that began in a segment; memories of versions before have all `starts` in each
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,27 @@ def read_text(files: Sequence[Path]) -> KeptText:
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    small = ("ids", "surprise", "counts")
-    parts = [tensors for _, tensors in in_order(files, small, (*small, "starts", "pending"), "numpy")]
+    small = ("ids", "surprise", "counts", "starts", _NEW)
+    parts = [tensors for _, tensors in in_order(files, small, (*small, "pending"), "numpy")]
     if not parts:
         return KeptText([], [], [])
     ids = [int(token) for part in parts for token in part["ids"]]
-    starts = [int(start) for name in ("starts", "pending") for start in parts[-1][name]]
+    starts = [*settled_starts(parts), *(int(start) for start in parts[-1]["pending"])]
     if starts != sorted(set(starts)):
         raise IntegrityError(f"segment {files[-1]} has events that do not follow each other")
     surprise = [float(each) for part in parts for each in part["surprise"]]
     return KeptText(ids, surprise, [start for start in starts if start < len(ids)])
+
+
+def settled_starts(parts: Sequence[Mapping[str, Any]]) -> list[int]:
+    """First token of each event that had begun for certain, from the tensors of all segments."""
+    starts: list[int] = []
+    for part in parts:
+        if _NEW in part:
+            starts += (int(start) for start in part[_NEW])
+        elif "starts" in part:
+            starts = [int(start) for start in part["starts"]]
+    return starts
 
 
 def in_order(
@@ -75,7 +87,9 @@ def _read(path: Path, names: Sequence[str] | None, framework: str) -> dict[str, 
     """Tensors of a segment's file; None reads all but keys and values."""
     try:
         with safe_open(path, framework=framework) as file:
-            wanted = names or [name for name in file.keys() if name[0] not in "kv"]  # noqa: SIM118 - no mapping
+            known = set(file.keys())
+            old = {_NEW} if "starts" in known else {"starts"}
+            wanted = [name for name in (names or known) if name not in old and (names or name[0] not in "kv")]
             tensors = {name: file.get_tensor(name) for name in wanted}
         if odd := [name for name in _LISTS if name in tensors and tensors[name].ndim != 1]:
             raise ValueError(f"{odd[0]} is no list")

@@ -55,7 +55,7 @@ class Memories:
 
     def _open(self, artifact: Artifact) -> Opened:
         memory = open_memory(artifact, self._resolver.model, store=self._resolver.store)
-        recorded = artifact.params["steering"]
-        # of a memory that was saved in Python only the displacement's digest is known
+        recorded = artifact.params.get("steering")
+        # of a memory that was saved in Python only the displacement's digest is known, and of a conversation nothing
         steering = {name: recorded[name] for name in ("persona", "alpha")} if isinstance(recorded, dict) else {}
         return Opened(artifact.name, memory, steering)

@@ -119,6 +119,7 @@ class Job:
         parts: gives the keys of the parts the artifact will hold; called only when it is computed.
         estimate: for `--dry-run`, what the work would be; it may not load a model.
         writes: bytes that the artifact will take; asked before the work begins, and it may not load a model.
+        fits: says what smaller work would take no more than so many bytes, for the hint where `writes` are too many.
         keeps_label: the label is a user's own name for what is continued under it, whatever the options.
     """
 
@@ -134,6 +135,7 @@ class Job:
     parts: Callable[[], tuple[str, ...]] = tuple
     estimate: Callable[[], dict[str, Any]] = dict
     writes: Callable[[], int] = int
+    fits: Callable[[int], str] = lambda room: ""
     keeps_label: bool = False
 
     @property

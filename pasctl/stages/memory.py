@@ -16,11 +16,12 @@ from pasctl.stages.memory_checks import check_questions, plain_attention, settle
 from pasctl.stages.memory_extension import own_result, same_params
 from pasctl.stages.memory_folder import plan_folder
 from pasctl.stages.memory_reading import Reading
-from pasctl.stages.memory_size import estimate, require_memory_room
+from pasctl.stages.memory_size import estimate, require_memory_room, what_fits
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store, open_store
+from pasctl.stages.segment_files import SEGMENTS, segment_files
 from pasctl.stages.stored_bounds import stored_texts
 from pasctl.stages.stored_runs import has_runs, run_bounds, stored_runs
 from pasctl.stages.target import resolve
@@ -88,6 +89,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         provenance={"model": handle.provenance(), "texts": [text.name for text in texts]},
         estimate=partial(estimate, reading),
         writes=lambda: int(estimate(reading)["bytes"]),
+        fits=partial(what_fits, reading),
     )
 
 
@@ -130,7 +132,7 @@ def open_memory(
         InputError: it was made with another model.
         IntegrityError: a segment is damaged.
     """
-    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory, read_steering, states_path
+    from pasctl.stages.stored_memory import EpisodicMemory, read_steering, states_path
 
     artifact = find_memory(open_store(store), memory)
     handle = model_of(artifact, model, options)
@@ -139,7 +141,7 @@ def open_memory(
         opened.join(stored_runs(artifact))
         opened.bounds = partial(run_bounds, artifact)
         return opened
-    opened.restore([artifact.open_path(name) for name in artifact.files(SEGMENTS)], states_path(artifact))
+    opened.restore(segment_files(artifact), states_path(artifact))
     opened.bounds = partial(_stored_bounds, artifact, opened)
     return opened
 
@@ -198,7 +200,7 @@ def params_of(memory: Artifact) -> MemoryParams:
 def _compute(work: StageContext, *, reading: Reading) -> Payload:
     from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
     from pasctl.stages import stored_memory
-    from pasctl.stages.stored_memory import SEGMENTS, STATES, EpisodicMemory, segment_name, segment_writer
+    from pasctl.stages.stored_memory import STATES, EpisodicMemory, segment_name, segment_writer
 
     require_memory_room(reading)
     parent, before = reading.parent, 0

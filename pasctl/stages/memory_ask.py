@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.memory_ask import MemoryAsk
+from pasctl.errors import InputError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.prompt import require_words
+from pasctl.memory.text_bounds import FACTS
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory import find_memory, model_of, open_memory
 from pasctl.stages.memory_checks import check_questions, plain_attention
@@ -43,6 +46,7 @@ class _Round:
     memories: tuple[Artifact, ...]
     questions: tuple[str, ...]
     how: SamplingParams
+    recent: float
     handle: Callable[[], ModelHandle]
     on_piece: Callable[[str], None] | None
 
@@ -62,16 +66,22 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
     memory, questions = find_memory(run.store, declared.memory), tuple(declared.questions)
     memories = (memory, *(find_memory(run.store, other) for other in declared.others))
     require_like(memories)
+    if not 0 <= declared.recent < math.inf:
+        raise InputError(f"recent is {declared.recent}, expected a number of at least 0")
+    # when files were changed is no part of a memory's content
+    times = [[fact["modified"] for fact in each.provenance.get(FACTS) or ()] for each in memories]
     how = replace(declared.how, seed=declared.how.seed or declared.seed)
     handle = partial(model_of, memory, declared.model, declared.options, run)
     if declared.model is not None:  # another model is refused even if the answer is there
         handle()
-    asked = _Round(memories, questions, how, handle, declared.on_piece if len(questions) == 1 else None)
+    asked = _Round(
+        memories, questions, how, declared.recent, handle, declared.on_piece if len(questions) == 1 else None
+    )
     return Job(
         stage=Stage.of(MemoryAsk),
         model=memory.model,
         label=memory.label,
-        params=declared.key(questions=list(questions), **asdict(how)),
+        params=declared.key(questions=list(questions), **asdict(how)) | ({"times": times} if declared.recent else {}),
         inputs={role_of(number): each for number, each in enumerate(memories)},
         identity=memory.document["model"],
         numerics=memory.document["numerics"],
@@ -128,6 +138,8 @@ def _compute(work: StageContext, *, asked: _Round) -> Payload:
         memory = open_memory(asked.memories[0], handle, reporter=work.reporter)
     else:
         memory = open_several(asked.memories, handle, work.reporter)
+    if asked.recent:
+        memory.prefer_recent(asked.recent)
     answers = _write(memory, asked, work.reporter)
     table = _recall_table(answers)
     work.provenance["model"] = handle.provenance()

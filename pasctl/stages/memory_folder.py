@@ -16,7 +16,7 @@ from pasctl.stages.folder import EVERY_FILE, read_folder
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
 from pasctl.stages.memory_reading import Reading
-from pasctl.stages.memory_size import estimate
+from pasctl.stages.memory_size import estimate, what_fits
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, part_key
@@ -136,6 +136,7 @@ def folder_job(
         parts=lambda: tuple(keys.values()),
         estimate=partial(_estimate, folder, run),
         writes=lambda: int(_estimate(folder, run)["bytes"]),
+        fits=lambda room: what_fits(_to_read(folder, run), room),
         keeps_label=keeps_label,
     )
 
@@ -172,12 +173,17 @@ def _missing(folder: _Folder, held: Mapping[str, Artifact]) -> list[Text]:
 
 def _estimate(folder: _Folder, run: Run) -> dict[str, Any]:
     """Like that of a text, for the files that are to be read."""
-    held = run.store.find_parts(list(folder.keys.values()))
-    texts = _missing(folder, held)
-    counts = {"files": len(folder.reading.texts), "files_to_read": len(texts)}
-    if not texts:
+    left = _to_read(folder, run)
+    counts = {"files": len(folder.reading.texts), "files_to_read": len(left.texts)}
+    if not left.texts:
         return {**counts, "tokens": 0, "events": 0, "bytes": 0, "resident_bytes": 0}
-    return {**counts, **estimate(replace(folder.reading, texts=tuple(texts)))}
+    return {**counts, **estimate(left)}
+
+
+def _to_read(folder: _Folder, run: Run) -> Reading:
+    """The files that no memory in the store has."""
+    held = run.store.find_parts(list(folder.keys.values()))
+    return replace(folder.reading, texts=tuple(_missing(folder, held)))
 
 
 def _compute(work: StageContext, *, folder: _Folder) -> Payload:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from pasctl.commands.memory_forget import MemoryForget
+from pasctl.commands.memory_forget import Forgotten, MemoryForget
 from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.memory.event_text import EventTexts
 from pasctl.memory.forget_spans import kept_spans
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
-from pasctl.stages.forget_selection import TURNS, Choose, Chosen, View, chooser
+from pasctl.stages.forget_selection import TURNS, Choose, Chosen, View, chooser, pattern
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory import find_memory, model_of, open_memory, params_of
 from pasctl.stages.memory_folder import folder_job, listed
@@ -71,6 +72,7 @@ def plan(declared: MemoryForget, run: Run) -> dict[str, Any]:
         done["replaced"] = {old.name: None for old in olds}
         if declared.everywhere:
             made = [each.name for old in olds for each in run.store.consumers(old.key)]
+            made += [each.name for each in _quoting(run, declared.forgotten)]
             done["removed"] = list(dict.fromkeys([*(old.name for old in olds), *made]))
         return done
     for old, job in zip(olds, jobs, strict=True):
@@ -81,7 +83,8 @@ def plan(declared: MemoryForget, run: Run) -> dict[str, Any]:
         if declared.everywhere:
             _move_tags(run, old, new)
     if declared.everywhere:  # only now that all is kept that stays
-        done["removed"] = [each.name for each in remove_for_good(run.store, olds)]
+        gone = [*olds, *_quoting(run, declared.forgotten)]
+        done["removed"] = [each.name for each in remove_for_good(run.store, gone)]
     return done
 
 
@@ -140,6 +143,7 @@ def _text_job(cut: _Cut, *, reread: bool) -> Job:
         numerics=memory.document["numerics"],
         compute=partial(_compute, cut=cut, reread=reread),
         provenance={"model": handle.provenance(), "texts": memory.provenance.get("texts") or []},
+        writes=lambda: memory.size,
         keeps_label=True,
     )
 
@@ -226,6 +230,19 @@ def _require_ended(run: Run, memory: Artifact) -> None:
             f"a session of {memory.name} goes on, or was killed: {left} has turns of it",
             hint="open the conversation and end it, then forget",
         )
+
+
+def _quoting(run: Run, forgotten: Forgotten) -> list[Artifact]:
+    """Answers, of whatever memory, that have the words to forget in them or in their questions."""
+    if forgotten.match is None:
+        return []
+    words = pattern(forgotten.match)
+    answers = run.store.candidates("answers")
+    return [each for each in answers if any(_quotes(row, words) for row in each.read_json("answers.json"))]
+
+
+def _quotes(row: dict[str, Any], words: re.Pattern[str]) -> bool:
+    return any(words.search(row[name]) is not None for name in ("question", "answer"))
 
 
 def _move_tags(run: Run, old: Artifact, new: Artifact) -> None:

@@ -190,8 +190,8 @@ def _question(answers: Artifact, answer: dict[str, Any], kept: _Kept) -> dict[st
 
 def _in_force(answer: dict[str, Any]) -> int:
     """The step whose retrieval the answer's first token was chosen with: the last words of a question may find none."""
-    steps = [each["step"] for each in answer["recalled"] if each["step"] <= answer["first_step"]]
-    return max(steps, default=answer["first_step"])
+    steps: list[int] = [each["step"] for each in answer["recalled"] if each["step"] <= answer["first_step"]]
+    return max(steps, default=int(answer["first_step"]))
 
 
 def _of_several(answer: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
+from pasctl.memory.steps import written_bytes
 from pasctl.models.footprint import require_room
 from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.memory_reading import Reading
@@ -24,7 +26,6 @@ def estimate(reading: Reading) -> dict[str, Any]:
     attended = [kind for kind in (geometry, *geometry.others) if kind.kind.startswith(HEADS)]
     vectors = sum(kind.layers * kind.kv_heads for kind in attended)
     width = max(kind.head_dim for kind in attended)
-    kept = width + 4 if params.kv_dtype == "int8" else width * wide
     events = math.ceil(tokens / _event_tokens(reading, tokens))
     window = params.n_init + params.n_local + params.max_block + params.chunk
     # of linear attention, as many components of keys as of values in float32; what convolutions keep is little
@@ -32,10 +33,28 @@ def estimate(reading: Reading) -> dict[str, Any]:
     return {
         "tokens": tokens,
         "events": events,
-        "bytes": 2 * vectors * kept * tokens + events * vectors * width * wide + states,
+        "bytes": written_bytes(params, vectors, width, wide, tokens, events) + states,
         # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
         "resident_bytes": vectors * width * wide * (2 * 3 * window + events) + states + (32 << 20),
     }
+
+
+def what_fits(reading: Reading, room: int) -> str:
+    """How a text that does not fit into so many bytes on disk would: in eight bits, if it may have them, or less of it.
+
+    A memory that is read on keeps the dtype that it has.
+    """
+    ways, tokens = [], len(reading.ids())
+    smaller: list[Literal["model", "int8"]] = (
+        ["int8"] if reading.parent is None and reading.params.kv_dtype == "model" else []
+    )
+    for kv_dtype in (reading.params.kv_dtype, *smaller):
+        planned = estimate(replace(reading, params=replace(reading.params, kv_dtype=kv_dtype)))["bytes"]
+        how = " with --kv-dtype int8" if kv_dtype in smaller else ""
+        if planned <= room:
+            return f"all of it fits{how}, which takes {planned / 1e9:.3g} GB"
+        ways.append(f"{room * tokens // planned:,}{how}")
+    return f"of the {tokens:,} tokens about {', or '.join(ways)} fit"
 
 
 def require_memory_room(reading: Reading) -> None:

@@ -96,7 +96,7 @@ def run_job(
     with store.lease(key, reads=job.inputs.values(), on_wait=waiting, timeout=wait) as done:
         if agreed(done is not None) and done is not None:
             return outcome(done, reused=True)
-        require_room(store.root, job.writes(), store.stage(key).folder)
+        require_room(store.root, job.writes(), store.stage(key).folder, job.fits)
         meet()
         try:
             made = _make(store, key, job, reporter, began)

@@ -12,6 +12,7 @@ from pasctl.stages.memory import open_memory, params_of
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Store
+from pasctl.stages.segment_files import segment_files
 from pasctl.stages.stored_runs import has_runs, opening_of, stored_runs
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def open_several(memories: Sequence[Artifact], handle: ModelHandle, reporter: Re
         IntegrityError: a file is damaged.
     """
     from pasctl.memory.runs import run_of
-    from pasctl.stages.stored_memory import SEGMENTS, EpisodicMemory
+    from pasctl.stages.stored_memory import EpisodicMemory
 
     runs: list[Run] = []
     bounds: list[TextBounds] = []
@@ -80,7 +81,7 @@ def open_several(memories: Sequence[Artifact], handle: ModelHandle, reporter: Re
         if has_runs(memory):
             shift, own = place - len(opening_of(memory)), stored_runs(memory)
         else:
-            shift, own = place, [run_of(opened.reader, [memory.open_path(name) for name in memory.files(SEGMENTS)])]
+            shift, own = place, [run_of(opened.reader, segment_files(memory))]
         bounds += [part.moved(part.first + shift) for part in known]
         runs += own
         place += sum(len(run.ids) for run in own)

@@ -15,16 +15,17 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory import episodic
-from pasctl.memory.checkpoint import checkpoint, states_of
+from pasctl.memory.checkpoint import Written, checkpoint, states_of
+from pasctl.memory.steps import written_bytes
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.runner import Artifact, Store, open_store, run_job
+from pasctl.stages.segment_files import SEGMENTS
 from pasctl.steering.intervention import Intervention
 
 SAVE = Stage("memory-save", "memory", 1)
-SEGMENTS = "segments/"
 STEERING = "steering.safetensors"
 STATES = "states.safetensors"
 """States of the model's layers at the end of the text, if it has such; segments have none, as only the last is used."""
@@ -60,6 +61,7 @@ class EpisodicMemory(episodic.EpisodicMemory):
             numerics=handle.numerics(self.params.seed) | {"attn": "memory"},
             compute=partial(self._payload, described),
             provenance={"model": handle.provenance()},
+            writes=self._bytes,
             keeps_label=True,
         )
         made = run_job(open_store(store), job).artifact
@@ -69,14 +71,21 @@ class EpisodicMemory(episodic.EpisodicMemory):
 
     def _payload(self, described: dict[str, object], work: StageContext) -> Payload:
         """Segment by segment; the last one has the state, the first one what stands for the events."""
-        write, evicted = segment_writer(work), self.reader.past.events.evicted
+        write, before = segment_writer(work), Written()
         for number, (start, stop) in enumerate(self.reader.past.segments.spans):
-            write(number, checkpoint(self.reader, start, stop, 0 if number == 0 else evicted))
+            write(number, checkpoint(self.reader, start, stop, before))
+            before = Written.by(self.reader)
         if self.intervention is not None:
             write_steering(work, self.intervention)
         bounds = self.bounds() if callable(self.bounds) else self.bounds
         work.provenance[FACTS] = file_facts(bounds)
         return {"memory.json": described, **({TEXT_BOUNDS: to_table(bounds)} if bounds else {})}
+
+    def _bytes(self) -> int:
+        """What its segments will take on disk."""
+        segments, events = self.reader.past.segments, self.reader.past.events.evicted
+        vectors, width = segments.layers * segments.kv_heads, segments.head_dim
+        return written_bytes(self.params, vectors, width, segments.dtype.itemsize, len(self.reader.ids), events)
 
     def _state(self) -> str:
         """Digest of what was read and how it was cut; with model and parameters it determines all the rest."""

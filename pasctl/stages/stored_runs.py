@@ -11,10 +11,10 @@ import numpy as np
 
 from pasctl.errors import IntegrityError
 from pasctl.memory.text_bounds import FACTS, FileSpan, TextBounds
+from pasctl.stages.segment_files import segment_files
 
 if TYPE_CHECKING:
     from pasctl.memory.runs import Run
-    from pasctl.memory.stored_text import KeptText
     from pasctl.stages.runner import Artifact
 
 RUNS = "runs.json"
@@ -107,7 +107,10 @@ def stored_runs(memory: Artifact) -> list[Run]:
     Raises:
         IntegrityError: a file is damaged.
     """
-    return [load_run(file, memory.read_tensors(file.facts), memory.open_path) for file in distinct(run_files(memory))]
+    files = distinct(run_files(memory))
+    names = [file.segment(number) for file in files for number in range(len(file.segments))]
+    paths = dict(zip(names, segment_files(memory, names), strict=True))
+    return [load_run(file, memory.read_tensors(file.facts), paths.__getitem__) for file in files]
 
 
 def run_bounds(memory: Artifact) -> list[TextBounds]:
@@ -121,20 +124,6 @@ def run_bounds(memory: Artifact) -> list[TextBounds]:
         bounds.append(TextBounds(first, starts, np.asarray(arrays["newlines"], np.int64), (span,)))
         first += file.tokens
     return bounds
-
-
-def runs_text(memory: Artifact) -> KeptText:
-    """Tokens, surprise and events of a memory of runs."""
-    from pasctl.memory.stored_text import KeptText
-
-    ids = opening_of(memory)
-    surprise, starts = [0.0] * len(ids), list[int]()
-    for file in distinct(run_files(memory)):
-        arrays = memory.read_arrays(file.facts, ("ids", "surprise", "starts"))
-        starts += (arrays["starts"] + len(ids)).tolist()
-        ids += arrays["ids"].tolist()
-        surprise += arrays["surprise"].tolist()
-    return KeptText(ids, surprise, starts)
 
 
 def _run_file(entry: Any, name: str) -> RunFile:

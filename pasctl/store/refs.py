@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -137,11 +138,18 @@ class Refs:
                     (folder / f"v{version}").unlink(missing_ok=True)
                     make_durable(folder)
 
-    def forget_options(self, name: Name) -> None:
-        """Takes away the record of what a name was taken for."""
+    def forget(self, name: Name, *, wholly: bool) -> None:
+        """Takes away the options that a name without versions was taken for.
+
+        Args:
+            name: the name.
+            wholly: whether the name itself quotes them; then its version numbers are free again.
+        """
         path = self._options / name.kind / name.model / f"{name.label}.json"
         with disk_errors(path):
             path.unlink(missing_ok=True)
+            if wholly:
+                shutil.rmtree(self._folder(name), ignore_errors=True)
 
     def options(self, name: Name) -> dict[str, Any] | None:
         """The options that a name was taken for; None for a name without a record."""

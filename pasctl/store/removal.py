@@ -27,7 +27,7 @@ from pasctl.store.artifact import Artifact
 from pasctl.store.database import compact
 from pasctl.store.disk import disk_errors, make_durable, make_folder
 from pasctl.store.keys import KEY_PREFIX
-from pasctl.store.manifest import read_manifest
+from pasctl.store.manifest import LABEL_SEPARATOR, read_manifest
 from pasctl.store.refs import Name
 from pasctl.store.registration import register
 from pasctl.store.usage import freed_bytes
@@ -138,14 +138,14 @@ def remove_named(store: Store, refs: Iterable[str], *, cascade: bool = False, dr
 
 
 def wipe(store: Store, removed: Iterable[Artifact]) -> None:
-    """Lets no file of the store quote what was removed: neither the options of names nor free pages of the index.
+    """Lets no file of the store quote what was removed: neither names made of its options nor free pages of the index.
 
     Raises:
         StoreError: the store cannot be written.
     """
     for name in {Name.of(artifact) for artifact in removed}:
         if not store.refs.versions(name):
-            store.refs.forget_options(name)
+            store.refs.forget(name, wholly=LABEL_SEPARATOR in name.label)
     compact(store.index.path)
 
 

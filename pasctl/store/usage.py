@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,13 +97,14 @@ def freed_bytes(paths: Iterable[Path]) -> int:
     return sum(found.st_size for inode, found in status.items() if found.st_nlink <= names[inode])
 
 
-def require_room(folder: Path, planned: int, begun: Path) -> None:
+def require_room(folder: Path, planned: int, begun: Path, fits: Callable[[int], str] = lambda room: "") -> None:
     """Refuses work that the disk has no room for.
 
     Args:
         folder: where it goes; the folder need not exist.
         planned: bytes that it takes when it is done.
-        begun: what is there of it, which takes its room already.
+        begun: what is there of it, which takes its room already; files that are linked are another artifact's.
+        fits: says what would fit into so many bytes, for the hint.
 
     Raises:
         StoreError: fewer bytes are free than are missing.
@@ -111,13 +112,14 @@ def require_room(folder: Path, planned: int, begun: Path) -> None:
     place = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
     if planned <= 0 or place is None:
         return
-    needed = planned - sum(found.st_size for found in _walk(begun))
-    free = shutil.disk_usage(place).free
+    written = sum(found.st_size for found in _walk(begun) if found.st_nlink == 1)
+    needed, free = planned - written, shutil.disk_usage(place).free
     if needed > free:
+        less = fits(free + written)
         raise StoreError(
             f"{folder} has {_size(free)} free, and this will write {_size(needed)}",
-            hint="free some space, with `pasctl store gc` for example (`pasctl store du` says what takes it), "
-            "or give another --store",
+            hint=f"{less}{'; or ' * bool(less)}free some space, with `pasctl store gc` for example "
+            "(`pasctl store du` says what takes it), or give another --store",
         )
 
 

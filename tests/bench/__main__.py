@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME]...`: tables of ratios, of all benches or of those named; no time is asserted.
 
-`gpu` runs only where it is named: it needs a CUDA device.
+`gpu` and `memory_length` run only where they are named: one needs a CUDA device, the other minutes.
 
 `PASCTL_PAPI` names a PAPI folder whose items are asked; without it the built-in ones are.
 """
@@ -18,7 +18,7 @@ BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory"
 
 
 def main(names: list[str]) -> None:
-    known = (*BENCHES, "gpu")
+    known = (*BENCHES, "memory_length", "gpu")
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"unknown bench {', '.join(unknown)}, expected {', '.join(known)}")

@@ -12,8 +12,9 @@ from pasctl.chat.persistent import PersistentConversation
 from pasctl.chat.session import Turn
 from pasctl.commands.memory_forget import Forgotten
 from pasctl.errors import BusyError, InputError
-from pasctl.stages.memory_ask import memory_ask
+from pasctl.stages.memory_ask import memory_ask, read_answers
 from pasctl.stages.memory_forget import memory_forget
+from pasctl.stages.memory_show import memory_show
 from pasctl.store import Store
 from tests.chat.test_persistent import SMALL, hold, turn
 
@@ -45,6 +46,8 @@ def test_a_turn_is_gone_from_all_versions_and_the_conversation_goes_on(
     new = Store(tmp_path).resolve("memory/demo/talk")
     users = [each["user"] for each in new.read_json(TURNS)]
     assert [user for user in users if "moon" not in user] == [turn(n).user for n in (0, 1, 3, 4)]
+    shown = memory_show(new, store=tmp_path)
+    assert shown["events"]
     again = hold(remember(tmp_path, params=SMALL), 5, 7)
     assert again.keep() is not None
     assert SECRET not in again.memory.model.tokenizer.decode(again.memory.reader.ids)
@@ -60,3 +63,17 @@ def test_a_session_that_goes_on_and_events_of_a_conversation_are_refused(remembe
     hold(talk, 3, 4)
     with pytest.raises(BusyError, match="goes on, or was killed"):
         memory_forget("memory/demo/talk", Forgotten(turn=1), store=tmp_path)
+
+
+def test_answers_from_a_conversation_name_its_turns(remember: Remember, tmp_path: Path) -> None:
+    talk = hold(remember(tmp_path, params=SMALL), 0, 6)
+    made = talk.keep()
+    answers = memory_ask(made, ["Is the moon pale?"], store=tmp_path).artifact
+    assert answers is not None
+    sources = read_answers(answers)[0]["sources"]
+    named = [source for source in sources if source["file"] is not None]
+    assert named
+    for source in named:
+        said = turn(int(source["file"].removeprefix("turn ")) - 1)
+        ids = talk._talk.turn(said.user, said.answer)
+        assert source["text"] in talk.memory.model.tokenizer.decode(ids)

@@ -153,7 +153,9 @@ def _segment(folder: Path) -> object:
 
     path = folder / "segment.safetensors"
     with suppress(PasctlError):
-        Segments(2, 1, 4, torch.float32).attach(path, 0, 3)
+        segments = Segments(2, 1, 4, torch.float32)
+        segments.attach(path, 0, 3)
+        segments.read(0, [(0, 3)])
     return read_text([path])
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,11 @@ def segments(store: Path) -> list[Path]:
     return sorted((store / "objects" / "memory").rglob("segments/*.safetensors"))
 
 
+def in_force(answer: dict[str, Any]) -> int:
+    """The step whose retrieval the answer's first token was chosen with: the last one that found words to look by."""
+    return max(each["step"] for each in answer["recalled"] if each["step"] <= answer["first_step"])
+
+
 def test_a_second_ask_is_answered_from_the_store_alone(
     warm: Warm, master: Path, store: Path, tmp_path: Path, other_tiny_folder: Path
 ) -> None:
@@ -102,7 +108,7 @@ def test_several_questions_are_asked_in_one_round(warm: Warm, store: Path) -> No
     for document in documents:
         assert {each["layer"] for each in document["recalled"]} == {0, 1, 2}
         assert all(len(each["events"]) == len(each["scores"]) > 0 for each in document["recalled"])
-        asked = [each for each in document["recalled"] if each["step"] == document["first_step"]]
+        asked = [each for each in document["recalled"] if each["step"] == in_force(document)]
         assert [each["layer"] for each in asked] == [0, 1, 2]
     text = warm.run("memory-ask", NAME, *questions, *SHORT, "--store", store)
     # random weights write control characters, which a terminal does not get
@@ -133,9 +139,6 @@ def test_what_cannot_be_asked(warm: Warm, store: Path, tmp_path: Path) -> None:
             memory_ask(NAME, questions, store=store)
     nobody = warm.run("memory-ask", "latest", "Who?", "--store", tmp_path / "empty")
     assert nobody.returncode == 3
-    long = warm.run("memory-ask", NAME, "why? " * 400, "--store", store)
-    assert (long.returncode, "n_local" in long.stderr) == (2, True)
-    assert "loading" not in long.stderr
 
 
 def test_thinking_is_refused_before_the_weights_are_loaded(warm: Warm, master: Path, tmp_path: Path) -> None:
@@ -194,7 +197,7 @@ def test_the_document_has_everything(store: Path, warm: Warm) -> None:
     }
     for told, answer in zip(document["questions"], read_answers(asked.artifact), strict=True):
         assert (told["question"], told["answer"]) == (answer["question"], answer["answer"])
-        layers = {each["layer"]: each["events"] for each in answer["recalled"] if each["step"] == answer["first_step"]}
+        layers = {each["layer"]: each["events"] for each in answer["recalled"] if each["step"] == in_force(answer)}
         shares = {event["event"]: sum(event["event"] in found for found in layers.values()) / 3 for event in events}
         assert len(told["recalled"]) == 3
         for event in told["recalled"]:
@@ -248,7 +251,7 @@ def test_damage_and_what_is_no_memory_are_named(
         assert files[1].name in refused.stderr
         # where hashing would take long, sizes are compared
         with monkeypatch.context() as large:
-            large.setattr("pasctl.stages.kept_text.CHECKED_BYTES", 0)
+            large.setattr("pasctl.stages.segment_files.CHECKED_BYTES", 0)
             if content == bytes(damaged):
                 assert memory_show(NAME, store=store)["events"]
             else:

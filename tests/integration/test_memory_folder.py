@@ -232,3 +232,21 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left(warm: Warm, model: Pa
     whole = warm.run(*command, tmp_path / "other").document
     assert 0 < resumed["counts"]["tokens_run"] < whole["counts"]["tokens_run"]
     assert (resumed["key"], resumed["content_digest"]) == (whole["key"], whole["content_digest"])
+
+
+def test_newer_files_are_preferred_by_a_weight_that_enters_the_key(
+    warm: Warm, model: Path, docs: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    for number, name in enumerate(sorted(FILES)):
+        os.utime(docs / name, (1000.0 + number, 1000.0 + number))
+    memory, _, _ = read(model, docs, store)
+    plain = memory_ask(memory, QUESTION, SamplingParams(3), store=store)
+    assert memory_ask(memory, QUESTION, SamplingParams(3), recent=0.0, store=store).key == plain.key
+    newest = memory_ask(memory, QUESTION, SamplingParams(3), recent=1e6, store=store).artifact
+    assert newest is not None
+    assert newest.key != plain.key
+    found = [source["modified"] for source in read_answers(newest)[0]["sources"]]
+    assert min(found) >= 1000.0 + len(FILES) / 2
+    bad = warm.run("memory-ask", memory.name, *QUESTION, "--recent", "nan", "--store", store)
+    assert (bad.returncode, "recent is nan" in bad.stderr) == (2, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,13 @@ def keys_of(memory: Artifact, store: Path, words: str) -> tuple[list[int], list[
 
 def quotes(store: Path, words: str, ids: list[int], rows: list[bytes]) -> list[str]:
     """Files of a store that hold the words, their token ids, or a key or value of theirs."""
-    needles = [words.encode(), words.lower().encode(), *rows]
+    needles = [words.encode(), words.lower().encode(), "-".join(words.lower().split()).encode(), *rows]
     needles += [np.array(ids, kind).tobytes() for kind in (np.int64, np.int32)]
     needles += [", ".join(map(str, ids)).encode(), ",\n   ".join(map(str, ids)).encode()]
     found = []
     for path in store.rglob("*"):
         if path.is_file() and not path.is_symlink():
-            data = path.read_bytes()
+            data = path.read_bytes() + str(path).encode()
             found += [str(path.relative_to(store))] if any(needle in data for needle in needles) else []
     return found
 
@@ -104,6 +105,7 @@ def test_words_are_gone_from_every_file_of_the_store(warm: Warm, model: str, tmp
     extended = made(memory_run(None, [Text("more.txt", BEHIND)], extend=first, store=store))
     memory_ask(first, [f"Is it true that {SECRET}?"], SamplingParams(4), store=store)
     memory_ask(extended, QUESTION, SamplingParams(4), store=store)
+    memory_ask(other, [f"Where is it that {SECRET}?"], SamplingParams(4), store=store)
     kept = made(memory_ask(other, QUESTION, SamplingParams(4), store=store))
     Store(store).tag(first, "mine")
     secret = keys_of(first, store, SECRET)
@@ -119,7 +121,7 @@ def test_words_are_gone_from_every_file_of_the_store(warm: Warm, model: str, tmp
     assert done.returncode == 0, done.stderr
     document = done.document
     assert sorted(document["removed"]) == sorted(planned["removed"])
-    assert len(document["removed"]) == 4
+    assert len(document["removed"]) == 5
     assert quotes(store, SECRET, *secret) == []
     assert sound(store)
     assert Store(store).resolve(kept.name).key == kept.key
@@ -140,10 +142,11 @@ def test_words_are_gone_from_every_file_of_the_store(warm: Warm, model: str, tmp
     assert (last.returncode, "nothing like that" in last.stderr) == (2, True)
 
 
-def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kv_dtype", ["model", "int8"])
+def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path, kv_dtype: str) -> None:
     """Without --reread every other token keeps its key and value and its event, and the window what it saw."""
     store = tmp_path / "store"
-    old = read(model, store, Text("story.txt", STORY))
+    old = read(model, store, Text("story.txt", STORY), params=replace(PARAMS, kv_dtype=kv_dtype))
     event = next(e for e in memory_show(old, store=store)["events"] if "Xylo" in e["text"])
     done = memory_forget(old, Forgotten(event=event["event"]), store=store)
     new = resolve(store, done["replaced"][old.name])
@@ -170,8 +173,6 @@ def test_what_is_left_is_as_it_was_read(model: str, tmp_path: Path) -> None:
         assert torch.equal(*mass)
     # when nothing is retrieved, only the last tokens are seen, which are the same
     opened = [open_memory(each, store=store) for each in (old, new)]
-    from dataclasses import replace
-
     for each in opened:
         each.params = replace(each.params, n_mem=0)
         each.reader.params = each.params

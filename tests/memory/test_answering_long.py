@@ -46,7 +46,7 @@ def test_what_is_asked_is_read_as_more_of_the_text(refine: str, kv_dtype: str) -
     text = text_ids(13 * SMALL["chunk"])
     memory = memory_of(text, refine=refine, kv_dtype=kv_dtype, query="mean")  # as a reader looks for events
     state, asked = state_after(memory, QUESTION, SMALL["chunk"])
-    whole = memory_of(text, refine=refine, kv_dtype=kv_dtype)
+    whole = memory_of(text, refine=refine, kv_dtype=kv_dtype, query="mean")
     states = list[Tensor]()
     end = whole.reader.end
     whole.reader.end = lambda ids, step, hidden, listener=None: (  # type: ignore[method-assign]

@@ -67,9 +67,9 @@ def test_within_the_window_generate_is_the_models_own_in_every_family(family: st
 
 @pytest.mark.parametrize("positions", ["compact", "paper"])
 def test_beyond_the_window_generate_is_an_episodic_memory(loaded: LoadedModel, positions: str) -> None:
-    settings = SMALL | {"positions": positions}
+    settings = SMALL | {"positions": positions, "query": "mean"}  # a prompt has no question to look for
     text = text_ids(300)
-    memory = EpisodicMemory(loaded, **settings, query="mean")  # a prompt has no question to look for
+    memory = EpisodicMemory(loaded, **settings)
     memory.read_ids(text)
     expected = memory.logits([text_ids(1)])  # something after it, to see that both have read the same
     with remember(loaded, **settings) as inside:

@@ -134,7 +134,7 @@ def test_chunks_that_share_a_pass_are_read_as_if_each_had_its_own(
 ) -> None:
     text, found, model = text_ids(230), [], tiny_loaded(family)
     for most in (1, 512):
-        monkeypatch.setattr("pasctl.memory.reader.PASS_TOKENS", most)
+        monkeypatch.setattr("pasctl.memory.steps.PASS_TOKENS", most)
         memory, reader = watched(model, **SMALL | settings)
         assert reader.pass_tokens == (SMALL["chunk"] if most == 1 else 3 * SMALL["chunk"])
         memory.read_ids(text)

@@ -142,17 +142,19 @@ def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_l
     for outside in (0, 255, 256, 257, 600):
         query = vectors[outside : outside + 1, 1] if outside < 600 else vectors[:1, 1]  # most like one that left later
         found, scores, _ = events.recall(1, query, [], outside=outside, budget=100, contiguity=0.0)
-        every = score_events(query, vectors[:outside, 1])[0]
+        every = score_events(query, vectors[:outside, 1], vectors[: min(outside, 256), 1].mean(0))[0]
         assert found == sorted(every.topk(min(10, outside)).indices.tolist())
         assert scores == every[found].tolist()
 
 
-def test_scores_are_dot_products_summed_over_heads() -> None:
-    query, vectors = drawn(2, 3, 4), drawn(7, 3, 4, seed=1)
-    found = score_events(query, vectors)
+def test_scores_are_dot_products_less_those_of_the_common_part_summed_over_heads() -> None:
+    query, vectors, common = drawn(2, 3, 4), drawn(7, 3, 4, seed=1), drawn(3, 4, seed=2)
+    found = score_events(query, vectors, common)
     for row in range(2):
         for event in range(7):
-            expected = sum(float(query[row, head] @ vectors[event, head]) for head in range(3))
+            expected = sum(
+                float(query[row, head] @ vectors[event, head] - query[row, head] @ common[head]) for head in range(3)
+            )
             assert float(found[row, event]) == pytest.approx(expected, abs=1e-4)
 
 

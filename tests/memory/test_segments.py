@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pasctl.errors import IntegrityError
-from pasctl.memory.codec import round_trip
-from pasctl.memory.segments import Segments, segment_tensors
+from pasctl.memory.codec import round_trip, segment_tensors
+from pasctl.memory.segments import Segments
 
 L, G, D = 3, 2, 8
 CUTS = [0, 1, 14, 15, 40, 57]

@@ -207,3 +207,41 @@ def test_spans_of_files_are_their_own() -> None:
     joined = "\n\n" + join_texts(FILES)
     assert [joined[span.start : span.stop] for span in spans] == [text.content for text in FILES]
     assert isinstance(spans[0], FileSpan)
+
+
+def test_newer_files_are_newer_and_without_times_the_end_is() -> None:
+    texts, _ = texts_of([0, 4, 8, 12, 16])
+    assert texts.recency() == [0, 0.25, 0.5, 0.75, 1]
+    parts, first = [], 0
+    for text, modified in zip(FILES, (30.0, 10.0, 20.0), strict=True):
+        ids, bounds = bounds_of([Text(text.name, text.content, modified)], first)
+        parts.append(bounds)
+        first += len(ids)
+    starts = [part.first for part in parts]
+    aged = MemoryTexts(tiny_tokenizer(), list(range(first)), starts, parts)
+    assert aged.recency() == [1, 0, 0.5]
+
+
+def test_a_weight_prefers_newer_events_and_none_changes_nothing() -> None:
+    memory = EpisodicMemory(tiny_loaded(), **SMALL | {"contiguity": 0.0})
+    memory.read("I worry about things. Vivid imagination, and so on. " * 20)
+    question = [memory.prompt.question("Who worries?")]
+
+    def mean_event(weight: float) -> tuple[float, Any]:
+        memory.prefer_recent(weight)
+        [answer] = memory.ask_all(["Who worries?"], SamplingParams(1))
+        events = [event for each in answer.recalled for event in each.events]
+        return sum(events) / len(events), memory.logits(question)
+
+    plain, logits = memory.ask_all(["Who worries?"], SamplingParams(1)), memory.logits(question)
+    ages = [mean_event(weight)[0] for weight in (0.0, 1.0, 100.0)]
+    assert ages == sorted(ages)
+    assert ages[0] < ages[2]
+    off = mean_event(0.0)
+    assert (off[1] == logits).all()
+    assert memory.ask_all(["Who worries?"], SamplingParams(1)) == plain
+    # a very large weight takes the newest that fit
+    memory.prefer_recent(1e6)
+    [answer] = memory.ask_all(["Who worries?"], SamplingParams(1))
+    outside = memory.reader.past.events.evicted
+    assert all(event >= outside - 24 // 2 for each in answer.recalled for event in each.events)

@@ -192,6 +192,18 @@ def test_recall_map_has_a_box_an_event_and_layer() -> None:
     assert [block.question for block in content.blocks if isinstance(block, Exchange)] == ["who?", "why?"]
 
 
+def test_answers_name_their_sources_where_these_were_kept() -> None:
+    source = {"memory": None, "file": "a.md", "lines": [3, 3], "text": "The\nwords.", "share": 0.5}
+    others = [{**source, "file": None, "lines": None, "text": "x" * 999, "share": 0.25}] * 7
+    content = answers([{**asked("who?", []), "sources": [source, *others]}, asked("why?", [])], "memory/m/t@v1", 3)
+    [table] = [block for block in content.blocks if isinstance(block, Table)]
+    assert [cell.text for cell in table.rows[0]] == ["a.md", "The words.", "50%"]
+    assert [row[0].note for row in table.rows[:2]] == ["line 3", ""]
+    assert len(table.rows) == 5
+    assert "3 more" in table.caption
+    assert all(len(row[1].text) <= 160 for row in table.rows)
+
+
 def test_answers_that_recalled_nothing_say_so() -> None:
     assert "Nothing was retrieved" in " ".join(answers([asked("who?", [])], "memory/m/t@v1", 3).lead)
 

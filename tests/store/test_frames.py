@@ -177,16 +177,26 @@ def test_directions_have_a_row_per_persona_and_head(make: Make, cut: bool) -> No
     assert chosen.loc[0, "mae"] == 0.5
 
 
-def test_events_follow_each_other_through_a_memory(make: Make) -> None:
+@pytest.mark.parametrize("version", [4, 5])
+def test_events_follow_each_other_through_a_memory(make: Make, version: int) -> None:
+    """Until version 4 each segment had all starts."""
     surprise = np.random.default_rng(2).random(20).astype(np.float32)
     none = np.array([], np.int64)
     made = make(
         "memory",
         {
-            "segments/000000.safetensors": {"surprise": surprise[:12], "starts": np.array([4, 9]), "pending": none},
+            "segments/000000.safetensors": {
+                "ids": np.arange(12),
+                "counts": np.array([0, 12, 0, 0]),
+                "surprise": surprise[:12],
+                **({"starts": np.array([4, 9])} if version == 4 else {"new_starts": np.array([4])}),
+                "pending": none,
+            },
             "segments/000001.safetensors": {
+                "ids": np.arange(8),
+                "counts": np.array([12, 20, 0, 0]),
                 "surprise": surprise[12:],
-                "starts": np.array([4, 9]),
+                **({"starts": np.array([4, 9])} if version == 4 else {"new_starts": np.array([9])}),
                 "pending": np.array([15, 20]),  # the last one begins behind the text
             },
         },

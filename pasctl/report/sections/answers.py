@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pasctl.report.blocks import Block, Content, Drawn, Exchange, shortened
+from pasctl.report.blocks import Block, Cell, Content, Drawn, Exchange, Table, shortened
 from pasctl.report.figures.recall import Fetched, recall_map
 
 MOST_MAPS = 12
+MOST_SOURCES = 5
+LONGEST_WORDS = 160
 
 
 def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None) -> Content:
     """The section of answers.
 
     Args:
-        asked: of each question `question`, `answer`, `tokens`, `stop`, and `recalled`: step, layer, events, scores.
+        asked: of each question `question`, `answer`, `tokens`, `stop`, `recalled`: step, layer, events, scores, and
+            `sources`, if they were kept.
         memory: the name of the memory that was asked.
         events: how many it has; None if it is gone, and then the map ends at the last event that was fetched.
     """
@@ -24,6 +27,8 @@ def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None)
     for number, each in enumerate(asked, 1):
         ended = "cut off at the most tokens allowed" if each["stop"] == "length" else "ended by itself"
         blocks.append(Exchange(each["question"], each["answer"], f"{each['tokens']:,} tokens, {ended}"))
+        if each.get("sources"):
+            blocks.append(_sources(each["sources"]))
         if number <= MOST_MAPS and each["recalled"]:
             blocks.append(_map(number, each, events))
     lead = [f"{len(asked):,} question{'s' if len(asked) > 1 else ''} asked of {memory}."]
@@ -34,6 +39,26 @@ def answers(asked: Sequence[Mapping[str, Any]], memory: str, events: int | None)
     if len(asked) > MOST_MAPS:
         lead.append(f"Maps are drawn for the first {MOST_MAPS} questions.")
     return Content(tuple(lead), (), tuple(blocks))
+
+
+def _sources(sources: Sequence[Mapping[str, Any]]) -> Table:
+    """The parts of the text that most layers retrieved."""
+    rows = []
+    for source in sources[:MOST_SOURCES]:
+        first, last = source["lines"] or (0, 0)
+        where = ", ".join(filter(None, (source["memory"], source["file"] or "the text")))
+        note = f"lines {first:,} to {last:,}" if last > first else f"line {first:,}" if first else ""
+        words = Cell(shortened(source["text"], LONGEST_WORDS))
+        rows.append((Cell(where, note=note), words, Cell(f"{100 * source['share']:.0f}%")))
+    more = len(sources) - len(rows)
+    caption = "Of the layers that retrieve, those which retrieved the words, averaged over the answer's tokens."
+    return Table(
+        "Where the answer comes from",
+        ("from", "words", "layers"),
+        tuple(rows),
+        left=2,
+        caption=f"{caption} {more:,} more: pasctl memory-show --answer." if more else caption,
+    )
 
 
 def _map(number: int, asked: Mapping[str, Any], events: int | None) -> Drawn:
