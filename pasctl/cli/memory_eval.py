@@ -35,9 +35,46 @@ def tables(figures: dict[str, Any]) -> list[str]:
     texts = []
     if figures["tasks"]:
         texts += [_accuracy(figures["tasks"]), _by_depth(figures["tasks"])]
+    texts += task_tables(figures["tasks"] + figures["benchmarks"])
     if figures["nll"]:
         texts.append(_surprise(figures["nll"]))
     return texts
+
+
+def task_tables(rows: list[dict[str, Any]]) -> list[str]:
+    """A table per task and length, the systems below each other; then what the columns are."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["attended_tokens"] is not None:  # else of an earlier version, which did not count them
+            groups.setdefault((row["task"], row["length"]), []).append(row)
+    tables = [_systems(task, group) for (task, _), group in groups.items()]
+    return [*tables, _SYSTEMS_LEGEND] if tables else []
+
+
+_SYSTEMS_LEGEND = (
+    "score: by the task's metric, with its 95% interval (Wilson's of 0 and 1, else a bootstrap's over items); "
+    "attended: tokens of the text\nthat an answer's first token attends, per layer; held: keys and values kept for the "
+    "answer; cut: answers cut off at the most tokens"
+)
+
+
+def _systems(task: str, rows: list[dict[str, Any]]) -> str:
+    header = [task, "metric", "items", "tokens", "score", "interval", "attended", "held", "cut"]
+    body = [
+        [
+            row["system"],
+            row["metric"],
+            str(row["trials"]),
+            f"{row['tokens']:,}",
+            f"{row['score']:.3f}",
+            "-" if row["interval"] is None else f"{row['interval'][0]:.2f} to {row['interval'][1]:.2f}",
+            f"{row['attended_tokens']:,.0f}",
+            f"{row['held_bytes'] / 2**20:,.1f} MiB",
+            str(row["cut"]),
+        ]
+        for row in rows
+    ]
+    return align([header, *body], left=2)
 
 
 def _accuracy(rows: list[dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from pasctl.commands.memory_run import TextLike
 from pasctl.commands.shared import OfModel, Seeded
 from pasctl.declaration import StageDeclaration
 from pasctl.memory.params import MemoryParams
-from pasctl.memory.trial_plan import TrialPlan
+from pasctl.memory.trial_plan import DataPlan, TrialPlan
 from pasctl.option import group, option
 
 
@@ -31,14 +31,17 @@ class MemoryEval(
     examples=(
         "pasctl memory-eval --model Qwen/Qwen3-0.6B --tasks passkey --lengths 4k,16k --compare window,full",
         "pasctl memory-eval --model Qwen/Qwen3-0.6B --tasks nll --text docs.txt --lengths 32k",
+        "pasctl memory-eval --model Qwen/Qwen3-0.6B --data qasper.jsonl --format longbench --compare full,bm25",
     ),
 ):
     """Measure what a model retrieves from long texts, with a memory and without.
 
-    A trial that was run before with the same model and parameters is taken from the store.
+    The texts are made, or are those of a benchmark's own files (docs/benchmarks.md). A trial that was run
+    before with the same model and parameters is taken from the store.
     """
 
     plan: TrialPlan = group(TrialPlan, panel="Trials")
+    items: DataPlan = group(DataPlan, panel="Benchmarks")
     text: TextLike | None = option(
         None, help="A text file, for the task nll.", metavar="FILE", record="provenance", digest=("text",)
     )

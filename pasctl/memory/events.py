@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -34,6 +34,7 @@ class Events:
         starts: first token of each event; the last one may still grow.
         pending: starts that refinement has not settled yet.
         evicted: number of events that have left the window.
+        rescore: layer and scores float32 [E] -> the scores that decide instead, for ablation; None leaves them.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Events:
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
+        self.rescore: Callable[[int, Tensor], Tensor] | None = None
         self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
         self._blocks: list[list[Tensor]] = []  # each [_BLOCK, G, D] per layer
         self._lengths: list[int] = []
@@ -144,6 +146,7 @@ class Events:
             blocks, offset = self._blocks[: -(-outside // _BLOCK)], self._offset(layer, outside)
             [scores] = torch.cat([score_events(query, block[layer], offset) for block in blocks], dim=1)[:, :outside]
         scores = self._newer_first(scores.cpu())
+        scores = scores if self.rescore is None else self.rescore(layer, scores)
         hits, neighbours, queue = choose_events(
             scores, self._lengths, budget=budget, contiguity=contiguity, queue=queue
         )

@@ -80,10 +80,17 @@ class WordFinder:
         """Those of a question; None if it looks by mean queries."""
         if self._query == "mean":
             return None
-        size = len(self._tail)
-        stop = len(ids) - size if size and list(ids[-size:]) == self._tail else len(ids)
-        words = [place for place, token in enumerate(ids[:stop]) if self.is_word(token)]
+        tail = self._tail_of(ids)
+        words = [place for place, token in enumerate(ids) if place not in tail and self.is_word(token)]
         return Seekers(frozenset(words[-1:] if self._query == "last" else words), len(ids), self.is_word)
+
+    def _tail_of(self, ids: Sequence[int]) -> range:
+        """Places of what the template has written last; behind it stands what an answer is made to begin with."""
+        size = len(self._tail)
+        for stop in range(len(ids), size - 1, -1):
+            if size and list(ids[stop - size : stop]) == self._tail:
+                return range(stop - size, stop)
+        return range(0)
 
     def is_word(self, token: int) -> bool:
         """Whether a token is neither special nor white space."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SYSTEMS = ("memory", "window", "full")
+SYSTEMS = ("memory", "window", "full", "bm25", "fixed", "random", "random-retrieval")
 DEPTH_BINS = 5
 
 
@@ -29,13 +29,22 @@ class Result:
     """One trial on one system.
 
     Attributes:
-        system: "memory"; "window", the first and the local tokens alone; or "full" attention.
+        system: "memory"; "window", the first and the local tokens alone; "full" attention; "bm25", full attention to
+            the window and the pieces of the text that BM25 chooses; the memory with "fixed" or "random" events; or
+            with "random-retrieval".
+        length: wanted tokens of the text; 0 of an item, whose text is as it is.
         right: whether the answer holds what it should.
         tokens: tokens of the text.
         events: events that the text was cut into; None without a memory.
         attended: share of the text's tokens that a layer attended for the answer, mean over layers.
         recall: share of the layers that recalled an event with evidence, mean over the pieces of evidence outside the
             window; None if all of it was inside.
+        score: by the metric, from 0 to 1; None where an earlier version has kept none.
+        metric: "answers", the share of the expected answers that are in the reply; or a benchmark's.
+        item: digest of the item; None of a task of our own.
+        cut: whether the answer was cut off after the most tokens allowed.
+        attended_tokens: tokens of the text that the answer's first token attends, mean over layers.
+        held_bytes: keys and values of the text that are held for the answer, wherever they are stored.
     """
 
     system: str
@@ -50,14 +59,22 @@ class Result:
     events: int | None
     attended: float
     recall: float | None
+    score: float | None = None
+    metric: str = ""
+    item: str | None = None
+    cut: bool = False
+    attended_tokens: float | None = None
+    held_bytes: int | None = None
 
 
 def summarize(results: Sequence[Result], costs: Sequence[Cost]) -> list[dict[str, Any]]:
     """One row a task, length and system.
 
-    Each has the number of trials, the accuracy, the accuracy in each fifth of the text (None where no evidence was),
-    and means of what the trials measured; resident memory is the largest.
+    Each has the number of trials, the mean score with its interval, the accuracy, the accuracy in each fifth of the
+    text (None where no evidence was), and means of what the trials measured; resident memory is the largest.
     """
+    from pasctl.memory.benchmarks.metrics import mean_score
+
     groups: dict[tuple[str, int, str], list[tuple[Result, Cost]]] = {}
     for result, cost in zip(results, costs, strict=True):
         groups.setdefault((result.task, result.length, result.system), []).append((result, cost))
@@ -67,6 +84,12 @@ def summarize(results: Sequence[Result], costs: Sequence[Cost]) -> list[dict[str
             "length": length,
             "system": system,
             "trials": len(pairs),
+            "metric": pairs[0][0].metric,
+            **mean_score([result.right if result.score is None else result.score for result, _ in pairs]),
+            "cut": sum(result.cut for result, _ in pairs),
+            "tokens": round(sum(result.tokens for result, _ in pairs) / len(pairs)),
+            "attended_tokens": _mean_of(pairs, lambda result: result.attended_tokens),
+            "held_bytes": _mean_of(pairs, lambda result: result.held_bytes),
             "accuracy": _mean([result.right for result, _ in pairs]),
             "by_depth": [
                 _mean([result.right for result, _ in pairs if _bin(result.depth) == place])

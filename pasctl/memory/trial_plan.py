@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from pasctl.errors import InputError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.results import SYSTEMS
-from pasctl.memory.tasks import TASKS
+from pasctl.memory.tasks import RULER, TASKS
 from pasctl.option import check, option, same
 
+Format = Literal["longbench", "infinitebench", "ruler", "babilong", "longmemeval", "mrcr", "beam"]
 NLL = "nll"
 COMPARED = SYSTEMS[1:]
+DEFAULT_TASKS = ("passkey", "needle", "keyvalue", "tracking")
+_OF_ITEMS: dict[str, Any] = {"record": "provenance"}  # the digest of the items, which --data has, covers them
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,63 @@ def parse_tokens(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class ItemSpec:
+    """One item of a benchmark's files on one system.
+
+    Attributes:
+        number: of the item in the files.
+        digest: of all that the item says.
+    """
+
+    system: str
+    task: str
+    number: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Which items of benchmarks' files are run.
+
+    Attributes:
+        data: the files, JSON lines or JSON arrays.
+        format: of all of them.
+        limit: items per task; None is all.
+        task_file: changes how tasks are asked.
+        data_tokens: of an answer; None is what the task's shape says.
+    """
+
+    data: tuple[str, ...] = option(
+        (),
+        help="A benchmark's file: JSON lines or a JSON array; may be given several times.",
+        metavar="FILE",
+        record="provenance",
+        digest=("items",),
+    )
+    format: Format | None = option(
+        None, help="The benchmark that --data is of.", name="data_format", flag="--format", **_OF_ITEMS
+    )
+    limit: int | None = option(None, help="Items of --data per task.", minimum=1, metavar="N", **_OF_ITEMS)
+    task_file: str | None = option(
+        None,
+        help="JSON, task -> instruction, question, answer_prefix, metric, max_new_tokens, think.",
+        metavar="FILE",
+        **_OF_ITEMS,
+    )
+    data_tokens: int | None = option(
+        None, help="Most tokens per answer to an item. Default: the task's own.", minimum=1, metavar="N", **_OF_ITEMS
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if bool(self.data) != (self.format is not None):
+            given, missing = ("--data", "--format") if self.data else ("--format", "--data")
+            raise InputError(f"{given} needs {missing}", hint=f"formats: {', '.join(get_args(Format))}")
+        if not self.data and (self.limit or self.task_file or self.data_tokens):
+            raise InputError("--limit, --task-file and --data-tokens are for --data, which is not given")
+
+
+@dataclass(frozen=True)
 class TrialPlan:
     """Which trials are run.
 
@@ -54,14 +115,14 @@ class TrialPlan:
         tasks: names in `pasctl.memory.tasks.TASKS`, or "nll": mean surprise of a text, by position.
         lengths: tokens of the texts.
         trials: per task and length, their evidence spread over the text from its start to its end.
-        compare: systems beside the memory: "window", first and local tokens alone; "full" attention.
+        compare: systems beside the memory (see `pasctl.memory.results.Result`).
         seed: trial n of a task and length has the seed `seed` + n; on the command line the command's --seed.
         max_new_tokens: of an answer.
     """
 
     tasks: tuple[str, ...] = option(
-        ("passkey", "needle", "keyvalue", "tracking"),
-        help="passkey, passkey-varied, needle, keyvalue, tracking; nll is the surprise of --text.",
+        DEFAULT_TASKS,
+        help="Names of tasks (docs/benchmarks.md); ruler is 13 of them, nll is the surprise of --text.",
         metavar="NAME[,NAME...]",
         parse=parse_names,
     )
@@ -73,8 +134,8 @@ class TrialPlan:
     )
     compare: tuple[str, ...] = option(
         (),
-        help="Also run: full (attention), window (no memory), or both.",
-        metavar="NAME[,NAME]",
+        help="Also run: full (attention), window (no memory), bm25, fixed, random (events), random-retrieval.",
+        metavar="NAME[,NAME...]",
         parse=parse_names,
     )
     seed: int = 0
@@ -82,6 +143,8 @@ class TrialPlan:
 
     def __post_init__(self) -> None:
         check(self)
+        listed = [name for task in self.tasks for name in (RULER if task == "ruler" else (task,))]
+        object.__setattr__(self, "tasks", tuple(dict.fromkeys(listed)))
         for task in self.tasks:
             if task != NLL:
                 TASKS.check(task)

@@ -122,8 +122,10 @@ def _trials(artifact: Any) -> Figure | None:
         if "stretches" in trial
         for stretch in trial["stretches"]
     ]
-    tasks = summarize(scored, [Cost(0.0, 0.0, 0.0)] * len(scored))
-    return _named(trials({"tasks": tasks, "nll": read}, costs_known=False))
+    own = [result for result in scored if result.item is None]
+    data = [result for result in scored if result.item is not None]
+    tasks, items = (summarize(part, [Cost(0.0, 0.0, 0.0)] * len(part)) for part in (own, data))
+    return _named(trials({"tasks": tasks, "benchmarks": items, "nll": read}, costs_known=False))
 
 
 _FIGURES: dict[str, Callable[[Any], Figure | None]] = {

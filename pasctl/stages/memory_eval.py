@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from pasctl.commands.memory_eval import MemoryEval
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
-from pasctl.memory.trial_plan import NLL, TrialPlan, TrialSpec
+from pasctl.memory.trial_plan import DEFAULT_TASKS, NLL, DataPlan, ItemSpec, TrialPlan, TrialSpec
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
@@ -20,7 +21,10 @@ from pasctl.stages.runner import part_key
 from pasctl.stages.text import Text
 
 if TYPE_CHECKING:
+    from pasctl.memory.benchmarks.item import Item
     from pasctl.models.load import LoadedModel
+
+AnySpec = TrialSpec | ItemSpec
 
 __all__ = ["TrialPlan", "memory_eval", "plan", "trial_figures"]
 
@@ -35,34 +39,70 @@ def plan(declared: MemoryEval, run: Run) -> Job:
     text = Text.load(declared.text) if isinstance(declared.text, str) else declared.text
     if (NLL in trials.tasks) != (text is not None):
         raise InputError(f"the task {NLL!r} and a text go together, only one of them is given")
+    items = _items(declared.items)
     handle = run.model(declared.model, plain_attention(declared.options))
     params = settle_params(declared.params, handle, declared.seed)
-    keys = {_part(unit, trials, handle, params, text): unit for unit in trials.units()}
+    units: list[AnySpec] = [*item_specs(items, trials.compare)]
+    if not items or trials.tasks != DEFAULT_TASKS:
+        units += trials.units()
+    keys = {_part(unit, trials, handle, params, text): unit for unit in units}
+    of_items = {"items": _items_digest(items)} if items else {}
     return Job(
         stage=Stage.of(MemoryEval),
         model=handle.slug,
-        label="-".join(trials.tasks),
-        params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None),
+        label=declared.items.format or "-".join(trials.tasks),
+        params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None, **of_items),
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(params.seed, writes=True) | {"attn": "memory"},
-        compute=partial(_compute, keys=keys, plan=trials, handle=handle, params=params, text=text),
-        provenance={"model": handle.provenance(), "text": text.name if text else None},
+        compute=partial(_compute, keys=keys, plan=trials, handle=handle, params=params, text=text, items=items),
+        provenance={"model": handle.provenance(), "text": text.name if text else None, **_provenance(declared.items)},
         parts=lambda: tuple(keys),
-        estimate=lambda: _estimate(keys, trials, handle, text),
+        estimate=lambda: _estimate(keys, trials, handle, text, items),
     )
 
 
 memory_eval = function_of(MemoryEval)
 
 
-def _part(unit: TrialSpec, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
+def _items(plan: DataPlan) -> list[Item]:
+    """The items of the files of a plan; none without files."""
+    if plan.format is None:
+        return []
+    from pasctl.memory.benchmarks.read import read_items
+
+    return read_items(
+        plan.data, plan.format, limit=plan.limit, task_file=plan.task_file, max_new_tokens=plan.data_tokens
+    )
+
+
+def item_specs(items: Sequence[Item], compare: Sequence[str]) -> list[ItemSpec]:
+    """All items on all systems, in the order of the files; of items that are the same in all the first alone."""
+    first: dict[str, ItemSpec] = {}
+    for number, item in enumerate(items):
+        first.setdefault(item.digest, ItemSpec("memory", item.task, number, item.digest))
+    return [replace(spec, system=system) for spec in first.values() for system in ("memory", *compare)]
+
+
+def _items_digest(items: Sequence[Item]) -> str:
+    return hashlib.sha256("\n".join(item.digest for item in items).encode()).hexdigest()
+
+
+def _provenance(plan: DataPlan) -> dict[str, Any]:
+    """What is said of the files beside the key; nothing without files."""
+    if not plan.data:
+        return {}
+    names = {"limit": plan.limit, "task_file": plan.task_file, "data_tokens": plan.data_tokens}
+    return {"data": list(plan.data), "data_format": plan.format, **names}
+
+
+def _part(unit: AnySpec, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
     return part_key(
         {
             "stage": MemoryEval.command,
             "stage_version": MemoryEval.version,
-            "unit": asdict(unit),
-            "max_new_tokens": None if unit.task == NLL else plan.max_new_tokens,
+            "unit": {"system": unit.system, "item": unit.digest} if isinstance(unit, ItemSpec) else asdict(unit),
+            "max_new_tokens": None if unit.task == NLL or isinstance(unit, ItemSpec) else plan.max_new_tokens,
             "memory": None if unit.system == "full" else asdict(params),
             "text": text.digest if text and unit.task == NLL else None,
             "model": handle.identity,
@@ -74,11 +114,12 @@ def _part(unit: TrialSpec, plan: TrialPlan, handle: ModelHandle, params: MemoryP
 def _compute(
     work: StageContext,
     *,
-    keys: Mapping[str, TrialSpec],
+    keys: Mapping[str, AnySpec],
     plan: TrialPlan,
     handle: ModelHandle,
     params: MemoryParams,
     text: Text | None,
+    items: Sequence[Item],
 ) -> Payload:
     """Each trial is kept as it ends, its result and what it cost in a file of its own."""
     ids = _text_ids(plan, handle, text)
@@ -91,8 +132,13 @@ def _compute(
                 results[key] = work.read_json(name)
                 counts["trials_reused"] += 1
             elif key not in results:
-                results[key] = _run(unit, plan, params, ids, handle.load(work.reporter))
-                counts["tokens_run"] += unit.length
+                model = handle.load(work.reporter)
+                if isinstance(unit, ItemSpec):
+                    results[key] = _run_item(unit, params, items[unit.number], model)
+                    counts["tokens_run"] += results[key]["result"]["tokens"]
+                else:
+                    results[key] = _run(unit, plan, params, ids, model)
+                    counts["tokens_run"] += unit.length
                 work.write(name, results[key])
             advance(1)
     work.provenance["counts"] = counts
@@ -111,6 +157,13 @@ def _run(unit: TrialSpec, plan: TrialPlan, params: MemoryParams, ids: list[int],
     return {"result": asdict(result), "cost": asdict(cost)}
 
 
+def _run_item(unit: ItemSpec, params: MemoryParams, item: Item, model: LoadedModel) -> dict[str, Any]:
+    from pasctl.memory.trials import run_item
+
+    result, cost = run_item(model, item, unit.system, params)
+    return {"result": asdict(result), "cost": asdict(cost)}
+
+
 def _text_ids(plan: TrialPlan, handle: ModelHandle, text: Text | None) -> list[int]:
     """Token ids of the text for "nll", which must be as long as the longest length; none without a text."""
     from pasctl.memory.prompt import Prompt
@@ -126,12 +179,23 @@ def _text_ids(plan: TrialPlan, handle: ModelHandle, text: Text | None) -> list[i
     return ids
 
 
-def _estimate(keys: Mapping[str, TrialSpec], plan: TrialPlan, handle: ModelHandle, text: Text | None) -> dict[str, Any]:
+def _estimate(
+    keys: Mapping[str, AnySpec],
+    plan: TrialPlan,
+    handle: ModelHandle,
+    text: Text | None,
+    items: Sequence[Item],
+) -> dict[str, Any]:
+    from pasctl.memory.prompt import Prompt
+
     _text_ids(plan, handle, text)
-    return {"trials": len(keys), "tokens": sum(unit.length for unit in keys.values())}
+    prompt = Prompt(handle.chat())
+    sizes = [len(prompt.text(item.text)) for item in items]
+    tokens = sum(sizes[unit.number] if isinstance(unit, ItemSpec) else unit.length for unit in keys.values())
+    return {"trials": len(keys), "tokens": tokens}
 
 
-def _earlier(work: StageContext, keys: Mapping[str, TrialSpec]) -> dict[str, dict[str, Any]]:
+def _earlier(work: StageContext, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Trials that other artifacts hold already."""
     results = {}
     for key, artifact in work.find_parts(list(keys)).items():
@@ -142,13 +206,17 @@ def _earlier(work: StageContext, keys: Mapping[str, TrialSpec]) -> dict[str, dic
 
 
 def trial_figures(document: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
-    """What the trials show: `tasks`, a row each task, length and system, and `nll`, a row each stretch and system.
+    """What the trials show, in rows: `tasks`, `benchmarks` (items of files) and `nll`.
+
+    A row is of a task, a length and a system; of `nll`, of a stretch and a system.
 
     Args:
         document: an artifact's trials.json.
         costs: its provenance's costs.
     """
     scored = {key: Result(**each) for key, each in document.items() if "stretches" not in each}
+    own = [key for key, result in scored.items() if result.item is None]
+    data = [key for key, result in scored.items() if result.item is not None]
     stretches = [
         {**stretch, "tokens": each["stretches"][-1]["stop"], **costs[key]}
         for key, each in document.items()
@@ -156,4 +224,8 @@ def trial_figures(document: Mapping[str, Any], costs: Mapping[str, Any]) -> dict
         for stretch in each["stretches"]
     ]
     stretches.sort(key=lambda row: (row["tokens"], row["stop"], row["start"], SYSTEMS.index(row["system"])))
-    return {"tasks": summarize(list(scored.values()), [Cost(**costs[key]) for key in scored]), "nll": stretches}
+    return {
+        "tasks": summarize([scored[key] for key in own], [Cost(**costs[key]) for key in own]),
+        "benchmarks": summarize([scored[key] for key in data], [Cost(**costs[key]) for key in data]),
+        "nll": stretches,
+    }

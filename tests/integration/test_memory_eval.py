@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,67 @@ def test_tasks_run_on_all_systems_and_are_kept(warm: Warm, tiny_folder: Path, tm
     fewer = warm.run(*command, "--tasks", "passkey", "--lengths", "1500", "--store", tmp_path / "store")
     counts = fewer.document["counts"]
     assert (counts["trials_reused"], counts["tokens_run"]) == (3, 0)
+
+
+SYSTEMS = "full,window,bm25,fixed,random,random-retrieval"
+
+
+def test_benchmarks_files_run_on_all_systems_and_are_kept(warm: Warm, tiny_folder: Path, tmp_path: Path) -> None:
+    story = "I worry about things. Vivid imagination. " * 60
+    longbench, array = tmp_path / "longbench.jsonl", tmp_path / "array.json"
+    records = [
+        {"context": story, "input": f"Who {name}?", "answers": "Anna", "dataset": "hotpotqa", "all_classes": None}
+        for name in ("rang", "ran")
+    ]
+    longbench.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    array.write_text(json.dumps([{**records[0], "dataset": "lcc", "input": ""}]), encoding="utf-8")
+    command = ["memory-eval", "--model", tiny_folder, *FLAGS, "--data-tokens", 3, "--store", tmp_path / "store"]
+    data = ("--data", longbench, "--data", array, "--format", "longbench", "--compare", SYSTEMS)
+    first = warm.run(*command, *data, "--json")
+    assert first.returncode == 0, first.stderr
+    systems = ["memory", *SYSTEMS.split(",")]
+    rows = {(row["task"], row["system"]): row for row in first.document["benchmarks"]}
+    assert set(rows) == {(task, system) for task in ("hotpotqa", "lcc") for system in systems}
+    assert first.document["tasks"] == []
+    of_qa = {system: rows["hotpotqa", system] for system in systems}
+    budget = 8 + 160 + 48
+    for system in set(systems) - {"full"}:
+        assert of_qa[system]["attended_tokens"] <= budget + 32  # a chunk is read before the window slides
+    assert of_qa["full"]["attended_tokens"] == of_qa["full"]["tokens"] > 2 * budget
+    assert of_qa["window"]["held_bytes"] < of_qa["memory"]["held_bytes"] == of_qa["full"]["held_bytes"]
+    assert of_qa["bm25"]["held_bytes"] < of_qa["full"]["held_bytes"]
+    assert all(row["cut"] == row["trials"] for row in of_qa.values())
+
+    changed = [records[1], {**records[0], "input": "Who?"}]
+    longbench.write_text("\n".join(map(json.dumps, changed)), encoding="utf-8")
+    again = warm.run(*command, *data, "--json")
+    counts = again.document["counts"]
+    assert (counts["trials"], counts["trials_reused"]) == (21, 14)
+    shown = warm.run(*command, *data)
+    assert shown.stdout.count("random-retrieval") == 2
+    assert "hotpotqa" in shown.stdout
+    ref, page = again.document["name"], tmp_path / "report.html"
+    report = warm.run("report", ref, "--store", tmp_path / "store", "--output", page)
+    assert report.returncode == 0, report.stderr
+    assert "Scores by task and system" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (("--data", "none.jsonl"), 2, "--format"),
+        (("--format", "ruler"), 2, "--data"),
+        (("--limit", "3"), 2, "--data"),
+        (("--data", "none.jsonl", "--format", "ruler"), 3, "does not exist"),
+        (("--data", "none.jsonl", "--format", "rulers"), 2, "ruler"),
+    ],
+)
+def test_bad_data_is_refused_in_one_line(
+    warm: Warm, tiny_folder: Path, tmp_path: Path, flags: tuple[str, ...], code: int, told: str
+) -> None:
+    refused = warm.run("memory-eval", "--model", tiny_folder, *FLAGS, *flags, "--store", tmp_path)
+    assert (refused.returncode, told in refused.stderr) == (code, True), refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize(

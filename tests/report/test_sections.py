@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from pasctl.inventory import PersonaSet, builtin_inventory
+from pasctl.memory.benchmarks.metrics import wilson
 from pasctl.memory.stored_text import KeptText
 from pasctl.report.blocks import NARROW, WIDE, Content, Exchange, Table, interval, number, size
 from pasctl.report.sections.answers import answers
 from pasctl.report.sections.directions import MOST_PERSONAS, Fitted, directions, layer_run, similarity, trait_groups
 from pasctl.report.sections.memory import CLOSE, memory
 from pasctl.report.sections.probes import probes
-from pasctl.report.sections.trials import short, trials, wilson
+from pasctl.report.sections.trials import short, trials
 from pasctl.stages.memory_eval import trial_figures
 from pasctl.stages.runner import Store
 from tests.report import drawings

@@ -59,6 +59,11 @@ def exact_match(answer: str, trial: Trial) -> bool:
     return all(_pattern(expected).search(answer) for expected in trial.answers)
 
 
+def share_of_answers(answer: str, trial: Trial) -> float:
+    """Share of the expected answers that occur in the reply, each as `exact_match` looks for it."""
+    return sum(bool(_pattern(expected).search(answer)) for expected in trial.answers) / len(trial.answers)
+
+
 def random_stream(task: str, length: int, depth: float, seed: int) -> random.Random:
     """The trial's own random numbers, the same in every process (Python's `hash` of a string is not).
 

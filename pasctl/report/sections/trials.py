@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pasctl.memory.benchmarks.metrics import wilson
 from pasctl.report.blocks import Block, Cell, Content, Drawn, Table, number
 from pasctl.report.figures.lines import Chart, Series, lines
 
 _LOOKS = {"memory": ("steered", ""), "window": ("control", ""), "full": ("told", "dashed")}
-_NAMES = {"memory": "memory", "window": "window alone", "full": "full attention"}
+_OTHER_LOOK = ("control", "dashed")
+_NAMES = {
+    "memory": "memory",
+    "window": "window alone",
+    "full": "full attention",
+    "bm25": "BM25 and window",
+    "fixed": "fixed events",
+    "random": "random events",
+    "random-retrieval": "random retrieval",
+}
 
 Row = Mapping[str, Any]
 
@@ -19,7 +28,7 @@ def trials(figures: Mapping[str, Sequence[Row]], *, costs_known: bool) -> Conten
     """The section of trials.
 
     Args:
-        figures: `tasks` and `nll`, as `pasctl.stages.memory_eval.trial_figures` gives them.
+        figures: `tasks`, `benchmarks` and `nll`, as `pasctl.stages.memory_eval.trial_figures` gives them.
         costs_known: whether speed and memory were kept.
     """
     tasks, nll = figures["tasks"], figures["nll"]
@@ -27,20 +36,15 @@ def trials(figures: Mapping[str, Sequence[Row]], *, costs_known: bool) -> Conten
     if tasks:
         blocks.append(_table(tasks, costs_known=costs_known))
         blocks += [_task(name, [row for row in tasks if row["task"] == name]) for name in _distinct(tasks)]
+    scored = [row for row in (*tasks, *figures.get("benchmarks", ())) if row["attended_tokens"] is not None]
+    if scored:
+        blocks.append(_scores(scored))
     if nll:
         blocks += [_nll_table(nll), _nll_figure(nll)]
     lead = [] if costs_known else ["What the trials cost was not kept."]
     if not blocks:
         lead.append("There is no trial.")
     return Content(tuple(lead), (), tuple(blocks))
-
-
-def wilson(right: float, trials: int) -> tuple[float, float]:
-    """The 95% interval of a share of so many trials, by Wilson's score."""
-    z2 = 1.96**2
-    middle = (right + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = 1.96 * math.sqrt(right * (1 - right) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _table(tasks: Sequence[Row], *, costs_known: bool) -> Table:
@@ -76,6 +80,43 @@ def _table(tasks: Sequence[Row], *, costs_known: bool) -> Table:
     )
 
 
+def _scores(rows: Sequence[Row]) -> Table:
+    """Scores by the tasks' metrics, and what they were reached with: tokens attended, bytes held."""
+    head = ("task", "system", "metric", "tokens", "items", "score", "attended", "MiB of keys, values", "cut off")
+    places = [(row["task"], row["length"]) for row in rows]
+    body = [
+        (
+            Cell(row["task"] if place == 0 or places[place - 1] != places[place] else ""),
+            Cell(_NAMES[row["system"]]),
+            Cell(row["metric"]),
+            Cell(f"{row['tokens']:,}"),
+            Cell(f"{row['trials']:,}"),
+            Cell(
+                number(row["score"], 2), "" if row["interval"] is None else "{:.2f} to {:.2f}".format(*row["interval"])
+            ),
+            Cell(f"{row['attended_tokens']:,.0f}"),
+            Cell(f"{row['held_bytes'] / 2**20:,.1f}"),
+            Cell(f"{row['cut']:,}"),
+        )
+        for place, row in enumerate(rows)
+    ]
+    return Table(
+        "Scores by task and system",
+        head,
+        tuple(body),
+        left=3,
+        caption=(
+            "score: by the task's metric, from 0 to 1; small, its 95% interval (Wilson's of 0 and 1, else a "
+            "bootstrap's over items). attended: tokens of the text that an answer's first token attends, per layer. "
+            "cut off: answers that reached the most tokens allowed."
+        ),
+    )
+
+
+def _bounds(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
 def _task(name: str, rows: Sequence[Row]) -> Drawn:
     lengths = sorted({row["length"] for row in rows})
     systems = _distinct(rows, "system")
@@ -83,7 +124,7 @@ def _task(name: str, rows: Sequence[Row]) -> Drawn:
     for place, system in enumerate(systems):
         held = sorted((row for row in rows if row["system"] == system), key=lambda row: row["length"])
         aside = 7.0 * (place - (len(systems) - 1) / 2)
-        kind, dash = _LOOKS[system]
+        kind, dash = _LOOKS.get(system, _OTHER_LOOK)
         points = tuple((float(lengths.index(row["length"])), float(row["accuracy"])) for row in held)
         series.append(
             Series(
@@ -132,7 +173,7 @@ def _nll_figure(nll: Sequence[Row]) -> Drawn:
     starts = sorted({(row["start"], row["stop"]) for row in rows})
     series = []
     for system in _distinct(rows, "system"):
-        kind, dash = _LOOKS[system]
+        kind, dash = _LOOKS.get(system, _OTHER_LOOK)
         points = tuple(
             (float(starts.index((row["start"], row["stop"]))), float(row["nll"]))
             for row in rows

@@ -1,0 +1,1 @@
+"""Standard long-context benchmarks, read from their own files and scored by their own metrics."""
