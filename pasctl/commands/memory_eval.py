@@ -23,7 +23,7 @@ class MemoryEval(
     function="memory_eval",
     action="pasctl.stages.memory_eval:plan",
     makes="trials",
-    version=4,
+    version=5,
     panel="Memory",
     place=4,
     positional=("model", "plan"),
