@@ -30,12 +30,21 @@ from pasctl.stages.text import Text
 
 TIMES_CONTEXT = 16
 # Chosen on texts of other seeds (100-109). Surprise cuts this model's pass keys apart: each digit is one.
-MEMORY = MemoryParams(
-    n_init=8, n_local=160, n_mem=256, chunk=16, min_block=16, max_block=32, repr_topk=8, segmenter="fixed"
+MEMORY = MemoryParams(  # the demo model finds pass keys more often by mean queries
+    n_init=8,
+    n_local=160,
+    n_mem=256,
+    chunk=16,
+    min_block=16,
+    max_block=32,
+    repr_topk=8,
+    query="mean",
+    segmenter="fixed",
 )
 _MEMORY_WORDS = (
     f"--n-init {MEMORY.n_init} --n-local {MEMORY.n_local} --n-mem {MEMORY.n_mem} --chunk {MEMORY.chunk} --min-block "
-    f"{MEMORY.min_block} --max-block {MEMORY.max_block} --repr-topk {MEMORY.repr_topk} --segmenter {MEMORY.segmenter}"
+    f"{MEMORY.min_block} --max-block {MEMORY.max_block} --repr-topk {MEMORY.repr_topk} --query {MEMORY.query} "
+    f"--segmenter {MEMORY.segmenter}"
 )
 
 

@@ -82,7 +82,8 @@ def ask_system(model: LoadedModel, asked: Asked, system: str, params: MemoryPara
     events, recall, attended = None, None, float(len(read))
     held = len(read) * _token_bytes(model, None)
     if isinstance(reading, EpisodicMemory):
-        step = (len(question) - 1) // reading.params.chunk
+        asked_by = (len(question) - 1) // reading.params.chunk
+        step = max((each.step for each in stream.recalled if each.step <= asked_by), default=asked_by)
         first = [retrieved for retrieved in stream.recalled if retrieved.step == step]
         attended = attended_tokens(reading, first)
         held = round((len(ids) if system != "window" else attended) * _token_bytes(model, params.kv_dtype))

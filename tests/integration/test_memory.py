@@ -111,18 +111,18 @@ def test_other_bad_input(warm: Warm, tiny_folder: Path, text: Path, tmp_path: Pa
     store = tmp_path / "store"
     missing = warm.run("memory-run", tmp_path / "none.txt", "--model", tiny_folder, "--store", store)
     assert (missing.returncode, "none.txt" in missing.stderr) == (3, True)
-    small = warm.run("memory-run", text, "--model", tiny_folder, "--n-mem", 16, "--store", store)
+    sizes = ("--n-mem", 16, "--max-block", 128)
+    small = warm.run("memory-run", text, "--model", tiny_folder, *sizes, "--store", store)
     assert (small.returncode, "max_block 128" in small.stderr) == (2, True)
     planned = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--dry-run", "--json", "--store", store)
     assert planned.document["plan"]["tokens"] > 1000
     assert not (store / "objects").exists() or not any((store / "objects").rglob("*.safetensors"))
     empty = warm.run("memory-ask", "latest", "Who?", "--store", store)
     assert empty.returncode == 3
-    for question, told in (("why? " * 400, "n_local"), (" ", "empty")):  # before the text is read
-        asked = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--ask", question, "--store", store)
-        assert (asked.returncode, told in asked.stderr, "loading" in asked.stderr) == (2, True, False)
+    asked = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--ask", " ", "--store", store)
+    assert (asked.returncode, "empty" in asked.stderr, "loading" in asked.stderr) == (2, True, False)
     made = warm.run("memory-run", text, "--model", tiny_folder, *SMALL, "--store", store)
     assert made.returncode == 0, made.stderr
     long = warm.run("memory-ask", "memory/tiny-a/story", "why? " * 400, "--store", store)
-    assert (long.returncode, "n_local" in long.stderr) == (2, True)
+    assert long.returncode == 0, long.stderr
     shutil.rmtree(store)
