@@ -8,7 +8,7 @@ from pasctl.option import Parameter, parameters
 
 PLACES = {"ADDR", "DIR", "FILE", "KEY", "PATH", "URL"}
 # Read, and sent nowhere.
-READ = {"folder", "judge_embeddings", "map_file", "neutral_text", "prompts", "text"}
+READ = {"data", "file", "folder", "judge_embeddings", "map_file", "neutral_text", "prompts", "task_file", "text"}
 
 
 def all_parameters() -> list[Parameter]:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 # those of the demo's walk, with which the demo model finds pass keys
 SIZES = (
     *("--n-init", 8, "--n-local", 160, "--n-mem", 256, "--chunk", 16, "--min-block", 16, "--max-block", 32),
-    *("--repr-topk", 8, "--segmenter", "fixed"),
+    *("--repr-topk", 8, "--query", "mean", "--segmenter", "fixed"),
 )
 
 

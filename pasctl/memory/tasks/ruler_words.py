@@ -6,6 +6,7 @@ What has to be counted is all over the text, so a depth says nothing here; it is
 from __future__ import annotations
 
 from collections.abc import Callable
+from string import ascii_uppercase
 
 from pasctl.errors import InputError
 from pasctl.memory.tasks.filler import around, varied, weave
@@ -70,7 +71,7 @@ def make_variables(length: int, depth: float, seed: int, count: CountTokens) -> 
     rng = random_stream(task, length, depth, seed)
     names: list[str] = []
     while len(names) < CHAINS * (HOPS + 1):
-        name = "".join(rng.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 5))
+        name = "".join(rng.sample(ascii_uppercase, 5))
         if name not in names:
             names.append(name)
     values = rng.sample(range(10_000, 100_000), CHAINS)
