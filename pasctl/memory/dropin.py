@@ -28,8 +28,8 @@ from pasctl.memory.params import MemoryParams
 from pasctl.memory.proof import require_memory
 from pasctl.memory.reader import Reader
 from pasctl.models.attention import attends, own_attention, run_backbone
+from pasctl.models.identity import context_of
 from pasctl.models.load import LoadedModel
-from pasctl.models.sites import text_config
 
 _OTHER_INPUTS = ("pixel_values", "image", "video", "audio", "input_features")
 """How arguments begin, or what is a part of their names, that bring what is no text."""
@@ -88,12 +88,17 @@ def remember(
     """
     if params is not None and named:
         raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
-    loaded = model if isinstance(model, LoadedModel) else LoadedModel.wrap(model, tokenizer or _tokenizer_of(model))
-    if params is None:
-        params = MemoryParams.for_context(getattr(text_config(loaded.model), "max_position_embeddings", None), **named)
-    require_memory(loaded)
-    inside = _Inside(loaded, params)
     with ExitStack() as stack:
+        if isinstance(model, LoadedModel):
+            loaded = model
+        else:
+            stack.enter_context(_settings_kept(model))
+            loaded = LoadedModel.wrap(model, tokenizer or _tokenizer_of(model))
+        if params is None:
+            # up to where it attends alike: with some rotations that is less than its context
+            params = MemoryParams.for_context(context_of(loaded.model.config.to_dict(), steady=True), **named)
+        require_memory(loaded)
+        inside = _Inside(loaded, params)
         stack.enter_context(own_attention(loaded))
         stack.callback(inside.packed.release)
         stack.enter_context(_replaced(loaded.backbone, inside.forward))
@@ -101,6 +106,20 @@ def remember(
         stack.callback(loaded.model.register_forward_hook(inside.after, always_call=True).remove)
         stack.enter_context(_without_beams(loaded.model))
         yield inside.remembered
+
+
+@contextmanager
+def _settings_kept(model: Any) -> Iterator[None]:
+    """Let a model be in eval mode and without gradients while the block runs."""
+    training = [module for module in model.modules() if module.training]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _tokenizer_of(model: Any) -> Any:

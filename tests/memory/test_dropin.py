@@ -17,12 +17,14 @@ from pasctl.memory.dropin import remember
 from pasctl.memory.em_llm import parameters
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.memory_cache import MemoryCache
+from pasctl.memory.params import MemoryParams
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from tests.generation.test_generate import weak
 from tests.memory.test_every_family import REFUSED
 from tests.memory.test_exactness import SMALL, text_ids
-from tests.tiny import tiny_loaded
+from tests.memory.test_long_contexts import LIMIT, model_of
+from tests.tiny import tiny_loaded, tiny_model, tiny_tokenizer
 from tests.tiny_configs import EVERY_FAMILY
 
 WITHIN = SMALL | {"n_local": 128}
@@ -212,6 +214,26 @@ def test_the_model_is_as_it_was_after_a_failure(loaded: LoadedModel) -> None:
     with pytest.raises(ZeroDivisionError), remember(loaded, **SMALL):
         raise ZeroDivisionError
     assert torch.equal(loaded.model(ids).logits, before)
+
+
+def test_a_model_that_learns_goes_on_learning() -> None:
+    model = tiny_model("qwen3").train()
+    frozen = next(model.parameters()).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter is not frozen)
+    with remember(model, tiny_tokenizer(), **SMALL):
+        assert not model.training
+        assert written(model, torch.tensor([text_ids(60)])).shape == (1, 10)
+    assert all(module.training for module in model.modules())
+    assert [parameter.requires_grad for parameter in model.parameters()].count(False) == 1
+    model(torch.tensor([text_ids(9)]), labels=torch.tensor([text_ids(9)])).loss.backward()
+
+
+def test_sizes_that_are_not_given_keep_to_where_the_model_attends_alike() -> None:
+    model = model_of("longrope")
+    with remember(model, n_local=48) as inside:
+        assert inside.params == MemoryParams.for_context(LIMIT, n_local=48)
+    assert inside.params != MemoryParams.for_context(model.model.config.max_position_embeddings, n_local=48)
 
 
 def test_em_llms_names_patch_a_model(loaded: LoadedModel) -> None:
