@@ -31,7 +31,7 @@ _WANTED = (
     "pending",
     *INDEX,
 )  # of every segment
-_PARTS = ("centroids", "rest", "cluster")  # of `Clusters`
+_PARTS = ("centroids", "along", "across", "cluster")  # of `Clusters`
 # of the text's end alone; segments of memories of versions before have them as well
 _OF_END = (
     "mass",

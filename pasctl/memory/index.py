@@ -27,9 +27,8 @@ _ROUNDS = 8
 
 
 def main_directions(queries: Tensor) -> Tensor:
-    """Directions in which queries [n, N] differ most, each as long as their deviation along it: bfloat16 [16, N]."""
-    apart = queries - queries.mean(0)
-    _, lengths, directions = torch.linalg.svd(apart, full_matrices=False)
+    """Directions that queries [n, N] lie in, each as long as they are along it on average: bfloat16 [16, N]."""
+    _, lengths, directions = torch.linalg.svd(queries, full_matrices=False)
     kept = lengths[:_DIRECTIONS, None] * directions[:_DIRECTIONS] / len(queries) ** 0.5
     missing = _DIRECTIONS - len(kept)
     return torch.nn.functional.pad(kept, (0, 0, 0, missing)).bfloat16()
@@ -41,27 +40,39 @@ class Clusters:
 
     Attributes:
         centroids: the mean of each cluster's vectors, bfloat16 [CLUSTERS, N].
-        rest: mean square of what vectors differ from their centroids by, float32 [N].
+        along: covariance of what vectors differ from their centroids by, along the directions, float32 [16, 16].
+        across: its variance along any other direction, on average, float32 [].
         cluster: of each event, uint8 [SLAB].
     """
 
     centroids: Tensor
-    rest: Tensor
+    along: Tensor
+    across: Tensor
     cluster: Tensor
 
     @classmethod
     def of(cls, vectors: Tensor, directions: Tensor) -> Clusters:
         """Cluster vectors, float32 [SLAB, N], by where they lie along some directions [16, N] (Lloyd's algorithm)."""
-        along = vectors @ directions.float().T
-        cluster = _nearest(along, along[:: SLAB // CLUSTERS])
+        points = vectors @ directions.float().T
+        cluster = _nearest(points, points[:: SLAB // CLUSTERS])
         for _ in range(_ROUNDS):
-            cluster = _nearest(along, _means(along, cluster))
+            cluster = _nearest(points, _means(points, cluster))
         centroids = _means(vectors, cluster).bfloat16()
-        return cls(centroids, (vectors - centroids[cluster]).square().mean(0), cluster.to(torch.uint8))
+        apart = vectors - centroids[cluster]
+        own = apart @ _axes(directions).T
+        along = own.T @ own / len(own)
+        across = (apart.square().sum() / len(apart) - along.trace()) / max(1, apart.shape[1] - len(along))
+        return cls(centroids, along, across, cluster.to(torch.uint8))
 
     def on(self, device: torch.device) -> Clusters:
         """The same on a device."""
-        return Clusters(self.centroids.to(device), self.rest.to(device), self.cluster.to(device))
+        parts = (self.centroids, self.along, self.across, self.cluster)
+        return Clusters(*(part.to(device) for part in parts))
+
+
+def _axes(directions: Tensor) -> Tensor:
+    """Directions [16, N] at length 1, float32; one that there is not stays zeros."""
+    return torch.nn.functional.normalize(directions.float(), dim=1)
 
 
 def _nearest(points: Tensor, centres: Tensor) -> Tensor:
@@ -90,7 +101,7 @@ class Index:
         self.directions: Tensor | None = None
         self.queries: list[Tensor] = []
         none = torch.empty(0)
-        self._centroids, self._rest, self._sizes = none, none, none
+        self._centroids, self._along, self._across, self._sizes = none, none, none, none
         self._members = torch.empty(0, dtype=torch.int64)  # events, cluster by cluster
 
     def __len__(self) -> int:
@@ -111,19 +122,22 @@ class Index:
 
     def cluster(self, vectors: Tensor) -> None:
         """Cluster the next slab's vectors, float32 [SLAB, N]."""
+        self.add(Clusters.of(vectors, self._known()))
+
+    def _known(self) -> Tensor:
         if self.directions is None:
-            raise RuntimeError("a slab was to be clustered before the directions were known")
-        self.add(Clusters.of(vectors, self.directions))
+            raise RuntimeError("the index was used before its directions were known")
+        return self.directions
 
     def add(self, slab: Clusters) -> None:
         """Take up the next slab."""
         cluster = slab.cluster.long()
         sizes, members = torch.bincount(cluster, minlength=CLUSTERS), cluster.argsort(stable=True) + len(self)
-        parts = (slab.centroids.float(), slab.rest[None], sizes, members)
+        parts = (slab.centroids.float(), slab.along[None], slab.across[None], sizes, members)
         if self.slabs:  # in one tensor each, which is what a search needs; they are small, and seldom grow
-            before = (self._centroids, self._rest, self._sizes, self._members)
+            before = (self._centroids, self._along, self._across, self._sizes, self._members)
             parts = tuple(torch.cat(pair) for pair in zip(before, parts, strict=True))
-        self._centroids, self._rest, self._sizes, self._members = parts
+        self._centroids, self._along, self._across, self._sizes, self._members = parts
         self.slabs.append(slab)
 
     def fork(self) -> Index:
@@ -136,7 +150,9 @@ class Index:
         """How a query float32 [N] fits the centroids [K]; and the mean and the variance of how it fits the events."""
         fit, share = self._centroids @ query, self._sizes / len(self)
         mean = fit @ share
-        return fit, mean, (fit - mean).square() @ share + self._rest.mean(0) @ query.square()
+        own = _axes(self._known()) @ query
+        within = own @ self._along.mean(0) @ own + self._across.mean() * (query.square().sum() - own.square().sum())
+        return fit, mean, (fit - mean).square() @ share + within
 
     def members(self, fit: Tensor, least: int) -> Tensor:
         """Events of the clusters that fit best, int64 in order.

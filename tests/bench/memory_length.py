@@ -70,6 +70,7 @@ def _read(folder: Path, tokens: int) -> None:
         print(
             f"{done:>9,} tokens: {seconds:5.2f} CPU s for the last {STRETCH:,} ({seconds / first:.2f}x), "
             f"{memory.reader.past.events.evicted:,} events, {resident_memory() / 2**20:,.0f} MiB resident, "
-            f"{compared / STRETCH:,.0f} vectors compared a token, {size / kept:.3f}x keys and values on disk, {opened} open files",
+            f"{compared / STRETCH:,.0f} vectors compared a token, {size / kept:.3f}x keys and values on disk, "
+            f"{opened} open files",
             flush=True,
         )
