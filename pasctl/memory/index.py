@@ -18,7 +18,7 @@ SLAB = 2048
 """Events in a row that are clustered together."""
 CLUSTERS = 64
 """Clusters of a slab."""
-CANDIDATES = 2048
+CANDIDATES = 1024
 """At least so many events of slabs are compared exactly."""
 QUERIES = 64
 """The directions are those of so many first queries."""
@@ -133,7 +133,7 @@ class Index:
         """Take up the next slab."""
         cluster = slab.cluster.long()
         sizes, members = torch.bincount(cluster, minlength=CLUSTERS), cluster.argsort(stable=True) + len(self)
-        parts = (slab.centroids.float(), slab.along[None], slab.across[None], sizes, members)
+        parts: tuple[Tensor, ...] = (slab.centroids.float(), slab.along[None], slab.across[None], sizes, members)
         if self.slabs:  # in one tensor each, which is what a search needs; they are small, and seldom grow
             before = (self._centroids, self._along, self._across, self._sizes, self._members)
             parts = tuple(torch.cat(pair) for pair in zip(before, parts, strict=True))

@@ -145,7 +145,8 @@ class LayerVectors:
             return fits if self._kind == "mean" else standard(fits[None], whole[None], spread.sqrt()[None])[0]
 
         def score_some(some: Tensor) -> Tensor:
-            return self._own(self._rows(some), offset) @ flat
+            fits: Tensor = self._own(self._rows(some), offset) @ flat
+            return fits
 
         events = index.members(fit, max(CANDIDATES, least))
         scores = score(torch.cat([score_some(events), newest]))

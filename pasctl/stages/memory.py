@@ -228,6 +228,7 @@ def _compute(work: StageContext, *, reading: Reading) -> Payload:
         "tokens_run": len(ids) - resumed,
         "tokens_resumed": resumed,
         "recalled_keys": memory.reader.tokens_attended,
+        "vectors_compared": events.compared,
         "tokens_of_proof": memory.proof.tokens,
     }
     known = [] if parent is None else _bounds_before(parent, memory, before)

@@ -143,12 +143,12 @@ def begun(work: StageContext, parent: Artifact | None) -> tuple[list[Path], Path
     return files, None if parent is None else states_path(parent)
 
 
-def end_arrays(reader: Reader) -> dict[str, np.ndarray[Any, Any]]:
+def end_arrays(reader: Reader) -> dict[str, Any]:
     """The content of `STATES` when a text has been read."""
     return _arrays(text_end(reader))
 
 
-def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {name: to_store(tensor) for name, tensor in tensors.items()}
 
 
