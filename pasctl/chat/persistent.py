@@ -24,7 +24,7 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.progress import Reporter
 from pasctl.stages.runner import Artifact, Store, run_job
 from pasctl.stages.segment_files import SEGMENTS, segment_files
-from pasctl.stages.stored_memory import EpisodicMemory, segment_name, segment_writer, states_path
+from pasctl.stages.stored_memory import STATES, EpisodicMemory, end_arrays, segment_name, segment_writer, states_path
 
 STAGE = Stage("chat", "memory", 2)
 KEEP_TOKENS = 8192  # read since the last version, after which there is a new one: what a kill would have read again
@@ -257,7 +257,12 @@ class PersistentConversation:
                 write(number, checkpoint(reader, start, stop, before))
         said = self.turns[: self._read]
         bounds = bounds_of_turns(work, self._talk, self.memory.model.tokenizer, said)
-        return {"memory.json": self.memory.describe(), TURNS: [turn.to_json() for turn in said], **bounds}
+        return {
+            "memory.json": self.memory.describe(),
+            STATES: end_arrays(reader),
+            TURNS: [turn.to_json() for turn in said],
+            **bounds,
+        }
 
     def _free(self, made: Artifact) -> None:
         """Read the new segments from their files from now on, which frees their memory."""

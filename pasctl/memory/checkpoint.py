@@ -13,14 +13,36 @@ from torch import Tensor
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
 from pasctl.memory.codec import segment_tensors
+from pasctl.memory.index import SLAB, Clusters
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
-from pasctl.memory.stored_text import in_order, settled_starts
+from pasctl.memory.stored_text import INDEX, in_order, read_segment, settled_starts
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import PREFIX, LayerStates
 
-_WANTED = ("ids", "surprise", "representatives", "counts", "starts", "new_starts")  # of every segment
+_WANTED = (
+    "ids",
+    "surprise",
+    "representatives",
+    "counts",
+    "starts",
+    "new_starts",
+    "pending",
+    *INDEX,
+)  # of every segment
+_PARTS = ("rows", "rest", "cluster")  # of `Clusters`
+# of the text's end alone; segments of memories of versions before have them as well
+_OF_END = (
+    "mass",
+    "window_starts",
+    "queue",
+    "queue_sizes",
+    "last_hidden",
+    "usual_queries",
+    "usual_counts",
+    "codec_offsets",
+)
 
 
 @dataclass(frozen=True)
@@ -30,16 +52,18 @@ class Written:
     Attributes:
         evicted: events with a representative.
         begun: events whose first token is known for certain.
+        slabs: full ones of the index of events (see `pasctl.memory.index`).
     """
 
     evicted: int = 0
     begun: int = 0
+    slabs: int = 0
 
     @classmethod
     def by(cls, reader: Reader) -> Written:
         """All that a reader knows; before the first token that is nothing."""
         events = reader.past.events
-        return cls(events.evicted, len(events.starts)) if reader.ids else cls()
+        return cls(events.evicted, len(events.starts), events.evicted // SLAB) if reader.ids else cls()
 
 
 def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[str, Tensor]:
@@ -52,29 +76,59 @@ def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[s
         before: what the segments before have; this one has the rest.
     """
     key, value = reader.past.segments.read_all_layers(start, stop)
-    queues = reader.queues
-    last = reader.last_hidden
-    if last is None:
-        raise PasctlError("nothing was read, so there is nothing to write down")
     events = reader.past.events
-    # a state is that of the text's end, and of no use to a segment before it
-    states = {} if reader.layer_states is None or stop < len(reader.ids) else reader.layer_states.tensors()
     return {
-        **states,
         **segment_tensors(key, value, reader.params.kv_dtype == "int8", reader.past.offsets),
         "ids": torch.tensor(reader.ids[start:stop], dtype=torch.int32),
         "surprise": reader.surprise[start:stop],
         "representatives": events.representatives(before.evicted),
+        **_index(events.clusters(before.slabs)),
         "new_starts": torch.tensor(events.starts[before.begun :], dtype=torch.int64),
         "pending": torch.tensor(events.pending, dtype=torch.int64),
+        "counts": torch.tensor([start, stop, events.evicted, reader.tokens_attended]),
+        **(_end_of(reader) if stop == len(reader.ids) else {}),
+    }
+
+
+def _index(clusters: Sequence[Sequence[Clusters]]) -> dict[str, Tensor]:
+    """The clusters of some slabs, by layer, as tensors [slabs, L, ...]."""
+    if not clusters[0]:
+        return {}
+    return {
+        name: torch.stack([torch.stack([getattr(slab, part) for slab in layer]).cpu() for layer in clusters], dim=1)
+        for name, part in zip(INDEX, _PARTS, strict=True)
+    }
+
+
+def _clusters(parts: Sequence[Mapping[str, Tensor]], layers: int) -> list[list[Clusters]]:
+    """What `_index` gave of all segments, by layer."""
+    kept = [part for part in parts if INDEX[0] in part]
+    return [
+        [Clusters(*tensors) for part in kept for tensors in zip(*(part[name][:, layer] for name in INDEX), strict=True)]
+        for layer in range(layers)
+    ]
+
+
+def text_end(reader: Reader) -> dict[str, Tensor]:
+    """Where a text that was read to its end is to be read on from, as `restore` takes it beside the segments."""
+    return {**_end_of(reader), "tokens": torch.tensor([len(reader.ids)])}
+
+
+def _end_of(reader: Reader) -> dict[str, Tensor]:
+    """What reading goes on from, of no use to a segment that others follow."""
+    if reader.last_hidden is None:
+        raise PasctlError("nothing was read, so there is nothing to write down")
+    queues, states, offsets = reader.queues, reader.layer_states, reader.past.offsets
+    return {
+        **({} if states is None else states.tensors()),
+        **({"codec_offsets": torch.stack([offsets[layer].cpu() for layer in sorted(offsets)])} if offsets else {}),
         "mass": torch.cat([window.mass[0].flatten().cpu() for window in reader.windows]),
         "window_starts": torch.tensor([window.start for window in reader.windows]),
         "queue": torch.tensor([event for queue in queues for event in queue], dtype=torch.int64),
         "queue_sizes": torch.tensor([len(queue) for queue in queues]),
-        "last_hidden": last.cpu(),
+        "last_hidden": reader.last_hidden.cpu(),
         "usual_queries": reader.past.usual.sums,
         "usual_counts": reader.past.usual.counts,
-        "counts": torch.tensor([start, stop, events.evicted, reader.tokens_attended]),
     }
 
 
@@ -84,8 +138,8 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     Args:
         reader: the reader.
         files: of the segments, in order.
-        states: of the states of layers, if the model has such; None looks in the last segment's file. Segments behind
-            the one that they belong to are left out.
+        states: of what `states_of` gave of the last segment; None looks in the last segment's file. Segments behind
+            the one that it belongs to are left out.
 
     Returns:
         The number of segments that were taken.
@@ -93,16 +147,21 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    kept = None if reader.layer_states is None or states is None else _read_states(states)
-    if kept is not None:
-        files = _until(files, int(kept.pop("tokens")))
+    end = None if states is None else _read_states(states)
+    until = None if end is None else int(end.pop("tokens"))
     parts: list[dict[str, Tensor]] = []
-    for path, tensors in in_order(files, _WANTED, None, "pt"):
+    for path, tensors in in_order(files, _WANTED, "pt"):
+        if until is not None and int(tensors["counts"][1]) > until:
+            break
         reader.past.segments.attach(path, *tensors["counts"][:2].tolist())
         parts.append(tensors)
     if not parts:
         return 0
-    last = parts[-1]
+    last = {**parts[-1], **(end or {})}
+    if "mass" not in last:  # the writer has not parted them, or was of a version before
+        last = {**read_segment(files[len(parts) - 1], None, "pt"), **last}
+    if "mass" not in last:
+        raise IntegrityError(f"segment {files[-1]} ends the text, and where reading is to go on from is not there")
     reader.ids = [token for part in parts for token in part["ids"].tolist()]
     reader.surprise = torch.cat([part["surprise"] for part in parts])
     reader.flushed = len(reader.ids)
@@ -112,7 +171,12 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     reader.queues = [queue.tolist() for queue in queues]
     if "usual_queries" in last:  # not of versions before
         reader.past.usual = UsualQueries(last["usual_queries"], last["usual_counts"])
-    offsets = [each.to(to) for each, to in zip(last.get("offsets", ()), reader.past.layers.devices, strict=False)]
+    offsets = [
+        each.to(to)
+        for each, to in zip(
+            last.get("codec_offsets", last.get("offsets", ())), reader.past.layers.devices, strict=False
+        )
+    ]
     reader.past.offsets = dict(enumerate(offsets)) or None
     events = reader.past.events
     events.starts, events.pending = settled_starts(parts), last["pending"].tolist()
@@ -122,17 +186,16 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
         for layer, vectors in enumerate(part["representatives"].unbind(1)):
             events.represent(layer, first, vectors)
         first += len(part["representatives"])
+    events.take_up(_clusters(parts, len(reader.windows)))
     _restore_windows(reader, last)
     if reader.layer_states is not None:
-        _restore_states(
-            reader, reader.layer_states, kept or {name: last[name] for name in last if name.startswith(PREFIX)}
-        )
+        _restore_states(reader, reader.layer_states, {name: last[name] for name in last if name.startswith(PREFIX)})
     return len(parts)
 
 
 def states_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The part of a checkpoint that only its latest version is wanted of, with the number of tokens that it follows."""
-    states = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+    states = {name: tensor for name, tensor in tensors.items() if name in _OF_END or name.startswith(PREFIX)}
     return states and {**states, "tokens": tensors["counts"][1:2]}
 
 
@@ -148,12 +211,6 @@ def _read_states(path: Path) -> dict[str, Tensor]:
             f"states {path} cannot be read: {error}", hint="`pasctl store verify --deep` tells what is damaged"
         ) from error
     return states
-
-
-def _until(files: Sequence[Path], tokens: int) -> list[Path]:
-    """Files of the segments before token number `tokens`."""
-    names = ("ids", "counts")
-    return [path for path, tensors in in_order(files, names, names, "pt") if int(tensors["counts"][1]) <= tokens]
 
 
 def _restore_states(reader: Reader, states: LayerStates, kept: Mapping[str, Tensor]) -> None:

@@ -11,16 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pasctl.memory.retrieval import (
-    OFFSET_EVENTS,
-    best_word,
-    choose_events,
-    head_lengths,
-    score_events,
-    word_similarity,
-)
-
-_BLOCK = 256
+from pasctl.memory.index import Clusters
+from pasctl.memory.retrieval import choose_events, fill_budget, rank_events
+from pasctl.memory.vectors import BLOCK, LayerVectors, Similarity
 
 
 class Events:
@@ -38,7 +31,14 @@ class Events:
     """
 
     def __init__(
-        self, first: int, kv_heads: int, head_dim: int, dtype: torch.dtype, devices: Sequence[torch.device]
+        self,
+        first: int,
+        kv_heads: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        devices: Sequence[torch.device],
+        *,
+        index: Similarity | None = None,
     ) -> None:
         """Begin before the first event.
 
@@ -48,16 +48,16 @@ class Events:
             head_dim: components of a head.
             dtype: of the representatives.
             devices: that each layer attends on.
+            index: what events are to be found by with an index, where there are many; None compares all of them.
         """
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
         self.rescore: Callable[[int, Tensor], Tensor] | None = None
         self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
-        self._blocks: list[list[Tensor]] = []  # each [_BLOCK, G, D] per layer
+        self._layers = [LayerVectors(index) for _ in devices]
         self._lengths: list[int] = []
         self._recency, self._recency_weight = torch.empty(0), 0.0
-        self._head_lengths: dict[tuple[int, int], Tensor] = {}  # layer, block -> [_BLOCK, G], of full blocks
 
     @property
     def open(self) -> int:
@@ -72,43 +72,48 @@ class Events:
         """The events before number `until` leave the window; each layer is to `represent` them."""
         self._lengths += [stop - start for start, stop in pairwise(self.starts[self.evicted : until + 1])]
         self.evicted = until
-        while len(self._blocks) * _BLOCK < until:
-            self._blocks.append(self._block())
+        while self._layers[-1].room < until:
+            for layer, block in zip(self._layers, self._block(), strict=True):
+                layer.add_room(block)
 
     def represent(self, layer: int, first: int, vectors: Tensor) -> None:
         """Let vectors [E, G, D] stand for the events from number `first` on, in one layer."""
-        place = first
-        while len(vectors):
-            room = _BLOCK - place % _BLOCK
-            now, vectors = vectors[:room], vectors[room:]
-            self._blocks[place // _BLOCK][layer][place % _BLOCK :][: len(now)] = now
-            place += len(now)
+        self._layers[layer].put(first, vectors)
 
     def representatives(self, first: int) -> Tensor:
         """Representatives [E, L, G, D] of the evicted events from number `first` on, on the CPU."""
-        parts = [torch.empty(0, len(self._devices), *self._shape, dtype=self._dtype)]
-        for number, block in enumerate(self._blocks):
-            begin, end = max(first - number * _BLOCK, 0), min(self.evicted - number * _BLOCK, _BLOCK)
-            if begin < end:
-                parts.append(torch.stack([layer[begin:end].cpu() for layer in block], dim=1))
-        return torch.cat(parts)
+        none = torch.empty(0, *self._shape, dtype=self._dtype)
+        parts = [[none, *(part.cpu() for part in layer.get(first, self.evicted))] for layer in self._layers]
+        return torch.stack([torch.cat(layer) for layer in parts], dim=1)
+
+    def clusters(self, slab: int) -> list[Sequence[Clusters]]:
+        """Clusters of the full slabs from number `slab` on, by layer; none without an index."""
+        return [layer.clusters(self.evicted, slab) for layer in self._layers]
+
+    def take_up(self, clusters: Sequence[Sequence[Clusters]]) -> None:
+        """Use clusters of all full slabs, by layer, that were made before; where some lack, all events are compared."""
+        for layer, known in zip(self._layers, clusters, strict=True):
+            layer.take_up(self.evicted, known)
+
+    @property
+    def compared(self) -> int:
+        """Vectors that queries were compared with, of events and of clusters, summed over layers."""
+        return sum(layer.compared for layer in self._layers)
 
     def _block(self) -> list[Tensor]:
         """Room for more representatives; layers on one device share a tensor."""
         rooms = {
-            device: iter(torch.zeros((layers, _BLOCK, *self._shape), dtype=self._dtype, device=device))
+            device: iter(torch.zeros((layers, BLOCK, *self._shape), dtype=self._dtype, device=device))
             for device, layers in Counter(self._devices).items()
         }
         return [next(rooms[device]) for device in self._devices]
 
     def fork(self) -> Events:
-        """Events that go on after the same ones, and leave these as they are; full blocks are shared."""
+        """Events that go on after the same ones, and leave these as they are; what is full is shared."""
         fork = copy.copy(self)
         fork.starts, fork.pending = list(self.starts), list(self.pending)
-        fork._lengths, fork._blocks = list(self._lengths), list(self._blocks)
-        fork._head_lengths = dict(self._head_lengths)
-        if self.evicted % _BLOCK:
-            fork._blocks[-1] = [layer.clone() for layer in self._blocks[-1]]
+        fork._lengths = list(self._lengths)
+        fork._layers = [layer.fork(self.evicted) for layer in self._layers]
         return fork
 
     def span(self, event: int) -> tuple[int, int]:
@@ -140,12 +145,16 @@ class Events:
         """
         if not outside:
             return [], [], []
-        if by_word:
-            scores = best_word(self._word_similarity(layer, query, outside))
-        else:
-            blocks, offset = self._blocks[: -(-outside // _BLOCK)], self._offset(layer, outside)
-            [scores] = torch.cat([score_events(query, block[layer], offset) for block in blocks], dim=1)[:, :outside]
-        scores = self._newer_first(scores.cpu())
+        vectors, whole = self._layers[layer], self.rescore is not None or self._recency_weight
+        found = None if whole or outside <= budget else vectors.candidates(query, outside, budget)
+        if found is not None:
+            order = found.events.cpu()[rank_events(found.scores.cpu(), budget, found.lowest)].tolist()
+            hits, neighbours, queue = fill_budget(
+                order, outside, self._lengths, budget=budget, contiguity=contiguity, queue=queue
+            )
+            chosen = sorted([*hits, *neighbours])
+            return chosen, found.score(chosen).tolist(), queue
+        scores = self._newer_first(vectors.all_scores(query, outside, by_word=by_word).cpu())
         scores = scores if self.rescore is None else self.rescore(layer, scores)
         hits, neighbours, queue = choose_events(
             scores, self._lengths, budget=budget, contiguity=contiguity, queue=queue
@@ -166,21 +175,3 @@ class Events:
         recency = torch.ones(len(scores))
         recency[: len(self._recency)] = self._recency[: len(scores)]
         return scores + self._recency_weight * scores.std(correction=0) * recency
-
-    def _word_similarity(self, layer: int, query: Tensor, outside: int) -> Tensor:
-        """Float32 [T, outside] (see `word_similarity`)."""
-        offset, parts = self._offset(layer, outside), []
-        for number, block in enumerate(self._blocks[: -(-outside // _BLOCK)]):
-            rows = block[layer][: min(_BLOCK, outside - number * _BLOCK)]
-            whole = len(rows) == _BLOCK and outside >= OFFSET_EVENTS
-            lengths = self._head_lengths.get((layer, number)) if whole else None
-            if lengths is None:
-                lengths = head_lengths(rows, offset)
-                if whole:
-                    self._head_lengths[layer, number] = lengths
-            parts.append(word_similarity(query, rows, offset, lengths))
-        return torch.cat(parts, dim=1)
-
-    def _offset(self, layer: int, outside: int) -> Tensor:
-        """What the representatives of the first events that are outside the window have in common, float32 [G, D]."""
-        return self._blocks[0][layer][: min(outside, OFFSET_EVENTS)].float().mean(0)

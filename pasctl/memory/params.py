@@ -57,6 +57,8 @@ class MemoryParams:
         query: how events are looked for: a question by each of its `words`, or by the `last` one, and a chunk of text
             by its mean, all less what chunks usually look for and with each head at one scale; or, as in the paper,
             both by the `mean` query and the dot product (docs/memory.md).
+        exact_recall: compare a query with all events; otherwise, where there are many (from `pasctl.memory.vectors`'s
+            `LEAST_SLABS` slabs on), with those of the clusters that fit it best.
         positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
         kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
@@ -91,6 +93,9 @@ class MemoryParams:
     query: Query = option(
         "words",
         help="How a question looks for events: by each of its words, by the last, or by their mean as in the paper.",
+    )
+    exact_recall: bool = option(
+        False, help="Compare a query with every event, where an index would save most of it.", flag="--exact-recall"
     )
     positions: Positions = option(
         "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"

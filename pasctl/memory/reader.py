@@ -30,6 +30,7 @@ from pasctl.memory.segmentation import (
 from pasctl.memory.segments import Segments
 from pasctl.memory.steps import pass_tokens, segment_tokens
 from pasctl.memory.surprise import token_surprise
+from pasctl.memory.vectors import Similarity
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import LayerStates
@@ -74,7 +75,14 @@ class Reader:
         shape = (layers.kv_heads, layers.head_dim, dtype)
         # of keys with large biases half precision has few bits, of which a mean is to keep more
         biased = has_key_biases(model)
-        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices)
+        index: Similarity = "mean" if params.query == "mean" else "words"
+        events = Events(
+            params.n_init,
+            *shape[:2],
+            torch.float32 if biased else dtype,
+            layers.devices,
+            index=None if params.exact_recall else index,
+        )
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
         offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None

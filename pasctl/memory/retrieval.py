@@ -60,9 +60,15 @@ def best_word(similarity: Tensor) -> Tensor:
     Args:
         similarity: float32 [T, E]; each word's is put on one scale, its mean over events 0 and their deviation 1.
     """
-    spread, mean = torch.std_mean(similarity, dim=-1, keepdim=True, correction=0)
-    standard: Tensor = (similarity - mean) / spread.clamp_min(torch.finfo(torch.float32).tiny)
-    return standard.amax(0)
+    spread, mean = torch.std_mean(similarity, dim=-1, correction=0)
+    return standard(similarity, mean, spread).amax(0)
+
+
+def standard(similarity: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """Similarities float32 [T, E] on one scale, by the mean and the deviation [T] of each word's."""
+    least = torch.finfo(torch.float32).tiny
+    scaled: Tensor = (similarity - mean[:, None]) / spread[:, None].clamp_min(least)
+    return scaled
 
 
 def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:
@@ -71,7 +77,7 @@ def head_lengths(representatives: Tensor, offset: Tensor) -> Tensor:
     return lengths.clamp_min(1e-6)
 
 
-def rank_events(scores: Tensor, most: int) -> list[int]:
+def rank_events(scores: Tensor, most: int, lowest: float | None = None) -> list[int]:
     """Events from the best to the worst; of events that tie, the earlier first.
 
     Two neighbours in the order of scores tie if they differ by no more than `TIE` of the distance from the best score
@@ -85,6 +91,7 @@ def rank_events(scores: Tensor, most: int) -> list[int]:
     Args:
         scores: float32 [E].
         most: at least so many of the best are wanted.
+        lowest: the worst score of all events, if these are not all.
 
     Returns:
         The best `most` events, and all that tie with the last of them.
@@ -93,7 +100,7 @@ def rank_events(scores: Tensor, most: int) -> list[int]:
     count = most = min(most, events)
     if not most:
         return []
-    tolerance = TIE * float(scores.max() - scores.min())
+    tolerance = TIE * float(scores.max() - (scores.min() if lowest is None else lowest))
     while True:  # until no run of ties is cut off
         count = min(2 * count, events)
         values, order = scores.topk(count)
@@ -131,6 +138,13 @@ def choose_events(
     if sum(islice(lengths, min(events, budget + 1))) <= budget:
         return list(range(events)), [], list(queue)
     order = rank_events(scores, budget)
+    return fill_budget(order, events, lengths, budget=budget, contiguity=contiguity, queue=queue)
+
+
+def fill_budget(
+    order: Sequence[int], events: int, lengths: Sequence[int], *, budget: int, contiguity: float, queue: Sequence[int]
+) -> tuple[list[int], list[int], list[int]]:
+    """What `choose_events` gives, from the best events of so many in their order."""
     taken: set[int] = set()
     share = round(budget * (1 - contiguity))
     hits, used = _take(order, lengths, share, taken)

@@ -15,6 +15,10 @@ _LISTS = ("ids", "surprise", "counts", "starts", "new_starts", "pending")
 _NEW = "new_starts"  # of events that began in a segment; memories of versions before have all `starts` in each
 
 
+INDEX = ("index_rows", "index_rest", "index_cluster")
+"""Of the index of events, in the segments with which a slab of it was full."""
+
+
 @dataclass(frozen=True)
 class KeptText:
     """A text as the files of its segments have it.
@@ -36,8 +40,8 @@ def read_text(files: Sequence[Path]) -> KeptText:
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
-    small = ("ids", "surprise", "counts", "starts", _NEW)
-    parts = [tensors for _, tensors in in_order(files, small, (*small, "pending"), "numpy")]
+    small = ("ids", "surprise", "counts", "starts", _NEW, "pending")
+    parts = [tensors for _, tensors in in_order(files, small, "numpy")]
     if not parts:
         return KeptText([], [], [])
     ids = [int(token) for part in parts for token in part["ids"]]
@@ -60,22 +64,21 @@ def settled_starts(parts: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def in_order(
-    files: Sequence[Path], names: Sequence[str], last: Sequence[str] | None, framework: Literal["pt", "numpy"]
+    files: Sequence[Path], names: Sequence[str], framework: Literal["pt", "numpy"]
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Each segment's file, in order, with some of its tensors.
 
     Args:
         files: the files.
-        names: which tensors; `last` of the last file, where None is all but keys and values.
-        last: see `names`.
+        names: which tensors.
         framework: gives them as torch tensors or numpy arrays.
 
     Raises:
         IntegrityError: a file is damaged, or the files do not follow each other.
     """
     expected = 0
-    for number, path in enumerate(files):
-        tensors = _read(path, last if number + 1 == len(files) else names, framework)
+    for path in files:
+        tensors = read_segment(path, names, framework)
         begin, stop = tensors["counts"][:2].tolist()
         if begin != expected or len(tensors["ids"]) != stop - begin:
             raise IntegrityError(f"segment {path} holds tokens {begin}-{stop}, expected them to begin at {expected}")
@@ -83,13 +86,14 @@ def in_order(
         expected = stop
 
 
-def _read(path: Path, names: Sequence[str] | None, framework: str) -> dict[str, Any]:
+def read_segment(path: Path, names: Sequence[str] | None, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
     """Tensors of a segment's file; None reads all but keys and values."""
     try:
         with safe_open(path, framework=framework) as file:
             known = set(file.keys())
             old = {_NEW} if "starts" in known else {"starts"}
-            wanted = [name for name in (names or known) if name not in old and (names or name[0] not in "kv")]
+            missing = old | ({*INDEX} - known)
+            wanted = [name for name in (names or known) if name not in missing and (names or name[0] not in "kv")]
             tensors = {name: file.get_tensor(name) for name in wanted}
         if odd := [name for name in _LISTS if name in tensors and tensors[name].ndim != 1]:
             raise ValueError(f"{odd[0]} is no list")

@@ -200,13 +200,13 @@ def params_of(memory: Artifact) -> MemoryParams:
 def _compute(work: StageContext, *, reading: Reading) -> Payload:
     from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
     from pasctl.stages import stored_memory
-    from pasctl.stages.stored_memory import STATES, EpisodicMemory, segment_name, segment_writer
+    from pasctl.stages.stored_memory import STATES, EpisodicMemory, begun, end_arrays, segment_writer
 
     require_memory_room(reading)
     parent, before = reading.parent, 0
     if parent is not None:
         before = int(parent.read_json("memory.json")["tokens"])
-        for name in [*parent.files(SEGMENTS), *parent.files(STATES)]:
+        for name in parent.files(SEGMENTS):
             if not work.has(name):
                 work.adopt(name, parent)
     steered = reading.intervention()
@@ -215,10 +215,7 @@ def _compute(work: StageContext, *, reading: Reading) -> Payload:
     memory = EpisodicMemory(
         reading.handle.load(work.reporter), params=reading.params, intervention=steered, writer=segment_writer(work)
     )
-    done: list[Path] = []
-    while work.has(segment_name(len(done))):
-        done.append(work.path(segment_name(len(done))))
-    memory.restore(done, work.path(STATES) if work.has(STATES) else None)
+    memory.restore(*begun(work, parent))
     (ids, bounds), events = reading.encode(before), memory.reader.past.events
     resumed = len(memory.reader.ids) - before
     if resumed:
@@ -235,7 +232,11 @@ def _compute(work: StageContext, *, reading: Reading) -> Payload:
     }
     known = [] if parent is None else _bounds_before(parent, memory, before)
     work.provenance[FACTS] = file_facts([*known, bounds])
-    return {"memory.json": memory.describe(), TEXT_BOUNDS: to_table([*known, bounds])}
+    return {
+        "memory.json": memory.describe(),
+        STATES: end_arrays(memory.reader),
+        TEXT_BOUNDS: to_table([*known, bounds]),
+    }
 
 
 def _bounds_before(parent: Artifact, memory: EpisodicMemory, tokens: int) -> list[TextBounds]:

@@ -150,7 +150,7 @@ def _text_job(cut: _Cut, *, reread: bool) -> Job:
 
 def _compute(work: StageContext, *, cut: _Cut, reread: bool) -> Payload:
     from pasctl.memory.forget import bounds_without, params_without, write_without
-    from pasctl.stages.stored_memory import EpisodicMemory, segment_writer, write_steering
+    from pasctl.stages.stored_memory import STATES, EpisodicMemory, end_arrays, segment_writer, write_steering
 
     spans, params = cut.chosen.spans, params_of(cut.view.memory)
     old = open_memory(cut.view.memory, cut.view.handle, reporter=work.reporter)
@@ -172,7 +172,12 @@ def _compute(work: StageContext, *, cut: _Cut, reread: bool) -> Payload:
     bounds = bounds_without(known, spans)
     work.provenance[FACTS] = file_facts(bounds)
     turns = {} if cut.chosen.turns is None else {TURNS: cut.chosen.turns}
-    return {"memory.json": new.describe(), TEXT_BOUNDS: to_table(bounds), **turns}
+    return {
+        "memory.json": new.describe(),
+        STATES: end_arrays(new.reader),
+        TEXT_BOUNDS: to_table(bounds),
+        **turns,
+    }
 
 
 def _folder_job(cut: _Cut, run: Run) -> Job:

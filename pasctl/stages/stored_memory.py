@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from pasctl.errors import InputError
 from pasctl.memory import episodic
-from pasctl.memory.checkpoint import Written, checkpoint, states_of
+from pasctl.memory.checkpoint import Written, checkpoint, states_of, text_end
+from pasctl.memory.reader import Reader
 from pasctl.memory.steps import written_bytes
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
+from pasctl.models.layer_states import PREFIX
 from pasctl.stages.arrays import to_store
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.model import ModelHandle
@@ -28,7 +30,9 @@ from pasctl.steering.intervention import Intervention
 SAVE = Stage("memory-save", "memory", 1)
 STEERING = "steering.safetensors"
 STATES = "states.safetensors"
-"""States of the model's layers at the end of the text, if it has such; segments have none, as only the last is used."""
+"""What reading goes on from at the end of the text; segments have none of it, as only the last is used."""
+_ENDS = "parts/segments/"
+"""What reading goes on from at the end of each segment, until the text has been read."""
 
 
 class EpisodicMemory(episodic.EpisodicMemory):
@@ -79,7 +83,11 @@ class EpisodicMemory(episodic.EpisodicMemory):
             write_steering(work, self.intervention)
         bounds = self.bounds() if callable(self.bounds) else self.bounds
         work.provenance[FACTS] = file_facts(bounds)
-        return {"memory.json": described, **({TEXT_BOUNDS: to_table(bounds)} if bounds else {})}
+        return {
+            "memory.json": described,
+            STATES: end_arrays(self.reader),
+            **({TEXT_BOUNDS: to_table(bounds)} if bounds else {}),
+        }
 
     def _bytes(self) -> int:
         """What its segments will take on disk."""
@@ -104,16 +112,52 @@ def segment_writer(work: StageContext) -> episodic.Writer:
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
         name, states = segment_name(number), states_of(tensors)
-        work.write(name, {each: to_store(tensor) for each, tensor in tensors.items() if each not in states})
-        if states:  # behind the segment, so that they are never ahead of it
-            work.write(STATES, {each: to_store(tensor) for each, tensor in states.items()})
+        large = any(each.startswith(PREFIX) for each in states)
+        if states and not large:  # first, so that each segment that is there can be read on from
+            work.write(_end_name(number), _arrays(states))
+        work.write(name, _arrays({each: tensor for each, tensor in tensors.items() if each not in states}))
+        if large:  # only the latest is kept: behind the segment, so that it is never ahead of it
+            work.write(STATES, _arrays(states))
         return work.path(name)
 
     return write
 
 
+def begun(work: StageContext, parent: Artifact | None) -> tuple[list[Path], Path | None]:
+    """The segments that an interrupted stage has of a text, and what it goes on from, for `EpisodicMemory.restore`.
+
+    Args:
+        work: the stage.
+        parent: the memory that is extended, whose segments it has adopted.
+    """
+    files: list[Path] = []
+    while work.has(segment_name(len(files))):
+        files.append(work.path(segment_name(len(files))))
+    if work.has(STATES):
+        return files, work.path(STATES)
+    old = 0 if parent is None else len(parent.files(SEGMENTS))
+    while len(files) > old and not work.has(_end_name(len(files) - 1)):
+        files.pop()
+    if len(files) > old:
+        return files, work.path(_end_name(len(files) - 1))
+    return files, None if parent is None else states_path(parent)
+
+
+def end_arrays(reader: Reader) -> dict[str, np.ndarray[Any, Any]]:
+    """The content of `STATES` when a text has been read."""
+    return _arrays(text_end(reader))
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: to_store(tensor) for name, tensor in tensors.items()}
+
+
+def _end_name(number: int) -> str:
+    return f"{_ENDS}{number:06d}.safetensors"
+
+
 def states_path(memory: Artifact) -> Path | None:
-    """The file of the states of a memory's model, if it has such."""
+    """The file of what reading goes on from; None if the last segment has it, as in memories of versions before."""
     return memory.open_path(STATES) if STATES in memory.files() else None
 
 

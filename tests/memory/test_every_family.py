@@ -210,7 +210,7 @@ def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: st
     ("family", "place"),
     [
         *((family, "segments/000003") for family in ("phi3", "gpt_oss", "qwen3_next", "qwen3_vl")),
-        *((family, "states") for family in ("qwen3_next", "lfm2")),
+        *((family, "states") for family in ("phi3", "qwen3_next", "lfm2")),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_memory(

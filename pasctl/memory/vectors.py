@@ -1,0 +1,216 @@
+"""What represents the events in one layer: kept in blocks, so that growing copies little, and compared with queries."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pasctl.memory.index import CANDIDATES, SLAB, Clusters, Index
+from pasctl.memory.retrieval import OFFSET_EVENTS, best_word, head_lengths, score_events, standard, word_similarity
+
+BLOCK = 256
+"""Events that room is made for at a time."""
+LEAST_SLABS = 3
+"""The index is searched from so many slabs on; of fewer, most events would be compared anyway."""
+
+Similarity = Literal["words", "mean"]
+"""Whether an event is wanted that fits one of some words, or the only query (see `pasctl.memory.retrieval`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The events that may be the best ones.
+
+    Attributes:
+        events: their numbers in order, int64 [n].
+        scores: float32 [n].
+        lowest: about the score of the worst of all events.
+        score: gives the scores of other events [m].
+    """
+
+    events: Tensor
+    scores: Tensor
+    lowest: float
+    score: Callable[[Sequence[int]], Tensor]
+
+
+class LayerVectors:
+    """One vector a key-value head and event, of one layer.
+
+    Attributes:
+        index: of the events in slabs; None where no index is wanted.
+        compared: vectors that queries were compared with.
+    """
+
+    def __init__(self, kind: Similarity | None) -> None:
+        """Begin without events; `kind` is that of the index, None is without one."""
+        self._kind, self.index = kind, None if kind is None else Index()
+        self._slabs: list[Tensor] = []  # each [SLAB, G, D]
+        self._blocks: list[Tensor] = []  # each [BLOCK, G, D], of the events behind the slabs
+        self._lengths: dict[int, Tensor] = {}  # first event -> lengths of heads [n, G], of slabs and of full blocks
+        self.compared = 0
+
+    @property
+    def room(self) -> int:
+        """Events that there is room for."""
+        return len(self._slabs) * SLAB + len(self._blocks) * BLOCK
+
+    def add_room(self, block: Tensor) -> None:
+        """Make room for more events, [BLOCK, G, D]."""
+        self._blocks.append(block)
+
+    def put(self, first: int, vectors: Tensor) -> None:
+        """Let vectors [E, G, D] stand for the events from number `first` on."""
+        place = first - len(self._slabs) * SLAB
+        while len(vectors):
+            room = BLOCK - place % BLOCK
+            now, vectors = vectors[:room], vectors[room:]
+            self._blocks[place // BLOCK][place % BLOCK :][: len(now)] = now
+            place += len(now)
+
+    def get(self, first: int, stop: int) -> list[Tensor]:
+        """Vectors of the events first..stop, in parts [n, G, D]."""
+        return [rows[max(first - begin, 0) :] for begin, rows in self._parts(stop) if begin + len(rows) > first]
+
+    def fork(self, outside: int) -> LayerVectors:
+        """The same, to go on by itself; what is full is shared.
+
+        Args:
+            outside: events that are outside the window.
+        """
+        self.settle(outside)
+        fork = copy.copy(self)
+        fork._slabs, fork._blocks, fork._lengths = list(self._slabs), list(self._blocks), dict(self._lengths)
+        fork.index = None if self.index is None else self.index.fork()
+        fork.compared = 0
+        if outside % BLOCK:
+            fork._blocks[-1] = self._blocks[-1].clone()
+        return fork
+
+    def settle(self, outside: int) -> None:
+        """Put what is full of the events before number `outside` into slabs, and these into the index."""
+        per_slab = SLAB // BLOCK
+        for number in range(len(self._slabs), outside // SLAB):
+            for first in range(number * SLAB, (number + 1) * SLAB, BLOCK):
+                self._lengths.pop(first, None)
+            self._slabs.append(torch.cat(self._blocks[:per_slab]))
+            del self._blocks[:per_slab]
+        if self.index is not None:
+            for rows in self._slabs[len(self.index.slabs) :]:
+                self.index.add(Clusters.of(self._own(rows, self._offset(SLAB))))
+
+    def clusters(self, outside: int, slab: int) -> Sequence[Clusters]:
+        """Those of the slabs from number `slab` on."""
+        self.settle(outside)
+        return () if self.index is None else self.index.slabs[slab:]
+
+    def take_up(self, outside: int, known: Sequence[Clusters]) -> None:
+        """Use clusters that were made before, if they are those of all full slabs; otherwise no index."""
+        if self.index is None or len(known) < outside // SLAB:
+            self.index = None
+            return
+        device = self._blocks[0].device if self._blocks else "cpu"
+        for slab in known:
+            self.index.add(slab.on(device))
+
+    def all_scores(self, query: Tensor, outside: int, *, by_word: bool) -> Tensor:
+        """Scores float32 [outside] of all events, for a query [T, G, D]."""
+        self.settle(outside)
+        self.compared += outside
+        offset = self._offset(outside)
+        if by_word:
+            fits = [
+                word_similarity(query, rows, offset, self._lengths_of(first, rows, offset, outside))
+                for first, rows in self._parts(outside)
+            ]
+            return best_word(torch.cat(fits, dim=1))
+        [scores] = torch.cat([score_events(query, rows, offset) for _, rows in self._parts(outside)], dim=1)
+        return scores
+
+    def candidates(self, query: Tensor, outside: int, least: int) -> Candidates | None:
+        """The events that fit a query [T, G, D] best, found by the index; None where all are to be compared.
+
+        Args:
+            query: what is looked for.
+            outside: events that are outside the window.
+            least: at least so many of those in the index are wanted.
+        """
+        if self.index is None or outside < max(LEAST_SLABS * SLAB, 2 * least):
+            return None
+        self.settle(outside)
+        index, offset, flat = self.index, self._offset(outside), query.flatten(1).float()
+        known = len(index)
+        newest = torch.cat([self._fits(flat, rows, offset) for rows in self.get(known, outside)], dim=1)
+        fit, mean, variance = index.moments(flat)
+        # the moments of all events, from those of the two parts
+        share = known / outside
+        whole = mean * share + newest.sum(1) / outside
+        spread = (variance + (mean - whole).square()) * share + (newest - whole[:, None]).square().sum(1) / outside
+
+        def score(fits: Tensor) -> Tensor:
+            return fits[0] if self._kind == "mean" else standard(fits, whole, spread.sqrt()).amax(0)
+
+        value = score(fit)
+        events = index.members(value, max(CANDIDATES, least))
+        fits = torch.cat([self._fits(flat, self._rows(events), offset), newest], dim=1)
+        events = torch.cat([events, torch.arange(known, outside, device=events.device)])
+        self.compared += index.rows + len(events)
+        scores = score(fits)
+        lowest = min(float(scores.min()), float(value.min()))
+
+        def score_some(some: Sequence[int]) -> Tensor:
+            return score(self._fits(flat, self._rows(torch.tensor(some, device=events.device)), offset))
+
+        return Candidates(events, scores, lowest, score_some)
+
+    def _fits(self, query: Tensor, rows: Tensor, offset: Tensor) -> Tensor:
+        """How queries [T, G * D] fit vectors [n, G, D], as the index has them: float32 [T, n]."""
+        fits: Tensor = query @ self._own(rows, offset).T
+        return fits
+
+    def _own(self, rows: Tensor, offset: Tensor) -> Tensor:
+        """Vectors [n, G, D] as queries are compared with them, float32 [n, G * D]."""
+        own = rows - offset
+        if self._kind == "words":
+            own = own / head_lengths(rows, offset)[..., None]
+        return own.flatten(1)
+
+    def _rows(self, events: Tensor) -> Tensor:
+        """Vectors [n, G, D] of some events, given in order."""
+        sizes = [*[SLAB] * len(self._slabs), *[BLOCK] * len(self._blocks)]
+        parts, first = list[Tensor](), 0
+        ends = torch.searchsorted(events, torch.tensor(sizes, device=events.device).cumsum(0)).tolist()
+        begin = 0
+        for part, size, end in zip([*self._slabs, *self._blocks], sizes, ends, strict=True):
+            if end > begin:
+                parts.append(part[events[begin:end] - first])
+            begin, first = end, first + size
+        return torch.cat(parts)
+
+    def _parts(self, outside: int) -> Iterator[tuple[int, Tensor]]:
+        """First event and vectors [n, G, D] of each slab and block, of the events before number `outside`."""
+        first = 0
+        for part in [*self._slabs, *self._blocks]:
+            if first >= outside:
+                return
+            yield first, part[: outside - first]
+            first += len(part)
+
+    def _lengths_of(self, first: int, rows: Tensor, offset: Tensor, outside: int) -> Tensor:
+        """Lengths of heads [n, G] of the events from `first` on; those that never change again are kept."""
+        lengths = self._lengths.get(first)
+        if lengths is None or len(lengths) != len(rows) or outside < OFFSET_EVENTS:
+            lengths = head_lengths(rows, offset)
+            if len(rows) % BLOCK == 0 and outside >= OFFSET_EVENTS:
+                self._lengths[first] = lengths
+        return lengths
+
+    def _offset(self, outside: int) -> Tensor:
+        """What the vectors of the first events that are outside the window have in common, float32 [G, D]."""
+        _, first = next(self._parts(min(outside, OFFSET_EVENTS)))
+        return first.float().mean(0)
