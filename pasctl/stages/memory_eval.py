@@ -104,7 +104,7 @@ def _part(
     handle: ModelHandle,
     params: MemoryParams,
     text: Text | None,
-    presses: Mapping[str, str],
+    presses: dict[str, str],
 ) -> str:
     return part_key(
         {
