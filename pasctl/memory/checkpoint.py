@@ -13,7 +13,7 @@ from torch import Tensor
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
 from pasctl.memory.codec import segment_tensors
-from pasctl.memory.index import SLAB, Clusters
+from pasctl.memory.index import Clusters, Index
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
 from pasctl.memory.stored_text import INDEX, in_order, read_segment, settled_starts
@@ -31,7 +31,7 @@ _WANTED = (
     "pending",
     *INDEX,
 )  # of every segment
-_PARTS = ("rows", "rest", "cluster")  # of `Clusters`
+_PARTS = ("centroids", "along", "across", "cluster")  # of `Clusters`
 # of the text's end alone; segments of memories of versions before have them as well
 _OF_END = (
     "mass",
@@ -42,6 +42,8 @@ _OF_END = (
     "usual_queries",
     "usual_counts",
     "codec_offsets",
+    "first_queries",
+    "query_directions",
 )
 
 
@@ -52,7 +54,7 @@ class Written:
     Attributes:
         evicted: events with a representative.
         begun: events whose first token is known for certain.
-        slabs: full ones of the index of events (see `pasctl.memory.index`).
+        slabs: of the index of events (see `pasctl.memory.index`).
     """
 
     evicted: int = 0
@@ -63,7 +65,8 @@ class Written:
     def by(cls, reader: Reader) -> Written:
         """All that a reader knows; before the first token that is nothing."""
         events = reader.past.events
-        return cls(events.evicted, len(events.starts), events.evicted // SLAB) if reader.ids else cls()
+        slabs = len(events.indexes[0].slabs) if events.indexes else 0
+        return cls(events.evicted, len(events.starts), slabs) if reader.ids else cls()
 
 
 def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[str, Tensor]:
@@ -82,7 +85,7 @@ def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[s
         "ids": torch.tensor(reader.ids[start:stop], dtype=torch.int32),
         "surprise": reader.surprise[start:stop],
         "representatives": events.representatives(before.evicted),
-        **_index(events.clusters(before.slabs)),
+        **_index(events.indexes, before.slabs),
         "new_starts": torch.tensor(events.starts[before.begun :], dtype=torch.int64),
         "pending": torch.tensor(events.pending, dtype=torch.int64),
         "counts": torch.tensor([start, stop, events.evicted, reader.tokens_attended]),
@@ -90,23 +93,30 @@ def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[s
     }
 
 
-def _index(clusters: Sequence[Sequence[Clusters]]) -> dict[str, Tensor]:
-    """The clusters of some slabs, by layer, as tensors [slabs, L, ...]."""
-    if not clusters[0]:
+def _index(indexes: Sequence[Index], slab: int) -> dict[str, Tensor]:
+    """What indexes, one a layer, have of the slabs from number `slab` on, as tensors [slabs, L, ...]."""
+    new = [index.slabs[slab:] for index in indexes]
+    if not new or not new[0]:
         return {}
     return {
-        name: torch.stack([torch.stack([getattr(slab, part) for slab in layer]).cpu() for layer in clusters], dim=1)
+        name: torch.stack([torch.stack([getattr(each, part) for each in layer]).cpu() for layer in new], dim=1)
         for name, part in zip(INDEX, _PARTS, strict=True)
     }
 
 
-def _clusters(parts: Sequence[Mapping[str, Tensor]], layers: int) -> list[list[Clusters]]:
-    """What `_index` gave of all segments, by layer."""
-    kept = [part for part in parts if INDEX[0] in part]
-    return [
-        [Clusters(*tensors) for part in kept for tensors in zip(*(part[name][:, layer] for name in INDEX), strict=True)]
-        for layer in range(layers)
-    ]
+def _restore_index(reader: Reader, parts: Sequence[Mapping[str, Tensor]], last: Mapping[str, Tensor]) -> None:
+    """Take up what `_index` gave of all segments, and what there is to be more of an index from."""
+    past, kept = reader.past, [part for part in parts if INDEX[0] in part]
+    devices = [to for to, sliding in zip(past.layers.devices, past.layers.sliding, strict=True) if sliding is None]
+    indexes = past.events.indexes
+    for layer, (index, device) in enumerate(zip(indexes, devices, strict=False)):
+        for part in kept:
+            for tensors in zip(*(part[name][:, layer] for name in INDEX), strict=True):
+                index.add(Clusters(*tensors).on(device))
+        if "first_queries" in last:
+            index.queries = list(last["first_queries"][layer].to(device))
+        if "query_directions" in last:
+            index.directions = last["query_directions"][layer].to(device)
 
 
 def text_end(reader: Reader) -> dict[str, Tensor]:
@@ -119,7 +129,12 @@ def _end_of(reader: Reader) -> dict[str, Tensor]:
     if reader.last_hidden is None:
         raise PasctlError("nothing was read, so there is nothing to write down")
     queues, states, offsets = reader.queues, reader.layer_states, reader.past.offsets
+    indexes = reader.past.events.indexes
+    queries = [torch.stack(index.queries).cpu() for index in indexes if index.queries]
+    directions = [index.directions.cpu() for index in indexes if index.directions is not None]
     return {
+        **({"first_queries": torch.stack(queries)} if queries else {}),
+        **({"query_directions": torch.stack(directions)} if directions else {}),
         **({} if states is None else states.tensors()),
         **({"codec_offsets": torch.stack([offsets[layer].cpu() for layer in sorted(offsets)])} if offsets else {}),
         "mass": torch.cat([window.mass[0].flatten().cpu() for window in reader.windows]),
@@ -186,7 +201,7 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
         for layer, vectors in enumerate(part["representatives"].unbind(1)):
             events.represent(layer, first, vectors)
         first += len(part["representatives"])
-    events.take_up(_clusters(parts, len(reader.windows)))
+    _restore_index(reader, parts, last)
     _restore_windows(reader, last)
     if reader.layer_states is not None:
         _restore_states(reader, reader.layer_states, {name: last[name] for name in last if name.startswith(PREFIX)})

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pasctl.memory.index import Clusters
+from pasctl.memory.index import Index
 from pasctl.memory.retrieval import choose_events, fill_budget, rank_events
 from pasctl.memory.vectors import BLOCK, LayerVectors, Similarity
 
@@ -38,7 +38,7 @@ class Events:
         dtype: torch.dtype,
         devices: Sequence[torch.device],
         *,
-        index: Similarity | None = None,
+        index: Sequence[Similarity | None] = (),
     ) -> None:
         """Begin before the first event.
 
@@ -48,14 +48,14 @@ class Events:
             head_dim: components of a head.
             dtype: of the representatives.
             devices: that each layer attends on.
-            index: what events are to be found by with an index, where there are many; None compares all of them.
+            index: what is looked for with an index, by layer; without one all events are compared.
         """
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
         self.rescore: Callable[[int, Tensor], Tensor] | None = None
         self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
-        self._layers = [LayerVectors(index) for _ in devices]
+        self._layers = [LayerVectors(kind) for kind in index or [None] * len(devices)]
         self._lengths: list[int] = []
         self._recency, self._recency_weight = torch.empty(0), 0.0
 
@@ -86,14 +86,18 @@ class Events:
         parts = [[none, *(part.cpu() for part in layer.get(first, self.evicted))] for layer in self._layers]
         return torch.stack([torch.cat(layer) for layer in parts], dim=1)
 
-    def clusters(self, slab: int) -> list[Sequence[Clusters]]:
-        """Clusters of the full slabs from number `slab` on, by layer; none without an index."""
-        return [layer.clusters(self.evicted, slab) for layer in self._layers]
+    @property
+    def indexes(self) -> list[Index]:
+        """The indexes of the layers that have one, with all slabs that are full."""
+        for layer in self._layers:
+            layer.settle(self.evicted)
+        return [layer.index for layer in self._layers if layer.index is not None]
 
-    def take_up(self, clusters: Sequence[Sequence[Clusters]]) -> None:
-        """Use clusters of all full slabs, by layer, that were made before; where some lack, all events are compared."""
-        for layer, known in zip(self._layers, clusters, strict=True):
-            layer.take_up(self.evicted, known)
+    @indexes.setter
+    def indexes(self, kept: Sequence[Index]) -> None:
+        able = [layer for layer in self._layers if layer.index is not None]
+        for layer, index in zip(able, kept, strict=True):
+            layer.index = index
 
     @property
     def compared(self) -> int:
@@ -130,6 +134,7 @@ class Events:
         budget: int,
         contiguity: float,
         by_word: bool = False,
+        by_index: bool = False,
     ) -> tuple[list[int], list[float], list[int]]:
         """Events to attend in one layer: their numbers in text order, their scores, and the new queue of neighbours.
 
@@ -142,11 +147,12 @@ class Events:
             budget: tokens.
             contiguity: share of the budget for neighbours.
             by_word: whether an event is wanted that fits one of the queries, rather than their only one.
+            by_index: whether the query is the mean one of a whole chunk, for which there is an index.
         """
         if not outside:
             return [], [], []
         vectors, whole = self._layers[layer], self.rescore is not None or self._recency_weight
-        found = None if whole or outside <= budget else vectors.candidates(query, outside, budget)
+        found = vectors.candidates(query[0], outside, budget) if by_index and not whole else None
         if found is not None:
             order = found.events.cpu()[rank_events(found.scores.cpu(), budget, found.lowest)].tolist()
             hits, neighbours, queue = fill_budget(

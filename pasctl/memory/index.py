@@ -1,8 +1,9 @@
-"""An index of events: clusters of what represents them, so that of many events few are compared with what is wanted.
+"""An index of events for what a text's chunks look for: clusters of vectors, of which those that fit best are searched.
 
-The first level are the centroids of clusters, the second the events of those clusters whose centroids fit best, which
-are compared exactly. `SLAB` events in a row are clustered once, when all of them have left the window, and that never
-changes: the index grows with the text, and copies of a text share it.
+The mean queries of chunks differ in few directions, and only along these is it of interest where a vector lies. So
+vectors are clustered by where they lie along the main directions of the first queries. Clusters of `SLAB` events in a
+row are made once, when all of them have left the window, and never change: the index grows with the text, and copies of
+a text share it. What single words look for has no such directions; for them all events are compared (docs/memory.md).
 """
 
 from __future__ import annotations
@@ -17,10 +18,20 @@ SLAB = 2048
 """Events in a row that are clustered together."""
 CLUSTERS = 64
 """Clusters of a slab."""
-CANDIDATES = 4096
-"""At least so many events of slabs are compared exactly, if there are as many."""
-_AXES = 16  # directions along which vectors differ most from their centroids
+CANDIDATES = 2048
+"""At least so many events of slabs are compared exactly."""
+QUERIES = 64
+"""The directions are those of so many first queries."""
+_DIRECTIONS = 16
 _ROUNDS = 8
+
+
+def main_directions(queries: Tensor) -> Tensor:
+    """Directions that queries [n, N] lie in, each as long as they are along it on average: bfloat16 [16, N]."""
+    _, lengths, directions = torch.linalg.svd(queries, full_matrices=False)
+    kept = lengths[:_DIRECTIONS, None] * directions[:_DIRECTIONS] / len(queries) ** 0.5
+    missing = _DIRECTIONS - len(kept)
+    return torch.nn.functional.pad(kept, (0, 0, 0, missing)).bfloat16()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,37 +39,52 @@ class Clusters:
     """The clusters of one slab in one layer; N components are those of all heads.
 
     Attributes:
-        rows: bfloat16 [CLUSTERS + axes, N]: the centroids, and the main axes of what vectors differ from them by, each
-            as long as the vectors' deviation along it.
-        rest: variance of what is left of each component, float32 [N].
+        centroids: the mean of each cluster's vectors, bfloat16 [CLUSTERS, N].
+        along: covariance of what vectors differ from their centroids by, along the directions, float32 [16, 16].
+        across: its variance along any other direction, on average, float32 [].
         cluster: of each event, uint8 [SLAB].
     """
 
-    rows: Tensor
-    rest: Tensor
+    centroids: Tensor
+    along: Tensor
+    across: Tensor
     cluster: Tensor
 
     @classmethod
-    def of(cls, vectors: Tensor) -> Clusters:
-        """K-means (Lloyd's algorithm) of float32 [SLAB, N], begun at vectors that stand at equal distances."""
-        centroids = vectors[:: SLAB // CLUSTERS]
+    def of(cls, vectors: Tensor, directions: Tensor) -> Clusters:
+        """Cluster vectors, float32 [SLAB, N], by where they lie along some directions [16, N] (Lloyd's algorithm)."""
+        points = vectors @ directions.float().T
+        cluster = _nearest(points, points[:: SLAB // CLUSTERS])
         for _ in range(_ROUNDS):
-            # of the squared distance to a centroid, a vector's own square is the same for all
-            cluster = torch.addmm(centroids.square().sum(1) / -2, vectors, centroids.T).argmax(1)
-            sizes = torch.bincount(cluster, minlength=CLUSTERS)[:, None]
-            sums = torch.zeros_like(centroids).index_add_(0, cluster, vectors)
-            centroids = torch.where(sizes > 0, sums / sizes.clamp_min(1), centroids)
-        centroids = centroids.bfloat16()
+            cluster = _nearest(points, _means(points, cluster))
+        centroids = _means(vectors, cluster).bfloat16()
         apart = vectors - centroids[cluster]
-        covariance = apart.T @ apart / len(apart)
-        values, axes = torch.linalg.eigh(covariance)
-        axes = (axes[:, -_AXES:] * values[-_AXES:].clamp_min(0).sqrt()).T.bfloat16()
-        rest = (covariance.diagonal() - axes.float().square().sum(0)).clamp_min(0)
-        return cls(torch.cat([centroids, axes]), rest, cluster.to(torch.uint8))
+        own = apart @ _axes(directions).T
+        along = own.T @ own / len(own)
+        across = (apart.square().sum() / len(apart) - along.trace()) / max(1, apart.shape[1] - len(along))
+        return cls(centroids, along, across, cluster.to(torch.uint8))
 
-    def on(self, device: torch.device | str) -> Clusters:
+    def on(self, device: torch.device) -> Clusters:
         """The same on a device."""
-        return Clusters(self.rows.to(device), self.rest.to(device), self.cluster.to(device))
+        parts = (self.centroids, self.along, self.across, self.cluster)
+        return Clusters(*(part.to(device) for part in parts))
+
+
+def _axes(directions: Tensor) -> Tensor:
+    """Directions [16, N] at length 1, float32; one that there is not stays zeros."""
+    return torch.nn.functional.normalize(directions.float(), dim=1)
+
+
+def _nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """Of each point [n, d] the nearest centre; of the squared distance, the point's own square is the same for all."""
+    nearest: Tensor = torch.addmm(centres.square().sum(1) / -2, points, centres.T).argmax(1)
+    return nearest
+
+
+def _means(points: Tensor, cluster: Tensor) -> Tensor:
+    """Mean of the points of each cluster [CLUSTERS, d]; zeros of an empty one."""
+    sums = points.new_zeros(CLUSTERS, points.shape[1]).index_add_(0, cluster, points)
+    return sums / torch.bincount(cluster, minlength=CLUSTERS).clamp_min(1)[:, None]
 
 
 class Index:
@@ -66,12 +92,16 @@ class Index:
 
     Attributes:
         slabs: the clusters of each slab.
+        directions: that vectors are clustered along, [16, N]; None before there were `QUERIES` chunks.
+        queries: the first ones, until the directions are known.
     """
 
     def __init__(self) -> None:
         self.slabs: list[Clusters] = []
+        self.directions: Tensor | None = None
+        self.queries: list[Tensor] = []
         none = torch.empty(0)
-        self._centroids, self._axes, self._rest, self._sizes = none, none, none, none
+        self._centroids, self._along, self._across, self._sizes = none, none, none, none
         self._members = torch.empty(0, dtype=torch.int64)  # events, cluster by cluster
 
     def __len__(self) -> int:
@@ -79,54 +109,63 @@ class Index:
         return len(self.slabs) * SLAB
 
     @property
-    def rows(self) -> int:
-        """Vectors that a query is compared with before any event is."""
-        return len(self._centroids) + len(self._axes)
+    def clusters(self) -> int:
+        """Their number, empty ones too."""
+        return len(self._centroids)
+
+    def learn(self, query: Tensor) -> None:
+        """Take notice of what a chunk looks for, float32 [N]; with the last of the first ones, directions are known."""
+        if self.directions is None:
+            self.queries.append(query)
+            if len(self.queries) == QUERIES:
+                self.directions, self.queries = main_directions(torch.stack(self.queries)), []
+
+    def cluster(self, vectors: Tensor) -> None:
+        """Cluster the next slab's vectors, float32 [SLAB, N]."""
+        self.add(Clusters.of(vectors, self._known()))
+
+    def _known(self) -> Tensor:
+        if self.directions is None:
+            raise RuntimeError("the index was used before its directions were known")
+        return self.directions
 
     def add(self, slab: Clusters) -> None:
         """Take up the next slab."""
-        cluster, rows, first = slab.cluster.long(), slab.rows.float(), len(self)
-        sizes, members = torch.bincount(cluster, minlength=CLUSTERS), cluster.argsort(stable=True) + first
-        parts = (rows[:CLUSTERS], rows[CLUSTERS:], slab.rest[None], sizes, members)
+        cluster = slab.cluster.long()
+        sizes, members = torch.bincount(cluster, minlength=CLUSTERS), cluster.argsort(stable=True) + len(self)
+        parts = (slab.centroids.float(), slab.along[None], slab.across[None], sizes, members)
         if self.slabs:  # in one tensor each, which is what a search needs; they are small, and seldom grow
-            before = (self._centroids, self._axes, self._rest, self._sizes, self._members)
+            before = (self._centroids, self._along, self._across, self._sizes, self._members)
             parts = tuple(torch.cat(pair) for pair in zip(before, parts, strict=True))
-        self._centroids, self._axes, self._rest, self._sizes, self._members = parts
+        self._centroids, self._along, self._across, self._sizes, self._members = parts
         self.slabs.append(slab)
 
     def fork(self) -> Index:
         """The same index, to go on by itself."""
         fork = copy.copy(self)
-        fork.slabs = list(self.slabs)
+        fork.slabs, fork.queries = list(self.slabs), list(self.queries)
         return fork
 
-    def moments(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How a query fits the events that the index knows.
+    def fit(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How a query float32 [N] fits the centroids [K]; and the mean and the variance of how it fits the events."""
+        fit, share = self._centroids @ query, self._sizes / len(self)
+        mean = fit @ share
+        own = _axes(self._known()) @ query
+        within = own @ self._along.mean(0) @ own + self._across.mean() * (query.square().sum() - own.square().sum())
+        return fit, mean, (fit - mean).square() @ share + within
+
+    def members(self, fit: Tensor, least: int) -> Tensor:
+        """Events of the clusters that fit best, int64 in order.
 
         Args:
-            query: float32 [T, N].
-
-        Returns:
-            The centroids' fit [T, K]; and of the events' fit its mean [T] and its variance [T].
-        """
-        fit, share = query @ self._centroids.T, self._sizes / len(self)
-        mean = (fit * share).sum(1)
-        between = ((fit - mean[:, None]).square() * share).sum(1)
-        along = (query @ self._axes.T).square().sum(1) / len(self.slabs)
-        return fit, mean, between + along + query.square() @ self._rest.mean(0)
-
-    def members(self, value: Tensor, least: int) -> Tensor:
-        """Events of the clusters that are worth most, int64 in order.
-
-        Args:
-            value: of each cluster, float32 [K].
+            fit: of each cluster, float32 [K].
             least: as many clusters as have so many events together.
         """
-        order = value.argsort(descending=True, stable=True)
+        order = fit.argsort(descending=True, stable=True)
         ends = self._sizes[order].cumsum(0)
         order = order[: int((ends < least).sum()) + 1]
         sizes, ends = self._sizes[order], ends[: len(order)]
         # where each cluster's events begin among the members, counted on within the cluster
         begins = (self._sizes.cumsum(0) - self._sizes)[order]
-        places = torch.arange(int(ends[-1]), device=value.device) + (begins - ends + sizes).repeat_interleave(sizes)
+        places = torch.arange(int(ends[-1]), device=fit.device) + (begins - ends + sizes).repeat_interleave(sizes)
         return self._members[places].sort().values

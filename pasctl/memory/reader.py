@@ -75,14 +75,9 @@ class Reader:
         shape = (layers.kv_heads, layers.head_dim, dtype)
         # of keys with large biases half precision has few bits, of which a mean is to keep more
         biased = has_key_biases(model)
-        index: Similarity = "mean" if params.query == "mean" else "words"
-        events = Events(
-            params.n_init,
-            *shape[:2],
-            torch.float32 if biased else dtype,
-            layers.devices,
-            index=None if params.exact_recall else index,
-        )
+        kind: Similarity = "mean" if params.query == "mean" else "words"
+        index = [None if params.exact_recall or sliding is not None else kind for sliding in layers.sliding]
+        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices, index=index)
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
         offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None

@@ -231,6 +231,7 @@ class ForwardPass:
             budget=params.n_mem,
             contiguity=params.contiguity,
             by_word=less,
+            by_index=self._words is None and len(self.places) == params.chunk,
         )
         while len(self.chosen) <= layer:  # layers with a sliding window of their own retrieve nothing
             self.chosen.append([])

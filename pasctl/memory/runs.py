@@ -169,8 +169,6 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
         for layer, vectors in enumerate(run.representatives.unbind(1)):
             past.events.represent(layer, first, vectors)
         first += len(run.starts)
-    # an index of what has come together for a question would take longer to make than it saves
-    past.events.take_up([[] for _ in reader.windows])
     reader.ids, reader.surprise, reader.flushed = ids, torch.cat(surprise), end
     _move_windows(reader, len(opening), end)
 

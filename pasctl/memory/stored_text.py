@@ -15,7 +15,7 @@ _LISTS = ("ids", "surprise", "counts", "starts", "new_starts", "pending")
 _NEW = "new_starts"  # of events that began in a segment; memories of versions before have all `starts` in each
 
 
-INDEX = ("index_rows", "index_rest", "index_cluster")
+INDEX = ("index_centroids", "index_along", "index_across", "index_cluster")
 """Of the index of events, in the segments with which a slab of it was full."""
 
 

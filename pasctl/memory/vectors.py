@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pasctl.memory.index import CANDIDATES, SLAB, Clusters, Index
+from pasctl.memory.index import CANDIDATES, SLAB, Index
 from pasctl.memory.retrieval import OFFSET_EVENTS, best_word, head_lengths, score_events, standard, word_similarity
 
 BLOCK = 256
@@ -100,23 +100,9 @@ class LayerVectors:
                 self._lengths.pop(first, None)
             self._slabs.append(torch.cat(self._blocks[:per_slab]))
             del self._blocks[:per_slab]
-        if self.index is not None:
+        if self.index is not None and self.index.directions is not None:
             for rows in self._slabs[len(self.index.slabs) :]:
-                self.index.add(Clusters.of(self._own(rows, self._offset(SLAB))))
-
-    def clusters(self, outside: int, slab: int) -> Sequence[Clusters]:
-        """Those of the slabs from number `slab` on."""
-        self.settle(outside)
-        return () if self.index is None else self.index.slabs[slab:]
-
-    def take_up(self, outside: int, known: Sequence[Clusters]) -> None:
-        """Use clusters that were made before, if they are those of all full slabs; otherwise no index."""
-        if self.index is None or len(known) < outside // SLAB:
-            self.index = None
-            return
-        device = self._blocks[0].device if self._blocks else "cpu"
-        for slab in known:
-            self.index.add(slab.on(device))
+                self.index.cluster(self._own(rows, self._offset(SLAB)))
 
     def all_scores(self, query: Tensor, outside: int, *, by_word: bool) -> Tensor:
         """Scores float32 [outside] of all events, for a query [T, G, D]."""
@@ -133,45 +119,40 @@ class LayerVectors:
         return scores
 
     def candidates(self, query: Tensor, outside: int, least: int) -> Candidates | None:
-        """The events that fit a query [T, G, D] best, found by the index; None where all are to be compared.
+        """The events that fit the mean query [G, D] of a chunk best, found by the index; None if it finds none.
 
         Args:
             query: what is looked for.
             outside: events that are outside the window.
             least: at least so many of those in the index are wanted.
         """
-        if self.index is None or outside < max(LEAST_SLABS * SLAB, 2 * least):
+        if self.index is None:
             return None
+        flat = query.flatten().float()
+        self.index.learn(flat)
         self.settle(outside)
-        index, offset, flat = self.index, self._offset(outside), query.flatten(1).float()
-        known = len(index)
-        newest = torch.cat([self._fits(flat, rows, offset) for rows in self.get(known, outside)], dim=1)
-        fit, mean, variance = index.moments(flat)
+        if self.index.directions is None or outside < max(LEAST_SLABS * SLAB, 2 * least):
+            return None
+        index, offset, known = self.index, self._offset(outside), len(self.index)
+        newest = torch.cat([flat[:0], *(self._own(rows, offset) @ flat for rows in self.get(known, outside))])
+        fit, mean, variance = index.fit(flat)
         # the moments of all events, from those of the two parts
         share = known / outside
-        whole = mean * share + newest.sum(1) / outside
-        spread = (variance + (mean - whole).square()) * share + (newest - whole[:, None]).square().sum(1) / outside
+        whole = mean * share + newest.sum() / outside
+        spread = (variance + (mean - whole).square()) * share + (newest - whole).square().sum() / outside
 
         def score(fits: Tensor) -> Tensor:
-            return fits[0] if self._kind == "mean" else standard(fits, whole, spread.sqrt()).amax(0)
+            return fits if self._kind == "mean" else standard(fits[None], whole[None], spread.sqrt()[None])[0]
 
-        value = score(fit)
-        events = index.members(value, max(CANDIDATES, least))
-        fits = torch.cat([self._fits(flat, self._rows(events), offset), newest], dim=1)
-        events = torch.cat([events, torch.arange(known, outside, device=events.device)])
-        self.compared += index.rows + len(events)
-        scores = score(fits)
-        lowest = min(float(scores.min()), float(value.min()))
+        def score_some(some: Tensor) -> Tensor:
+            return self._own(self._rows(some), offset) @ flat
 
-        def score_some(some: Sequence[int]) -> Tensor:
-            return score(self._fits(flat, self._rows(torch.tensor(some, device=events.device)), offset))
-
-        return Candidates(events, scores, lowest, score_some)
-
-    def _fits(self, query: Tensor, rows: Tensor, offset: Tensor) -> Tensor:
-        """How queries [T, G * D] fit vectors [n, G, D], as the index has them: float32 [T, n]."""
-        fits: Tensor = query @ self._own(rows, offset).T
-        return fits
+        events = index.members(fit, max(CANDIDATES, least))
+        scores = score(torch.cat([score_some(events), newest]))
+        self.compared += index.clusters + len(scores)
+        lowest = min(float(scores.min()), float(score(fit).min()))
+        every = torch.cat([events, torch.arange(known, outside, device=events.device)])
+        return Candidates(every, scores, lowest, lambda some: score(score_some(torch.tensor(some, device=flat.device))))
 
     def _own(self, rows: Tensor, offset: Tensor) -> Tensor:
         """Vectors [n, G, D] as queries are compared with them, float32 [n, G * D]."""

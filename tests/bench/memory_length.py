@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pasctl.memory.checkpoint import states_of
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.params import MemoryParams
 from pasctl.models.device import resident_memory
@@ -47,8 +48,9 @@ def _read(folder: Path, tokens: int) -> None:
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
         nonlocal kept
-        path = folder / f"{number:06d}"
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        path, ends = folder / f"{number:06d}", states_of(tensors)
+        for part, to in ((tensors.keys() - ends.keys(), path), (ends.keys(), folder / "end")):
+            save_file({name: (ends | tensors)[name].contiguous() for name in part}, to)
         kept += sum(tensors[name].nbytes for name in tensors if name[0] in "kv")
         return path
 
@@ -56,9 +58,10 @@ def _read(folder: Path, tokens: int) -> None:
     first = 0.0
     for done in range(STRETCH, tokens + 1, STRETCH):
         ids = torch.randint(6, VOCAB - 20, (STRETCH,), generator=generator).tolist()
-        begun = time.process_time()
+        before, begun = memory.reader.past.events.compared, time.process_time()
         memory.read_ids(ids)
         seconds = time.process_time() - begun
+        compared = memory.reader.past.events.compared - before
         if done < FIRST or done & (done - 1):
             continue
         first = first or seconds
@@ -67,6 +70,7 @@ def _read(folder: Path, tokens: int) -> None:
         print(
             f"{done:>9,} tokens: {seconds:5.2f} CPU s for the last {STRETCH:,} ({seconds / first:.2f}x), "
             f"{memory.reader.past.events.evicted:,} events, {resident_memory() / 2**20:,.0f} MiB resident, "
-            f"{size / kept:.3f}x keys and values on disk, {opened} open files",
+            f"{compared / STRETCH:,.0f} vectors compared a token, {size / kept:.3f}x keys and values on disk, "
+            f"{opened} open files",
             flush=True,
         )
