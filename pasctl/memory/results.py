@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SYSTEMS = ("memory", "window", "full", "bm25", "fixed", "random", "random-retrieval")
+from pasctl.memory.press_kinds import PRESSES
+
+SYSTEMS = ("memory", "window", "full", "bm25", *PRESSES, "fixed", "random", "random-retrieval")
 DEPTH_BINS = 5
 
 
@@ -30,8 +32,8 @@ class Result:
 
     Attributes:
         system: "memory"; "window", the first and the local tokens alone; "full" attention; "bm25", full attention to
-            the window and the pieces of the text that BM25 chooses; the memory with "fixed" or "random" events; or
-            with "random-retrieval".
+            the window and the pieces of the text that BM25 chooses; one of `PRESSES`, the keys and values that a press
+            of kvpress keeps; the memory with "fixed" or "random" events; or with "random-retrieval".
         length: wanted tokens of the text; 0 of an item, whose text is as it is.
         right: whether the answer holds what it should.
         tokens: tokens of the text.

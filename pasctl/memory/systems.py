@@ -18,6 +18,8 @@ from pasctl.memory.bm25 import select_tokens
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.press_kinds import PRESSES, press_budget
+from pasctl.memory.pressed import PressedText
 from pasctl.memory.prompt import Prompt
 from pasctl.memory.recall import Recalled
 from pasctl.memory.results import Cost
@@ -75,7 +77,7 @@ def ask_system(model: LoadedModel, asked: Asked, system: str, params: MemoryPara
     prompt = Prompt(model.chat)
     ids = prompt.text(asked.text)
     read = _selected(prompt, asked, params) if system == "bm25" else ids
-    reading, cost = read_text(model, read, system, params)
+    reading, cost = (_press if system in PRESSES else read_text)(model, read, system, params)
     question = [*prompt.question(asked.question, asked.think), *prompt.encode(asked.answer_prefix)]
     request = Request(question, _sampling(asked), memory=reading, strip=True, keep_recalled=True)
     [stream] = generate(model, [request])
@@ -90,6 +92,8 @@ def ask_system(model: LoadedModel, asked: Asked, system: str, params: MemoryPara
         if system != "window":
             recall = evidence_recall(reading, first, prompt.spans(asked.text, asked.evidence))
             events = len(reading.reader.past.events.starts)
+    elif isinstance(reading, PressedText):
+        attended, held = reading.attended, reading.held_bytes
     cut = stream.finish_reason == "length"
     return Reply(stream.written, cut, len(ids), attended, held, events, recall, cost)
 
@@ -105,10 +109,19 @@ def read_text(
         reading = EpisodicMemory(model, params=_params(system, params))
         if system == "random-retrieval":
             reading.reader.past.events.rescore = random_scores(params.seed)
+    return reading, _read(reading, ids)
+
+
+def _press(model: LoadedModel, ids: list[int], system: str, params: MemoryParams) -> tuple[PressedText, Cost]:
+    reading = PressedText(model, system, press_budget(params))
+    return reading, _read(reading, ids)
+
+
+def _read(reading: EpisodicMemory | FullAttention | PressedText, ids: list[int]) -> Cost:
     began = time.monotonic()
     reading.read_ids(ids)
     seconds = time.monotonic() - began
-    return reading, Cost(round(seconds, 3), round(len(ids) / seconds, 1), round(resident_memory() / 2**20, 1))
+    return Cost(round(seconds, 3), round(len(ids) / seconds, 1), round(resident_memory() / 2**20, 1))
 
 
 def random_scores(seed: int) -> Callable[[int, Tensor], Tensor]:

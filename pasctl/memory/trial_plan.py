@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from pasctl.errors import InputError
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.press_kinds import PRESSES
 from pasctl.memory.results import SYSTEMS
 from pasctl.memory.tasks import RULER, TASKS
 from pasctl.option import check, option, same
@@ -134,7 +135,8 @@ class TrialPlan:
     )
     compare: tuple[str, ...] = option(
         (),
-        help="Also run: full (attention), window (no memory), bm25, fixed, random (events), random-retrieval.",
+        help="Also run: full (attention), window (no memory), bm25, fixed, random (events), random-retrieval, presses "
+        "of the package kvpress such as press-snapkv (docs/benchmarks.md).",
         metavar="NAME[,NAME...]",
         parse=parse_names,
     )
@@ -151,6 +153,11 @@ class TrialPlan:
         for system in self.compare:
             if system not in COMPARED:
                 raise InputError(f"system {system!r} is unknown, expected one of {', '.join(COMPARED)}")
+            if system in PRESSES and NLL in self.tasks:
+                raise InputError(
+                    f"the task {NLL!r} measures a text as it is read, and {system} drops keys only after that",
+                    hint=f"leave {system} or {NLL} out",
+                )
         if not self.tasks or not self.lengths:
             raise InputError("there is nothing to run, expected at least one task and one length")
         if min(self.lengths) < 1:

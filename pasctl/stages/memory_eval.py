@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.memory_eval import MemoryEval
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.press_kinds import PRESSES, press_budget, press_numerics
 from pasctl.memory.results import SYSTEMS, Cost, Result, summarize
 from pasctl.memory.trial_plan import DEFAULT_TASKS, NLL, DataPlan, ItemSpec, TrialPlan, TrialSpec
 from pasctl.stages.job import Job, Payload, Stage, StageContext
@@ -45,7 +46,8 @@ def plan(declared: MemoryEval, run: Run) -> Job:
     units: list[AnySpec] = [*item_specs(items, trials.compare)]
     if not items or trials.tasks != DEFAULT_TASKS:
         units += trials.units()
-    keys = {_part(unit, trials, handle, params, text): unit for unit in units}
+    presses = press_numerics(trials.compare, handle.source.family, press_budget(params))
+    keys = {_part(unit, trials, handle, params, text, presses): unit for unit in units}
     of_items = {"items": _items_digest(items)} if items else {}
     return Job(
         stage=Stage.of(MemoryEval),
@@ -54,7 +56,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
         params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None, **of_items),
         inputs={},
         identity=handle.identity,
-        numerics=handle.numerics(params.seed, writes=True) | {"attn": "memory"},
+        numerics=handle.numerics(params.seed, writes=True) | {"attn": "memory", **presses},
         compute=partial(_compute, keys=keys, plan=trials, handle=handle, params=params, text=text, items=items),
         provenance={"model": handle.provenance(), "text": text.name if text else None, **_provenance(declared.items)},
         parts=lambda: tuple(keys),
@@ -96,19 +98,33 @@ def _provenance(plan: DataPlan) -> dict[str, Any]:
     return {"data": list(plan.data), "data_format": plan.format, **names}
 
 
-def _part(unit: AnySpec, plan: TrialPlan, handle: ModelHandle, params: MemoryParams, text: Text | None) -> str:
+def _part(
+    unit: AnySpec,
+    plan: TrialPlan,
+    handle: ModelHandle,
+    params: MemoryParams,
+    text: Text | None,
+    presses: dict[str, str],
+) -> str:
     return part_key(
         {
             "stage": MemoryEval.command,
             "stage_version": MemoryEval.version,
             "unit": {"system": unit.system, "item": unit.digest} if isinstance(unit, ItemSpec) else asdict(unit),
             "max_new_tokens": None if unit.task == NLL or isinstance(unit, ItemSpec) else plan.max_new_tokens,
-            "memory": None if unit.system == "full" else asdict(params),
+            "memory": _memory_key(unit.system, params),
             "text": text.digest if text and unit.task == NLL else None,
             "model": handle.identity,
-            "numerics": handle.numerics(params.seed, writes=True),
+            "numerics": handle.numerics(params.seed, writes=True) | (presses if unit.system in PRESSES else {}),
         }
     )
+
+
+def _memory_key(system: str, params: MemoryParams) -> dict[str, Any] | None:
+    """What of a memory's parameters a system depends on."""
+    if system in PRESSES:
+        return {"kept": press_budget(params)}
+    return None if system == "full" else asdict(params)
 
 
 def _compute(
@@ -132,7 +148,7 @@ def _compute(
                 results[key] = work.read_json(name)
                 counts["trials_reused"] += 1
             elif key not in results:
-                model = handle.load(work.reporter)
+                model = _load(work, handle, plan.compare)
                 if isinstance(unit, ItemSpec):
                     results[key] = _run_item(unit, params, items[unit.number], model)
                     counts["tokens_run"] += results[key]["result"]["tokens"]
@@ -144,6 +160,17 @@ def _compute(
     work.provenance["counts"] = counts
     work.provenance["costs"] = {key: results[key]["cost"] for key in keys}
     return {"trials.json": {key: results[key]["result"] for key in keys}}
+
+
+def _load(work: StageContext, handle: ModelHandle, compare: Sequence[str]) -> LoadedModel:
+    """The model; refused before any trial runs if a press cannot compress what it holds."""
+    from pasctl.memory.pressed import require_pressable
+
+    model = handle.load(work.reporter)
+    for system in compare:
+        if system in PRESSES:
+            require_pressable(model, system)
+    return model
 
 
 def _run(unit: TrialSpec, plan: TrialPlan, params: MemoryParams, ids: list[int], model: LoadedModel) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,15 @@ def test_benchmarks_files_run_on_all_systems_and_are_kept(warm: Warm, tiny_folde
     assert "Scores by task and system" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(find_spec("kvpress") is not None, reason="kvpress is installed")
+def test_without_kvpress_a_press_is_refused_before_the_model_is_loaded(
+    warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    refused = warm.run("memory-eval", "--model", tiny_folder, *FLAGS, "--compare", "press-snapkv", "--store", tmp_path)
+    assert (refused.returncode, "pip install --no-deps kvpress==" in refused.stderr) == (3, True), refused.stderr
+    assert "loading" not in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "told"),
     [
@@ -108,6 +118,7 @@ def test_bad_data_is_refused_in_one_line(
         (("--tasks", "nll"), "text"),
         (("--lengths", "4q"), "4q"),
         (("--compare", "telepathy"), "telepathy"),
+        (("--compare", "press-snapkv", "--tasks", "nll", "--text", "none.txt"), "press-snapkv"),
         (("--tasks", "passkey", "--lengths", "5"), "cannot hold"),
     ],
 )
