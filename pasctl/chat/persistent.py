@@ -257,12 +257,8 @@ class PersistentConversation:
                 write(number, checkpoint(reader, start, stop, before))
         said = self.turns[: self._read]
         bounds = bounds_of_turns(work, self._talk, self.memory.model.tokenizer, said)
-        return {
-            "memory.json": self.memory.describe(),
-            STATES: end_arrays(reader),
-            TURNS: [turn.to_json() for turn in said],
-            **bounds,
-        }
+        memory = {"memory.json": self.memory.describe(), STATES: end_arrays(reader)}
+        return {**memory, TURNS: [turn.to_json() for turn in said], **bounds}
 
     def _free(self, made: Artifact) -> None:
         """Read the new segments from their files from now on, which frees their memory."""

@@ -238,7 +238,7 @@ def test_the_table_of_texts_has_the_numbers_that_are_kept() -> None:
 _WORDS = {
     r"told": "prompted",
     r"(?:nats|tokens|bytes|KB) an? (?:token|head|layer|persona)": "per token, nats/token",
-    r"recall(?:s|ed|ing)?": "retrieve",
+    r"(?<!exact-)recall(?:s|ed|ing)?": "retrieve",
     r"displacements?": "steering delta",
     r"beside": "alongside, compared with",
     r"behind": "after",
