@@ -9,6 +9,7 @@ from pasctl.memory.params import MemoryParams
 SEGMENT_TOKENS = 1024
 PASS_TOKENS = 512  # matrix products are hardly faster with more rows
 _OF_TOKEN = 8  # bytes of its id and its surprise
+_OF_SEGMENT = 1024  # bytes of the header of its file
 
 
 def pass_tokens(params: MemoryParams) -> int:
@@ -37,6 +38,8 @@ def written_bytes(params: MemoryParams, vectors: int, width: int, wide: int, tok
         events: of the text.
     """
     kept = width + 4 if params.kv_dtype == "int8" else width * wide
-    # a segment has the state at its end as well: the attention that each key of the window received, and the like
-    state = 4 * vectors * (params.n_local + params.chunk + 2 * width) / segment_tokens(params)
-    return math.ceil((2 * vectors * kept + state + _OF_TOKEN) * tokens) + events * vectors * width * wide
+    # what reading goes on from is once on disk: the attention that each key of the window received, and the like
+    end = 4 * vectors * (params.n_local + params.chunk + 2 * width)
+    # a segment has a header, and an event is known to the index
+    own = _OF_TOKEN + _OF_SEGMENT / segment_tokens(params)
+    return math.ceil((2 * vectors * kept + own) * tokens) + events * vectors * (width * wide + width // 16 + 1) + end

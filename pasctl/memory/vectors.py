@@ -115,8 +115,8 @@ class LayerVectors:
                 for first, rows in self._parts(outside)
             ]
             return best_word(torch.cat(fits, dim=1))
-        [scores] = torch.cat([score_events(query, rows, offset) for _, rows in self._parts(outside)], dim=1)
-        return scores
+        scores = torch.cat([score_events(query, rows, offset) for _, rows in self._parts(outside)], dim=1)
+        return scores[0]
 
     def candidates(self, query: Tensor, outside: int, least: int) -> Candidates | None:
         """The events that fit the mean query [G, D] of a chunk best, found by the index; None if it finds none.

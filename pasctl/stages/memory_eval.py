@@ -20,6 +20,7 @@ from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import part_key
 from pasctl.stages.text import Text
+from pasctl.store.labels import MOST
 
 if TYPE_CHECKING:
     from pasctl.memory.benchmarks.item import Item
@@ -52,7 +53,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
     return Job(
         stage=Stage.of(MemoryEval),
         model=handle.slug,
-        label=declared.items.format or "-".join(trials.tasks),
+        label=declared.items.format or _label(trials.tasks),
         params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None, **of_items),
         inputs={},
         identity=handle.identity,
@@ -65,6 +66,12 @@ def plan(declared: MemoryEval, run: Run) -> Job:
 
 
 memory_eval = function_of(MemoryEval)
+
+
+def _label(tasks: Sequence[str]) -> str:
+    """The tasks, as far as a label has room."""
+    whole = "-".join(tasks)
+    return whole if len(whole) <= MOST else f"{tasks[0]}-and-{len(tasks) - 1}-more"
 
 
 def _items(plan: DataPlan) -> list[Item]:

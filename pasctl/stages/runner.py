@@ -65,6 +65,7 @@ def run_job(
     What an interrupted run left is taken up; a failed one leaves its finished files for the next.
 
     Raises:
+        InputError: the label cannot be part of a name.
         StoreError: the store cannot be written, or the disk has no room for what the job writes.
         MissingError: an input was removed from the store meanwhile.
         IntegrityError: an input does not match its digest.
@@ -84,11 +85,12 @@ def run_job(
         followed, reused = _follow(store, job, key, reporter, began)
         return outcome(followed, reused=reused)
     found = store.lookup(key)
-    if dry_run:
-        return outcome(found, reused=found is not None, plan=None if found else job.estimate())
-    if agreed(found is not None) and found is not None:
+    if not dry_run and agreed(found is not None) and found is not None:
         store.touch(found)
         return outcome(found, reused=True)
+    _check_name(job)
+    if dry_run:
+        return outcome(found, reused=found is not None, plan=None if found else job.estimate())
 
     def waiting(holder: Holder) -> None:
         reporter.note(f"waiting for {holder}, which is computing the same {job.stage.kind}")
@@ -175,13 +177,23 @@ def _make(store: Store, key: str, job: Job, reporter: Reporter, began: float) ->
 
 def _label(store: Store, job: Job) -> str:
     """The label that says which options the artifact was made with, where they are not those of the first."""
-    name = Name(job.stage.kind, job.model, job.label)
-    for what, word in (("kind", name.kind), ("model", name.model), ("label", name.label)):
-        check_word(what, word)
     if job.keeps_label:
         return job.label
-    options = made_options(job.stage.name, job.document, job.provenance)
+    name, options = (
+        Name(job.stage.kind, job.model, job.label),
+        made_options(job.stage.name, job.document, job.provenance),
+    )
     return settled_label(store, Made(name, job.stage.name, options, tuple(job.inputs.values())), _STAGES)
+
+
+def _check_name(job: Job) -> None:
+    """Refuse, before anything is computed, what cannot be part of the artifact's name.
+
+    Raises:
+        InputError: kind, model or label is such.
+    """
+    for what, word in (("kind", job.stage.kind), ("model", job.model), ("label", job.label)):
+        check_word(what, word)
 
 
 class _Stages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from pasctl.memory import episodic
 from pasctl.memory.checkpoint import Written, checkpoint, states_of, text_end
 from pasctl.memory.reader import Reader
 from pasctl.memory.steps import written_bytes
+from pasctl.memory.stored_text import read_segment
 from pasctl.memory.text_bounds import FACTS, TEXT_BOUNDS, file_facts, to_table
 from pasctl.models.layer_states import PREFIX
 from pasctl.stages.arrays import to_store
@@ -32,7 +33,8 @@ STEERING = "steering.safetensors"
 STATES = "states.safetensors"
 """What reading goes on from at the end of the text; segments have none of it, as only the last is used."""
 _ENDS = "parts/segments/"
-"""What reading goes on from at the end of each segment, until the text has been read."""
+"""What reading goes on from at the end of each of the last segments, until the text has been read."""
+_KEPT_ENDS = 128
 
 
 class EpisodicMemory(episodic.EpisodicMemory):
@@ -136,11 +138,20 @@ def begun(work: StageContext, parent: Artifact | None) -> tuple[list[Path], Path
     if work.has(STATES):
         return files, work.path(STATES)
     old = 0 if parent is None else len(parent.files(SEGMENTS))
-    while len(files) > old and not work.has(_end_name(len(files) - 1)):
+    while len(files) > old and not _has_end(work, files):
         files.pop()
     if len(files) > old:
         return files, work.path(_end_name(len(files) - 1))
     return files, None if parent is None else states_path(parent)
+
+
+def _has_end(work: StageContext, files: Sequence[Path]) -> bool:
+    """Whether what reading goes on from at the end of the last of some segments is there."""
+    name = _end_name(len(files) - 1)
+    if not work.has(name):
+        return False
+    _, stop, *_ = read_segment(files[-1], ("counts",), "numpy")["counts"].tolist()
+    return bool(work.read_tensors(name)["tokens"].tolist() == [stop])
 
 
 def end_arrays(reader: Reader) -> dict[str, Any]:
@@ -153,7 +164,7 @@ def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _end_name(number: int) -> str:
-    return f"{_ENDS}{number:06d}.safetensors"
+    return f"{_ENDS}{number % _KEPT_ENDS:06d}.safetensors"
 
 
 def states_path(memory: Artifact) -> Path | None:

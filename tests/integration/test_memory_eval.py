@@ -44,6 +44,15 @@ def test_tasks_run_on_all_systems_and_are_kept(warm: Warm, tiny_folder: Path, tm
 SYSTEMS = "full,window,bm25,fixed,random,random-retrieval"
 
 
+def test_more_tasks_than_a_label_has_room_for_are_named_by_the_first(
+    warm: Warm, tiny_folder: Path, tmp_path: Path
+) -> None:
+    command = ["memory-eval", "--model", tiny_folder, *FLAGS, "--trials", 1, "--tasks", "ruler", "--lengths", 1500]
+    done = warm.run(*command, "--json", "--store", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.document["name"] == "trials/tiny-a/niah-single-1-and-12-more@v1"
+
+
 def test_benchmarks_files_run_on_all_systems_and_are_kept(warm: Warm, tiny_folder: Path, tmp_path: Path) -> None:
     story = "I worry about things. Vivid imagination. " * 60
     longbench, array = tmp_path / "longbench.jsonl", tmp_path / "array.json"

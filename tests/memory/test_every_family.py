@@ -23,6 +23,7 @@ from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.full import FullAttention
 from pasctl.memory.proof import require_memory
 from pasctl.models.load import LoadedModel
+from pasctl.stages import stored_memory
 from pasctl.stages.job import StageContext
 from tests.memory.test_exactness import SMALL, full_logits, text_ids
 from tests.tiny import SHAPE, VOCAB, save_tiny, tiny_loaded, tiny_tokenizer
@@ -210,13 +211,14 @@ def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: st
     ("family", "place"),
     [
         *((family, "segments/000003") for family in ("phi3", "gpt_oss", "qwen3_next", "qwen3_vl")),
-        *((family, "states") for family in ("phi3", "qwen3_next", "lfm2")),
+        *((family, "states") for family in ("qwen3_next", "lfm2")),
+        ("phi3", "parts/segments/000003"),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_memory(
     tmp_path: Path, family: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted before the fourth segment, or before the states at the end of the fourth, are written."""
+    """Interrupted before the fourth segment, or what is to be known at its end, is written."""
     folder, text = (
         str(save_tiny(tmp_path / "model", family)),
         pasctl.Text("text", "Words of a story, about things. " * 5),
@@ -240,6 +242,36 @@ def test_an_interrupted_run_goes_on_to_the_same_memory(
     assert again is not None
     assert again.content_digest == whole.content_digest
     assert again.provenance["counts"]["tokens_resumed"] > 0
+
+
+@pytest.mark.parametrize(("torn", "resumed"), [(1, 0), (7, 7)])
+def test_only_the_last_segments_can_be_read_on_from(
+    tmp_path: Path, torn: int, resumed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an inner segment that is damaged; where the end of the one before is no longer known, all is read again."""
+    monkeypatch.setattr(stored_memory, "_KEPT_ENDS", 3)
+    folder, text = str(save_tiny(tmp_path / "model")), pasctl.Text("text", "Words of a story, about things. " * 40)
+    options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
+    whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
+    assert whole is not None
+    write = StageContext.write
+
+    def interrupted(work: StageContext, name: str, content: Any) -> None:
+        if name == "segments/000008.safetensors":
+            raise KeyboardInterrupt
+        write(work, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pasctl.memory_run(folder, [text], store=tmp_path / "store", **options)
+    [segment] = (tmp_path / "store").glob(f"staging/*/segments/{torn:06d}.*")
+    segment.write_bytes(segment.read_bytes()[:-10])
+    again = pasctl.memory_run(folder, [text], store=tmp_path / "store", **options).artifact
+    assert again is not None
+    assert again.content_digest == whole.content_digest
+    tokens = pasctl.open_memory(again, store=tmp_path / "store").reader.past.segments.spans[resumed][0]
+    assert again.provenance["counts"]["tokens_resumed"] == tokens
 
 
 @pytest.mark.parametrize("family", ["qwen3_next", "lfm2"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pasctl.errors import MissingError
+from pasctl.errors import InputError, MissingError
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.runner import Artifact, Store, find_input, run_job
 
@@ -60,6 +61,16 @@ def test_the_second_run_is_a_hit_with_the_same_artifact(tmp_path: Path) -> None:
     assert second.artifact == first.artifact
     assert first.to_json()["counts"] == {"numbers": 3}
     np.testing.assert_array_equal(first.artifact.read_arrays("numbers.safetensors")["numbers"], np.arange(3))
+
+
+@pytest.mark.parametrize("label", ["a/b", "x" * 101, ""])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_label_that_no_name_can_have_is_refused_before_anything_is_computed(
+    tmp_path: Path, label: str, dry_run: bool
+) -> None:
+    with pytest.raises(InputError, match="label"):
+        run_job(Store(tmp_path / "store"), replace(job(never), label=label), dry_run=dry_run)
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
