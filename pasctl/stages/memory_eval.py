@@ -18,9 +18,8 @@ from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import plain_attention, settle_params
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import part_key
+from pasctl.stages.runner import LONGEST_LABEL, part_key
 from pasctl.stages.text import Text
-from pasctl.store.labels import MOST
 
 if TYPE_CHECKING:
     from pasctl.memory.benchmarks.item import Item
@@ -71,7 +70,7 @@ memory_eval = function_of(MemoryEval)
 def _label(tasks: Sequence[str]) -> str:
     """The tasks, as far as a label has room."""
     whole = "-".join(tasks)
-    return whole if len(whole) <= MOST else f"{tasks[0]}-and-{len(tasks) - 1}-more"
+    return whole if len(whole) <= LONGEST_LABEL else f"{tasks[0]}-and-{len(tasks) - 1}-more"
 
 
 def _items(plan: DataPlan) -> list[Item]:

@@ -23,7 +23,7 @@ from pasctl.stages.progress import Reporter, Silent
 from pasctl.store import Artifact, Bf16, Holder, Store, make_key
 from pasctl.store.artifact import InputRef
 from pasctl.store.disk import unsaid_limits
-from pasctl.store.labels import Made, settled_label
+from pasctl.store.labels import MOST, Made, settled_label
 from pasctl.store.manifest import check_word
 from pasctl.store.refs import Name
 from pasctl.store.removal import remove_named, wipe
@@ -31,6 +31,7 @@ from pasctl.store.sweep import noted_export
 from pasctl.store.usage import require_room
 
 __all__ = [
+    "LONGEST_LABEL",
     "Artifact",
     "Bf16",
     "InputRef",
@@ -44,6 +45,8 @@ __all__ = [
     "run_job",
 ]
 
+LONGEST_LABEL = MOST
+"""Signs of a label at most."""
 _VERSIONED = ("pasctl", "torch", "transformers", "numpy")
 
 
