@@ -93,12 +93,6 @@ class Events:
             layer.settle(self.evicted)
         return [layer.index for layer in self._layers if layer.index is not None]
 
-    @indexes.setter
-    def indexes(self, kept: Sequence[Index]) -> None:
-        able = [layer for layer in self._layers if layer.index is not None]
-        for layer, index in zip(able, kept, strict=True):
-            layer.index = index
-
     @property
     def compared(self) -> int:
         """Vectors that queries were compared with, of events and of clusters, summed over layers."""
