@@ -172,6 +172,10 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
         parts.append(tensors)
     if not parts:
         return 0
+    if until is not None and int(parts[-1]["counts"][1]) != until:
+        raise IntegrityError(
+            f"{states} is of the first {until:,} tokens, and segment {files[len(parts) - 1]} of others"
+        )
     last = {**parts[-1], **(end or {})}
     if "mass" not in last:  # the writer has not parted them, or was of a version before
         last = {**read_segment(files[len(parts) - 1], None, "pt"), **last}

@@ -182,10 +182,8 @@ def _label(store: Store, job: Job) -> str:
     """The label that says which options the artifact was made with, where they are not those of the first."""
     if job.keeps_label:
         return job.label
-    name, options = (
-        Name(job.stage.kind, job.model, job.label),
-        made_options(job.stage.name, job.document, job.provenance),
-    )
+    name = Name(job.stage.kind, job.model, job.label)
+    options = made_options(job.stage.name, job.document, job.provenance)
     return settled_label(store, Made(name, job.stage.name, options, tuple(job.inputs.values())), _STAGES)
 
 

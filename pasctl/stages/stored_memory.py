@@ -135,7 +135,7 @@ def begun(work: StageContext, parent: Artifact | None) -> tuple[list[Path], Path
     files: list[Path] = []
     while work.has(segment_name(len(files))):
         files.append(work.path(segment_name(len(files))))
-    if work.has(STATES):
+    if files and work.has(STATES) and int(work.read_tensors(STATES)["tokens"][0]) <= _stop(files[-1]):
         return files, work.path(STATES)
     old = 0 if parent is None else len(parent.files(SEGMENTS))
     while len(files) > old and not _has_end(work, files):
@@ -150,8 +150,12 @@ def _has_end(work: StageContext, files: Sequence[Path]) -> bool:
     name = _end_name(len(files) - 1)
     if not work.has(name):
         return False
-    _, stop, *_ = read_segment(files[-1], ("counts",), "numpy")["counts"].tolist()
-    return bool(work.read_tensors(name)["tokens"].tolist() == [stop])
+    return int(work.read_tensors(name)["tokens"][0]) == _stop(files[-1])
+
+
+def _stop(segment: Path) -> int:
+    """The token behind the last one of a segment."""
+    return int(read_segment(segment, ("counts",), "numpy")["counts"][1])
 
 
 def end_arrays(reader: Reader) -> dict[str, Any]:

@@ -244,13 +244,16 @@ def test_an_interrupted_run_goes_on_to_the_same_memory(
     assert again.provenance["counts"]["tokens_resumed"] > 0
 
 
-@pytest.mark.parametrize(("torn", "resumed"), [(1, 0), (7, 7)])
+@pytest.mark.parametrize(
+    ("family", "torn", "resumed"), [("qwen3", 1, 0), ("qwen3", 7, 7), ("qwen3_next", 1, 0), ("qwen3_next", 7, 0)]
+)
 def test_only_the_last_segments_can_be_read_on_from(
-    tmp_path: Path, torn: int, resumed: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, family: str, torn: int, resumed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of an inner segment that is damaged; where the end of the one before is no longer known, all is read again."""
     monkeypatch.setattr(stored_memory, "_KEPT_ENDS", 3)
-    folder, text = str(save_tiny(tmp_path / "model")), pasctl.Text("text", "Words of a story, about things. " * 40)
+    folder = str(save_tiny(tmp_path / "model", family))
+    text = pasctl.Text("text", "Words of a story, about things. " * 40)
     options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
     whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
     assert whole is not None
