@@ -176,11 +176,7 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
         raise IntegrityError(
             f"{states} is of the first {until:,} tokens, and segment {files[len(parts) - 1]} of others"
         )
-    last = {**parts[-1], **(end or {})}
-    if "mass" not in last:  # the writer has not parted them, or was of a version before
-        last = {**read_segment(files[len(parts) - 1], None, "pt"), **last}
-    if "mass" not in last:
-        raise IntegrityError(f"segment {files[-1]} ends the text, and where reading is to go on from is not there")
+    last = _last(files[len(parts) - 1], parts[-1], end or {})
     reader.ids = [token for part in parts for token in part["ids"].tolist()]
     reader.surprise = torch.cat([part["surprise"] for part in parts])
     reader.flushed = len(reader.ids)
@@ -210,6 +206,16 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     if reader.layer_states is not None:
         _restore_states(reader, reader.layer_states, {name: last[name] for name in last if name.startswith(PREFIX)})
     return len(parts)
+
+
+def _last(path: Path, part: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All that is known of the text's end: by its last segment, and by the file of what reading goes on from."""
+    last = {**part, **end}
+    if "mass" not in last:  # the writer has not parted them, or was of a version before
+        last = {**read_segment(path, None, "pt"), **last}
+    if "mass" not in last:
+        raise IntegrityError(f"segment {path} ends the text, and where reading is to go on from is not there")
+    return last
 
 
 def states_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
