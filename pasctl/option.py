@@ -108,6 +108,7 @@ class Parameter:
         type: its type; what is wider in Python is `str` here.
         default: MISSING where one must be given.
         recorded: where the manifest has it, a dot leading into a mapping.
+        usual: what it is when nobody decides; the default, which is None in a partial group.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Parameter:
     default: Any
     option: Option
     recorded: str
+    usual: Any
 
     @property
     def flag(self) -> str:
@@ -183,7 +185,9 @@ _PARAMETERS: dict[type, tuple[Parameter, ...]] = {}
 def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
     if "option" in each.metadata:
         said: Option = each.metadata["option"]
-        yield Parameter(said.name or each.name, (each.name,), hint, each.default, said, said.key or each.name)
+        yield Parameter(
+            said.name or each.name, (each.name,), hint, each.default, said, said.key or each.name, each.default
+        )
     about: Group | None = each.metadata.get("group")
     if about is None:
         return
@@ -198,7 +202,8 @@ def _of_field(each: dataclasses.Field[Any], hint: Any) -> Iterator[Parameter]:
             cli_only=inner.option.cli_only or about.cli_only,
         )
         recorded = f"{about.key}.{inner.recorded}" if about.key else inner.recorded
-        yield Parameter(inner.name, (each.name, *inner.place), kind, default, said, recorded)
+        usual = inner.usual if about.partial else default
+        yield Parameter(inner.name, (each.name, *inner.place), kind, default, said, recorded, usual)
 
 
 def check(declared: Any) -> None:

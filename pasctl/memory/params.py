@@ -57,8 +57,8 @@ class MemoryParams:
         query: how events are looked for: a question by each of its `words`, or by the `last` one, and a chunk of text
             by its mean, all less what chunks usually look for and with each head at one scale; or, as in the paper,
             both by the `mean` query and the dot product (docs/memory.md).
-        exact_recall: compare a query with all events; otherwise, where there are many (from `pasctl.memory.vectors`'s
-            `LEAST_SLABS` slabs on), with those of the clusters that fit it best.
+        exact_recall: compare the mean query of a chunk with all events; otherwise, from `LEAST_SLABS` slabs on (see
+            `pasctl.memory.vectors`), with those of the clusters that fit it best. Words are compared with all.
         positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
         kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
@@ -95,7 +95,10 @@ class MemoryParams:
         help="How a question looks for events: by each of its words, by the last, or by their mean as in the paper.",
     )
     exact_recall: bool = option(
-        False, help="Compare a query with every event, where an index would save most of it.", flag="--exact-recall"
+        False,
+        help="While a text is read, look through all events, not those that an index finds.",
+        flag="--exact-recall",
+        when_set=True,
     )
     positions: Positions = option(
         "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"

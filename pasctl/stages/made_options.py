@@ -90,7 +90,7 @@ def _at(values: Mapping[str, Any], place: str) -> Any:
 
 
 def _plain_default(each: Parameter) -> Any:
-    return None if each.default is MISSING else json.loads(json.dumps(each.default))
+    return None if each.usual is MISSING else json.loads(json.dumps(each.usual))
 
 
 def _is_plain(value: Any) -> bool:

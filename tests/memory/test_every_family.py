@@ -207,6 +207,22 @@ def test_a_memory_in_a_store_is_the_one_that_was_read(tmp_path: Path, family: st
     assert torch.equal(pasctl.open_memory(saved, store=store).logits([text_ids(9)]), opened.logits([text_ids(9)]))
 
 
+def read_until(monkeypatch: pytest.MonkeyPatch, place: str, times: int, *given: Any, **options: Any) -> None:
+    """Read a text until files of some name are to be written for the nth time, and be interrupted there."""
+    write, seen = StageContext.write, list[str]()
+
+    def interrupted(work: StageContext, name: str, content: Any) -> None:
+        seen.append(name)
+        if name.startswith(place) and sum(each.startswith(place) for each in seen) == times:
+            raise KeyboardInterrupt
+        write(work, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pasctl.memory_run(*given, **options)
+
+
 @pytest.mark.parametrize(
     ("family", "place"),
     [
@@ -225,18 +241,7 @@ def test_an_interrupted_run_goes_on_to_the_same_memory(
     )
     options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
     whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
-    write, seen = StageContext.write, list[str]()
-
-    def interrupted(work: StageContext, name: str, content: Any) -> None:
-        seen.append(name)
-        if name.startswith(place) and sum(each.startswith(place) for each in seen) == (4 if place == "states" else 1):
-            raise KeyboardInterrupt
-        write(work, name, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(StageContext, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            pasctl.memory_run(folder, [text], store=tmp_path / "store", **options)
+    read_until(monkeypatch, place, 4 if place == "states" else 1, folder, [text], store=tmp_path / "store", **options)
     again = pasctl.memory_run(folder, [text], store=tmp_path / "store", **options).artifact
     assert whole is not None
     assert again is not None
@@ -257,17 +262,7 @@ def test_only_the_last_segments_can_be_read_on_from(
     options: dict[str, Any] = {"params": SMALL, "options": pasctl.ModelOptions(dtype="float32")}
     whole = pasctl.memory_run(folder, [text], store=tmp_path / "whole", **options).artifact
     assert whole is not None
-    write = StageContext.write
-
-    def interrupted(work: StageContext, name: str, content: Any) -> None:
-        if name == "segments/000008.safetensors":
-            raise KeyboardInterrupt
-        write(work, name, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(StageContext, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            pasctl.memory_run(folder, [text], store=tmp_path / "store", **options)
+    read_until(monkeypatch, "segments/000008", 1, folder, [text], store=tmp_path / "store", **options)
     [segment] = (tmp_path / "store").glob(f"staging/*/segments/{torn:06d}.*")
     segment.write_bytes(segment.read_bytes()[:-10])
     again = pasctl.memory_run(folder, [text], store=tmp_path / "store", **options).artifact

@@ -84,3 +84,7 @@ def test_a_stage_without_a_command_has_the_plain_values_of_its_key() -> None:
 )
 def test_a_headline_is_short_and_never_an_error(kind: str, content: Any, figure: str) -> None:
     assert headline(kind, lambda name: content) == figure
+
+
+def test_an_option_of_a_partial_group_is_its_own_default_in_artifacts_from_before_it_existed() -> None:
+    assert option_defaults("memory-run")["exact_recall"] is False
