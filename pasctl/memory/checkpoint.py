@@ -12,11 +12,13 @@ from torch import Tensor
 
 from pasctl.errors import IntegrityError, PasctlError
 from pasctl.memory.attention_layers import Probe
-from pasctl.memory.codec import segment_tensors
+from pasctl.memory.codec import common_part, segment_tensors
 from pasctl.memory.index import Clusters, Index
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
-from pasctl.memory.stored_text import INDEX, in_order, read_segment, settled_starts
+from pasctl.memory.retrieval import OFFSET_EVENTS
+from pasctl.memory.rounded import Rounded
+from pasctl.memory.stored_text import INDEX, SCALES, in_order, read_segment, settled_starts
 from pasctl.memory.window import Window
 from pasctl.models.attention import own_attention, run_backbone
 from pasctl.models.layer_states import PREFIX, LayerStates
@@ -25,6 +27,7 @@ _WANTED = (
     "ids",
     "surprise",
     "representatives",
+    SCALES,
     "counts",
     "starts",
     "new_starts",
@@ -80,11 +83,13 @@ def checkpoint(reader: Reader, start: int, stop: int, before: Written) -> dict[s
     """
     key, value = reader.past.segments.read_all_layers(start, stop)
     events = reader.past.events
+    vectors = events.rounded(before.evicted)
     return {
         **segment_tensors(key, value, reader.params.kv_dtype == "int8", reader.past.offsets),
         "ids": torch.tensor(reader.ids[start:stop], dtype=torch.int32),
         "surprise": reader.surprise[start:stop],
-        "representatives": events.representatives(before.evicted),
+        "representatives": vectors.steps,
+        SCALES: vectors.scale,
         **_index(events.indexes, before.slabs),
         "new_starts": torch.tensor(events.starts[before.begun :], dtype=torch.int64),
         "pending": torch.tensor(events.pending, dtype=torch.int64),
@@ -128,7 +133,7 @@ def _end_of(reader: Reader) -> dict[str, Tensor]:
     """What reading goes on from, of no use to a segment that others follow."""
     if reader.last_hidden is None:
         raise PasctlError("nothing was read, so there is nothing to write down")
-    queues, states, offsets = reader.queues, reader.layer_states, reader.past.offsets
+    queues, states, common = reader.queues, reader.layer_states, reader.past.events.common
     indexes = reader.past.events.indexes
     queries = [torch.stack(index.queries).cpu() for index in indexes if index.queries]
     directions = [index.directions.cpu() for index in indexes if index.directions is not None]
@@ -136,7 +141,7 @@ def _end_of(reader: Reader) -> dict[str, Tensor]:
         **({"first_queries": torch.stack(queries)} if queries else {}),
         **({"query_directions": torch.stack(directions)} if directions else {}),
         **({} if states is None else states.tensors()),
-        **({"codec_offsets": torch.stack([offsets[layer].cpu() for layer in sorted(offsets)])} if offsets else {}),
+        "codec_offsets": torch.stack([common[layer].cpu() for layer in sorted(common)]),
         "mass": torch.cat([window.mass[0].flatten().cpu() for window in reader.windows]),
         "window_starts": torch.tensor([window.start for window in reader.windows]),
         "queue": torch.tensor([event for queue in queues for event in queue], dtype=torch.int64),
@@ -186,26 +191,34 @@ def restore(reader: Reader, files: Sequence[Path], states: Path | None = None) -
     reader.queues = [queue.tolist() for queue in queues]
     if "usual_queries" in last:  # not of versions before
         reader.past.usual = UsualQueries(last["usual_queries"], last["usual_counts"])
-    offsets = [
-        each.to(to)
-        for each, to in zip(
-            last.get("codec_offsets", last.get("offsets", ())), reader.past.layers.devices, strict=False
-        )
-    ]
-    reader.past.offsets = dict(enumerate(offsets)) or None
     events = reader.past.events
     events.starts, events.pending = settled_starts(parts), last["pending"].tolist()
     events.leave(int(last["counts"][2]))
-    first = 0
-    for part in parts:
-        for layer, vectors in enumerate(part["representatives"].unbind(1)):
-            events.represent(layer, first, vectors)
-        first += len(part["representatives"])
+    _restore_representatives(reader, parts, last)
     _restore_index(reader, parts, last)
     _restore_windows(reader, last)
     if reader.layer_states is not None:
         _restore_states(reader, reader.layer_states, {name: last[name] for name in last if name.startswith(PREFIX)})
     return len(parts)
+
+
+def _restore_representatives(reader: Reader, parts: Sequence[Mapping[str, Tensor]], last: Mapping[str, Tensor]) -> None:
+    """Take up what stands for the events, which memories of versions before have in the model's dtype."""
+    events, devices = reader.past.events, reader.past.layers.devices
+    common = last.get("codec_offsets", last.get("offsets"))
+    if common is None:
+        vectors = torch.cat([part["representatives"] for part in parts])[:OFFSET_EVENTS]
+        common = common_part(vectors.permute(1, 2, 0, 3)) if len(vectors) else ()
+    events.common = {layer: each.to(to) for layer, (each, to) in enumerate(zip(common, devices, strict=False))}
+    first = 0
+    for part in parts:
+        vectors = part["representatives"]
+        if SCALES in part:
+            events.represent_all(first, Rounded(vectors, part[SCALES]))
+        else:
+            for layer, rows in enumerate(vectors.unbind(1)):
+                events.represent(layer, first, rows)
+        first += len(vectors)
 
 
 def _last(path: Path, part: Mapping[str, Tensor], end: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,13 +6,14 @@ import copy
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 
 import torch
 from torch import Tensor
 
 from pasctl.memory.index import Index
 from pasctl.memory.retrieval import choose_events, fill_budget, rank_events
+from pasctl.memory.rounded import Rounded
 from pasctl.memory.vectors import BLOCK, LayerVectors, Similarity
 
 
@@ -21,9 +22,11 @@ class Events:
 
     Representatives are one vector a key-value head and event, in blocks of events, so that growing copies nothing.
     One a query head, as in the paper, would be up to eight times larger (Qwen3-30B-A3B: 390 KB an event), and they are
-    what stays resident.
+    what stays resident. They are kept in eight bits, less what they have in common.
 
     Attributes:
+        common: layer -> what keys have in common, about, float32 [G, 1, D]; it is to be known before the first event
+            leaves, and is the first keys' (see `pasctl.memory.codec.common_part`).
         starts: first token of each event; the last one may still grow.
         pending: starts that refinement has not settled yet.
         evicted: number of events that have left the window.
@@ -35,10 +38,10 @@ class Events:
         first: int,
         kv_heads: int,
         head_dim: int,
-        dtype: torch.dtype,
         devices: Sequence[torch.device],
         *,
         index: Sequence[Similarity | None] = (),
+        on_disk: bool = False,
     ) -> None:
         """Begin before the first event.
 
@@ -46,16 +49,17 @@ class Events:
             first: first token of the first event.
             kv_heads: heads of keys.
             head_dim: components of a head.
-            dtype: of the representatives.
-            devices: that each layer attends on.
+            devices: that each layer's representatives are kept on.
             index: what is looked for with an index, by layer; without one all events are compared.
+            on_disk: whether most of them are kept in files (see `LayerVectors`).
         """
         self.starts = [first]
         self.pending: list[int] = []
         self.evicted = 0
         self.rescore: Callable[[int, Tensor], Tensor] | None = None
-        self._shape, self._dtype, self._devices = (kv_heads, head_dim), dtype, tuple(devices)
-        self._layers = [LayerVectors(kind) for kind in index or [None] * len(devices)]
+        self.common: dict[int, Tensor] = {}
+        self._shape, self._devices = (kv_heads, head_dim), tuple(devices)
+        self._layers = [LayerVectors(kind, on_disk=on_disk) for kind in index or [None] * len(devices)]
         self._lengths: list[int] = []
         self._recency, self._recency_weight = torch.empty(0), 0.0
 
@@ -78,13 +82,29 @@ class Events:
 
     def represent(self, layer: int, first: int, vectors: Tensor) -> None:
         """Let vectors [E, G, D] stand for the events from number `first` on, in one layer."""
-        self._layers[layer].put(first, vectors)
+        rounded = Rounded.of(vectors, self.common[layer][:, 0].to(vectors.device))
+        self._layers[layer].put(first, rounded)
+
+    def represent_all(self, first: int, rounded: Rounded) -> None:
+        """Let what `rounded` gave stand for the events from number `first` on."""
+        for number, layer in enumerate(self._layers):
+            layer.put(first, rounded[:, number])
 
     def representatives(self, first: int) -> Tensor:
-        """Representatives [E, L, G, D] of the evicted events from number `first` on, on the CPU."""
-        none = torch.empty(0, *self._shape, dtype=self._dtype)
-        parts = [[none, *(part.cpu() for part in layer.get(first, self.evicted))] for layer in self._layers]
-        return torch.stack([torch.cat(layer) for layer in parts], dim=1)
+        """Representatives float32 [E, L, G, D] of the evicted events from number `first` on, on the CPU."""
+        return self.rounded(first).values() + self.common_part
+
+    def rounded(self, first: int) -> Rounded:
+        """The same as they are kept, steps [E, L, G, D]."""
+        cpu, kept = torch.device("cpu"), [layer.get(first, self.evicted) for layer in self._layers]
+        none = Rounded.room(0, *self._shape, device=cpu)
+        return Rounded.stacked([Rounded.joined([none, *(part.on(cpu) for part in parts)]) for parts in kept])
+
+    @property
+    def common_part(self) -> Tensor:
+        """What representatives are kept without, float32 [L, G, D] on the CPU."""
+        none = torch.zeros(self._shape[0], 1, self._shape[1])
+        return torch.stack([self.common.get(layer, none)[:, 0].cpu() for layer in range(len(self._layers))])
 
     @property
     def indexes(self) -> list[Index]:
@@ -98,19 +118,20 @@ class Events:
         """Vectors that queries were compared with, of events and of clusters, summed over layers."""
         return sum(layer.compared for layer in self._layers)
 
-    def _block(self) -> list[Tensor]:
+    def _block(self) -> list[Rounded]:
         """Room for more representatives; layers on one device share a tensor."""
         rooms = {
-            device: iter(torch.zeros((layers, BLOCK, *self._shape), dtype=self._dtype, device=device))
+            device: Rounded.room(layers, BLOCK, *self._shape, device=device)
             for device, layers in Counter(self._devices).items()
         }
-        return [next(rooms[device]) for device in self._devices]
+        places = {device: count() for device in rooms}
+        return [rooms[device][next(places[device])] for device in self._devices]
 
     def fork(self) -> Events:
         """Events that go on after the same ones, and leave these as they are; what is full is shared."""
         fork = copy.copy(self)
         fork.starts, fork.pending = list(self.starts), list(self.pending)
-        fork._lengths = list(self._lengths)
+        fork._lengths, fork.common = list(self._lengths), dict(self.common)
         fork._layers = [layer.fork(self.evicted) for layer in self._layers]
         return fork
 
@@ -145,6 +166,7 @@ class Events:
         """
         if not outside:
             return [], [], []
+        query = query.to(self._devices[layer])
         vectors, whole = self._layers[layer], self.rescore is not None or self._recency_weight
         found = vectors.candidates(query[0], outside, budget) if by_index and not whole else None
         if found is not None:

@@ -58,7 +58,7 @@ def write_without(old: Reader, new: Reader, spans: Spans, write: Callable[[int, 
     new.last_hidden = old.last_hidden
     numbers = _move_events(old, new, places)
     new.queues = [[numbers[event] for event in queue if event in numbers] for queue in old.queues]
-    new.past.usual, new.past.offsets = old.past.usual.fork(), old.past.offsets
+    new.past.usual = old.past.usual.fork()
     new.windows = [_without(old, layer, places) for layer in range(len(old.windows))]
     _copy_segments(old, new, places, write)
 
@@ -97,15 +97,15 @@ def _move_events(old: Reader, new: Reader, places: _Places) -> dict[int, int]:
     if len(after.starts) <= len(outside):
         after.starts.append(pending.pop(0) if pending else places.of(len(old.ids)))
     after.pending = pending
-    vectors = before.representatives(0)
+    after.common = dict(before.common)
+    after.leave(len(outside))
+    after.represent_all(0, before.rounded(0)[outside])
     for event in outside:
         kept = places.kept(starts[event], ends[event])
         if kept != [(starts[event], ends[event])]:
             keys = [old.past.segments.read_all_layers(*span)[0] for span in kept]
-            vectors[event] = torch.cat(keys, dim=2).float().mean(2).to(vectors.dtype)
-    after.leave(len(outside))
-    for layer, rows in enumerate(vectors[outside].unbind(1)):
-        after.represent(layer, 0, rows)
+            for layer, rows in enumerate(torch.cat(keys, dim=2).float().mean(2)):
+                after.represent(layer, numbers[event], rows[None])
     return numbers
 
 

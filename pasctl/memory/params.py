@@ -59,6 +59,9 @@ class MemoryParams:
             both by the `mean` query and the dot product (docs/memory.md).
         exact_recall: compare the mean query of a chunk with all events; otherwise, from `LEAST_SLABS` slabs on (see
             `pasctl.memory.vectors`), with those of the clusters that fit it best. Words are compared with all.
+        representatives: where what stands for the events is kept, which every question is compared with: on the
+            `device` that attends, on the `cpu`, or on `disk` in files of the folder for temporary ones, of which the
+            system keeps in memory what it has room for. It changes no answer, and no key in a store.
         positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
         kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
@@ -99,6 +102,9 @@ class MemoryParams:
         help="While a text is read, look through all events, not those that an index finds.",
         flag="--exact-recall",
         when_set=True,
+    )
+    representatives: Literal["device", "cpu", "disk"] = option(
+        "device", help="Where what stands for the events is kept: on the device, the CPU or disk. Default: device."
     )
     positions: Positions = option(
         "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"

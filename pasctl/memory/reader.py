@@ -73,15 +73,13 @@ class Reader:
         require_reach(layers, params, model.adapter.family)
         self.model, self.params = model, params
         shape = (layers.kv_heads, layers.head_dim, dtype)
-        # of keys with large biases half precision has few bits, of which a mean is to keep more
-        biased = has_key_biases(model)
         kind: Similarity = "mean" if params.query == "mean" else "words"
         index = [None if params.exact_recall or sliding is not None else kind for sliding in layers.sliding]
-        events = Events(params.n_init, *shape[:2], torch.float32 if biased else dtype, layers.devices, index=index)
+        kept = layers.devices if params.representatives == "device" else [torch.device("cpu")] * count
+        events = Events(params.n_init, *shape[:2], kept, index=index, on_disk=params.representatives == "disk")
         rotary = Rotary([layer.rotation for layer in layers.layers], layers.devices, dtype)
         usual, segments = UsualQueries.none(count, *shape[:2]), Segments(count, *shape)
-        offsets = dict[int, Tensor]() if biased and params.kv_dtype == "int8" else None
-        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=biased, offsets=offsets)
+        self.past = MemoryState(params, layers, rotary, events, segments, usual, wide=has_key_biases(model))
         self.windows = [Window.empty(*shape, device) for device in layers.devices]
         self.queues: list[list[int]] = [[] for _ in range(count)]
         self.layer_states = LayerStates.of(model)
@@ -194,7 +192,6 @@ class Reader:
         fork, past = copy.copy(self), self.past
         events, segments = past.events.fork(), past.segments.fork()
         fork.past = replace(past, events=events, segments=segments, first=dict(past.first), usual=past.usual.fork())
-        fork.past.offsets = None if past.offsets is None else dict(past.offsets)
         fork.windows = [window.fork() for window in self.windows]
         fork.queues = [list(queue) for queue in self.queues]
         fork.layer_states = None if self.layer_states is None else self.layer_states.fork()

@@ -42,9 +42,8 @@ class MemoryState:
     Attributes:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
-        wide: whether attention scores are kept in float32 (see `joint_attention`).
-        offsets: layer -> what keys of eight bits have in common, float32 [G, 1, D] (see `pasctl.memory.codec`), from
-            the text's first chunk on; None for keys without biases, and for texts that older versions began.
+        wide: whether keys have large biases: attention scores are then kept in float32 (see `joint_attention`), and
+            keys rounded less what they have in common (see `offset`).
     """
 
     params: MemoryParams
@@ -56,7 +55,6 @@ class MemoryState:
     first: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     scratch: Scratch = field(default_factory=Scratch)
     wide: bool = False
-    offsets: dict[int, Tensor] | None = None
 
     def __post_init__(self) -> None:
         """Angles of a query that looks at what is all at one distance, by kind of rotation."""
@@ -68,13 +66,15 @@ class MemoryState:
                 self.afar[kind] = self.rotary.angles(layer, distance)
                 self.afar_exact[kind] = self.rotary.angles(layer, distance, torch.float32)
 
-    def offset(self, layer: int, key: Tensor) -> Tensor | None:
-        """Float32 [G, 1, D] to round keys with; that of the first keys [1, G, n, D] stays."""
-        if self.offsets is None:
-            return None
-        if layer not in self.offsets:
-            self.offsets[layer] = common_part(key[0])
-        return self.offsets[layer]
+    @property
+    def offsets(self) -> dict[int, Tensor]:
+        """Layer -> float32 [G, 1, D] that keys are rounded with; none of them for keys without large biases."""
+        return self.events.common if self.wide else {}
+
+    def learn(self, layer: int, key: Tensor) -> None:
+        """Take notice of what a text's first keys [1, G, n, D] have in common; later ones change nothing."""
+        if layer not in self.events.common:
+            self.events.common[layer] = common_part(key[0])
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ class ForwardPass:
         place, past, width = self.past.layers.place(layer), self.past, value.shape[-1]
         query, key, value = (_widened(x, past.layers.head_dim) for x in (query, key, value))
         window, sliding = self.windows[place], past.layers.sliding[place]
+        past.learn(place, key)
         if past.params.kv_dtype == "int8":
-            key, value = round_trip(key, past.offset(place, key)), round_trip(value)
+            key, value = round_trip(key, past.offsets.get(place)), round_trip(value)
         far = self._far(place, query) if sliding is None else None
         here = self._angles_here(place)
         window.append(key, past.rotary.key(place, key, here), value)

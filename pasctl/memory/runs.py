@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pasctl.memory.codec import segment_tensors
+from pasctl.memory.codec import common_part, segment_tensors
 from pasctl.memory.queries import UsualQueries
 from pasctl.memory.reader import Reader
+from pasctl.memory.recall import MemoryState
 from pasctl.memory.representatives import Places, representatives
+from pasctl.memory.retrieval import OFFSET_EVENTS
+from pasctl.memory.rounded import Rounded
 from pasctl.memory.window import Window
 
 Write = Callable[[int, dict[str, Tensor]], Path]
@@ -33,6 +36,7 @@ class Run:
         surprise: float32 [n].
         starts: first token of each event, the first one 0.
         representatives: of the events, [E, L, G, D].
+        common: what they are rounded without, float32 [L, G, D].
         usual: what its chunks look for, those of a short text too.
         segments: the files of its keys and values, with the number of their tokens, in order.
     """
@@ -40,7 +44,8 @@ class Run:
     ids: np.ndarray
     surprise: Tensor
     starts: tuple[int, ...]
-    representatives: Tensor
+    representatives: Rounded
+    common: Tensor
     usual: UsualQueries
     segments: tuple[tuple[Path, int], ...]
 
@@ -80,7 +85,7 @@ def read_run(
     _read_opening(reader, opening)
     # what the template's tokens look for, and what their keys have in common, is not the text's
     reader.past.usual = _no_queries(reader)
-    reader.past.offsets = None if reader.past.offsets is None else {}
+    reader.past.events.common = {}
     writer = _Writer(write, reader.params.kv_dtype == "int8", len(reader.past.segments.spans))
     for start in range(0, len(ids), reader.pass_tokens):
         piece = ids[start : start + reader.pass_tokens]
@@ -90,10 +95,8 @@ def read_run(
     let_all_leave(reader)
     events = reader.past.events
     starts = tuple(start - first for start in events.starts[:-1])
-    vectors = events.representatives(0)
-    return Run(
-        np.asarray(ids, np.int64), reader.surprise[first:], starts, vectors, reader.past.usual, tuple(writer.segments)
-    )
+    kept = (events.rounded(0), events.common_part, reader.past.usual)
+    return Run(np.asarray(ids, np.int64), reader.surprise[first:], starts, *kept, tuple(writer.segments))
 
 
 @torch.inference_mode()
@@ -129,12 +132,12 @@ def run_of(reader: Reader, files: Sequence[Path]) -> Run:
     bounds = [*early, first]
     # how much attention these have received is no longer known
     means = [segments.read_all_layers(a, b)[0].float().mean(2) for a, b in pairwise(bounds)]
-    vectors = events.representatives(0)
-    vectors = torch.cat([torch.stack(means).to(vectors.dtype), vectors]) if means else vectors
+    common, vectors = events.common_part, events.rounded(0)
+    vectors = Rounded.joined([Rounded.of(torch.stack(means), common), vectors]) if means else vectors
     tokens = [stop - start for start, stop in segments.spans]
     starts = (*early, *events.starts[:-1])
     parts = tuple(zip(files, tokens, strict=True))
-    return Run(np.asarray(reader.ids, np.int64), reader.surprise, starts, vectors, reader.past.usual, parts)
+    return Run(np.asarray(reader.ids, np.int64), reader.surprise, starts, vectors, common, reader.past.usual, parts)
 
 
 @torch.inference_mode()
@@ -161,16 +164,22 @@ def join_runs(reader: Reader, opening: Sequence[int], runs: Iterable[Run], *, at
     end = len(ids)
     past.events.starts = [*starts, end]
     past.events.leave(len(starts))
-    first = 0
     past.usual = _no_queries(reader)
     for run in kept:
         past.usual.sums += run.usual.sums
         past.usual.counts += run.usual.counts
-        for layer, vectors in enumerate(run.representatives.unbind(1)):
-            past.events.represent(layer, first, vectors)
-        first += len(run.starts)
+    _represent(past, kept)
     reader.ids, reader.surprise, reader.flushed = ids, torch.cat(surprise), end
     _move_windows(reader, len(opening), end)
+
+
+def _represent(past: MemoryState, runs: Sequence[Run]) -> None:
+    """Let what stands for the events of runs stand for the same events of one memory, rounded less one common part."""
+    vectors = torch.cat([run.representatives.values() + run.common for run in runs])
+    common = common_part(vectors[:OFFSET_EVENTS].permute(1, 2, 0, 3))
+    for layer, (rows, device) in enumerate(zip(vectors.unbind(1), past.layers.devices, strict=True)):
+        past.events.common[layer] = common[layer].to(device)
+        past.events.represent(layer, 0, rows)
 
 
 def _no_queries(reader: Reader) -> UsualQueries:

@@ -17,6 +17,8 @@ _NEW = "new_starts"  # of events that began in a segment; memories of versions b
 
 INDEX = ("index_centroids", "index_along", "index_across", "index_cluster")
 """Of the index of events, in the segments with which a slab of it was full."""
+SCALES = "representative_scales"
+"""Of representatives in eight bits; memories of versions before have them in the model's dtype."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def read_segment(path: Path, names: Sequence[str] | None, framework: Literal["pt
         with safe_open(path, framework=framework) as file:
             known = set(file.keys())
             old = {_NEW} if "starts" in known else {"starts"}
-            missing = old | ({*INDEX} - known)
+            missing = old | ({*INDEX, SCALES} - known)
             wanted = [name for name in (names or known) if name not in missing and (names or name[0] not in "kv")]
             tensors = {name: file.get_tensor(name) for name in wanted}
         if odd := [name for name in _LISTS if name in tensors and tensors[name].ndim != 1]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pasctl.memory.index import CANDIDATES, SLAB, Index
 from pasctl.memory.retrieval import OFFSET_EVENTS, best_word, head_lengths, score_events, standard, word_similarity
+from pasctl.memory.rounded import Rounded
 
 BLOCK = 256
 """Events that room is made for at a time."""
@@ -40,18 +41,24 @@ class Candidates:
 
 
 class LayerVectors:
-    """One vector a key-value head and event, of one layer.
+    """One vector a key-value head and event, of one layer, in eight bits, less what all have in common.
 
     Attributes:
         index: of the events in slabs; None where no index is wanted.
         compared: vectors that queries were compared with.
     """
 
-    def __init__(self, kind: Similarity | None) -> None:
-        """Begin without events; `kind` is that of the index, None is without one."""
+    def __init__(self, kind: Similarity | None, *, on_disk: bool = False) -> None:
+        """Begin without events.
+
+        Args:
+            kind: of the index; None is without one.
+            on_disk: whether slabs are kept in files.
+        """
         self._kind, self.index = kind, None if kind is None else Index()
-        self._slabs: list[Tensor] = []  # each [SLAB, G, D]
-        self._blocks: list[Tensor] = []  # each [BLOCK, G, D], of the events behind the slabs
+        self._on_disk = on_disk
+        self._slabs: list[Rounded] = []  # of SLAB events each
+        self._blocks: list[Rounded] = []  # of BLOCK events each, those behind the slabs
         self._lengths: dict[int, Tensor] = {}  # first event -> lengths of heads [n, G], of slabs and of full blocks
         self.compared = 0
 
@@ -60,21 +67,21 @@ class LayerVectors:
         """Events that there is room for."""
         return len(self._slabs) * SLAB + len(self._blocks) * BLOCK
 
-    def add_room(self, block: Tensor) -> None:
-        """Make room for more events, [BLOCK, G, D]."""
+    def add_room(self, block: Rounded) -> None:
+        """Make room for `BLOCK` more events."""
         self._blocks.append(block)
 
-    def put(self, first: int, vectors: Tensor) -> None:
-        """Let vectors [E, G, D] stand for the events from number `first` on."""
+    def put(self, first: int, vectors: Rounded) -> None:
+        """Let vectors stand for the events from number `first` on."""
         place = first - len(self._slabs) * SLAB
         while len(vectors):
             room = BLOCK - place % BLOCK
             now, vectors = vectors[:room], vectors[room:]
-            self._blocks[place // BLOCK][place % BLOCK :][: len(now)] = now
+            self._blocks[place // BLOCK].put(place % BLOCK, now)
             place += len(now)
 
-    def get(self, first: int, stop: int) -> list[Tensor]:
-        """Vectors of the events first..stop, in parts [n, G, D]."""
+    def get(self, first: int, stop: int) -> list[Rounded]:
+        """Those of the events first..stop, in parts."""
         return [rows[max(first - begin, 0) :] for begin, rows in self._parts(stop) if begin + len(rows) > first]
 
     def fork(self, outside: int) -> LayerVectors:
@@ -98,7 +105,8 @@ class LayerVectors:
         for number in range(len(self._slabs), outside // SLAB):
             for first in range(number * SLAB, (number + 1) * SLAB, BLOCK):
                 self._lengths.pop(first, None)
-            self._slabs.append(torch.cat(self._blocks[:per_slab]))
+            slab = Rounded.joined(self._blocks[:per_slab])
+            self._slabs.append(slab.on_disk() if self._on_disk else slab)
             del self._blocks[:per_slab]
         if self.index is not None and self.index.directions is not None:
             for rows in self._slabs[len(self.index.slabs) :]:
@@ -112,10 +120,10 @@ class LayerVectors:
         if by_word:
             fits = [
                 word_similarity(query, rows, offset, self._lengths_of(first, rows, offset, outside))
-                for first, rows in self._parts(outside)
+                for first, rows in self._values(outside)
             ]
             return best_word(torch.cat(fits, dim=1))
-        scores = torch.cat([score_events(query, rows, offset) for _, rows in self._parts(outside)], dim=1)
+        scores = torch.cat([score_events(query, rows, offset) for _, rows in self._values(outside)], dim=1)
         return scores[0]
 
     def candidates(self, query: Tensor, outside: int, least: int) -> Candidates | None:
@@ -155,33 +163,39 @@ class LayerVectors:
         every = torch.cat([events, torch.arange(known, outside, device=events.device)])
         return Candidates(every, scores, lowest, lambda some: score(score_some(torch.tensor(some, device=flat.device))))
 
-    def _own(self, rows: Tensor, offset: Tensor) -> Tensor:
-        """Vectors [n, G, D] as queries are compared with them, float32 [n, G * D]."""
+    def _own(self, some: Rounded, offset: Tensor) -> Tensor:
+        """Vectors as queries are compared with them, float32 [n, G * D]."""
+        rows = some.values()
         own = rows - offset
         if self._kind == "words":
             own = own / head_lengths(rows, offset)[..., None]
         return own.flatten(1)
 
-    def _rows(self, events: Tensor) -> Tensor:
-        """Vectors [n, G, D] of some events, given in order."""
+    def _rows(self, events: Tensor) -> Rounded:
+        """Those of some events, given in order."""
         sizes = [*[SLAB] * len(self._slabs), *[BLOCK] * len(self._blocks)]
-        parts, first = list[Tensor](), 0
+        parts, first = list[Rounded](), 0
         ends = torch.searchsorted(events, torch.tensor(sizes, device=events.device).cumsum(0)).tolist()
         begin = 0
         for part, size, end in zip([*self._slabs, *self._blocks], sizes, ends, strict=True):
             if end > begin:
                 parts.append(part[events[begin:end] - first])
             begin, first = end, first + size
-        return torch.cat(parts)
+        return Rounded.joined(parts)
 
-    def _parts(self, outside: int) -> Iterator[tuple[int, Tensor]]:
-        """First event and vectors [n, G, D] of each slab and block, of the events before number `outside`."""
+    def _parts(self, outside: int) -> Iterator[tuple[int, Rounded]]:
+        """First event and vectors of each slab and block, of the events before number `outside`."""
         first = 0
         for part in [*self._slabs, *self._blocks]:
             if first >= outside:
                 return
             yield first, part[: outside - first]
             first += len(part)
+
+    def _values(self, outside: int) -> Iterator[tuple[int, Tensor]]:
+        """The same as float32 [n, G, D]."""
+        for first, part in self._parts(outside):
+            yield first, part.values()
 
     def _lengths_of(self, first: int, rows: Tensor, offset: Tensor, outside: int) -> Tensor:
         """Lengths of heads [n, G] of the events from `first` on; those that never change again are kept."""
@@ -193,6 +207,6 @@ class LayerVectors:
         return lengths
 
     def _offset(self, outside: int) -> Tensor:
-        """What the vectors of the first events that are outside the window have in common, float32 [G, D]."""
-        _, first = next(self._parts(min(outside, OFFSET_EVENTS)))
-        return first.float().mean(0)
+        """What the first events that are outside the window still have in common, float32 [G, D]."""
+        _, first = next(self._values(min(outside, OFFSET_EVENTS)))
+        return first.mean(0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.memory_run import MemoryRun
 from pasctl.errors import InputError
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.stored_text import SCALES
 from pasctl.memory.text_bounds import FACTS
 from pasctl.stages.folder import EVERY_FILE, read_folder
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
@@ -20,7 +21,7 @@ from pasctl.stages.memory_size import estimate, what_fits
 from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact, part_key
-from pasctl.stages.stored_runs import RUNS, RunFile, distinct, has_runs, load_run, run_files
+from pasctl.stages.stored_runs import COMMON, RUNS, RunFile, distinct, has_runs, load_run, run_files
 from pasctl.stages.target import resolve
 from pasctl.stages.text import Text, label_of
 
@@ -268,7 +269,8 @@ def _read(work: StageContext, memory: EpisodicMemory, text: Text) -> tuple[tuple
         "newlines": bounds.newlines,
         "segments": segments,
     }
-    tensors = {"surprise": run.surprise, "representatives": run.representatives}
+    vectors = run.representatives
+    tensors = {"surprise": run.surprise, "representatives": vectors.steps, SCALES: vectors.scale, COMMON: run.common}
     tensors |= {"usual_queries": run.usual.sums, "usual_counts": run.usual.counts}
     tensors |= {name: torch.tensor(list(values), dtype=torch.int32) for name, values in lists.items()}
     work.write(file.facts, {name: to_store(tensor) for name, tensor in tensors.items()})

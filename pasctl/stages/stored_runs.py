@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pasctl.errors import IntegrityError
+from pasctl.memory.stored_text import SCALES
 from pasctl.memory.text_bounds import FACTS, FileSpan, TextBounds
 from pasctl.stages.segment_files import segment_files
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pasctl.memory.rounded import Rounded
     from pasctl.memory.runs import Run
     from pasctl.stages.runner import Artifact
 
 RUNS = "runs.json"
 FOLDER = "runs/"
+COMMON = "representative_offsets"
+"""What representatives are kept without."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +94,31 @@ def load_run(file: RunFile, arrays: dict[str, Any], path: Callable[[str], Path] 
 
     from pasctl.memory.queries import UsualQueries
     from pasctl.memory.runs import Run
-    from pasctl.stages.arrays import from_store
 
     segments = [] if path is None else [(path(file.segment(n)), tokens) for n, tokens in enumerate(file.segments)]
     return Run(
         arrays["ids"].astype(np.int64),
         torch.from_numpy(arrays["surprise"]),
         tuple(arrays["starts"].tolist()),
-        from_store(arrays["representatives"]),
+        *_representatives(arrays),
         UsualQueries(torch.from_numpy(arrays["usual_queries"]), torch.from_numpy(arrays["usual_counts"])),
         tuple(segments),
     )
+
+
+def _representatives(arrays: dict[str, Any]) -> tuple[Rounded, Tensor]:
+    """What stands for a run's events, which runs of versions before have in the model's dtype."""
+    import torch
+
+    from pasctl.memory.codec import common_part
+    from pasctl.memory.rounded import Rounded
+    from pasctl.stages.arrays import from_store
+
+    vectors = from_store(arrays["representatives"])
+    if SCALES in arrays:
+        return Rounded(vectors, from_store(arrays[SCALES])), torch.from_numpy(arrays[COMMON])
+    common = common_part(vectors.permute(1, 2, 0, 3))[:, :, 0]
+    return Rounded.of(vectors, common), common
 
 
 def stored_runs(memory: Artifact) -> list[Run]:

@@ -105,12 +105,13 @@ def test_every_token_is_in_one_event_and_can_be_retrieved(folder: Path) -> None:
     import torch
 
     assert torch.equal(keys, torch.cat(parts, dim=2))
-    # representatives of the events that had left the window when the text ended are those of the memory itself
+    # representatives of the events that had left the window when the text ended are those of the memory itself, rounded
     early = -(-PARAMS.n_init // PARAMS.max_block)
     evicted = alone[0].reader.past.events.evicted
-    assert torch.equal(
+    assert torch.allclose(
         together.reader.past.events.representatives(0)[early : early + evicted],
         alone[0].reader.past.events.representatives(0),
+        atol=0.02,
     )
 
 

@@ -129,14 +129,16 @@ def test_representatives_are_the_mean_of_the_most_attended_keys() -> None:
 
 
 def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_left_later() -> None:
-    events, vectors = Events(0, 3, 4, torch.float32, [torch.device("cpu")] * 2), drawn(600, 2, 3, 4)
+    events, drawn_vectors = Events(0, 3, 4, [torch.device("cpu")] * 2), drawn(600, 2, 3, 4)
+    events.common = {layer: drawn(3, 1, 4, seed=layer) for layer in range(2)}
     events.starts = list(range(0, 10 * 601, 10))
     assert [events.outside(position) for position in (-5, 9, 10, 99, 9999)] == [0, 0, 1, 9, 600]
     for first, until in ((0, 250), (250, 520), (520, 600)):  # blocks have 256
         events.leave(until)
         for layer in range(2):
-            events.represent(layer, first, vectors[first:until, layer])
-    assert torch.equal(events.representatives(0), vectors)
+            events.represent(layer, first, drawn_vectors[first:until, layer])
+    vectors = events.representatives(0)
+    assert torch.allclose(vectors, drawn_vectors, atol=0.03)
     assert torch.equal(events.representatives(590), vectors[590:])
     assert events.outside(99) == 600  # they have left already
     for outside in (0, 255, 256, 257, 600):
@@ -144,7 +146,7 @@ def test_events_keep_their_representatives_layer_by_layer_and_recall_none_that_l
         found, scores, _ = events.recall(1, query, [], outside=outside, budget=100, contiguity=0.0)
         every = score_events(query, vectors[:outside, 1], vectors[: min(outside, 256), 1].mean(0))[0]
         assert found == sorted(every.topk(min(10, outside)).indices.tolist())
-        assert scores == every[found].tolist()
+        assert scores == pytest.approx(every[found].tolist(), abs=1e-5)
 
 
 def test_scores_are_dot_products_less_those_of_the_common_part_summed_over_heads() -> None:

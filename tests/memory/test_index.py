@@ -47,7 +47,8 @@ def looked_for(count: int, seed: int = 0) -> Tensor:
 @pytest.fixture
 def events() -> Events:
     """2,000 events of a layer whose index has learned what chunks look for."""
-    events = Events(0, 2, 12, torch.float32, [CPU], index=["words"])
+    events = Events(0, 2, 12, [CPU], index=["words"])
+    events.common = {0: torch.zeros(2, 1, 12)}
     events.starts = list(range(2001))
     vectors, queries = drawn(2000, 2, 12, seed=1), looked_for(8)
     for stop in (150, 700, 2000):
@@ -110,7 +111,8 @@ def test_the_index_chooses_the_events_that_comparing_all_of_them_chooses(events:
 
 @pytest.mark.parametrize("outside", [512, 513, 700, 1999, 2000])
 def test_events_that_left_later_are_not_found(events: Events, outside: int) -> None:
-    fresh = Events(0, 2, 12, torch.float32, [CPU], index=["mean"])
+    fresh = Events(0, 2, 12, [CPU], index=["mean"])
+    fresh.common = {0: torch.zeros(2, 1, 12)}
     fresh.starts = list(range(2001))
     fresh.leave(outside)
     fresh.represent(0, 0, events.representatives(0)[:outside, 0])

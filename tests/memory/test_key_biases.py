@@ -16,6 +16,7 @@ from pasctl.memory.events import Events
 from pasctl.memory.reader import Reader
 from pasctl.memory.representatives import Places
 from pasctl.memory.runs import join_runs, read_run
+from pasctl.memory.stored_text import SCALES
 from pasctl.models.load import LoadedModel
 from tests.memory.test_exactness import SMALL, ask_ids, text_ids
 from tests.tiny import HEAD_DIM, tiny_model, tiny_tokenizer
@@ -34,10 +35,8 @@ def biased(norm: float, query: float = 0.0, dtype: torch.dtype = torch.float32, 
     return LoadedModel.wrap(model.to(dtype), tiny_tokenizer())
 
 
-def archived(
-    model: LoadedModel, folder: Path, ids: list[int], *, offsets: bool = True, **settings: Any
-) -> tuple[EpisodicMemory, list[Path]]:
-    """A memory that is read into files; without offsets it is as versions before wrote it."""
+def archived(model: LoadedModel, folder: Path, ids: list[int], **settings: Any) -> tuple[EpisodicMemory, list[Path]]:
+    """A memory that is read into files."""
     files: list[Path] = []
 
     def write(number: int, tensors: dict[str, Tensor]) -> Path:
@@ -46,8 +45,6 @@ def archived(
         return files[-1]
 
     memory = EpisodicMemory(model, writer=write, **SMALL | settings)
-    if not offsets:
-        memory.reader.past.offsets = None
     memory.read_ids(ids)
     memory.finish()
     return memory, files
@@ -85,20 +82,22 @@ def test_answers_from_the_archive_are_those_before_it(tmp_path: Path, dtype: tor
     assert set(load_file(files[-1])) >= {"offsets"}
 
 
-def test_a_memory_without_offsets_as_older_versions_wrote_it_goes_on_as_it_was(tmp_path: Path) -> None:
-    model, text, more = biased(900.0), text_ids(150), text_ids(60, seed=3)
-    settings = {"kv_dtype": "int8", "n_mem": 48}
-    older = EpisodicMemory(model, **SMALL | settings)
-    older.reader.past.offsets = None
-    older.read_ids(text)
-    _, files = archived(model, tmp_path, text, offsets=False, **settings)
-    assert "offsets" not in load_file(files[-1])
-    opened = EpisodicMemory(model, **SMALL | settings)
+def test_a_memory_of_older_versions_has_its_representatives_rounded_when_it_is_opened(tmp_path: Path) -> None:
+    """They were in the model's dtype, and what they have in common was not written down."""
+    model, text, question = biased(900.0), text_ids(230), text_ids(9, seed=3)
+    written, files = archived(model, tmp_path, text, n_mem=48)
+    exact, first = written.reader.past.events.representatives(0), 0
+    for path in files:
+        tensors = load_file(path)
+        stop = first + len(tensors.pop(SCALES))
+        tensors["representatives"], first = exact[first:stop].contiguous(), stop
+        tensors.pop("codec_offsets", None)
+        save_file(tensors, path)
+    opened = EpisodicMemory(model, **SMALL | {"n_mem": 48})
     opened.restore(files)
-    assert torch.equal(ask_ids(opened, more), ask_ids(older, more))
-    opened.read_ids(more)
-    older.read_ids(more)
-    assert torch.equal(opened.reader.surprise, older.reader.surprise)
+    apart = (opened.reader.past.events.representatives(0) - exact).abs().amax(-1)
+    assert 0 < float((apart / (exact - exact.mean(0)).abs().amax(-1)).max()) < 0.01
+    assert torch.isfinite(ask_ids(opened, question)).all()
 
 
 @pytest.mark.parametrize("opening", [[], text_ids(5, seed=9)])
@@ -133,9 +132,9 @@ def test_each_run_keeps_the_offset_it_was_read_with(tmp_path: Path, opening: lis
 def test_in_half_precision_the_right_events_are_recalled(
     query: float, kv_dtype: str, sought: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of those that float64 chooses by the same keys and queries, at least 0.99 in the layer with the biases.
+    """Of those that float64 chooses by the same keys and queries, at least 0.97 in the layer with the biases.
 
-    With representatives in bfloat16 it is 0.6 to 0.8 of them.
+    With representatives in bfloat16, and all of a key in them, it is 0.6 to 0.8 of them.
     """
     model = biased(900.0, query, torch.bfloat16)
     sizes = {"n_local": 64, "n_mem": 64, "contiguity": 0.0}
@@ -178,4 +177,4 @@ def test_in_half_precision_the_right_events_are_recalled(
     monkeypatch.setattr(Events, "recall", compare)
     memory.read_ids(text_ids(1000))
     assert len(shares) > 30
-    assert sum(shares) / len(shares) >= 0.99
+    assert sum(shares) / len(shares) >= 0.97

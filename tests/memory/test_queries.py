@@ -25,6 +25,9 @@ from tests.tiny import tiny_loaded, tiny_tokenizer
 SLIDING = SMALL | {"n_local": 32}
 
 
+CPU = torch.device("cpu")
+
+
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -46,18 +49,17 @@ def word_scores(words: Tensor, events: Tensor) -> list[float]:
 @pytest.mark.parametrize("count", [2, 40, 256, 257, 700])
 @pytest.mark.parametrize("words", [1, 5])
 def test_scores_of_words_are_the_formula(count: int, words: int) -> None:
-    events, vectors, query = (
-        Events(0, 3, 4, torch.float32, [torch.device("cpu")]),
-        drawn(count, 3, 4),
-        drawn(words, 3, 4, seed=1),
-    )
+    events, vectors, query = Events(0, 3, 4, [CPU]), drawn(count, 3, 4), drawn(words, 3, 4, seed=1)
+    events.common = {0: torch.full((3, 1, 4), 99.0)}
     events.starts = list(range(count + 1))
     events.leave(count)
     events.represent(0, 0, vectors + 100)  # what all have in common says nothing
+    kept = events.representatives(0)[:, 0]
+    assert torch.allclose(kept, vectors + 100, atol=0.05)
     for outside in (count, max(2, count // 2), count):  # what is kept of full blocks holds for fewer events as well
         chosen, scores, _ = events.recall(0, query, [], outside=outside, budget=10**6, contiguity=0.0, by_word=True)
         assert chosen == list(range(outside))
-        assert scores == pytest.approx(word_scores(query, vectors[:outside]), abs=2e-3)
+        assert scores == pytest.approx(word_scores(query, kept[:outside]), abs=2e-3)
 
 
 def test_usual_queries_are_the_mean_of_chunks() -> None:

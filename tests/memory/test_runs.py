@@ -68,9 +68,10 @@ def test_every_token_of_a_run_is_in_one_event_and_one_segment(tmp_path: Path, le
     assert list(run.starts) == sorted(set(run.starts))
     lengths = torch.tensor([*run.starts, length]).diff()
     assert lengths.max() <= maker.memory.params.max_block
-    assert run.representatives.shape[0] == len(run.starts)
-    assert torch.isfinite(run.representatives).all()
-    assert (run.representatives.flatten(1).abs().sum(1) > 0).all()
+    vectors = run.representatives.values() + run.common
+    assert len(vectors) == len(run.starts)
+    assert torch.isfinite(vectors).all()
+    assert (vectors.flatten(1).abs().sum(1) > 0).all()
 
 
 @pytest.mark.parametrize("kv_dtype", ["model", "int8"])
