@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -207,7 +206,7 @@ class PersistentConversation:
 
     def _note(self) -> None:
         unkept = self.turns[self._committed :]
-        params = asdict(self.memory.params)
+        params = self.memory.params.recorded()
         handle = self._handle
         self._journal.write(Entry(handle.identity, handle.dtype, params, self.system, self._committed, unkept))
 
@@ -222,7 +221,7 @@ class PersistentConversation:
             model=handle.slug,
             label=self.name,
             params={
-                "memory": asdict(params),
+                "memory": params.recorded(),
                 "system": self.system,
                 "turns": [_digest(turn) for turn in self.turns[self._committed : self._read]],
             },

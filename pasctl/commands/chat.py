@@ -37,5 +37,5 @@ class Chat(
         MemoryParams,
         panel="Memory",
         partial=True,
-        without=("gamma", "refine", "refine_layers", "contiguity", "positions"),
+        without=("gamma", "refine", "refine_layers", "contiguity", "positions", "representatives"),
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pasctl.commands.shared import OfMemory, Ref
 from pasctl.declaration import StageDeclaration
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.memory.params import MemoryParams, Representatives
 from pasctl.models.options import ModelOptions
-from pasctl.option import group, option
+from pasctl.option import group, option, same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class MemoryAsk(
     function="memory_ask",
     action="pasctl.stages.memory_ask:plan",
     makes="answers",
-    version=3,
+    version=4,
     panel="Memory",
     place=2,
     positional=("memory", "questions", "how"),
@@ -64,6 +65,7 @@ class MemoryAsk(
         metavar="W",
         when_set=True,
     )
+    representatives: Representatives = same(MemoryParams, "representatives", "device")
     how: SamplingParams = group(SamplingParams, panel="Answers")
     seed: int = option(0, help="Seed of the sampling; enters the key.", env="PASCTL_SEED")
     options: ModelOptions = group(ModelOptions, panel="Model")

@@ -23,7 +23,7 @@ class MemoryEval(
     function="memory_eval",
     action="pasctl.stages.memory_eval:plan",
     makes="trials",
-    version=5,
+    version=6,
     panel="Memory",
     place=4,
     positional=("model", "plan"),
@@ -45,4 +45,6 @@ class MemoryEval(
     text: TextLike | None = option(
         None, help="A text file, for the task nll.", metavar="FILE", record="provenance", digest=("text",)
     )
-    params: MemoryParams | Mapping[str, Any] = group(MemoryParams, panel="Memory", partial=True, key="memory")
+    params: MemoryParams | Mapping[str, Any] = group(
+        MemoryParams, panel="Memory", partial=True, key="memory", without=("representatives",)
+    )

@@ -30,7 +30,7 @@ class MemoryRun(
     function="memory_run",
     action="pasctl.stages.memory:plan",
     makes="memory",
-    version=5,
+    version=6,
     panel="Memory",
     place=1,
     positional=("model", "texts"),

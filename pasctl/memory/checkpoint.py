@@ -208,7 +208,7 @@ def _restore_representatives(reader: Reader, parts: Sequence[Mapping[str, Tensor
     common = last.get("codec_offsets", last.get("offsets"))
     if common is None:
         vectors = torch.cat([part["representatives"] for part in parts])[:OFFSET_EVENTS]
-        common = common_part(vectors.permute(1, 2, 0, 3)) if len(vectors) else ()
+        common = common_part(vectors.permute(1, 2, 0, 3)) if len(vectors) else vectors[:0]
     events.common = {layer: each.to(to) for layer, (each, to) in enumerate(zip(common, devices, strict=False))}
     first = 0
     for part in parts:

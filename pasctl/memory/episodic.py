@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +257,7 @@ class EpisodicMemory:
         starts = [start for start in [*events.starts, *events.pending] if start < tokens]
         lengths = torch.tensor([*starts, tokens]).diff().float()
         return {
-            "params": asdict(self.params),
+            "params": self.params.recorded(),
             "tokens": tokens,
             "events": len(starts),
             "events_outside_window": events.evicted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from pasctl.errors import InputError
@@ -13,6 +13,7 @@ from pasctl.option import check, option
 
 Positions = Literal["compact", "paper", "true"]
 Query = Literal["words", "last", "mean"]
+Representatives = Literal["device", "cpu", "disk"]
 Segmenter = Literal["surprise", "fixed", "sentence", "random"]
 Refinement = Literal["none", "modularity", "conductance"]
 SEGMENTERS: tuple[str, ...] = get_args(Segmenter)
@@ -59,9 +60,9 @@ class MemoryParams:
             both by the `mean` query and the dot product (docs/memory.md).
         exact_recall: compare the mean query of a chunk with all events; otherwise, from `LEAST_SLABS` slabs on (see
             `pasctl.memory.vectors`), with those of the clusters that fit it best. Words are compared with all.
-        representatives: where what stands for the events is kept, which every question is compared with: on the
-            `device` that attends, on the `cpu`, or on `disk` in files of the folder for temporary ones, of which the
-            system keeps in memory what it has room for. It changes no answer, and no key in a store.
+        representatives: where what stands for the events is kept, which questions are compared with: on the `device`
+            that attends, on the `cpu`, or on `disk`, in temporary files of which the system keeps in memory what it
+            has room for. No result depends on it.
         positions: `compact`, retrieved keys stand packed in order before the window; `paper`, all at distance
             n_local - 1; `true`, where they stood. The paper's own predicts text worse (README).
         kv_dtype: how keys and values are stored: in the model's dtype, or as int8 with a scale per head and token.
@@ -103,8 +104,10 @@ class MemoryParams:
         flag="--exact-recall",
         when_set=True,
     )
-    representatives: Literal["device", "cpu", "disk"] = option(
-        "device", help="Where what stands for the events is kept: on the device, the CPU or disk. Default: device."
+    representatives: Representatives = option(
+        "device",
+        help="Where what stands for events is kept: on the model's device, the CPU or disk. Default: device.",
+        record="nowhere",
     )
     positions: Positions = option(
         "compact", help="Positions of retrieved keys. Default: compact.", name="memory_positions", flag="--positions"
@@ -137,6 +140,10 @@ class MemoryParams:
             sizes["max_block"] = max(sizes["max_block"], _LEAST_BLOCK)
         free = {**sizes, "min_block": cls.min_block}
         return cls(**{**_following({name: size for name, size in free.items() if name not in named}, named), **named})
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides results: all but where representatives are kept."""
+        return {name: value for name, value in asdict(self).items() if name != "representatives"}
 
     def __post_init__(self) -> None:
         if self.refine_layers is not None:  # a list, when it comes from a file

@@ -33,7 +33,7 @@ class Rounded:
     @classmethod
     def of(cls, vectors: Tensor, common: Tensor) -> Rounded:
         """Round vectors [n, G, D] less what they have in common, about, float32 [G, D]."""
-        own = (vectors.float() - common).unflatten(-1, (_groups(vectors.shape[-1]), -1))
+        own = _grouped(vectors.float() - common, _groups(vectors.shape[-1]))
         scale = (own.abs().amax(-1) * (_ROOM / 127)).clamp_min(1e-30).bfloat16()
         return cls((own / scale[..., None]).round().to(torch.int8).flatten(-2), scale)
 
@@ -62,7 +62,7 @@ class Rounded:
 
     def values(self) -> Tensor:
         """As numbers, float32 [n, G, D]."""
-        own = self.steps.unflatten(-1, (self.scale.shape[-1], -1)) * self.scale[..., None].float()
+        own = _grouped(self.steps, self.scale.shape[-1]) * self.scale[..., None].float()
         return own.flatten(-2)
 
     def put(self, first: int, others: Rounded) -> None:
@@ -86,6 +86,11 @@ class Rounded:
 def _groups(width: int) -> int:
     """Groups of components that a head is cut into, all of one size."""
     return next(width // size for size in range(_GROUP, 0, -1) if width % size == 0)
+
+
+def _grouped(x: Tensor, groups: int) -> Tensor:
+    """Components [..., D] as [..., groups, D / groups]."""
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
 
 
 def _mapped(tensor: Tensor) -> Tensor:

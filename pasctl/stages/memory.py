@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasctl.commands.memory_run import MemoryRun
 from pasctl.errors import InputError, MissingError
-from pasctl.memory.params import MemoryParams
+from pasctl.memory.params import MemoryParams, Representatives
 from pasctl.models.options import ModelOptions
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.memory_checks import check_questions, plain_attention, settle_params
@@ -75,7 +75,7 @@ def plan(declared: MemoryRun, run: Run) -> Job | Outcome:
         model=handle.slug,
         label=declared.label or (parent.label if parent else label_of(texts[0])),
         params=declared.key(
-            memory=asdict(params),
+            memory=params.recorded(),
             texts=[text.digest for text in texts],
             steering=persona.params if persona else None,
         ),
@@ -116,6 +116,7 @@ def open_memory(
     *,
     options: ModelOptions | None = None,
     store: Store | Path | str = "artifacts",
+    representatives: Representatives = "device",
     reporter: Reporter | None = None,
 ) -> EpisodicMemory:
     """A memory that was made earlier, ready to be asked; its text is not read again.
@@ -125,6 +126,7 @@ def open_memory(
         model: where the model is now; None takes it from where it was.
         options: how to load it; the dtype is the one that the text was read in.
         store: the store or its folder.
+        representatives: where they are kept (see `MemoryParams`).
         reporter: receives notes.
 
     Raises:
@@ -136,7 +138,8 @@ def open_memory(
 
     artifact = find_memory(open_store(store), memory)
     handle = model_of(artifact, model, options)
-    opened = EpisodicMemory(handle.load(reporter), params=params_of(artifact), intervention=read_steering(artifact))
+    params = replace(params_of(artifact), representatives=representatives)
+    opened = EpisodicMemory(handle.load(reporter), params=params, intervention=read_steering(artifact))
     if has_runs(artifact):
         opened.join(stored_runs(artifact))
         opened.bounds = partial(run_bounds, artifact)

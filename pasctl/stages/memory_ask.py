@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pasctl.memory.asking import Answer
     from pasctl.memory.episodic import EpisodicMemory
+    from pasctl.memory.params import Representatives
 
 SOURCES = "sources.json"
 """Of answers, the file that says where they come from; answers from before that have none."""
@@ -47,6 +48,7 @@ class _Round:
     questions: tuple[str, ...]
     how: SamplingParams
     recent: float
+    representatives: Representatives
     handle: Callable[[], ModelHandle]
     on_piece: Callable[[str], None] | None
 
@@ -75,7 +77,13 @@ def plan(declared: MemoryAsk, run: Run) -> Job:
     if declared.model is not None:  # another model is refused even if the answer is there
         handle()
     asked = _Round(
-        memories, questions, how, declared.recent, handle, declared.on_piece if len(questions) == 1 else None
+        memories,
+        questions,
+        how,
+        declared.recent,
+        declared.representatives,
+        handle,
+        declared.on_piece if len(questions) == 1 else None,
     )
     return Job(
         stage=Stage.of(MemoryAsk),
@@ -135,9 +143,10 @@ def _compute(work: StageContext, *, asked: _Round) -> Payload:
     handle = asked.handle()
     check_questions(handle, asked.questions, asked.how)
     if len(asked.memories) == 1:
-        memory = open_memory(asked.memories[0], handle, reporter=work.reporter)
+        kept = asked.representatives
+        memory = open_memory(asked.memories[0], handle, representatives=kept, reporter=work.reporter)
     else:
-        memory = open_several(asked.memories, handle, work.reporter)
+        memory = open_several(asked.memories, handle, asked.representatives, work.reporter)
     if asked.recent:
         memory.prefer_recent(asked.recent)
     answers = _write(memory, asked, work.reporter)

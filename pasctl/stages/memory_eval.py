@@ -53,7 +53,7 @@ def plan(declared: MemoryEval, run: Run) -> Job:
         stage=Stage.of(MemoryEval),
         model=handle.slug,
         label=declared.items.format or _label(trials.tasks),
-        params=declared.key(**asdict(trials), memory=asdict(params), text=text.digest if text else None, **of_items),
+        params=declared.key(**asdict(trials), memory=params.recorded(), text=text.digest if text else None, **of_items),
         inputs={},
         identity=handle.identity,
         numerics=handle.numerics(params.seed, writes=True) | {"attn": "memory", **presses},
@@ -130,7 +130,7 @@ def _memory_key(system: str, params: MemoryParams) -> dict[str, Any] | None:
     """What of a memory's parameters a system depends on."""
     if system in PRESSES:
         return {"kept": press_budget(params)}
-    return None if system == "full" else asdict(params)
+    return None if system == "full" else params.recorded()
 
 
 def _compute(

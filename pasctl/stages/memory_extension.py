@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pasctl.commands.memory_run import MemoryRun
@@ -30,7 +30,9 @@ def same_params(
             f"{parent.name} is a folder's memory, it cannot be extended",
             hint="put the text into the folder and run memory-run on it again",
         )
-    for name, value in (asdict(params) if isinstance(params, MemoryParams) else params).items():
+    given = asdict(params) if isinstance(params, MemoryParams) else dict(params)
+    kept: Any = given.pop("representatives", stored.representatives)
+    for name, value in given.items():
         if getattr(stored, name) != value:
             raise InputError(
                 f"{parent.name} was read with {name} {getattr(stored, name)}, it cannot be extended with {value}",
@@ -41,7 +43,7 @@ def same_params(
             f"{parent.name} continues as it was read, steered or not",
             hint="leave --alpha, --persona and --directions out, or read all texts into a new memory",
         )
-    return stored
+    return replace(stored, representatives=kept)
 
 
 def own_result(memory: Artifact, texts: Sequence[Text], run: Run) -> Outcome | None:

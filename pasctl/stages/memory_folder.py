@@ -79,7 +79,7 @@ def plan_folder(declared: MemoryRun, folder: Path, run: Run) -> Job | Outcome:
         run,
         reading,
         label,
-        declared.key(omit=("texts",), memory=asdict(params), files=listed(texts), steering=steering),
+        declared.key(omit=("texts",), memory=params.recorded(), files=listed(texts), steering=steering),
         inputs={"directions": persona.directions} if persona else {},
         numerics=numerics,
         provenance={"texts": [str(folder)], "glob": declared.glob or EVERY_FILE},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -133,7 +133,7 @@ def _text_job(cut: _Cut, *, reread: bool) -> Job:
         label=memory.label,
         params={
             **kept,
-            "memory": asdict(params),
+            "memory": params.recorded(),
             "from": memory.content_digest,
             "spans": [list(span) for span in cut.chosen.spans],
             "reread": reread,

@@ -16,6 +16,7 @@ from pasctl.stages.segment_files import segment_files
 from pasctl.stages.stored_runs import has_runs, opening_of, stored_runs
 
 if TYPE_CHECKING:
+    from pasctl.memory.params import Representatives
     from pasctl.memory.runs import Run
     from pasctl.memory.text_bounds import TextBounds
     from pasctl.stages.stored_memory import EpisodicMemory
@@ -58,8 +59,16 @@ def refuse_memory_as_question(store: Store, questions: Sequence[str]) -> None:
             )
 
 
-def open_several(memories: Sequence[Artifact], handle: ModelHandle, reporter: Reporter) -> EpisodicMemory:
+def open_several(
+    memories: Sequence[Artifact], handle: ModelHandle, representatives: Representatives, reporter: Reporter
+) -> EpisodicMemory:
     """Memories as one, with the parameters of the first; their texts are not read again.
+
+    Args:
+        memories: artifacts of one model.
+        handle: the model.
+        representatives: where they are kept (see `pasctl.memory.params.MemoryParams`).
+        reporter: receives notes.
 
     Raises:
         IntegrityError: a file is damaged.
@@ -73,7 +82,7 @@ def open_several(memories: Sequence[Artifact], handle: ModelHandle, reporter: Re
     opening: list[int] = []
     place = 0
     for memory in memories:
-        opened = open_memory(memory, handle, reporter=reporter)
+        opened = open_memory(memory, handle, representatives=representatives, reporter=reporter)
         opening = opened.prompt.opening
         place = place or len(opening)
         known = opened.bounds() if callable(opened.bounds) else opened.bounds
@@ -85,7 +94,7 @@ def open_several(memories: Sequence[Artifact], handle: ModelHandle, reporter: Re
         bounds += [part.moved(part.first + shift) for part in known]
         runs += own
         place += sum(len(run.ids) for run in own)
-    params = replace(params_of(memories[0]), n_init=len(opening))
+    params = replace(params_of(memories[0]), n_init=len(opening), representatives=representatives)
     together = EpisodicMemory(handle.load(reporter), params=params, intervention=opened.intervention)
     together.join(runs)
     together.bounds, together.memories = bounds, names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from pasctl.stages.runner import Artifact, Store, open_store, run_job
 from pasctl.stages.segment_files import SEGMENTS
 from pasctl.steering.intervention import Intervention
 
-SAVE = Stage("memory-save", "memory", 1)
+SAVE = Stage("memory-save", "memory", 2)
 STEERING = "steering.safetensors"
 STATES = "states.safetensors"
 """What reading goes on from at the end of the text; segments have none of it, as only the last is used."""
@@ -61,7 +60,7 @@ class EpisodicMemory(episodic.EpisodicMemory):
             stage=SAVE,
             model=handle.slug,
             label=label,
-            params={"memory": asdict(self.params), "state": self._state(), "steering": steering},
+            params={"memory": self.params.recorded(), "state": self._state(), "steering": steering},
             inputs={},
             identity=handle.identity,
             numerics=handle.numerics(self.params.seed) | {"attn": "memory"},
