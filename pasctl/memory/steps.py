@@ -42,4 +42,9 @@ def written_bytes(params: MemoryParams, vectors: int, width: int, wide: int, tok
     end = 4 * vectors * (params.n_local + params.chunk + 2 * width)
     # a segment has a header, and an event is known to the index
     own = _OF_TOKEN + _OF_SEGMENT / segment_tokens(params)
-    return math.ceil((2 * vectors * kept + own) * tokens) + events * vectors * (width * wide + width // 16 + 1) + end
+    return math.ceil((2 * vectors * kept + own) * tokens) + events * vectors * event_bytes(width) + end
+
+
+def event_bytes(width: int) -> int:
+    """Bytes of what stands for an event, a vector of `width` components, and of its share of the index, on disk."""
+    return width + width // 8 + width // 16 + 1

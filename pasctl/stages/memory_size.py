@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
-from pasctl.memory.steps import written_bytes
+from pasctl.memory.steps import event_bytes, written_bytes
 from pasctl.models.footprint import require_room
 from pasctl.models.sites import HEADS, LINEAR
 from pasctl.stages.memory_reading import Reading
@@ -35,8 +35,13 @@ def estimate(reading: Reading) -> dict[str, Any]:
         "events": events,
         "bytes": written_bytes(params, vectors, width, wide, tokens, events) + states,
         # windows have twice the room they need and hold keys twice; of mapped files 32 MiB stay
-        "resident_bytes": vectors * width * wide * (2 * 3 * window + events) + states + (32 << 20),
+        "resident_bytes": vectors * (width * wide * 2 * 3 * window + events * _held(width)) + states + (32 << 20),
     }
+
+
+def _held(width: int) -> int:
+    """Bytes that stay in memory of a vector for an event: the index has sums in float32 and events as int64 as well."""
+    return event_bytes(width) + width // 8 + 8
 
 
 def what_fits(reading: Reading, room: int) -> str:

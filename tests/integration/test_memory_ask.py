@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,30 @@ def test_most_recalled_counts_layers() -> None:
     assert most_recalled(recalled, 1) == [(1, 2 / 3), (2, 1 / 3), (3, 1 / 3)]
     assert most_recalled(recalled, 7) == []
     assert most_recalled([], 0) == []
+
+
+def test_where_representatives_are_kept_enters_no_key_and_changes_no_answer(
+    master: Path, store: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(store, tmp_path / "other"))
+    how = SamplingParams(max_new_tokens=4)
+    asked = memory_ask(NAME, ["Which river?"], how, store=store).artifact
+    disk = memory_ask(NAME, ["Which river?"], how, representatives="disk", store=other).artifact
+    assert asked is not None
+    assert disk is not None
+    assert disk.key == asked.key
+    assert read_answers(disk) == read_answers(asked)
+    text = Text("story.txt", STORY)
+    again = memory_run(
+        str(master / "tiny-a"),
+        [text],
+        params=replace(PARAMS, representatives="disk"),
+        options=ModelOptions(dtype="float32"),
+        store=store,
+    )
+    assert again.reused
+    more = memory_run(
+        texts=[Text("more.txt", STORY[:300])], extend=NAME, params={"representatives": "cpu"}, store=store
+    )
+    assert more.artifact is not None
+    assert "representatives" not in more.artifact.params["memory"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,21 @@ def test_a_memory_without_an_index_is_asked_as_one_that_compares_all(tmp_path: P
     opened.restore(files.segments, files.ends[-1])
     assert torch.equal(opened.logits([text[:9]]), exact.logits([text[:9]]))
     assert not any(len(index) for index in opened.reader.past.events.indexes)
+
+
+@pytest.mark.parametrize("representatives", ["cpu", "disk"])
+def test_where_representatives_are_kept_changes_nothing(representatives: Any) -> None:
+    model, text = tiny_loaded(), text_ids(2600)
+    usual, other = (
+        EpisodicMemory(model, params=SMALL),
+        EpisodicMemory(model, params=replace(SMALL, representatives=representatives)),
+    )
+    for memory in (usual, other):
+        memory.read_ids(text)
+    assert len(usual.reader.past.events.indexes[0].slabs) >= 2
+    assert torch.equal(other.reader.surprise, usual.reader.surprise)
+    assert torch.equal(other.logits([text[:9]]), usual.logits([text[:9]]))
+    assert other.describe() == usual.describe()
+    if sys.platform == "linux":
+        maps = Path("/proc/self/maps").read_text().count("pasctl-representatives-")
+        assert (maps > 0) == (representatives == "disk")
