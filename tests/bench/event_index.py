@@ -2,7 +2,7 @@
 
 `PASCTL_BENCH_TOKENS`, 65536 by default, of CPython's own documentation are read, in events of up to eight tokens so
 that there are many of them. Then the mean queries of the last chunks, and each token of some questions, look for events
-once with the index and once without, a layer at a time.
+once with the index and once without, a layer at a time; and once among vectors that were not rounded to eight bits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import os
 import statistics
 import sys
+from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -23,6 +24,7 @@ import pasctl
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.events import Events
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.retrieval import OFFSET_EVENTS, best_word, choose_events, head_lengths, word_similarity
 from tests.bench.timing import Timing
 from tests.integration.test_real_model import smollm2
 
@@ -43,22 +45,31 @@ def run() -> list[Timing]:
     memory = EpisodicMemory(pasctl.load_model(str(path), dtype="float32"), params=PARAMS)
     ids = memory.prompt.encode(documentation())[:tokens]
     queries: dict[int, list[Tensor]] = {}
-    recall = Events.recall
+    exact: dict[int, list[Tensor]] = {}
+    recall, represent = Events.recall, Events.represent
 
     def remember(self: Events, layer: int, query: Tensor, *given: Any, **named: Any) -> Any:
         queries.setdefault(layer, []).extend(query)
         return recall(self, layer, query, *given, **named)
 
+    def keep(self: Events, layer: int, first: int, vectors: Tensor) -> None:
+        exact.setdefault(layer, []).append(vectors)
+        represent(self, layer, first, vectors)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Events, "recall", remember)
+        patch.setattr(Events, "represent", keep)
         memory.read_ids(ids)
         chunks = {layer: some[-CHUNKS:] for layer, some in queries.items()}
+        vectors = {layer: torch.cat(parts) for layer, parts in exact.items()}
         queries.clear()
         for question in QUESTIONS:
             memory.ask(question, max_new_tokens=4)
     print(f"{len(ids):,} tokens, {memory.reader.past.events.evicted:,} events")
     _compare("mean queries of chunks", memory.reader.past.events, chunks)
     _compare("words of questions and answers", memory.reader.past.events, queries)
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        _compare_rounded(name, memory.reader.past.events, chunks, vectors, dtype)
     return []
 
 
@@ -73,6 +84,23 @@ def _compare(name: str, events: Events, queries: dict[int, list[Tensor]]) -> Non
             every = set(events.recall(layer, query[None], [], **how)[0])
             shared.append(len(found & every) / len(every))
     print(f"{name}: {statistics.fmean(shared):.4f} of the same events, {1 / statistics.fmean(work):.1f}x less compared")
+
+
+def _compare_rounded(
+    name: str, events: Events, queries: dict[int, list[Tensor]], vectors: dict[int, Tensor], dtype: torch.dtype
+) -> None:
+    """Print the share of the events that vectors in eight bits choose among those that the vectors themselves do."""
+    shared, how = [], {"budget": 512, "contiguity": 0.3}
+    lengths = [stop - start for start, stop in pairwise(events.starts)]
+    for layer, some in queries.items():
+        rows = vectors[layer][: events.evicted].to(dtype).float()
+        offset = rows[:OFFSET_EVENTS].mean(0)
+        for query in some:
+            scores = best_word(word_similarity(query[None], rows, offset, head_lengths(rows, offset)))
+            hits, neighbours, _ = choose_events(scores, lengths, queue=[], **how)
+            found = events.recall(layer, query[None], [], outside=len(rows), by_word=True, **how)[0]
+            shared.append(len({*hits, *neighbours} & {*found}) / len(found))
+    print(f"vectors in eight bits: {statistics.fmean(shared):.4f} of the events that vectors in {name} choose")
 
 
 def documentation() -> str:
