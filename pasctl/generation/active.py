@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from pasctl.generation.detokenizer import IncrementalDetokenizer
+from pasctl.generation.likelihoods import PromptLikelihoods, token_likelihoods
 from pasctl.generation.packed import PackedSegment
 from pasctl.generation.request import OutOfTimeError, Request
-from pasctl.generation.sampling import sample
+from pasctl.generation.sampling import AlteredLogits, sample
 from pasctl.generation.stream import Finish, Stream
 from pasctl.generation.text_state import PlainTextState, TextState
+from pasctl.models.load import LoadedModel
 
 
 class ActiveRequest:
@@ -34,19 +36,22 @@ class ActiveRequest:
         self.error: BaseException | None = None
         self._state: TextState = PlainTextState()
 
-    def start(self, tokenizer: object, ends: set[int], limit: int) -> None:
+    def start(self, model: LoadedModel, ends: set[int], limit: int) -> None:
         """Take a place in the batch.
 
         Args:
-            tokenizer: of the model.
+            model: reads and writes.
             ends: tokens that end a text.
             limit: peak number of tokens of the text.
         """
         request, memory = self.request, self.request.memory
-        self._ends, self._limit = ends, limit
+        self._ends, self._limit = set[int]() if request.rules.ignore_eos else ends, limit
         if memory is not None:
             self._state = memory.text_state(request.prompt, keep_retrieved=request.keep_recalled)
-        self._text = IncrementalDetokenizer(tokenizer, stop=request.stop, strip=request.strip)
+        self._text = IncrementalDetokenizer(model.tokenizer, stop=request.stop, strip=request.strip)
+        rules, top = request.rules, request.prompt_logprobs
+        self._altered = AlteredLogits(rules, request.prompt, ends) if rules.alters_logits else None
+        self._prompt = None if top is None else PromptLikelihoods(model, request.prompt, top)
         self._generator = torch.Generator().manual_seed(request.how.seed)
         self.stream.started = time.monotonic()
 
@@ -75,17 +80,37 @@ class ActiveRequest:
         Returns:
             The state [1, hidden] that the next token is to be chosen from; None if more of the prompt is to be read.
         """
+        if self.reading and self._prompt is not None:
+            self._prompt.add(hidden)
         self._state.end(hidden)
-        self._read, self._coming = self._read + self._coming, 0
-        return None if self.reading else hidden[-1:]
+        was_reading, self._read, self._coming = self.reading, self._read + self._coming, 0
+        if self.reading:
+            return None
+        if was_reading and self._prompt is not None:
+            self.stream.prompt_likelihoods = self._prompt.found
+        if self.request.prompt_only:
+            self._close("length")
+            self._release()
+            return None
+        return hidden[-1:]
 
     def choose(self, logits: Tensor) -> None:
         """Write the next token, from logits float32 [1, vocabulary]."""
-        [self._chosen] = sample(logits, self.request.how, self._generator)
+        request = self.request
+        altered = logits if self._altered is None else self._altered(logits)
+        [self._chosen] = sample(altered, request.how, self._generator, request.rules)
         self._written += 1
+        if self._altered is not None:
+            self._altered.wrote(self._chosen)
+        if request.logprobs is not None:
+            self.stream.likelihoods += token_likelihoods(logits, [self._chosen], request.logprobs)
         self._write(self._chosen)
         if self._finish is not None:
-            self.ended, self._state = True, PlainTextState()  # its keys and values go
+            self._release()
+
+    def _release(self) -> None:
+        """The text is whole: its keys and values go."""
+        self.ended, self._state = True, PlainTextState()
 
     def _write(self, token: int) -> None:
         stream = self.stream
@@ -95,7 +120,7 @@ class ActiveRequest:
             self._close("stop")
             return
         stream.tokens.append(token)
-        if delta := self._text.add(token):
+        if delta := self._text.add(token, may_stop=self._written > self.request.rules.min_tokens):
             stream.put(delta)
         if self._text.stopped:
             self._close("stop")

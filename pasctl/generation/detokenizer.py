@@ -31,11 +31,16 @@ class IncrementalDetokenizer:
         self._ids: list[int] = []  # from the first that is decoded again; those before `_given` are in the text
         self._given = 0
         self._pending = ""
+        self._may_stop = True
         self.text = ""
         self.stopped = False
 
-    def add(self, token: int) -> str:
-        """What can be told of the text now that this token is there too; may be nothing."""
+    def add(self, token: int, *, may_stop: bool = True) -> str:
+        """What can be told of the text now that this token is there too; may be nothing.
+
+        With `may_stop` false a stop string that is complete by then is part of the text.
+        """
+        self._may_stop = may_stop
         self._ids.append(token)
         new = self._new()
         if new and not new.endswith(_HALF):
@@ -60,10 +65,10 @@ class IncrementalDetokenizer:
 
     def _tell(self, *, end: bool) -> str:
         pending = self._pending.lstrip() if self._strip and not self.text else self._pending
-        stops = [place for place in map(pending.find, self._stop) if place >= 0]
+        stops = [place for place in map(pending.find, self._stop) if place >= 0 and self._may_stop]
         if stops:
             pending, self.stopped = pending[: min(stops)], True
-        kept = 0 if stops else self._undecided(pending)
+        kept = 0 if stops or not self._may_stop else self._undecided(pending)
         if self._strip:
             kept = max(kept, len(pending) - len(pending.rstrip()))
         if end or stops:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -92,29 +92,41 @@ class Engine:
         self._thread.start()
 
     def submit(self, request: Request) -> Stream:
-        """Queue a request; its stream gives the text as it is written.
+        """Queue a request; its stream gives the text as it is written (raises as `submit_all` does)."""
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: Sequence[Request]) -> list[Stream]:
+        """Queue several requests, or none of them; gives their streams.
 
         Raises:
-            InputError: the model cannot write it (see `Request.check`).
+            InputError: the model cannot write one (see `Request.check`), or there are more than the engine holds.
             QueueFullError: too many requests wait already.
             EngineClosedError: the engine was closed.
         """
-        request.check(self.model, self.context)
-        stream = Stream(len(request.prompt), self._cancel)
-        deadline = None if self.timeout is None else stream.submitted + self.timeout
+        room = self.max_batch + self.queue
+        if len(requests) > room:
+            raise InputError(f"{len(requests)} texts at a time, expected at most {room}")
+        for request in requests:
+            request.check(self.model, self.context)
+        rows = [self._row(request) for request in requests]
         with self._changed:
             if self._closed:
                 raise EngineClosedError("the engine was closed")
             present = len(self._waiting) + len(self._batch.rows)
-            if present >= self.max_batch + self.queue:
-                self._outcomes["refused"] += 1
+            if present + len(requests) > room:
+                self._outcomes["refused"] += len(requests)
                 raise QueueFullError(
-                    f"{present} requests run or wait, expected fewer than {self.max_batch + self.queue}",
+                    f"{present} requests run or wait, expected at most {room - len(requests)}",
                     hint="try again when some are done",
                 )
-            self._waiting.append(ActiveRequest(request, stream, deadline))
+            self._waiting.extend(rows)
             self._changed.notify_all()
-        return stream
+        return [row.stream for row in rows]
+
+    def _row(self, request: Request) -> ActiveRequest:
+        stream = Stream(len(request.prompt), self._cancel)
+        deadline = None if self.timeout is None else stream.submitted + self.timeout
+        return ActiveRequest(request, stream, deadline)
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Run a function in the engine's thread between two passes, when the model is as it was: to read a text, say.

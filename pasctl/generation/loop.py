@@ -52,7 +52,7 @@ class ActiveBatch:
         if self._context is not None and request.memory is None:
             limit = min(limit, self._context - len(request.prompt))
         with _failing_alone(row):  # by its memory's fault or its files', and nobody else's
-            row.start(self._model.tokenizer, self._ends, limit)
+            row.start(self._model, self._ends, limit)
             self.rows.append(row)
 
     @torch.inference_mode()
@@ -174,7 +174,7 @@ def next_logits(model: LoadedModel, request: Request) -> Tensor:
         InputError: the model cannot read it (see `Request.check`).
     """
     [row] = _activate(model, [request])
-    row.start(model.tokenizer, set(), 1)
+    row.start(model, set(), 1)
     packed, states = PackedModel(model), None
     try:
         while states is None:

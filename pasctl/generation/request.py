@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pasctl.errors import BusyError, InputError, PasctlError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.text_state import Askable
+from pasctl.generation.token_rules import TokenRules
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import POSITIONS
 from pasctl.steering.intervention import Intervention
@@ -38,10 +39,15 @@ class Request:
         how: how tokens are chosen and how many; `think` is the prompt's business and has no effect here.
         intervention: of one row; None leaves the model as it is, or steers as the memory was read.
         positions: "all", or "answer": the prompt's last token and what is written after it.
+        answer_from: place in the prompt where the answer begins, if its first words stand there; None is the end.
         memory: an opened memory, which is read from only: every request has its own window and retrieval.
         stop: strings that end the text, which has them no more.
         strip: leave out white space at the text's two ends.
         keep_recalled: keep what was retrieved at each step for `Stream.recalled`.
+        rules: what alters the probabilities of tokens.
+        logprobs: tell in `Stream.likelihoods` how likely each token is that was written, and N most likely ones.
+        prompt_logprobs: the same of the prompt's tokens.
+        prompt_only: read the prompt and write nothing.
     """
 
     prompt: Sequence[int]
@@ -52,12 +58,18 @@ class Request:
     stop: tuple[str, ...] = ()
     strip: bool = False
     keep_recalled: bool = False
+    answer_from: int | None = None
+    rules: TokenRules = field(default_factory=TokenRules)
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    prompt_only: bool = False
 
     def steered(self, start: int, count: int) -> tuple[bool, ...] | None:
         """Which of `count` tokens of the prompt from `start` on are displaced; None is all."""
         if self.positions == "all":
             return None
-        return tuple(start + place >= len(self.prompt) - 1 for place in range(count))
+        first = (len(self.prompt) if self.answer_from is None else self.answer_from) - 1
+        return tuple(start + place >= first for place in range(count))
 
     @property
     def steering(self) -> Intervention | None:
@@ -70,9 +82,9 @@ class Request:
         """Refuse what cannot be written by `model`, whose positions are made for `context` tokens.
 
         Raises:
-            InputError: the prompt is empty, too long, or has a token that the model does not know; a stop string is
-                empty; positions are unknown; the intervention has several rows; or the memory is of another model, or
-                was read with a steering of its own.
+            InputError: the prompt is empty, too long, or has a token that the model does not know, as a bias may; a
+                stop string is empty; positions are unknown; the intervention has several rows; or the memory is of
+                another model, or was read with a steering of its own.
         """
         if not self.prompt:
             raise InputError("the prompt is empty, expected at least one token")
@@ -80,6 +92,7 @@ class Request:
             raise InputError(
                 f"the prompt has a token outside 0 to {model.vocabulary - 1}, which the model does not know"
             )
+        self.rules.check(model.vocabulary)
         if not all(self.stop):
             raise InputError("a stop string is empty, expected at least one character")
         if self.positions not in POSITIONS:
@@ -89,7 +102,7 @@ class Request:
             raise InputError(f"an intervention of {max(rows)} rows cannot steer one text, expected one row")
         if self.memory is not None:
             self._check_memory(self.memory, model)
-        elif context is not None and len(self.prompt) >= context:
+        elif context is not None and len(self.prompt) + (not self.prompt_only) > context:
             raise PromptTooLongError(
                 f"the prompt has {len(self.prompt)} tokens, the model's context is {context}",
                 hint="shorten it, or read it into a memory and ask about it",

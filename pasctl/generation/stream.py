@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
 
+from pasctl.generation.likelihoods import TokenLikelihood
+
 Finish = Literal["stop", "length", "cancelled"]
 
 
@@ -25,6 +27,8 @@ class Stream:
             while it is written, or if it failed.
         error: why it failed, if it did.
         recalled: with a memory and `keep_recalled`, the events retrieved at each step and layer.
+        likelihoods: of the tokens written so far and of the one that ended the text, if the request asks for them.
+        prompt_likelihoods: of the prompt's tokens, once it was read, if the request asks for them.
         submitted: when it was asked for, by time.monotonic; `started`, when it left the queue; `first`, when the first
             token was there; `ended`. None while it has not happened.
     """
@@ -36,6 +40,8 @@ class Stream:
         self.finish_reason: Finish | None = None
         self.error: BaseException | None = None
         self.recalled: tuple[Any, ...] = ()
+        self.likelihoods: list[TokenLikelihood] = []
+        self.prompt_likelihoods: list[TokenLikelihood] = []
         self.submitted = time.monotonic()
         self.started: float | None = None
         self.first: float | None = None
