@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import torch
@@ -75,5 +76,6 @@ class AlteredLogits:
         own = logits[:, seen]
         logits[:, seen] = torch.where(own > 0, own / rules.repetition_penalty, own * rules.repetition_penalty)
         if self._written:
-            tokens, counts = torch.tensor(self._written, device=device).unique(return_counts=True)
-            logits[:, tokens] -= rules.frequency_penalty * counts + rules.presence_penalty
+            counts = Counter(self._written)
+            times = torch.tensor(list(counts.values()), device=device)
+            logits[:, list(counts)] -= rules.frequency_penalty * times + rules.presence_penalty

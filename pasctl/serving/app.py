@@ -13,13 +13,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from pasctl.serving.answering import Answering
 from pasctl.serving.api_error import APIError, api_error_of, busy
 from pasctl.serving.auth_middleware import AuthMiddleware, read_body
 from pasctl.serving.hosts import AllowedHosts
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
 from pasctl.serving.openapi import describe
 from pasctl.serving.sending import AnswerResponse, refused
-from pasctl.serving.service import Answering, Service
+from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
 from pasctl.version import __version__
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def _exactly(expected: bool) -> AfterValidator:
-    """No Literal, since pydantic takes 0 for False there, and `logprobs: 0` asks for something."""
+    """No Literal, since pydantic takes 0 for False there."""
 
     def check(value: bool) -> bool:
         if value is not expected:
@@ -25,15 +25,13 @@ IntOne = Annotated[int, Field(ge=1, le=1)]
 Zero = Annotated[float, Field(ge=0, le=0)]
 One = Annotated[float, Field(ge=1, le=1)]
 NoList = Annotated[list[Any], Field(max_length=0)]
-NoMap = Annotated[dict[str, Any], Field(max_length=0)]
 
-_FREE = "every token keeps its probability"
+_FREE = "no other rule changes what a token's probability is"
 _FORM = "answers are free text"
 _TOOLS = "the model calls no tools"
 _TEXT = "only text is read and written"
 _SPECIAL = "special tokens end a text and are never part of it"
 _READ = "the whole prompt is read, once"
-_LOGPROBS = "log probabilities are not given"
 
 
 class Strict(BaseModel):
@@ -64,28 +62,17 @@ class Metadata(Strict):
 class NeutralFields(Metadata):
     """Fields that both kinds of requests have elsewhere, with the values that ask for nothing."""
 
-    n: IntOne | None = neutral("a request has one answer; send it again for another")
-    logit_bias: NoMap | None = neutral(_FREE)
-    frequency_penalty: Zero | None = neutral(_FREE)
-    presence_penalty: Zero | None = neutral(_FREE)
-    repetition_penalty: One | None = neutral(_FREE)
     length_penalty: One | None = neutral(_FREE)
-    top_k: Annotated[int, Field(ge=-1, le=0)] | None = neutral(f"{_FREE}; top_p is supported")
-    min_p: Zero | None = neutral(f"{_FREE}; top_p is supported")
     typical_p: One | None = neutral(_FREE)
     mirostat: IntZero | None = neutral(_FREE)
     dry_multiplier: Zero | None = neutral(_FREE)
     xtc_probability: Zero | None = neutral(_FREE)
     use_beam_search: Off | None = neutral("answers are sampled, or greedy at temperature 0")
     bad_words: NoList | None = neutral(_FREE)
-    min_tokens: IntZero | None = neutral("an answer ends where the model ends it")
-    ignore_eos: Off | None = neutral("an answer ends where the model ends it")
     stop_token_ids: NoList | None = neutral("stop takes strings")
     include_stop_str_in_output: Off | None = neutral("a stop string is not part of the answer")
     skip_special_tokens: On | None = neutral(_SPECIAL)
     return_token_ids: Off | None = neutral("token ids are not given")
-    return_tokens_as_token_ids: Off | None = neutral("token ids are not given")
-    prompt_logprobs: None = neutral(_LOGPROBS)
     truncate_prompt_tokens: None = neutral(f"{_READ}; a prompt that is too long is refused")
     guided_json: None = neutral(_FORM)
     guided_regex: None = neutral(_FORM)
@@ -106,8 +93,6 @@ class TextFormat(Strict):
 class NeutralChatFields(NeutralFields):
     """Those of conversations."""
 
-    logprobs: Off | None = neutral(_LOGPROBS)
-    top_logprobs: IntZero | None = neutral(_LOGPROBS)
     response_format: TextFormat | None = neutral(_FORM)
     tools: NoList | None = neutral(_TOOLS)
     tool_choice: Literal["none", "auto"] | None = neutral(_TOOLS)
@@ -127,10 +112,8 @@ class NeutralChatFields(NeutralFields):
 class NeutralCompletionFields(NeutralFields):
     """Those of texts."""
 
-    best_of: IntOne | None = neutral("a request has one answer; send it again for another")
-    echo: Off | None = neutral("the prompt is not given back")
+    best_of: IntOne | None = neutral("all n texts are given")
     suffix: Literal[""] | None = neutral("nothing can be written in front of a given end")
-    logprobs: Off | None = neutral(_LOGPROBS)
     response_format: TextFormat | None = neutral(_FORM)
 
 

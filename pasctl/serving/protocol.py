@@ -13,14 +13,13 @@ from pasctl.serving.api_error import APIError
 from pasctl.serving.fields import (
     NeutralChatFields,
     NeutralCompletionFields,
-    NeutralFields,
     NeutralMessageFields,
     NeutralStreamFields,
     Strict,
 )
 from pasctl.serving.refusal import refusal_of
+from pasctl.serving.sampling_fields import SamplingFields, Top
 
-_INT64 = 1 << 63
 _MOST_STOPS, _LONGEST_STOP = 16, 512
 _STRONGEST = 10_000
 
@@ -64,16 +63,13 @@ class TemplateSwitches(Strict):
     enable_thinking: bool | None = Field(default=None, description="as pasctl.think")
 
 
-class Common(NeutralFields):
+class Common(SamplingFields):
     """What both kinds of requests have."""
 
     path: ClassVar[str]
 
     model: str = Field(min_length=1, max_length=1024, description="the model's name, or the name+PERSONA")
     max_tokens: int | None = Field(default=None, ge=1, description="cut to the server's --max-new-tokens")
-    temperature: float | None = Field(default=None, ge=0, le=2, description="0 takes the most likely token")
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = Field(default=None, ge=-_INT64, lt=_INT64)
     stop: Stop | Annotated[list[Stop], Field(max_length=_MOST_STOPS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -88,6 +84,11 @@ class Common(NeutralFields):
     def most_tokens(self) -> int | None:
         """Tokens wanted at most."""
         return self.max_tokens
+
+    @property
+    def top(self) -> int | None:
+        """Most likely tokens to tell for each of the answer; None tells no log-probabilities."""
+        return None
 
 
 class Part(Strict):
@@ -117,12 +118,25 @@ class ChatRequest(Common, NeutralChatFields):
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1, description="as max_tokens; the smaller one holds")
     chat_template_kwargs: TemplateSwitches | None = None
+    logprobs: bool | None = Field(default=None, description="tell how likely each token of the answer is")
+    top_logprobs: Top | None = Field(default=None, description="with logprobs, tell as many most likely tokens")
     pasctl: ChatExtras | None = None
 
     @property
     def most_tokens(self) -> int | None:
         """Tokens wanted at most, by both names of it."""
         return min(filter(None, (self.max_tokens, self.max_completion_tokens)), default=None)
+
+    @property
+    def top(self) -> int | None:
+        """Most likely tokens to tell for each of the answer; None tells no log-probabilities.
+
+        Raises:
+            APIError: some are wanted, but no log-probabilities.
+        """
+        if self.top_logprobs and not self.logprobs:
+            raise APIError(400, "top_logprobs is given without logprobs, expected logprobs to be true", "top_logprobs")
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     @property
     def think(self) -> bool:
@@ -143,26 +157,42 @@ class ChatRequest(Common, NeutralChatFields):
 
 
 class CompletionRequest(Common, NeutralCompletionFields):
-    """Body of /v1/completions: one prompt, a text or token ids."""
+    """Body of /v1/completions: prompts, each a text or token ids."""
 
     path = "/v1/completions"
 
     prompt: str | Ids | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[Ids], Field(fail_fast=True)]
 
-    def only_prompt(self) -> str | list[int]:
-        """The prompt.
+    max_tokens: int | None = Field(
+        default=None, ge=0, description="cut to the server's --max-new-tokens; 0 reads alone"
+    )
+    echo: bool | None = Field(default=None, description="the text begins with the prompt")
+    logprobs: Top | None = Field(
+        default=None,
+        description="tell how likely each token is, and as many most likely ones; with echo of the prompt too",
+    )
+    add_special_tokens: bool | None = Field(default=None, description="of a text; false leaves out what begins it")
+
+    @property
+    def top(self) -> int | None:
+        """Most likely tokens to tell for each of the answer; None tells no log-probabilities."""
+        return self.logprobs
+
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts.
 
         Raises:
-            APIError: it is empty, or there are several.
+            APIError: there is none, or one is empty.
         """
-        prompt = self.prompt
-        if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-            if len(prompt) > 1:
-                raise APIError(400, f"there are {len(prompt)} prompts, expected one", "prompt")
-            prompt = prompt[0]
-        if not prompt:
-            raise APIError(400, "the prompt is empty", "prompt")
-        return prompt  # type: ignore[return-value]  # a list of int by now
+        given = self.prompt
+        prompts: list[str | list[int]] = [given]  # type: ignore[list-item]  # or a list of them
+        if isinstance(given, list) and given and isinstance(given[0], str | list):
+            prompts = list(given)
+        for place, prompt in enumerate(prompts):
+            if not prompt:
+                which = "the prompt" if len(prompts) == 1 else f"prompt {place}"
+                raise APIError(400, f"{which} is empty, expected at least one token", "prompt")
+        return prompts
 
 
 R = TypeVar("R", bound=Common)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pasctl.generation.stream import Stream
+from pasctl.serving.choices import Choice
 
 Kind = Literal["chat", "text"]
 
@@ -21,7 +21,7 @@ class Reply:
         kind: of a conversation or of a text.
         model: as the request named it.
         note: who answers, for the field `pasctl`.
-        locate: gives the sources of the answer that a stream has written, if it comes from a memory.
+        per_prompt: texts of each prompt.
         id: of the answer.
         created: when, in seconds since 1970.
     """
@@ -29,43 +29,62 @@ class Reply:
     kind: Kind
     model: str
     note: dict[str, Any]
+    per_prompt: int = 1
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
-    locate: Callable[[Stream], dict[str, Any]] | None = None
 
-    def whole(self, text: str, stream: Stream) -> dict[str, Any]:
+    def whole(self, choices: Sequence[Choice]) -> dict[str, Any]:
         """The answer in one piece."""
-        said = {"message": {"role": "assistant", "content": text, "refusal": None}} if self._chat else {"text": text}
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": stream.finish_reason}
+        alone = len(choices) == 1
         name = "chat.completion" if self._chat else "text_completion"
         return {
             **self._head(name),
-            "choices": [choice],
-            "usage": usage(stream),
-            "pasctl": self.note | self._located(stream),
+            "choices": [self._choice(choice, alone=alone) for choice in choices],
+            **(choices[0].of_prompt() if self._chat else {}),
+            "usage": self._usage(choices),
+            "pasctl": self.note | (choices[0].located() if alone else {}),
         }
 
-    def first(self) -> dict[str, Any]:
-        """The chunk before any text."""
-        said = {"delta": {"role": "assistant", "content": ""}} if self._chat else {"text": ""}
-        return {**self._chunk(said, None), "pasctl": self.note}
+    def _choice(self, choice: Choice, *, alone: bool) -> dict[str, Any]:
+        text = choice.echoed + choice.stream.written
+        said = {"message": {"role": "assistant", "content": text, "refusal": None}} if self._chat else {"text": text}
+        located = {} if alone else choice.located()
+        return {
+            "index": choice.index,
+            **said,
+            "logprobs": choice.all_logprobs(),
+            "finish_reason": choice.stream.finish_reason,
+            **({} if self._chat else choice.of_prompt()),
+            **({"pasctl": located} if located else {}),
+        }
 
-    def piece(self, text: str) -> dict[str, Any]:
+    def first(self, choice: Choice) -> dict[str, Any]:
+        """The chunk before any text that is written."""
+        said = {"delta": {"role": "assistant", "content": ""}} if self._chat else {"text": choice.echoed}
+        return {**self._chunk(choice, said, choice.echo_logprobs()), "pasctl": self.note}
+
+    def piece(self, choice: Choice, text: str) -> dict[str, Any]:
         """A chunk with some text."""
-        return self._chunk({"delta": {"content": text}} if self._chat else {"text": text}, None)
+        said = {"delta": {"content": text}} if self._chat else {"text": text}
+        return self._chunk(choice, said, choice.new_logprobs())
 
-    def last(self, stream: Stream) -> dict[str, Any]:
-        """The chunk that tells why the text ended, and, with a memory, where it comes from."""
-        chunk = self._chunk({"delta": {}} if self._chat else {"text": ""}, stream.finish_reason)
-        located = self._located(stream)
-        return {**chunk, "pasctl": located} if located else chunk
+    def last(self, choice: Choice, *, alone: bool) -> dict[str, Any]:
+        """The chunk that tells why a text ended, and, with a memory, where it comes from."""
+        said: dict[str, Any] = {"delta": {}} if self._chat else {"text": ""}
+        chunk = self._chunk(choice, said, choice.new_logprobs(), choice.stream.finish_reason)
+        if located := choice.located():
+            (chunk if alone else chunk["choices"][0])["pasctl"] = located
+        return chunk
 
-    def usage(self, stream: Stream) -> dict[str, Any]:
+    def usage(self, choices: Sequence[Choice]) -> dict[str, Any]:
         """The chunk that tells how many tokens there were."""
-        return {**self._head(self._chunks), "choices": [], "usage": usage(stream)}
+        return {**self._head(self._chunks), "choices": [], "usage": self._usage(choices)}
 
-    def _located(self, stream: Stream) -> dict[str, Any]:
-        return {} if self.locate is None else self.locate(stream)
+    def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
+        """Tokens of the prompts, each counted once, and of the texts."""
+        read = sum(choice.stream.prompt_tokens for choice in choices[:: self.per_prompt])
+        written = sum(choice.stream.completion_tokens for choice in choices)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     @property
     def _chat(self) -> bool:
@@ -75,16 +94,12 @@ class Reply:
     def _chunks(self) -> str:
         return "chat.completion.chunk" if self._chat else "text_completion"
 
-    def _chunk(self, said: dict[str, Any], reason: str | None) -> dict[str, Any]:
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": reason}
-        return {**self._head(self._chunks), "choices": [choice]}
+    def _chunk(
+        self, choice: Choice, said: dict[str, Any], logprobs: dict[str, Any] | None, reason: str | None = None
+    ) -> dict[str, Any]:
+        told = {"index": choice.index, **said, "logprobs": logprobs, "finish_reason": reason}
+        return {**self._head(self._chunks), "choices": [told]}
 
     def _head(self, name: str) -> dict[str, Any]:
         prefix = "chatcmpl" if self._chat else "cmpl"
         return {"id": f"{prefix}-{self.id}", "object": name, "created": self.created, "model": self.model}
-
-
-def usage(stream: Stream) -> dict[str, int]:
-    """Tokens of the prompt and of the answer."""
-    read, written = stream.prompt_tokens, stream.completion_tokens
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}

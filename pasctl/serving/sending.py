@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from pasctl.errors import PasctlError
+from pasctl.serving.answering import Answering
 from pasctl.serving.api_error import APIError, api_error_of
-from pasctl.serving.service import Answering
+from pasctl.serving.choices import Choice
 
 _DONE = b"data: [DONE]\n\n"
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -24,56 +26,98 @@ class AnswerResponse(Response):
     def __init__(self, answering: Answering) -> None:
         """Send what `answering` writes."""
         super().__init__()
-        self._answering, self._stream = answering, answering.stream
+        self._answering = answering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         watching = asyncio.create_task(self._watch(receive))
         try:
-            pieces = aiter(self._stream)
             if self._answering.streamed:
-                await self._send_events(pieces, scope, receive, send)
+                await self._send_events(scope, receive, send)
             else:
-                await self._send_whole(pieces, scope, receive, send)
+                await self._send_whole(scope, receive, send)
         finally:
             watching.cancel()
-            self._stream.cancel()
+            self._cancel()
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._stream.cancel()
+        self._cancel()
 
-    async def _send_whole(self, pieces: AsyncIterator[str], scope: Scope, receive: Receive, send: Send) -> None:
+    def _cancel(self) -> None:
+        for choice in self._answering.choices:
+            choice.stream.cancel()
+
+    async def _send_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
+        choices = self._answering.choices
         try:
-            text = "".join([piece async for piece in pieces])
+            async with _merged(choices) as pieces:
+                async for _ in pieces:
+                    pass
         except PasctlError as error:
             await refused(api_error_of(error))(scope, receive, send)
             return
-        if self._stream.finish_reason != "cancelled":
-            await JSONResponse(self._answering.reply.whole(text, self._stream))(scope, receive, send)
+        if all(choice.stream.finish_reason != "cancelled" for choice in choices):
+            await JSONResponse(self._answering.reply.whole(choices))(scope, receive, send)
 
-    async def _send_events(self, pieces: AsyncIterator[str], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _send_events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The status waits for the first piece, so that what fails before it is told by the status."""
-        reply = self._answering.reply
+        reply, choices = self._answering.reply, self._answering.choices
+        started = set[int]()
         try:
-            piece = await anext(pieces, None)
+            async with _merged(choices) as pieces:
+                async for choice, text in pieces:
+                    if not started:
+                        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                    if choice.index not in started:
+                        started.add(choice.index)
+                        await _send_chunk(send, _event(reply.first(choice)))
+                    if text is None:
+                        await _send_chunk(send, _event(reply.last(choice, alone=len(choices) == 1)))
+                    else:
+                        await _send_chunk(send, _event(reply.piece(choice, text)))
         except PasctlError as error:
-            await refused(api_error_of(error))(scope, receive, send)
+            if started:
+                await _send_chunk(send, _event(api_error_of(error).body), last=True)
+            else:
+                await refused(api_error_of(error))(scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await _send_chunk(send, _event(reply.first()))
+        usage = _event(reply.usage(choices)) if self._answering.include_usage else b""
+        await _send_chunk(send, usage + _DONE, last=True)
+
+
+_Pieces = AsyncIterator[tuple[Choice, str | None]]
+
+
+@asynccontextmanager
+async def _merged(choices: Sequence[Choice]) -> AsyncIterator[_Pieces]:
+    """What the texts grow by, as it comes, and None when one has ended; raises what goes wrong with any."""
+    queue: asyncio.Queue[tuple[Choice, str | Exception | None]] = asyncio.Queue()
+
+    async def read(choice: Choice) -> None:
         try:
-            while piece is not None:
-                await _send_chunk(send, _event(reply.piece(piece)))
-                piece = await anext(pieces, None)
-        except PasctlError as error:
-            await _send_chunk(send, _event(api_error_of(error).body), last=True)
-            return
-        end = _event(reply.last(self._stream))
-        if self._answering.include_usage:
-            end += _event(reply.usage(self._stream))
-        await _send_chunk(send, end + _DONE, last=True)
+            async for piece in choice.stream:
+                queue.put_nowait((choice, piece))
+            queue.put_nowait((choice, None))
+        except Exception as error:
+            queue.put_nowait((choice, error))
+
+    async def pieces() -> _Pieces:
+        left = len(choices)
+        while left:
+            choice, piece = await queue.get()
+            if isinstance(piece, Exception):
+                raise piece
+            left -= piece is None
+            yield choice, piece
+
+    readers = [asyncio.create_task(read(choice)) for choice in choices]
+    try:
+        yield pieces()
+    finally:
+        for reader in readers:
+            reader.cancel()
 
 
 def refused(error: APIError) -> JSONResponse:

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
-from pasctl.generation.request import PromptTooLongError, Request
-from pasctl.generation.sampling_params import SamplingParams
-from pasctl.generation.stream import Stream
 from pasctl.memory.episodic import EpisodicMemory
-from pasctl.models.transformers_compat import tokenize
+from pasctl.models.token_bytes import TokenBytes
+from pasctl.models.transformers_compat import tokenize_with_starts
+from pasctl.serving.answering import Answerer, Answering, Prompt, Writer
 from pasctl.serving.api_error import APIError, api_error_of
+from pasctl.serving.choices import Echo
 from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
-from pasctl.serving.replies import Reply
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.steering import ResolvedTarget
 
 LISTED = 1000
 _NO_MODEL = "model_not_found"
 _COMPLETION_TOKENS = 16  # what OpenAI's reference says for completions
-
-
-@dataclass(frozen=True, eq=False)
-class Answering:
-    """An answer that is being written, and the form it is sent in."""
-
-    stream: Stream
-    reply: Reply
-    streamed: bool
-    include_usage: bool
 
 
 class Service:
@@ -68,8 +54,9 @@ class Service:
                 refuses them.
         """
         self.base, self.engine = base, engine
-        self._catalog, self._memories, self._beyond_context = catalog, memories, beyond_context
-        self._most, self._created = max_new_tokens, int(time.time())
+        self._catalog, self._memories, self._created = catalog, memories, int(time.time())
+        self._bytes_of = TokenBytes(engine.model.tokenizer)
+        self._writer = Writer(engine, max_new_tokens, beyond_context, self._bytes_of)
 
     def describe(self) -> dict[str, Any]:
         """What is served."""
@@ -88,13 +75,12 @@ class Service:
             APIError: it cannot be answered.
         """
         asked = parse(ChatRequest, body)
-        target, memory, note = self._meant(asked)
-        think = asked.think
+        who, think = self._meant(asked), asked.think
         try:
-            ids = chat_prompt(self.engine.model.chat, asked.messages, memory, think=think)
+            ids = chat_prompt(self.engine.model.chat, asked.messages, who.memory, think=think)
         except PasctlError as error:
             raise api_error_of(error, "messages") from error
-        return self._begin(asked, ids, target, memory, Reply("chat", asked.model, note), self._most)
+        return self._writer.begin(asked, [Prompt(ids)], who, self._writer.most)
 
     def completion(self, body: bytes) -> Answering:
         """Begin to write a text on.
@@ -103,17 +89,20 @@ class Service:
             APIError: it cannot be written.
         """
         asked = parse(CompletionRequest, body)
-        target, memory, note = self._meant(asked)
-        prompt = asked.only_prompt()
-        if isinstance(prompt, str):
-            # a caller of completions renders templates himself, so special tokens are meant
-            try:
-                ids = tokenize(self.engine.model.tokenizer, prompt, add_special_tokens=memory is None)
-            except PasctlError as error:
-                raise api_error_of(error, "prompt") from error
-        else:
-            ids = prompt
-        return self._begin(asked, ids, target, memory, Reply("text", asked.model, note), _COMPLETION_TOKENS)
+        who = self._meant(asked)
+        prompts = [self._prompt(asked, prompt, who) for prompt in asked.prompts()]
+        return self._writer.begin(asked, prompts, who, _COMPLETION_TOKENS)
+
+    def _prompt(self, asked: CompletionRequest, prompt: str | list[int], who: Answerer) -> Prompt:
+        if not isinstance(prompt, str):
+            return Prompt(prompt, Echo.of_ids(prompt, self._bytes_of) if asked.echo else None)
+        # a caller of completions renders templates himself, so special tokens are meant
+        special = who.memory is None and asked.add_special_tokens is not False
+        try:
+            ids, starts = tokenize_with_starts(self.engine.model.tokenizer, prompt, add_special_tokens=special)
+        except PasctlError as error:
+            raise api_error_of(error, "prompt") from error
+        return Prompt(ids, Echo(prompt, starts) if asked.echo else None)
 
     def models(self) -> dict[str, Any]:
         """The model, and it as each of the personas served, of very many the first."""
@@ -150,7 +139,7 @@ class Service:
             raise APIError(404, f"there is no model {model!r}, expected {expected}", "model", _NO_MODEL)
         return persona
 
-    def _meant(self, asked: Common) -> tuple[ResolvedTarget | None, EpisodicMemory | None, dict[str, Any]]:
+    def _meant(self, asked: Common) -> Answerer:
         """Who answers, from which memory, and how that is told."""
         named, extras = self._named(asked.model), asked.pasctl or Extras()
         if named and extras.persona and extras.persona != named:
@@ -171,7 +160,7 @@ class Service:
         memory = opened.memory if opened else None
         who = {"persona": target.name, "alpha": target.alpha} if target else opened.steering if opened else {}
         note = {"persona": None, "alpha": None, **who, "memory": opened.name if opened else None}
-        return target, memory, note
+        return Answerer(target, memory, note)
 
     def _find(self, persona: str, alpha: float | None, *, by_model: bool) -> ResolvedTarget:
         try:
@@ -181,49 +170,3 @@ class Service:
             if by_model and refusal.status == 400:
                 refusal = APIError(404, refusal.message, "model", _NO_MODEL)
             raise refusal from error
-
-    def _begin(
-        self,
-        asked: Common,
-        ids: list[int],
-        target: ResolvedTarget | None,
-        memory: EpisodicMemory | None,
-        reply: Reply,
-        most: int,
-    ) -> Answering:
-        most_sources = (asked.pasctl or Extras()).sources
-        if memory is not None and most_sources:
-            reply = replace(reply, locate=partial(_sources, memory, len(ids), most_sources))
-        how = SamplingParams(
-            max_new_tokens=min(asked.most_tokens or most, self._most),
-            temperature=1.0 if asked.temperature is None else asked.temperature,
-            top_p=1.0 if asked.top_p is None else asked.top_p,
-            seed=secrets.randbits(63) if asked.seed is None else asked.seed,
-            retrieve_every=(asked.pasctl or Extras()).retrieve_every,
-        )
-        context = self.engine.context
-        if memory is None and self._beyond_context and context and len(ids) + how.max_new_tokens > context:
-            memory = self._beyond_context
-            reply.note["memory"] = "prompt"
-        request = Request(
-            ids,
-            how,
-            intervention=target.intervention(self.engine.model.geometry) if target else None,
-            positions=target.positions if target else "all",
-            memory=memory,
-            stop=asked.stops,
-            keep_recalled=reply.locate is not None,
-        )
-        try:
-            stream = self.engine.submit(request)
-        except PromptTooLongError as error:
-            raise api_error_of(error, "messages" if reply.kind == "chat" else "prompt") from error
-        except PasctlError as error:
-            raise api_error_of(error) from error
-        wants_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        return Answering(stream, reply, bool(asked.stream), wants_usage)
-
-
-def _sources(memory: EpisodicMemory, prompt_tokens: int, count: int, stream: Stream) -> dict[str, Any]:
-    """Sources and sentences of an answer as JSON."""
-    return memory.sources_of(stream, prompt_tokens).first(count).to_json()

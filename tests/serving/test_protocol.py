@@ -95,14 +95,21 @@ WRONG: dict[str, list[Any]] = {
     "extra_body": [{"pasctl": {"persona": "s01"}}],
     "persona": ["s01", None],
     "guided_choice": [["a", "b"]],
-    "min_tokens": [8],
+    "min_tokens": [8, -1, "1"],
+    "min_p": [-0.1, 1.1, "0"],
+    "top_k": [-2, 1.5, "3"],
+    "ignore_eos": [1, "yes"],
+    "repetition_penalty": [0, -1, 11, "1"],
+    "presence_penalty": [-2.1, 2.1, "0"],
+    "prompt_logprobs": [-1, 21, True, "0"],
+    "top_logprobs": [1, 21, -1, "0"],  # without logprobs, and beyond what is told
     "unheard_of": [1, None, {}],
-    "n": [2, 0, "1"],
+    "n": [129, 0, "1", True],
     "tools": [[{"type": "function"}]],
-    "logprobs": [True],
+    "logprobs": [1, "yes", {}],
     "response_format": [{"type": "json_object"}],
-    "logit_bias": [{"5": 1}],
-    "frequency_penalty": [0.5],
+    "logit_bias": [{"x": 1}, {"-1": 1}, {"5": 101}, {"5": "1"}, {"5": None}, {"99999": 1}, [5]],
+    "frequency_penalty": [2.5, -3, "0"],
 }
 
 
@@ -237,11 +244,19 @@ def test_what_means_nothing_is_left_alone() -> None:
     assert parse(ChatRequest, json.dumps({**both, "max_tokens": 5}).encode()).most_tokens == 5
 
 
-@pytest.mark.parametrize("prompt", ["", [], [[]], [""], ["a", "b"], [[1], [2]]])
-def test_a_completion_has_one_prompt(prompt: Any) -> None:
+@pytest.mark.parametrize("prompt", ["", [], [[]], [""], ["a", ""], [[1], []]])
+def test_a_prompt_has_tokens(prompt: Any) -> None:
     asked = parse(CompletionRequest, json.dumps({"model": MODEL, "prompt": prompt}).encode())
-    with pytest.raises(APIError, match="prompt"):
-        asked.only_prompt()
+    with pytest.raises(APIError, match=r"prompt.* is empty, expected at least one token"):
+        asked.prompts()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"),
+    [("a", ["a"]), ([1, 2], [[1, 2]]), (["a"], ["a"]), (["a", "b"], ["a", "b"]), ([[1], [2, 3]], [[1], [2, 3]])],
+)
+def test_prompts_are_texts_or_token_ids_one_or_several(prompt: Any, prompts: list[Any]) -> None:
+    assert parse(CompletionRequest, json.dumps({"model": MODEL, "prompt": prompt}).encode()).prompts() == prompts
 
 
 def messages(*turns: tuple[str, str]) -> list[Message]:

@@ -266,7 +266,7 @@ def test_metrics_tell_what_was_done(serve: Start) -> None:
     with serve() as server, server.client() as client:
         client.chat.completions.create(**chat())
         with pytest.raises(openai.BadRequestError):
-            client.chat.completions.create(**chat(n=2))
+            client.chat.completions.create(**chat(n=200))
         counts = server.service.engine.counts()
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
         connection.request("GET", "/metrics")
