@@ -114,7 +114,8 @@ class Writer:
         if memory is None and self.beyond_context and context and len(prompt.ids) + tokens > context:
             memory = self.beyond_context
             who.note["memory"] = "prompt"
-        how, echoed = asked.sampling(max(tokens, 1), extras.retrieve_every), prompt.echo and asked.top
+        how = asked.sampling(max(tokens, 1), extras.retrieve_every)
+        echoed = None if prompt.echo is None else asked.top
         prompt_top = max((top for top in (asked.prompt_logprobs, echoed) if top is not None), default=None)
         _require_steered_prompt(target, prompt_top)
         request = Request(
