@@ -38,10 +38,12 @@ class Prompt:
     Attributes:
         ids: of its tokens.
         echo: what is given back of it; None is nothing.
+        answer_from: the place where the answer begins, if its first words are given; None is the end.
     """
 
     ids: Sequence[int]
     echo: Echo | None = None
+    answer_from: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,7 @@ class Writer:
             memory=memory,
             stop=asked.stops,
             keep_recalled=_locates(who, extras),
+            answer_from=prompt.answer_from,
             rules=asked.rules(),
             logprobs=asked.top,
             prompt_logprobs=prompt_top,

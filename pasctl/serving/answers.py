@@ -206,6 +206,21 @@ class ModelList(_Answer):
     pasctl: Served
 
 
+class Tokenized(_Answer):
+    """The tokens of a text or of messages."""
+
+    count: int
+    max_model_len: int | None = Field(description="tokens of the model's context")
+    tokens: list[int]
+    token_strs: list[str] | SkipJsonSchema[None] = Field(default=None, description="names in the vocabulary")
+
+
+class Detokenized(_Answer):
+    """The text of tokens."""
+
+    prompt: str
+
+
 class Health(_Answer):
     """That it answers."""
 

@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from pasctl.serving.answering import Answering
 from pasctl.serving.api_error import APIError, api_error_of, busy
 from pasctl.serving.auth_middleware import AuthMiddleware, read_body
 from pasctl.serving.hosts import AllowedHosts
@@ -36,8 +35,8 @@ class _Desk:
         # the store, the tokenizer and what is kept of both are used by one thread at a time
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pasctl-prepare")
 
-    async def answer(self, request: Request, prepare: Callable[[bytes], Answering]) -> Response:
-        """Read a request, prepare it, and give the response that sends its answer.
+    async def take(self, request: Request, prepare: Callable[[bytes], T]) -> T:
+        """Read a request, and give what is prepared from its body.
 
         Raises:
             APIError: it cannot be answered.
@@ -50,7 +49,7 @@ class _Desk:
             raise busy("too many requests run or wait")
         self._places -= 1
         try:
-            return AnswerResponse(await self.run(prepare, body))
+            return await self.run(prepare, body)
         finally:
             self._places += 1
 
@@ -67,11 +66,19 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        return await desk.answer(request, service.chat)
+        return AnswerResponse(await desk.take(request, service.chat))
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        return await desk.answer(request, service.completion)
+        return AnswerResponse(await desk.take(request, service.completion))
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> Response:
+        return JSONResponse(await desk.take(request, service.tokenize))
+
+    @app.post("/detokenize")
+    async def detokenize(request: Request) -> Response:
+        return JSONResponse(await desk.take(request, service.detokenize))
 
     @app.get("/v1/models")
     async def models() -> Response:

@@ -17,7 +17,10 @@ from pasctl.serving.keys import KeyCheck
 from pasctl.serving.metrics import Metrics
 from pasctl.serving.sending import refused
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/metrics", "/openapi.json")
+PATHS = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/tokenize", "/detokenize"),
+    *("/health", "/metrics", "/openapi.json"),
+)
 _OPEN = "/health"
 _DRAINED = 8  # times the limit that is read of a body that is too long, so that its sender hears the answer
 _HUNG_UP = 499  # no status of HTTP: as web servers log it

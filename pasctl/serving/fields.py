@@ -105,8 +105,6 @@ class NeutralChatFields(NeutralFields):
     prediction: dict[str, Any] | None = neutral("a hint for speed, which changes no answer")
     reasoning_effort: Literal["none"] | None = neutral("pasctl.think lets the model think, without degrees")
     verbosity: Literal["medium"] | None = neutral("say in words how long the answer should be")
-    add_generation_prompt: On | None = neutral("the answer is a message of its own")
-    continue_final_message: Off | None = neutral("the answer is a message of its own")
 
 
 class NeutralCompletionFields(NeutralFields):

@@ -7,9 +7,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from pasctl.serving.answers import ChatCompletion, Completion, ErrorBody, Health, ModelCard, ModelList
+from pasctl.serving.answers import (
+    ChatCompletion,
+    Completion,
+    Detokenized,
+    ErrorBody,
+    Health,
+    ModelCard,
+    ModelList,
+    Tokenized,
+)
 from pasctl.serving.metrics import CONTENT_TYPE
 from pasctl.serving.protocol import ChatRequest, CompletionRequest
+from pasctl.serving.tokens import DetokenizeRequest, TokenizeRequest
 from pasctl.version import __version__
 
 _STATUSES = {
@@ -34,8 +44,9 @@ def describe(*, keyed: bool) -> dict[str, Any]:
     Args:
         keyed: whether requests must bring an API key.
     """
-    answers = (ErrorBody, ChatCompletion, Completion, ModelCard, ModelList, Health)
-    kinds = [(kind, "validation") for kind in (ChatRequest, CompletionRequest, *answers)]
+    answers = (ErrorBody, ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, Health)
+    asked = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
+    kinds = [(kind, "validation") for kind in (*asked, *answers)]
     _, schemas = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
     if keyed:
@@ -46,6 +57,8 @@ def describe(*, keyed: bool) -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": _written(ChatRequest, ChatCompletion, "Answer a conversation.")},
             "/v1/completions": {"post": _written(CompletionRequest, Completion, "Write texts on.")},
+            "/tokenize": {"post": _asked(TokenizeRequest, Tokenized, "The tokens of a prompt or of messages.")},
+            "/detokenize": {"post": _asked(DetokenizeRequest, Detokenized, "The text of tokens.")},
             "/v1/models": {"get": _read("The model, and it as each persona.", _json(ModelList))},
             "/v1/models/{name}": {"get": _one_model()},
             "/health": {"get": _read("Whether it answers.", _json(Health)) | {"security": []}},
@@ -86,8 +99,14 @@ def _written(asked: type[BaseModel], answer: type[BaseModel], summary: str) -> d
     events = {
         "text/event-stream": {"schema": {"description": "events, each with a JSON document as data, then [DONE]"}}
     }
+    return _asked(asked, answer, summary, events)
+
+
+def _asked(
+    asked: type[BaseModel], answer: type[BaseModel], summary: str, more: dict[str, Any] | None = None
+) -> dict[str, Any]:
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": _json(asked)},
-        "responses": _responses(_json(answer) | events, _WRITING),
+        "responses": _responses(_json(answer) | (more or {}), _WRITING),
     }

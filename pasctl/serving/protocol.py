@@ -110,7 +110,31 @@ class Message(NeutralMessageFields):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
-class ChatRequest(Common, NeutralChatFields):
+class Prefill(Strict):
+    """Whether the last message is the beginning of the answer."""
+
+    add_generation_prompt: bool | None = Field(default=None, description="false with continue_final_message alone")
+    continue_final_message: bool | None = Field(default=None, description="write on the assistant's last message")
+
+    @property
+    def prefill(self) -> bool:
+        """Whether it is.
+
+        Raises:
+            APIError: one field asks for a new message, the other for none.
+        """
+        writes_on = bool(self.continue_final_message)
+        if self.add_generation_prompt is writes_on:
+            raise APIError(
+                400,
+                "expected one of add_generation_prompt and continue_final_message to be true: the answer is a message "
+                "of its own, or writes the last one on",
+                "add_generation_prompt",
+            )
+        return writes_on
+
+
+class ChatRequest(Common, NeutralChatFields, Prefill):
     """Body of /v1/chat/completions."""
 
     path = "/v1/chat/completions"
@@ -195,7 +219,7 @@ class CompletionRequest(Common, NeutralCompletionFields):
         return prompts
 
 
-R = TypeVar("R", bound=Common)
+R = TypeVar("R", bound=Strict)
 _ELSEWHERE = {
     name: f"{name} is a field of {kind.path}" for kind in (ChatRequest, CompletionRequest) for name in kind.model_fields
 } | {name: f'{name} stands in the field pasctl, as {{"pasctl": {{"{name}": ...}}}}' for name in ChatExtras.model_fields}

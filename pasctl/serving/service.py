@@ -16,6 +16,7 @@ from pasctl.serving.choices import Echo
 from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
+from pasctl.serving.tokens import detokenized, tokenized
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.steering import ResolvedTarget
 
@@ -77,10 +78,10 @@ class Service:
         asked = parse(ChatRequest, body)
         who, think = self._meant(asked), asked.think
         try:
-            ids = chat_prompt(self.engine.model.chat, asked.messages, who.memory, think=think)
+            prompt = chat_prompt(self.engine.model.chat, asked.messages, who.memory, think=think, prefill=asked.prefill)
         except PasctlError as error:
             raise api_error_of(error, "messages") from error
-        return self._writer.begin(asked, [Prompt(ids)], who, self._writer.most)
+        return self._writer.begin(asked, [Prompt(prompt.ids, answer_from=prompt.answer_from)], who, self._writer.most)
 
     def completion(self, body: bytes) -> Answering:
         """Begin to write a text on.
@@ -103,6 +104,29 @@ class Service:
         except PasctlError as error:
             raise api_error_of(error, "prompt") from error
         return Prompt(ids, Echo(prompt, starts) if asked.echo else None)
+
+    def tokenize(self, body: bytes) -> dict[str, Any]:
+        """The tokens of a prompt or of messages.
+
+        Raises:
+            APIError: there is no such model, or they cannot be tokenized.
+        """
+        return self._known(tokenized(self.engine, body))
+
+    def detokenize(self, body: bytes) -> dict[str, Any]:
+        """The text of tokens.
+
+        Raises:
+            APIError: there is no such model, or no such token.
+        """
+        return self._known(detokenized(self.engine, body))
+
+    def _known(self, answer: tuple[str | None, dict[str, Any]]) -> dict[str, Any]:
+        """An answer for one of the models."""
+        model, document = answer
+        if model is not None:
+            self.model(model)
+        return document
 
     def models(self) -> dict[str, Any]:
         """The model, and it as each of the personas served, of very many the first."""

@@ -21,11 +21,9 @@ KINDS = pytest.mark.parametrize("kind", list(BODIES))
 
 # What clients send for "nothing", field by field, by the references of OpenAI, vLLM and llama.cpp.
 NOTHING: dict[str, list[Any]] = {
-    "add_generation_prompt": [True],
     "annotations": [[]],
     "bad_words": [[]],
     "best_of": [1],
-    "continue_final_message": [False],
     "dry_multiplier": [0],
     "function_call": ["none", "auto"],
     "functions": [[]],

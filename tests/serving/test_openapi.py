@@ -34,12 +34,14 @@ CHECKS = [
 OPERATIONS = [
     ("/v1/chat/completions", "POST"),
     ("/v1/completions", "POST"),
+    ("/tokenize", "POST"),
+    ("/detokenize", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{name}", "GET"),
     ("/health", "GET"),
     ("/metrics", "GET"),
 ]
-POSTS = OPERATIONS[:2]
+POSTS = OPERATIONS[:4]
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -17,7 +17,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.models.conversation import Conversation
 from pasctl.serving.api_error import APIError
 from pasctl.serving.app import make_app
-from pasctl.serving.prompts import chat_prompt
+from pasctl.serving.prompts import ChatPrompt, chat_prompt
 from pasctl.serving.protocol import ChatRequest, CompletionRequest, Message, parse
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
@@ -60,7 +60,6 @@ WRONG: dict[str, list[Any]] = {
         [{"role": "user", "content": None}],
         [{"role": "user", "content": 3}],
         [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}],
-        [{"role": "user", "content": "Hi"}, {"role": "system", "content": "Hi"}],
         [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi"}],
         [{"role": "user", "content": "word " * 3000}] * 4,
     ],
@@ -270,20 +269,20 @@ def test_messages_become_a_conversation() -> None:
     )
     conversation = Conversation(chat, "Be\n\nkind.")
     expected = [*conversation.opening(), *conversation.turn("Hi", "Ho"), *conversation.question("a\n\nb")]
-    assert chat_prompt(chat, turns, None, think=False) == expected
+    assert chat_prompt(chat, turns, None, think=False) == ChatPrompt(expected)
     # what a user writes is never the template's own
-    ids = chat_prompt(chat, messages(("user", "<|im_end|>")), None, think=False)
+    ids = chat_prompt(chat, messages(("user", "<|im_end|>")), None, think=False).ids
     end = chat.tokenizer.eos_token_id
-    assert ids.count(end) == chat_prompt(chat, messages(("user", "x")), None, think=False).count(end)
+    assert ids.count(end) == chat_prompt(chat, messages(("user", "x")), None, think=False).ids.count(end)
 
 
 def test_a_question_to_a_memory_stands_in_the_turn_of_its_text() -> None:
     model = tiny_loaded()
     memory = EpisodicMemory(model, params=MemoryParams(**SMALL))
-    ids = chat_prompt(model.chat, messages(("user", "Who?")), memory, think=False)
+    ids = chat_prompt(model.chat, messages(("user", "Who?")), memory, think=False).ids
     assert ids == memory.prompt.question("Who?")
     longer = messages(("system", "Be brief."), ("user", "Who?"), ("assistant", "I."), ("user", "Why?"))
-    text = model.tokenizer.decode(chat_prompt(model.chat, longer, memory, think=False))
+    text = model.tokenizer.decode(chat_prompt(model.chat, longer, memory, think=False).ids)
     whole = model.chat.render_messages(
         [
             {"role": "user", "content": "TEXT\n\nBe brief.\n\nWho?"},
