@@ -166,7 +166,7 @@ def _require_steered_prompt(target: ResolvedTarget | None, prompt_top: int | Non
     Raises:
         APIError: likelihoods of a prompt are wanted of a persona that changes the answer alone.
     """
-    if prompt_top is not None and target is not None and target.positions == "answer":
+    if prompt_top is not None and target is not None and target.alpha and target.positions == "answer":
         raise APIError(
             400,
             f"persona {target.name} is steered at the answer alone, so a prompt's log-probabilities would be the "
