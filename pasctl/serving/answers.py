@@ -221,6 +221,17 @@ class Detokenized(_Answer):
     prompt: str
 
 
+class TokenizerInfo(_Answer):
+    """Special tokens and template of the model's tokenizer."""
+
+    tokenizer_class: str
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+    chat_template: str | None
+
+
 class Health(_Answer):
     """That it answers."""
 

@@ -80,6 +80,10 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def detokenize(request: Request) -> Response:
         return JSONResponse(await desk.take(request, service.detokenize))
 
+    @app.get("/tokenizer_info")
+    async def tokenizer() -> Response:
+        return JSONResponse(await desk.run(service.tokenizer_info))
+
     @app.get("/v1/models")
     async def models() -> Response:
         return JSONResponse(await desk.run(service.models))

@@ -18,7 +18,7 @@ from pasctl.serving.metrics import Metrics
 from pasctl.serving.sending import refused
 
 PATHS = (
-    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/tokenize", "/detokenize"),
+    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/tokenize", "/detokenize", "/tokenizer_info"),
     *("/health", "/metrics", "/openapi.json"),
 )
 _OPEN = "/health"

@@ -16,6 +16,7 @@ from pasctl.serving.answers import (
     ModelCard,
     ModelList,
     Tokenized,
+    TokenizerInfo,
 )
 from pasctl.serving.metrics import CONTENT_TYPE
 from pasctl.serving.protocol import ChatRequest, CompletionRequest
@@ -44,9 +45,9 @@ def describe(*, keyed: bool) -> dict[str, Any]:
     Args:
         keyed: whether requests must bring an API key.
     """
-    answers = (ErrorBody, ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, Health)
+    written = (ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, TokenizerInfo, Health)
     asked = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
-    kinds = [(kind, "validation") for kind in (*asked, *answers)]
+    kinds = [(kind, "validation") for kind in (*asked, *written, ErrorBody)]
     _, schemas = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
     if keyed:
@@ -59,6 +60,7 @@ def describe(*, keyed: bool) -> dict[str, Any]:
             "/v1/completions": {"post": _written(CompletionRequest, Completion, "Write texts on.")},
             "/tokenize": {"post": _asked(TokenizeRequest, Tokenized, "The tokens of a prompt or of messages.")},
             "/detokenize": {"post": _asked(DetokenizeRequest, Detokenized, "The text of tokens.")},
+            "/tokenizer_info": {"get": _read("Special tokens and template.", _json(TokenizerInfo))},
             "/v1/models": {"get": _read("The model, and it as each persona.", _json(ModelList))},
             "/v1/models/{name}": {"get": _one_model()},
             "/health": {"get": _read("Whether it answers.", _json(Health)) | {"security": []}},

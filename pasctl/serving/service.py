@@ -16,7 +16,7 @@ from pasctl.serving.choices import Echo
 from pasctl.serving.memories import Memories
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
-from pasctl.serving.tokens import detokenized, tokenized
+from pasctl.serving.tokens import detokenized, tokenized, tokenizer_info
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.steering import ResolvedTarget
 
@@ -120,6 +120,10 @@ class Service:
             APIError: there is no such model, or no such token.
         """
         return self._known(detokenized(self.engine, body))
+
+    def tokenizer_info(self) -> dict[str, Any]:
+        """Special tokens and template of the model's tokenizer."""
+        return tokenizer_info(self.engine)
 
     def _known(self, answer: tuple[str | None, dict[str, Any]]) -> dict[str, Any]:
         """An answer for one of the models."""

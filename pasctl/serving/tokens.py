@@ -1,4 +1,4 @@
-"""Texts and token ids for clients that count or send tokens, with the fields of vLLM's /tokenize and /detokenize."""
+"""Texts and token ids for clients that count or send tokens, with the paths and fields of vLLM."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ class DetokenizeRequest(_Named):
     path: ClassVar[str] = "/detokenize"
 
     tokens: Ids
+
+
+def tokenizer_info(engine: Engine) -> dict[str, Any]:
+    """What a client needs to know of the tokenizer that it uses from afar."""
+    tokenizer = engine.model.tokenizer
+    template = engine.model.chat.template
+    names = {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    return {"tokenizer_class": type(tokenizer).__name__, **names, "chat_template": template}
 
 
 def tokenized(engine: Engine, body: bytes) -> tuple[str | None, dict[str, Any]]:

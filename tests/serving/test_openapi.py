@@ -36,6 +36,7 @@ OPERATIONS = [
     ("/v1/completions", "POST"),
     ("/tokenize", "POST"),
     ("/detokenize", "POST"),
+    ("/tokenizer_info", "GET"),
     ("/v1/models", "GET"),
     ("/v1/models/{name}", "GET"),
     ("/health", "GET"),

@@ -145,6 +145,9 @@ def test_tokens_are_counted_as_they_are_read(server: Running, handle: ModelHandl
     named = post(server, "/tokenize", model=f"{MODEL}+s01", prompt=text, return_token_strs=True)[1]
     assert named["token_strs"] == tokenizer.convert_ids_to_tokens(ids)
     assert post(server, "/detokenize", tokens=ids) == (200, {"prompt": text})
+    info = raw(server, "/tokenizer_info")[2]
+    names = ("bos_token", "eos_token", "chat_template")
+    assert [info[name] for name in names] == [getattr(tokenizer, name) for name in names]
     asked = [{"role": "user", "content": text}]
     for more in ({}, {"chat_template_kwargs": {"enable_thinking": True}}):
         counted = post(server, "/tokenize", messages=asked, **more)[1]
