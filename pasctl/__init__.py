@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pasctl.generation.engine import Engine
     from pasctl.generation.request import Request
     from pasctl.generation.sampling_params import Decoding, SamplingParams
+    from pasctl.generation.token_rules import TokenRules
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
     from pasctl.memory.dropin import remember
     from pasctl.memory.em_llm import patch, unpatch
@@ -59,6 +60,7 @@ _HOMES = {  # beside the functions of commands, whose declarations name them
     "SteeringTarget": "pasctl.commands.target",
     "Store": "pasctl.store",
     "Text": "pasctl.stages.text",
+    "TokenRules": "pasctl.generation.token_rules",
     "TrialPlan": "pasctl.stages.memory_eval",
     "bake": "pasctl.steering",
     "intervention": "pasctl.stages.target",
@@ -92,6 +94,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "SteeringTarget",
     "Store",
     "Text",
+    "TokenRules",
     "TrialPlan",
     "__version__",
     "bake",

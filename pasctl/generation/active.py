@@ -45,12 +45,14 @@ class ActiveRequest:
             limit: peak number of tokens of the text.
         """
         request, memory = self.request, self.request.memory
-        self._ends, self._limit = set[int]() if request.rules.ignore_eos else ends, limit
+        self._ends, self._limit = request.rules.ends(ends), limit
         if memory is not None:
             self._state = memory.text_state(request.prompt, keep_retrieved=request.keep_recalled)
         self._text = IncrementalDetokenizer(model.tokenizer, stop=request.stop, strip=request.strip)
         rules, top = request.rules, request.prompt_logprobs
-        self._altered = AlteredLogits(rules, request.prompt, ends) if rules.alters_logits else None
+        self._altered = (
+            AlteredLogits(rules, request.prompt, ends | rules.stop_token_ids) if rules.alters_logits else None
+        )
         self._prompt = None if top is None else PromptLikelihoods(model, request.prompt, top)
         self._generator = torch.Generator().manual_seed(request.how.seed)
         self.stream.started = time.monotonic()

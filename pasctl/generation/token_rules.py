@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pasctl.errors import InputError
@@ -25,6 +26,7 @@ class TokenRules:
         logit_bias: (token, what is added to its logit).
         min_tokens: tokens before the answer may end by itself or by a stop string.
         ignore_eos: write on after a token that ends a text.
+        stop_token_ids: tokens that end the answer as well, and are no part of it.
     """
 
     top_k: int = 0
@@ -35,6 +37,7 @@ class TokenRules:
     logit_bias: tuple[tuple[int, float], ...] = ()
     min_tokens: int = 0
     ignore_eos: bool = False
+    stop_token_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.top_k < -1:
@@ -60,11 +63,17 @@ class TokenRules:
         return self.penalises or bool(self.logit_bias) or self.min_tokens > 0
 
     def check(self, vocabulary: int) -> None:
-        """Refuse a bias of a token that the model does not have.
+        """Refuse tokens that the model does not have.
 
         Raises:
-            InputError: there is such a bias.
+            InputError: there is such a token.
         """
-        for token, _ in self.logit_bias:
-            if not 0 <= token < vocabulary:
-                raise InputError(f"logit_bias names token {token}, expected 0 to {vocabulary - 1}")
+        named = {"logit_bias": [token for token, _ in self.logit_bias], "stop_token_ids": sorted(self.stop_token_ids)}
+        for name, tokens in named.items():
+            for token in tokens:
+                if not 0 <= token < vocabulary:
+                    raise InputError(f"{name} names token {token}, expected 0 to {vocabulary - 1}")
+
+    def ends(self, usual: Set[int]) -> Set[int]:
+        """Tokens that end the answer, where `usual` end the model's texts."""
+        return self.stop_token_ids | (frozenset() if self.ignore_eos else usual)

@@ -97,7 +97,7 @@ class Writer:
         try:
             requests[0].rules.check(self.engine.model.vocabulary)
         except PasctlError as error:
-            raise api_error_of(error, "logit_bias") from error
+            raise api_error_of(error, "logit_bias" if "logit_bias" in error.message else "stop_token_ids") from error
         try:
             streams = self.engine.submit_all(requests)
         except PromptTooLongError as error:

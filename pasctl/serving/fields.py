@@ -69,7 +69,6 @@ class NeutralFields(Metadata):
     xtc_probability: Zero | None = neutral(_FREE)
     use_beam_search: Off | None = neutral("answers are sampled, or greedy at temperature 0")
     bad_words: NoList | None = neutral(_FREE)
-    stop_token_ids: NoList | None = neutral("stop takes strings")
     include_stop_str_in_output: Off | None = neutral("a stop string is not part of the answer")
     skip_special_tokens: On | None = neutral(_SPECIAL)
     return_token_ids: Off | None = neutral("token ids are not given")

@@ -13,7 +13,7 @@ from pasctl.serving.api_error import APIError
 from pasctl.serving.fields import NeutralFields
 
 _INT64 = 1 << 63
-_MOST_TEXTS = 128
+_MOST_TEXTS, _MOST_STOPS = 128, 128
 _STRONGEST_BIAS, _STRONGEST_REPETITION = 100, 10.0
 MOST_LIKELY = 20  # log-probabilities of most likely tokens, at most
 
@@ -40,6 +40,9 @@ class SamplingFields(NeutralFields):
     logit_bias: dict[TokenId, Bias] | None = Field(default=None, description="token id -> added to its logit")
     min_tokens: int | None = Field(default=None, ge=0, description="tokens before the answer may end")
     ignore_eos: bool | None = Field(default=None, description="write on when the model ends the answer")
+    stop_token_ids: Annotated[list[int], Field(max_length=_MOST_STOPS, fail_fast=True)] | None = Field(
+        default=None, description="tokens that end the answer as well"
+    )
     prompt_logprobs: Top | None = Field(
         default=None, description="tell how likely each token of the prompt is, and as many most likely ones"
     )
@@ -61,6 +64,7 @@ class SamplingFields(NeutralFields):
             logit_bias=tuple((int(token), bias) for token, bias in (self.logit_bias or {}).items()),
             min_tokens=self.min_tokens or 0,
             ignore_eos=bool(self.ignore_eos),
+            stop_token_ids=frozenset(self.stop_token_ids or ()),
         )
 
     def sampling(self, tokens: int, retrieve_every: int) -> SamplingParams:

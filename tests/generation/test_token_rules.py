@@ -117,12 +117,14 @@ def test_an_answer_ends_no_sooner_than_it_may(model: LoadedModel, monkeypatch: p
     place = min(at for at, token in enumerate(free.tokens) if at > 1 and token not in free.tokens[:at])
     end = free.tokens[place]
     monkeypatch.setattr(loop, "end_tokens", lambda model: {end})
-    [short, later, never] = generate(
+    [short, later, never, stopped, both] = generate(
         model,
         [
             asked,
             replace(asked, rules=TokenRules(min_tokens=place + 4)),
             replace(asked, rules=TokenRules(ignore_eos=True)),
+            replace(asked, rules=TokenRules(stop_token_ids=frozenset(free.tokens[:1]), ignore_eos=True)),
+            replace(asked, rules=TokenRules(stop_token_ids=frozenset(free.tokens[:1]), min_tokens=place)),
         ],
     )
     assert (short.tokens, short.finish_reason) == (free.tokens[:place], "stop")
@@ -130,6 +132,9 @@ def test_an_answer_ends_no_sooner_than_it_may(model: LoadedModel, monkeypatch: p
     assert end not in later.tokens[: place + 4]
     assert len(later.tokens) >= place + 4
     assert (never.tokens, never.finish_reason) == (free.tokens, "length")
+    assert (stopped.tokens, stopped.finish_reason) == ([], "stop")
+    assert not {end, free.tokens[0]} & set(both.tokens)
+    assert len(both.tokens) >= place
 
 
 def test_a_stop_string_counts_only_behind_the_least_number_of_tokens() -> None:
@@ -184,7 +189,8 @@ def test_rules_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
         TokenRules(**wrong)
 
 
-def test_a_bias_of_a_token_that_is_not_there_is_refused(model: LoadedModel) -> None:
+def test_a_token_that_is_not_there_is_refused(model: LoadedModel) -> None:
     for token in (-1, model.vocabulary):
-        with pytest.raises(InputError, match=f"token {token}, expected 0 to {model.vocabulary - 1}"):
-            generate(model, [Request(text_ids(4), rules=TokenRules(logit_bias=((token, 1.0),)))])
+        for rules in (TokenRules(logit_bias=((token, 1.0),)), TokenRules(stop_token_ids=frozenset([token]))):
+            with pytest.raises(InputError, match=f"token {token}, expected 0 to {model.vocabulary - 1}"):
+                generate(model, [Request(text_ids(4), rules=rules)])

@@ -37,7 +37,6 @@ NOTHING: dict[str, list[Any]] = {
     "response_format": [{"type": "text"}],
     "return_token_ids": [False],
     "skip_special_tokens": [True],
-    "stop_token_ids": [[]],
     "store": [False],
     "suffix": [""],
     "tool_calls": [[]],
