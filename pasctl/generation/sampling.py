@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -52,30 +52,56 @@ class AlteredLogits:
             prompt: its prompt's tokens.
             ends: tokens that may not be written before `min_tokens` others.
         """
-        self._rules, self._prompt, self._ends = rules, list(set(prompt)), sorted(ends)
-        self._written: list[int] = []
+        self._rules, self._prompt, self._ends = rules, prompt, sorted(ends)
+        self._written, self._new = 0, list[int]()
+        self._state: _TokenState | None = None
 
     def wrote(self, token: int) -> None:
         """The answer has got another token."""
-        self._written.append(token)
+        self._written += 1
+        self._new.append(token)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The altered logits [1, vocabulary] of the model's."""
-        rules, logits = self._rules, logits.clone()
-        for token, bias in rules.logit_bias:
-            logits[:, token] += bias
-        if len(self._written) < rules.min_tokens:
+        rules = self._rules
+        if self._state is None:
+            self._state = _TokenState.of(logits[0], rules, self._prompt)
+        state = self._state
+        for token in self._new:
+            state.seen[token] = True
+            state.counts[token] += 1
+        self._new.clear()
+        logits = logits + state.bias
+        if self._written < rules.min_tokens:
             logits[:, self._ends] = -torch.inf
-        if rules.penalises:
-            self._penalise(logits)
-        return logits
+        if not rules.penalises:
+            return logits
+        repeated = torch.where(logits > 0, logits / rules.repetition_penalty, logits * rules.repetition_penalty)
+        logits = torch.where(state.seen, repeated, logits)
+        return logits - rules.frequency_penalty * state.counts - rules.presence_penalty * (state.counts > 0)
 
-    def _penalise(self, logits: Tensor) -> None:
-        rules, device = self._rules, logits.device
-        seen = torch.tensor(sorted({*self._prompt, *self._written}), device=device)
-        own = logits[:, seen]
-        logits[:, seen] = torch.where(own > 0, own / rules.repetition_penalty, own * rules.repetition_penalty)
-        if self._written:
-            counts = Counter(self._written)
-            times = torch.tensor(list(counts.values()), device=device)
-            logits[:, list(counts)] -= rules.frequency_penalty * times + rules.presence_penalty
+
+@dataclass(frozen=True, eq=False)
+class _TokenState:
+    """What is known of each token of the vocabulary, [vocabulary] on the device of the logits.
+
+    Attributes:
+        bias: what is added to its logit.
+        seen: whether it stands in prompt or answer.
+        counts: how often it stands in the answer.
+    """
+
+    bias: Tensor
+    seen: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, rules: TokenRules, prompt: Sequence[int]) -> _TokenState:
+        """That of an answer without tokens; logits [vocabulary] are like its own."""
+        bias, device = torch.zeros_like(logits), logits.device
+        if rules.logit_bias:
+            tokens, values = zip(*rules.logit_bias, strict=True)
+            bias.index_add_(0, torch.tensor(tokens, device=device), torch.tensor(values, device=device))
+        seen = torch.zeros_like(logits, dtype=torch.bool)
+        seen[torch.tensor(list(prompt), device=device)] = True
+        return cls(bias, seen, torch.zeros_like(logits))

@@ -55,7 +55,10 @@ def naive(logits: Sequence[float], rules: TokenRules, prompt: Sequence[int], wri
         TokenRules(repetition_penalty=1.7),
         TokenRules(logit_bias=((3, 5.0), (0, -100.0))),
         TokenRules(
-            presence_penalty=0.3, frequency_penalty=1.1, repetition_penalty=0.8, logit_bias=((2, -1.0), (9, 2.5))
+            presence_penalty=0.3,
+            frequency_penalty=1.1,
+            repetition_penalty=0.8,
+            logit_bias=((2, -1.0), (9, 2.5), (2, 0.5)),
         ),
     ],
 )
