@@ -72,17 +72,7 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def completions(request: Request) -> Response:
         return AnswerResponse(await desk.take(request, service.completion))
 
-    @app.post("/tokenize")
-    async def tokenize(request: Request) -> Response:
-        return JSONResponse(await desk.take(request, service.tokenize))
-
-    @app.post("/detokenize")
-    async def detokenize(request: Request) -> Response:
-        return JSONResponse(await desk.take(request, service.detokenize))
-
-    @app.get("/tokenizer_info")
-    async def tokenizer() -> Response:
-        return JSONResponse(await desk.run(service.tokenizer_info))
+    _add_tokens(app, service, desk)
 
     @app.get("/v1/models")
     async def models() -> Response:
@@ -120,3 +110,19 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     # a page elsewhere cannot bring a key, so with one any name will do unless some are given
     hosts = AllowedHosts(settings.host, settings.allowed_host) if settings.allowed_host or not keys else None
     return AuthMiddleware(app, metrics, keys, hosts)
+
+
+def _add_tokens(app: FastAPI, service: Service, desk: _Desk) -> None:
+    """The paths of texts and token ids."""
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> Response:
+        return JSONResponse(await desk.take(request, service.tokenize))
+
+    @app.post("/detokenize")
+    async def detokenize(request: Request) -> Response:
+        return JSONResponse(await desk.take(request, service.detokenize))
+
+    @app.get("/tokenizer_info")
+    async def tokenizer() -> Response:
+        return JSONResponse(await desk.run(service.tokenizer_info))
