@@ -113,7 +113,7 @@ def test_a_memory_that_was_read_steered_answers_as_it_was_read(
     body |= {"messages": [{"role": "user", "content": "Who?"}], "pasctl": {"memory": "latest"}}
     with service_of(handle, Settings(), store, "latest") as service:
         answering = service.chat(json.dumps(body).encode())
-        found = answering.stream.text().strip()
+        found = answering.choices[0].stream.text().strip()
         assert found == pasctl.open_memory("latest", handle, store=store).ask("Who?", max_new_tokens=9)
         assert (answering.reply.note["persona"], answering.reply.note["alpha"]) == ("s03", 3.0)
         with pytest.raises(APIError, match="was read steered") as refused:
