@@ -18,7 +18,7 @@ ROOT = Path(pasctl.__file__).parent
 
 # Design section 2, top to bottom; packages of one row may import each other.
 LAYERS = (
-    {"cli", "__main__"},
+    {"cli", "__main__", "harness"},
     {"view"},
     {"chat", "survey", "serving"},
     {"demo"},
