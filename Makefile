@@ -49,7 +49,7 @@ test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 	PYTHONPATH=$(CURDIR)/$(TORCHAO) $(BIN)/python -m pytest -q tests/models/test_quantize.py tests/integration/test_quantized.py
 
 test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, and on the server
-	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py
+	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py tests/harness
 
 test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py

@@ -21,6 +21,7 @@ from pasctl.steering.hooks import steer
 
 LONGEST = 1_000_000
 """Tokens that lm-eval may give to a model with a memory, unless `max_length` says another number."""
+_OF_HARNESS = "cuda:0"
 
 
 @register_model("pasctl")
@@ -56,7 +57,7 @@ class PasctlLM(HFLM):
             positions: "all", for directions that are fitted to be used from the answer on.
             store: the store's folder.
             dtype: of the weights.
-            device: where the model runs.
+            device: where the model runs; "cuda:0", which lm-eval's command line says where nobody does, is "auto".
             attn: how it attends.
             n_local: gives it a memory with this local window (see `pasctl.remember`); None leaves its context.
             **of_harness: for `HFLM`.
@@ -69,7 +70,8 @@ class PasctlLM(HFLM):
             Run(store),
             SteeringTarget(persona=persona, directions=directions, alpha=alpha, positions=positions),
         )
-        handle = run.model(model, ModelOptions(dtype=dtype, device=device, attn=attn))
+        where = "auto" if device == _OF_HARNESS else device
+        handle = run.model(model, ModelOptions(dtype=dtype, device=where, attn=attn))
         self.target = _resolved(asked, run, handle) if asked.given else None
         loaded = handle.load()
         shift = None if self.target is None else self.target.intervention(handle.geometry())
