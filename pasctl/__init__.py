@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pasctl.stages.export import check_export, export_model
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
+    from pasctl.stages.inspect import inspect_checkpoint
     from pasctl.stages.memory import memory_run, open_memory
     from pasctl.stages.memory_ask import memory_ask
     from pasctl.stages.memory_eval import TrialPlan, memory_eval
@@ -104,6 +105,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "export_model",
     "extract",
     "fit_directions",
+    "inspect_checkpoint",
     "intervention",
     "load_inventory",
     "load_model",

@@ -58,6 +58,12 @@ class ExportCreate(
         "transformers", help="What loads it: transformers, vllm, vllm-plugin, stock or gguf.", metavar="NAME"
     )
     license: str | None = option(None, help="The base model's, for the model card.", metavar="ID")
+    base_model: str | None = option(
+        None,
+        help="The base model's repository on a hub, for what the export says of itself. Default: that of --model, if "
+        "it is from a hub.",
+        metavar="ORG/NAME",
+    )
     shard_size: str = option("5GB", help="Bound on a weight file.", flag="--max-shard-size", metavar="SIZE")
     force: bool = option(False, help="Replace an earlier export; never another folder or file.")
     steering: SteeringTarget = group(SteeringTarget, panel="Steering", without=("directions",))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.export.engines import ENGINES
 from pasctl.export.files import FORMAT
+from pasctl.export.origin import Origin, Trace
 from pasctl.export.proof import CONTINUATION, LARGEST, PROMPTS, TEXT_TOKENS, Proof
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ class Export:
         engine: a name in `pasctl.export.engines.ENGINES`.
         persona: id of who the model is steered to.
         alpha: strength.
+        positions: where a text is steered.
+        digest: sha256 of this persona's directions.
         base: the model's hub id, or a local one's last name.
+        hub_base: the repository that the base model has on a hub; None if it is not known.
+        folder: name of the folder that it goes into.
         model: its kind, and its identity as in store keys.
         revision: commit of a hub model.
         numerics: dtype and attention that the proof ran in.
@@ -58,7 +63,11 @@ class Export:
     engine: str
     persona: str
     alpha: float
+    positions: str
+    digest: str
     base: str
+    hub_base: str | None
+    folder: str
     model: Mapping[str, Any]
     revision: str | None
     numerics: Mapping[str, str]
@@ -75,7 +84,9 @@ class Export:
             "engine": self.engine,
             "persona": self.persona,
             "alpha": self.alpha,
-            "base_model": self.base,
+            "positions": self.positions,
+            "digest": self.digest,
+            "base_model": self.hub_base or self.base,
             "revision": self.revision,
             "model": dict(self.model),
             "numerics": dict(self.numerics),
@@ -88,10 +99,27 @@ class Export:
         }
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
+    def origin(self, carrier: str, traces: Mapping[int, Trace]) -> Origin:
+        """What the files themselves say."""
+        directions = self.lineage[0]
+        return Origin(
+            persona=self.persona,
+            alpha=self.alpha,
+            positions=self.positions,
+            base_model=self.hub_base or self.base,
+            directions=directions.name,
+            directions_key=directions.key,
+            digest=self.digest,
+            key=self.key,
+            carrier=carrier,
+            traces=traces,
+        )
+
     def card(self, proof: Proof) -> str:
         """The model card, Markdown behind YAML."""
         engine: Engine = ENGINES.get(self.engine)()
-        base = _code(self.base + (f" at {self.revision}" if self.revision else ""))
+        base = _code((self.hub_base or self.base) + (f" at {self.revision}" if self.revision else ""))
+        name = self.folder if re.fullmatch(r"[\w.+-]+", self.folder, re.ASCII) else "steered-model"
         facts = [
             ("persona", _code(self.persona)),
             ("alpha", f"{self.alpha:g}"),
@@ -108,7 +136,7 @@ class Export:
         return "\n".join(
             [
                 *self._front_matter(engine),
-                f"# {_plain(self.base)}, steered to persona {_plain(self.persona)}",
+                f"# {_plain(self.hub_base or self.base)}, steered to persona {_plain(self.persona)}",
                 "",
                 "The base model with one change: a constant displacement of attention heads, along directions that",
                 "were fitted to a persona's answers to a personality questionnaire (PAS), written into the biases of",
@@ -118,7 +146,11 @@ class Export:
                 "",
                 "## Use",
                 "",
-                engine.use.format(dtype=proof.dtype),
+                f"Here `{name}` is this folder, or the name that this repository has on a hub.",
+                "",
+                engine.use.format(dtype=proof.dtype, name=name),
+                "",
+                f"`pasctl inspect {name}` tells from the files themselves who they are steered to, and how strongly.",
                 "",
                 "## Proof",
                 "",
@@ -140,7 +172,7 @@ class Export:
         """The YAML before the card."""
         return (
             "---",
-            f"base_model: {_yaml(self.base)}",
+            *([f"base_model: {_yaml(self.hub_base)}"] if self.hub_base else []),
             f"license: {_yaml(self.license)}",
             f"library_name: {engine.library}",
             "pipeline_tag: text-generation",

@@ -12,7 +12,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.export.gguf_file import ARCHITECTURES, gguf_package, require_family
+from pasctl.export.gguf_file import ARCHITECTURES, add_pairs, gguf_package, require_family
+from pasctl.export.origin import Origin, gguf_pairs
 from pasctl.export.proof import Proof
 from pasctl.export.reading import make_reference, read
 from pasctl.models.load import LoadedModel
@@ -59,7 +60,7 @@ def behind_layers(vectors: Mapping[int, Tensor]) -> Intervention:
 
 
 def write_control_vector(
-    path: Path, vectors: Mapping[int, Tensor], model: LoadedModel, *, name: str, description: str
+    path: Path, vectors: Mapping[int, Tensor], model: LoadedModel, *, origin: Origin, description: str
 ) -> None:
     """Write vectors as llama.cpp's `--control-vector` reads them.
 
@@ -69,7 +70,7 @@ def write_control_vector(
     """
     require_family(model.adapter.family)
     writer = gguf_package().GGUFWriter(path, _ARCHITECTURE)
-    writer.add_name(name)
+    add_pairs(writer, gguf_pairs(origin))
     writer.add_description(description)
     writer.add_string(f"{_ARCHITECTURE}.model_hint", ARCHITECTURES[model.adapter.family])
     writer.add_uint32(f"{_ARCHITECTURE}.layer_count", model.geometry.layers)

@@ -22,6 +22,12 @@ Biases = Mapping[int, NDArray[np.float32]]
 Tensors = Iterator[tuple[str, Any, Any]]
 """Name, data and quantization type of each tensor of a file."""
 
+Pairs = Mapping[str, str | float | list[int] | list[float]]
+"""Metadata of a file: texts, 64-bit numbers, and lists of numbers."""
+
+
+_OF_ITS_BASE = ("general.base_model.", "pasctl.")
+
 
 def bias_name(layer: int) -> str:
     """What the bias of a layer's v_proj is called in a .gguf file."""
@@ -53,13 +59,14 @@ def require_family(family: str) -> None:
         )
 
 
-def write_with_biases(base: Path, biases: Biases, target: Path) -> None:
+def write_with_biases(base: Path, biases: Biases, target: Path, pairs: Pairs | None = None) -> None:
     """Copy a .gguf file and add biases of v_proj, to those that it has or as new float32 tensors.
 
     Args:
         base: the file to copy.
         biases: what is added, by layer.
         target: where the new file goes.
+        pairs: metadata that takes the place of the file's own, and of what it says of the model it was made from.
 
     Raises:
         InputError: a file that keeps q, k and v in one tensor, or that is one of several.
@@ -68,16 +75,32 @@ def write_with_biases(base: Path, biases: Biases, target: Path) -> None:
     gguf = gguf_package()
     reader = gguf.GGUFReader(base)
     _require_plain(base, reader)
-    writer = gguf.GGUFWriter(target, reader.fields[gguf.Keys.General.ARCHITECTURE].contents())
+    writer, pairs = gguf.GGUFWriter(target, reader.fields[gguf.Keys.General.ARCHITECTURE].contents()), pairs or {}
     for field in reader.fields.values():
         if field.name.startswith("GGUF.") or field.name == gguf.Keys.General.ARCHITECTURE:
             continue  # the writer's own
+        if field.name in pairs or (pairs and field.name.startswith(_OF_ITS_BASE)):
+            continue
         kind = field.types[0]
         items = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(field.name, field.contents(), kind, sub_type=items)
         if field.name == gguf.Keys.General.ALIGNMENT:
             writer.data_alignment = int(field.contents())
+    add_pairs(writer, pairs)
     finish(writer, lambda: _with_biases(base, reader, biases))
+
+
+def add_pairs(writer: Any, pairs: Pairs) -> None:
+    """Add metadata to a file that is being written."""
+    kinds = gguf_package().GGUFValueType
+    for name, value in pairs.items():
+        if isinstance(value, str):
+            writer.add_string(name, value)
+        elif isinstance(value, list):
+            element = kinds.FLOAT64 if any(isinstance(each, float) for each in value) else kinds.INT32
+            writer.add_key_value(name, value, kinds.ARRAY, sub_type=element)
+        else:
+            writer.add_key_value(name, float(value), kinds.FLOAT64)
 
 
 def finish(writer: Any, tensors: Callable[[], Tensors]) -> None:

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from pasctl.errors import InputError
-from pasctl.export.gguf_file import ARCHITECTURES, Biases, Tensors, bias_name, finish, gguf_package
+from pasctl.export.gguf_file import ARCHITECTURES, Biases, Pairs, Tensors, add_pairs, bias_name, finish, gguf_package
 from pasctl.export.gguf_tokenizer import add_tokenizer
 from pasctl.models.load import LoadedModel
 
 
-def write_model(model: LoadedModel, biases: Biases, target: Path) -> None:
+def write_model(model: LoadedModel, biases: Biases, target: Path, pairs: Pairs | None = None) -> None:
     """Write a model in its own dtype, with biases of v_proj added in some layers; vectors are float32.
 
     Args:
         model: of a family in ARCHITECTURES.
         biases: what is added, by layer.
         target: where the file goes.
+        pairs: metadata that is added.
 
     Raises:
         InputError: llama.cpp computes something else from such a config, or has no name for the tokenizer.
@@ -28,7 +29,9 @@ def write_model(model: LoadedModel, biases: Biases, target: Path) -> None:
     gguf = gguf_package()
     _require_plain(model)
     writer = gguf.GGUFWriter(target, ARCHITECTURES[model.adapter.family])
+    pairs = pairs or {"general.name": model.source.repo or model.source.slug}
     _add_config(writer, model)
+    add_pairs(writer, pairs)
     embedding: Any = model.model.get_input_embeddings()
     add_tokenizer(writer, model.tokenizer, int(embedding.weight.shape[0]))
     finish(writer, lambda: _tensors(model, biases))
@@ -57,7 +60,6 @@ def _refused(what: str) -> InputError:
 
 def _add_config(writer: Any, model: LoadedModel) -> None:
     config, geometry = model.model.config, model.geometry
-    writer.add_name(model.source.repo or model.source.slug)
     writer.add_block_count(geometry.layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(geometry.hidden)

@@ -67,10 +67,17 @@ class Place:
         if not self.force:
             raise InputError(f"{self.given} holds another export", hint="--force replaces it")
 
-    def holds(self, key: str) -> Proof | None:
-        """The proof of an export of this key that stands there undamaged; None if there is none."""
+    def holds(self, key: str, **said: str | None) -> Proof | None:
+        """The proof of an export of this key that stands there undamaged; None if there is none.
+
+        Args:
+            key: of its artifact.
+            **said: what its record must say, by name; None asks for nothing.
+        """
         record = read_record(self.folder)
         if record is None or record.get("key") != key:
+            return None
+        if any(wanted is not None and record.get(name) != wanted for name, wanted in said.items()):
             return None
         try:
             require_files(self.folder, record["files"])

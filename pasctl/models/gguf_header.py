@@ -19,7 +19,9 @@ from pasctl.models.digests import settled_stamp
 
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _UINT32, _STRING, _ARRAY = 4, 8, 9
+_NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 10: "<Q", 11: "<q", 12: "<d"}
 _MAX_NAME = 1 << 16
+_MAX_LIST = 1 << 16
 _MAX_DIMENSIONS = 8  # GGUF itself has 4
 _MAX_SKIP = 1 << 48  # bytes
 # Families whose name in GGUF is not transformers' model_type. Mistral is stored as "llama": module for module it is.
@@ -65,6 +67,27 @@ def read_gguf_sizes(path: Path) -> dict[str, int]:
         MissingError: the file cannot be read.
     """
     return dict(_table(path).sizes)
+
+
+Value = str | int | float | list["str | int | float"]
+
+
+def read_gguf_values(path: Path, prefix: str) -> dict[str, Value]:
+    """The texts, numbers, and lists of these that a file's header has under keys that begin with `prefix`.
+
+    Raises:
+        InputError: not a GGUF file of version 2 or 3, or cut short.
+        MissingError: the file cannot be read.
+    """
+    found: dict[str, Value] = {}
+    with _opened(path) as stream:
+        for _ in range(_counts(stream, path)[1]):
+            key, kind = _string(stream), _u32(stream)
+            if key.startswith(prefix) and (kind in _NUMBERS or kind in (_STRING, _ARRAY)):
+                found[key] = _value(stream, kind)
+            else:
+                _skip(stream, kind)
+    return found
 
 
 def read_gguf_tensor_names(path: Path) -> list[str]:
@@ -170,6 +193,25 @@ def _tensor(stream: BinaryIO) -> tuple[str, tuple[int, ...]]:
     shape = tuple(_u64(stream) for _ in range(dimensions))
     _pass(stream, 12)
     return name, shape
+
+
+def _value(stream: BinaryIO, kind: int) -> Value:
+    if kind != _ARRAY:
+        return _single(stream, kind)
+    element, length = _u32(stream), _u64(stream)
+    if length > _MAX_LIST:
+        raise struct.error(f"a list of {length} values")
+    return [_single(stream, element) for _ in range(length)]
+
+
+def _single(stream: BinaryIO, kind: int) -> str | int | float:
+    if kind == _STRING:
+        return _string(stream)
+    if kind not in _NUMBERS:
+        raise struct.error(f"value type {kind}")
+    form = _NUMBERS[kind]
+    value: int | float = struct.unpack(form, _exactly(stream, struct.calcsize(form)))[0]
+    return value
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:

@@ -69,6 +69,7 @@ def make(making: Making, reporter: Reporter) -> Proof:
 
 def _write(making: Making, reporter: Reporter) -> Reference:
     """Write the weights; the model is let go when this ends, and the reloaded one takes its room."""
+    from pasctl.export.origin import Trace
     from pasctl.export.reading import make_reference
     from pasctl.models.transformers_compat import first_line, quiet_transformers
 
@@ -76,9 +77,12 @@ def _write(making: Making, reporter: Reporter) -> Reference:
     displacement = making.target.intervention(loaded.geometry)
     reporter.note("reading prompts, with steering and without")
     reference = make_reference(loaded, displacement)
+    engine = making.engine
+    traces = {layer: Trace.of(shift.numpy()) for layer, shift in engine.shifts(loaded, displacement).items()}
+    origin = making.export.origin(engine.tensor, traces)
     try:
         with making.place.errors(), quiet_transformers():
-            making.engine.write(loaded, displacement, making.folder, shard_size=making.shard_size)
+            engine.write(loaded, displacement, making.folder, shard_size=making.shard_size, origin=origin)
     except ValueError as error:  # transformers' word for generation settings that contradict each other
         spec = making.handle.source.spec
         raise PasctlError(f"transformers cannot save {spec}: {first_line(error)}") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.export import ExportCreate
 from pasctl.errors import InputError, PasctlError
-from pasctl.stages.model import ModelHandle
+from pasctl.stages.model import ModelHandle, base_name
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run
 from pasctl.stages.runner import noted_export
@@ -17,7 +18,10 @@ from pasctl.stages.target import resolve_for_export
 from pasctl.store.disk import make_durable, temporary_path
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pasctl.commands.shared import Ref
+    from pasctl.export.origin import Origin
     from pasctl.export.proof import Proof
 
 
@@ -76,8 +80,11 @@ def export_control_vector(directions: Ref, path: Path | str, **options: Any) -> 
 def create_control_vector(declared: ExportCreate, file: Path | str, run: Run) -> ControlVector:
     """Write the control vector that a declaration asks for; see `export_control_vector`."""
     from pasctl.export.gguf_file import gguf_package, require_family
+    from pasctl.export.origin import require_repository
 
     path = Path(file)
+    if declared.base_model is not None:
+        require_repository(declared.base_model)
     _require_free(path, force=declared.force)
     gguf_package()
     source = run.input("directions", declared.directions)
@@ -89,11 +96,13 @@ def create_control_vector(declared: ExportCreate, file: Path | str, run: Run) ->
     if run.dry_run:
         return ControlVector(path, target.persona, target.alpha, layers, without, None)
     with noted_export(run.store.root, path):
-        proof = _write(path, target, handle, run.reporter)
+        proof = _write(path, target, handle, declared.base_model, run.reporter)
     return ControlVector(path, target.persona, target.alpha, layers, without, proof)
 
 
-def _write(path: Path, target: ResolvedTarget, handle: ModelHandle, reporter: Reporter) -> Proof:
+def _write(
+    path: Path, target: ResolvedTarget, handle: ModelHandle, base_model: str | None, reporter: Reporter
+) -> Proof:
     """Write the file in one step, and measure what it does."""
     from pasctl.export.control_vector import control_vector, measure, write_control_vector
 
@@ -107,9 +116,10 @@ def _write(path: Path, target: ResolvedTarget, handle: ModelHandle, reporter: Re
         f"their attention: an approximation, {proof.mean:.2g} nats/token from the steered model, which is "
         f"{proof.effect_mean:.2g} from the base"
     )
+    origin = _origin(target, handle, base_model, vectors)
     temporary = temporary_path(path.parent)
     try:
-        write_control_vector(temporary, vectors, loaded, name=f"{target.persona} on {handle.slug}", description=about)
+        write_control_vector(temporary, vectors, loaded, origin=origin, description=about)
         make_durable(temporary)
         temporary.replace(path)
         make_durable(path.parent)
@@ -118,6 +128,26 @@ def _write(path: Path, target: ResolvedTarget, handle: ModelHandle, reporter: Re
     finally:
         temporary.unlink(missing_ok=True)
     return proof
+
+
+def _origin(
+    target: ResolvedTarget, handle: ModelHandle, base_model: str | None, vectors: Mapping[int, Tensor]
+) -> Origin:
+    """Who the file says that it steers to."""
+    from pasctl.export.origin import Origin, Trace
+
+    return Origin(
+        persona=target.persona,
+        alpha=float(target.alpha),
+        positions=target.positions,
+        base_model=base_model or base_name(handle),
+        directions=target.directions.name,
+        directions_key=target.directions.key,
+        digest=target.known.digest(0),
+        key="",
+        carrier="vector",
+        traces={layer: Trace.of(vector.numpy()) for layer, vector in vectors.items()},
+    )
 
 
 def _require_free(path: Path, *, force: bool) -> None:

@@ -16,7 +16,7 @@ from pasctl.models.quantize import require_plain
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
 from pasctl.stages.granularity import granularity_of
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
-from pasctl.stages.model import ModelHandle
+from pasctl.stages.model import ModelHandle, base_name
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, Store, noted_export, run_job
 from pasctl.stages.steering import ResolvedTarget
@@ -96,9 +96,12 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     Only a checkpoint that passes gets the name `output`, in one step. One that is there already, whole, is left alone.
     """
     from pasctl.export.engines import ENGINES
+    from pasctl.export.origin import require_repository
     from pasctl.export.place import Place
 
     engine: Engine = ENGINES.build(declared.engine)
+    if declared.base_model is not None:
+        require_repository(declared.base_model)
     if not re.fullmatch(r"[1-9]\d*[KMG]B", declared.shard_size):
         raise InputError(f"shard size {declared.shard_size!r} is no size", hint="such as 5GB or 500MB")
     source = run.input("directions", declared.directions)
@@ -111,7 +114,8 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     place = Place(output, force=declared.force)
     if not run.dry_run and (aside := place.restore()) is not None:
         run.reporter.note(f"{aside}, the export that one which was killed had moved aside, is in its place again")
-    earlier = None if declared.force else place.holds(planned.key)
+    said = {"license": declared.license, "base_model": declared.base_model}
+    earlier = None if declared.force else place.holds(planned.key, **said)
     if earlier is not None and planned.artifact is not None:
         return ExportOutcome(planned, place.folder, False, earlier)
     place.require()
@@ -119,7 +123,9 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
         return ExportOutcome(planned, place.folder, False, None)
     for left in place.leftovers():
         run.reporter.note(f"{left} is left of an export that was killed or still runs")
-    export = _about(declared, target, handle, job, planned.key, run.store)
+    export = _about(declared, target, handle, job, planned.key, run.store, place.folder.name)
+    if export.hub_base is None:
+        run.reporter.note("the card names no base model on a hub: --base-model ORG/NAME does")
     with noted_export(run.store.root, place.folder), place.partial() as folder:
         making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
@@ -150,9 +156,9 @@ def _job(declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle) ->
 
 
 def _about(
-    declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle, job: Job, key: str, store: Store
+    declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle, job: Job, key: str, store: Store, folder: str
 ) -> Export:
-    """What the record and the card say."""
+    """What the record, the card and the files say; `folder` is the name of where they go."""
     from pasctl.export.card import UNKNOWN_LICENSE, Export, versions
 
     return Export(
@@ -160,7 +166,11 @@ def _about(
         engine=declared.engine,
         persona=target.persona,
         alpha=float(target.alpha),
-        base=_base(handle),
+        positions=target.positions,
+        digest=target.known.digest(0),
+        base=base_name(handle),
+        hub_base=declared.base_model or handle.source.repo,
+        folder=folder,
         model=handle.identity,
         revision=handle.source.sha,
         numerics=job.numerics,
@@ -247,11 +257,6 @@ def _label(directions: str, persona: str) -> str:
     """The artifact's label: that of the directions, and who of them."""
     who = re.sub(r"[^a-z0-9._+-]+", "-", persona.lower()).lstrip("-._+")
     return directions if who in ("", directions) else f"{directions}-{who}"[:100].rstrip(".")
-
-
-def _base(handle: ModelHandle) -> str:
-    """What the base model is called, without a machine's folders."""
-    return handle.source.repo or (handle.source.path.resolve().name if handle.source.path else handle.source.slug)
 
 
 def _lineage(store: Store, directions: Artifact) -> tuple[Source, ...]:

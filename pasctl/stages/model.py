@@ -224,6 +224,12 @@ class ModelHandle:
             )
 
 
+def base_name(handle: ModelHandle) -> str:
+    """What a model is called in what is made from it: its hub id, or its own name without a machine's folders."""
+    source = handle.source
+    return source.repo or (source.path.resolve().name if source.path else source.slug)
+
+
 def options_of_artifact(artifact: Artifact, options: ModelOptions) -> ModelOptions:
     """How to load the model of an artifact: what the options leave open is as it was when the artifact was made."""
     known = artifact.provenance.get("model") or {}

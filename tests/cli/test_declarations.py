@@ -40,7 +40,7 @@ SEVERAL_MEANINGS = {
     "--revision": "of a model, and of a dataset",
 }
 """Flags whose meaning depends on the command, so that each meaning is an option of its own."""
-WITHOUT_MODEL = {"train-probes", "memory-show", "report", "compare", "demo", "survey"}
+WITHOUT_MODEL = {"train-probes", "memory-show", "report", "compare", "inspect", "demo", "survey"}
 """Commands, beside those of the groups store and data, that run no model that a user chooses."""
 
 

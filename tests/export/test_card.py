@@ -6,6 +6,8 @@ import json
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
+from huggingface_hub.utils import validate_repo_id
 
 from pasctl.errors import InputError
 from pasctl.export.card import Export, Source
@@ -15,21 +17,32 @@ from pasctl.export.proof import Proof
 PROOF = Proof("transformers", "float32", 152, 2.3e-06, 1e-05, 1e-4, 0.41, 2.2, 0.9999)
 KEY = f"s1:{'0' * 64}"
 SERVED = {  # how each engine's card says it is served, and what it warns of
-    "transformers": ("AutoModelForCausalLM", "`vllm serve DIR --model-impl transformers`", "drop the biases"),
-    "vllm": ("vllm serve DIR --model-impl transformers --dtype float32", "drops the o_proj biases"),
-    "vllm-plugin": ("vllm serve DIR --dtype float32", "refuses to serve"),
-    "stock": ("vllm serve DIR --dtype float32", "an engine that drops them loses nothing"),
-    "gguf": ("llama-server -m DIR/model.gguf", "transformers drops them without a word"),
+    "transformers": ("AutoModelForCausalLM", "`vllm serve steered --model-impl transformers`", "drop the biases"),
+    "vllm": ("vllm serve steered --model-impl transformers --dtype float32", "drops the o_proj biases"),
+    "vllm-plugin": ("vllm serve steered --dtype float32", "refuses to serve"),
+    "stock": ("vllm serve steered --dtype float32", "an engine that drops them loses nothing"),
+    "gguf": ("llama-server -m steered/model.gguf", "transformers drops them without a word"),
 }
 
 
-def export(engine: str = "vllm", persona: str = "ada", base: str = "org/name") -> Export:
+def export(
+    engine: str = "vllm",
+    persona: str = "ada",
+    base: str = "org/name",
+    *,
+    hub: bool = True,
+    folder: str = "steered",
+) -> Export:
     return Export(
         key=KEY,
         engine=engine,
         persona=persona,
         alpha=2.0,
+        positions="all",
+        digest="d" * 64,
         base=base,
+        hub_base=base if hub else None,
+        folder=folder,
         model={"kind": "hub", "repo": base, "sha": "abc"},
         revision="abc",
         numerics={"dtype": "float32", "attn": "sdpa"},
@@ -68,6 +81,29 @@ def test_names_do_no_harm(name: str) -> None:
     body, told = (card.split("---\n", 2)[2] for card in (plain, odd))
     for sign in "|`<[":
         assert told.count(sign) == body.count(sign)
+
+
+@pytest.mark.parametrize("engine", ENGINES.names())
+def test_a_hub_reads_the_card(engine: str) -> None:
+    """The part of the hub's validation that needs no hub: the card is parsed, and the base's name is a repository's."""
+    card = ModelCard(export(engine).card(PROOF), ignore_metadata_errors=False)
+    data = card.data.to_dict()
+    validate_repo_id(data["base_model"])
+    assert {name for name, value in data.items() if not value} == set()
+    assert (data["base_model"], data["pipeline_tag"]) == ("org/name", "text-generation")
+    assert set(data["tags"]) == {"pasctl", "activation-steering", "personality"}
+    local = ModelCard(export(engine, base="tiny-llama", hub=False).card(PROOF), ignore_metadata_errors=False)
+    assert "base_model" not in local.data.to_dict()
+    assert "| base model | `tiny-llama at abc` |" in local.content
+
+
+@pytest.mark.parametrize("engine", ENGINES.names())
+@pytest.mark.parametrize(("folder", "named"), [("my-model", "my-model"), ("a b;c", "steered-model")])
+def test_a_card_names_its_own_folder(engine: str, folder: str, named: str) -> None:
+    card = export(engine, folder=folder).card(PROOF)
+    assert "DIR" not in card
+    assert f"Here `{named}` is this folder" in card
+    assert card.count(named) >= 3
 
 
 def test_the_record_has_all_of_it() -> None:

@@ -191,6 +191,18 @@ def _record(folder: Path) -> object:
     return read_record(folder)
 
 
+def _inspected(folder: Path) -> object:
+    from pasctl.export.inspection import inspect_files
+
+    return inspect_files(folder / "x.gguf")[0].to_json()
+
+
+def _origin(folder: Path) -> object:
+    from pasctl.export.origin import read_origin
+
+    return read_origin(folder)
+
+
 def _tokenizer_config(folder: Path) -> object:
     from pasctl.models.stored_form import form_digest
 
@@ -268,6 +280,8 @@ READERS: dict[str, Reader] = {
     "survey file": Reader("answers", "answers.json", _survey, suffixes=(".json",)),
     "survey note": Reader("note", "answers.json.survey", _survey_note),
     "export record": Reader("record", "pasctl_export.json", _record),
+    "control vector": Reader("vector", "x.gguf", _inspected),
+    "steered config": Reader("origin", "config.json", _origin),
     "prose": Reader("prose", "prose.json", _prose),
     "inventory YAML": Reader("inventory", "inventory.yaml", _inventory(".yaml"), suffixes=(".yaml",)),
     "inventory JSON": Reader("inventory", "inventory.json", _inventory(".json"), suffixes=(".json",)),

@@ -29,6 +29,7 @@ from tests.inventory.instruments import INSTRUMENTS
 def main() -> None:
     """Write them."""
     _models()
+    _steered()
     _store()
     _people()
     _texts()
@@ -100,6 +101,27 @@ def _gguf() -> bytes:
     ]
     head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs + tensors)
     return head + b"\0" * (-len(head) % 32) + b"\0" * 128
+
+
+def _steered() -> None:
+    """A control vector, and a config.json that says who its model is steered to."""
+    import gguf
+
+    from pasctl.export.gguf_file import add_pairs
+    from pasctl.export.origin import NAME, Origin, Trace, gguf_pairs
+
+    said = ("E+", 2.0, "all", "org/tiny", "directions/tiny/made@v1", f"s1:{'0' * 64}", "d" * 64, "")
+    origin = Origin(*said, "vector", {2: Trace(2.0, 1, -2.0)})
+    path = CORPUS / "vector" / "tiny-vector.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(path, "controlvector")
+    add_pairs(writer, gguf_pairs(origin))
+    writer.add_tensor("direction.2", np.array([0.0, -2.0, 0.0, 0.0], np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    _put("origin/tiny-config.json", {"model_type": "qwen3", NAME: origin.document()})
 
 
 def _store() -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from pasctl.errors import MissingError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pasctl.export.origin import Origin
     from pasctl.export.proof import Reference
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
@@ -46,8 +49,9 @@ class Engine:
     `require` and the class's texts need no torch: a refusal and a card cost nothing.
 
     Attributes:
-        use: the card's words on how to load DIR, Markdown; `{dtype}` is the proof's.
+        use: the card's words on how to load the export, Markdown; `{dtype}` is the proof's, `{name}` the folder's.
         carrier: the card's words for where the displacement is.
+        tensor: the tensors where it is, as `pasctl.export.origin.CARRIERS` names them.
         reread: the card's words for how the proof read the files.
         library: what the card tells a model hub about who loads it.
         vllm_impl: vLLM's `model_impl` that reads the displacement; empty where vLLM does not read such an export.
@@ -55,6 +59,7 @@ class Engine:
 
     use: str
     carrier: str
+    tensor: str = "o_proj.bias"
     reread: str = "Reloaded with plain transformers"
     library: str = "transformers"
     vllm_impl: str = "transformers"
@@ -71,7 +76,15 @@ class Engine:
         """
         raise NotImplementedError
 
-    def write(self, model: LoadedModel, intervention: Intervention, folder: Path, *, shard_size: str) -> None:
+    def write(
+        self,
+        model: LoadedModel,
+        intervention: Intervention,
+        folder: Path,
+        *,
+        shard_size: str,
+        origin: Origin | None = None,
+    ) -> None:
         """Write the steered model (positions "all") into the folder, tokenizer and all.
 
         Args:
@@ -79,11 +92,22 @@ class Engine:
             intervention: of one row.
             folder: it is there and empty.
             shard_size: bound on a weight file, such as "5GB".
+            origin: who it is steered to, which the files say.
 
         Raises:
             InputError: the model or the intervention cannot be expressed.
         """
         raise NotImplementedError
+
+    def shifts(self, model: LoadedModel, intervention: Intervention) -> dict[int, Tensor]:
+        """What is added to `tensor` of each layer: layer -> float32 [width] on the CPU."""
+        from pasctl.models.projection import output_shift
+
+        projections = model.outputs()
+        return {
+            layer: output_shift(projections[layer], displacement)[0].float().cpu()
+            for layer, displacement in intervention.displacements.items()
+        }
 
     def read(self, folder: Path, reference: Reference, how: Reading) -> LogProbs:
         """What an export for this engine gives the reference's tokens, read again with transformers.

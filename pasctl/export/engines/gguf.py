@@ -10,8 +10,10 @@ from pasctl.export.engines.engine import Engine, LogProbs, Reading
 from pasctl.export.engines.stock import Stock
 from pasctl.export.gguf_file import FILE, coarsest, gguf_package, require_family, write_with_biases
 from pasctl.export.llama_cpp import has_llama_cpp, read_in_llama_cpp
+from pasctl.export.origin import gguf_pairs
 
 if TYPE_CHECKING:
+    from pasctl.export.origin import Origin
     from pasctl.export.proof import Reference
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
@@ -29,12 +31,12 @@ class Gguf(Stock):
     reread = "Read again with transformers, its biases put back,"
     vllm_impl = ""
     use = """```sh
-llama-server -m DIR/model.gguf
+llama-server -m {name}/model.gguf
 ```
 
 llama.cpp reads the biases (blk.N.attn_v.bias); one so old that it does not know them refuses the file, since it counts
 tensors. **transformers drops them without a word** and gives the base model; pasctl puts them back, in the proof below
-and wherever it loads the file. `pasctl export check DIR --engine gguf` repeats the proof in llama.cpp, where
+and wherever it loads the file. `pasctl export check {name} --engine gguf` repeats the proof in llama.cpp, where
 llama-cpp-python is installed (`pip install 'pasctl[llamacpp]'`)."""
 
     def require(self, source: ModelSource, granularity: str) -> None:
@@ -44,20 +46,25 @@ llama-cpp-python is installed (`pip install 'pasctl[llamacpp]'`)."""
             require_family(source.family)
         gguf_package()
 
-    def write(self, model: LoadedModel, intervention: Intervention, folder: Path, *, shard_size: str) -> None:
+    def write(
+        self,
+        model: LoadedModel,
+        intervention: Intervention,
+        folder: Path,
+        *,
+        shard_size: str,
+        origin: Origin | None = None,
+    ) -> None:
         """Write one file, with the biases: the base model's own .gguf copied, or the model in its dtype."""
         from pasctl.export.gguf_model import write_model
-        from pasctl.steering.bake import value_shift
 
         require_family(model.adapter.family)
-        biases = {
-            layer: value_shift(displacement, model.geometry).numpy()
-            for layer, displacement in intervention.displacements.items()
-        }
+        biases = {layer: shift.numpy() for layer, shift in self.shifts(model, intervention).items()}
+        pairs = None if origin is None else gguf_pairs(origin)
         if model.source.kind == "gguf" and model.source.path is not None:
-            write_with_biases(model.source.path, biases, folder / FILE)
+            write_with_biases(model.source.path, biases, folder / FILE, pairs)
         else:
-            write_model(model, biases, folder / FILE)
+            write_model(model, biases, folder / FILE, pairs)
 
     def read(self, folder: Path, reference: Reference, how: Reading) -> LogProbs:
         """What the file gives in transformers, its biases put back; the tokenizer is llama.cpp's affair."""

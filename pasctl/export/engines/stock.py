@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from pasctl.errors import InputError
 from pasctl.export.engines.engine import Engine
+from pasctl.export.origin import sign_folder
 from pasctl.models.adapters import adapter_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pasctl.export.origin import Origin
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
@@ -23,20 +27,21 @@ class Stock(Engine):
     """
 
     carrier = "the attention's value projection (v_proj)"
+    tensor = "v_proj.bias"
     vllm_impl = "vllm"
     use = """```sh
-vllm serve DIR --dtype {dtype}
+vllm serve {name} --dtype {dtype}
 ```
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("DIR", dtype="{dtype}")
-tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForCausalLM.from_pretrained("{name}", dtype="{dtype}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
 ```
 
 Any engine that reads the biases of q, k and v serves it as it is. The o_proj biases, where there are any, are zero:
-an engine that drops them loses nothing. The proof below ran in transformers; `pasctl export check DIR --engine vllm`
+an engine that drops them loses nothing. The proof below ran in transformers; `pasctl export check {name} --engine vllm`
 repeats it in vLLM."""
 
     def require(self, source: ModelSource, granularity: str) -> None:
@@ -51,8 +56,27 @@ repeats it in vLLM."""
         if source.family is not None:
             value_bias_switch(adapter_for(source.family))
 
-    def write(self, model: LoadedModel, intervention: Intervention, folder: Path, *, shard_size: str) -> None:
+    def write(
+        self,
+        model: LoadedModel,
+        intervention: Intervention,
+        folder: Path,
+        *,
+        shard_size: str,
+        origin: Origin | None = None,
+    ) -> None:
         """Save the model with v_proj biases."""
         from pasctl.steering.bake import bake_values
 
         bake_values(model, intervention, folder, max_shard_size=shard_size)
+        if origin is not None:
+            sign_folder(folder, origin)
+
+    def shifts(self, model: LoadedModel, intervention: Intervention) -> dict[int, Tensor]:
+        """What is added to the biases of v_proj: layer -> float32 [G*D]."""
+        from pasctl.steering.bake import value_shift
+
+        return {
+            layer: value_shift(displacement, model.geometry).float().cpu()
+            for layer, displacement in intervention.displacements.items()
+        }

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasctl.export.engines.engine import Engine
+from pasctl.export.origin import sign_folder
 from pasctl.models.adapters import adapter_for
 
 if TYPE_CHECKING:
+    from pasctl.export.origin import Origin
     from pasctl.models.identity import ModelSource
     from pasctl.models.load import LoadedModel
     from pasctl.steering.intervention import Intervention
@@ -21,12 +23,12 @@ class Transformers(Engine):
     use = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("DIR", dtype="{dtype}")
-tokenizer = AutoTokenizer.from_pretrained("DIR")
+model = AutoModelForCausalLM.from_pretrained("{name}", dtype="{dtype}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
 ```
 
 Other engines may drop the biases without a word: vLLM's own Qwen3 does, and serves the base model. There, use
-`vllm serve DIR --model-impl transformers`."""
+`vllm serve {name} --model-impl transformers`."""
 
     def require(self, source: ModelSource, granularity: str) -> None:
         """Refuse a family without a switch for o_proj's bias."""
@@ -35,8 +37,18 @@ Other engines may drop the biases without a word: vLLM's own Qwen3 does, and ser
         if source.family is not None:
             bias_switch(adapter_for(source.family))
 
-    def write(self, model: LoadedModel, intervention: Intervention, folder: Path, *, shard_size: str) -> None:
+    def write(
+        self,
+        model: LoadedModel,
+        intervention: Intervention,
+        folder: Path,
+        *,
+        shard_size: str,
+        origin: Origin | None = None,
+    ) -> None:
         """Save the model with o_proj biases."""
         from pasctl.steering import bake
 
         bake(model, intervention, folder, max_shard_size=shard_size)
+        if origin is not None:
+            sign_folder(folder, origin)

@@ -18,12 +18,12 @@ class Vllm(Transformers):
     """o_proj biases, and words on how vLLM is made to read them."""
 
     use = """```sh
-vllm serve DIR --model-impl transformers --dtype {dtype}
+vllm serve {name} --model-impl transformers --dtype {dtype}
 ```
 
 **The option `--model-impl transformers` is needed.** vLLM's own Qwen3 drops the o_proj biases without a word and
-serves the base model; its own Llama reads them. The proof below ran in transformers; `pasctl export check DIR --engine
-vllm` repeats it in vLLM. Plain transformers loads the folder as well."""
+serves the base model; its own Llama reads them. The proof below ran in transformers; `pasctl export check {name}
+--engine vllm` repeats it in vLLM. Plain transformers loads the folder as well."""
 
     @property
     def runs_in(self) -> str:
