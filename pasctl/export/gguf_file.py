@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pasctl.errors import InputError, MissingError, PasctlError
 
 FILE = "model.gguf"
-ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe"}
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe"}
 """Families whose loader in llama.cpp takes a bias of v where the file has one, with their names there."""
 
 Biases = Mapping[int, NDArray[np.float32]]

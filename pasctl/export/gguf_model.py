@@ -12,6 +12,7 @@ from pasctl.errors import InputError
 from pasctl.export.gguf_file import ARCHITECTURES, Biases, Pairs, Tensors, add_pairs, bias_name, finish, gguf_package
 from pasctl.export.gguf_tokenizer import add_tokenizer
 from pasctl.models.load import LoadedModel
+from pasctl.steering.as_llama import has_window
 
 
 def write_model(model: LoadedModel, biases: Biases, target: Path, pairs: Pairs | None = None) -> None:
@@ -43,7 +44,7 @@ def _require_plain(model: LoadedModel) -> None:
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type", "default") != "default":
         raise _refused(f"positions scaled by {rope['rope_type']}")
-    if getattr(config, "use_sliding_window", False):
+    if getattr(config, "use_sliding_window", False) or (model.adapter.as_llama and has_window(config.to_dict())):
         raise _refused("a sliding window")
     if not getattr(config, "norm_topk_prob", True):
         raise _refused("experts whose weights do not sum to 1")
@@ -90,7 +91,7 @@ def _tensors(model: LoadedModel, biases: Biases) -> Tensors:
         name = names.get_name(theirs, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise InputError(f"llama.cpp has no name for {theirs}", hint="export the model for another engine")
-        if model.adapter.family == "llama" and (".q_proj." in theirs or ".k_proj." in theirs):
+        if ARCHITECTURES[model.adapter.family] == "llama" and (".q_proj." in theirs or ".k_proj." in theirs):
             tensor = _paired(tensor, geometry.heads if ".q_proj." in theirs else geometry.kv_heads)
         if name in added:
             tensor = tensor.float().cpu() + added.pop(name)

@@ -26,6 +26,7 @@ class Adapter:
         bias_switch: config attribute that gives `output` a bias when true; None if the family has no such switch.
             The same attribute gives q, k and v a bias, so who sets it must write those as well (zeros).
         biased_values: whether q, k and v have biases in every model of the family.
+        as_llama: whether a model without a sliding window is a Llama tensor for tensor, which has biases everywhere.
         exact_values: whether what is added to all values of a head is what is added to its output: not where weights
             do not sum to 1 (sinks), or a gate stands behind.
         attn: attention implementation that "auto" means.
@@ -37,6 +38,7 @@ class Adapter:
     output: str | None = None
     bias_switch: str | None = None
     biased_values: bool = False
+    as_llama: bool = False
     exact_values: bool = True
     attn: str = "sdpa"
 
@@ -53,7 +55,8 @@ ADAPTERS: Mapping[str, Adapter] = MappingProxyType(
         for adapter in (
             *(Adapter(family, bias_switch="attention_bias") for family in _SWITCHED),
             *(Adapter(family, bias_switch="attention_bias", exact_values=False) for family in _GATED),
-            Adapter("qwen2", biased_values=True),
+            Adapter("qwen2", biased_values=True, as_llama=True),
+            Adapter("mistral", as_llama=True),
             Adapter("seed_oss", bias_switch="attention_out_bias", biased_values=True),
             # a softcap, and sinks, are no part of torch's fused attention
             Adapter("gemma2", bias_switch="attention_bias", attn="eager"),

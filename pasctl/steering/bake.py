@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from pasctl.models.geometry import Geometry
 from pasctl.models.load import LoadedModel
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import HEADS
+from pasctl.steering.as_llama import llama_config
 from pasctl.steering.intervention import Intervention
 
 SHARD_SIZE = "5GB"
+_LLAMA_SWITCH = "attention_bias"
 
 
 def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_shard_size: str = SHARD_SIZE) -> None:
@@ -24,7 +27,8 @@ def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_sh
 
     transformers knows a biased o_proj only together with biased q, k and v, so the config says `attention_bias`
     and zero q, k and v biases are written for all layers. Engines that ignore o_proj's bias serve the base model.
-    What is written are the model's own tensors, of which no more than a shard is copied at once.
+    What is written are the model's own tensors, of which no more than a shard is copied at once. A Mistral or Qwen2
+    is written as a Llama.
 
     Args:
         model: the loaded model; it is not changed.
@@ -33,14 +37,17 @@ def bake(model: LoadedModel, intervention: Intervention, folder: Path, *, max_sh
         max_shard_size: bound on a weight file, such as "5GB"; a larger model gets several.
 
     Raises:
-        InputError: the family has no switch for an o_proj bias, or the intervention has several rows.
+        InputError: the family has no switch for an o_proj bias, a Mistral or Qwen2 has a sliding window, or the
+            intervention has several rows.
     """
     switch = bias_switch(model.adapter)
+    as_llama = llama_config(model.model.config) if model.adapter.as_llama else None
 
     def shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
         return output_shift(o_proj, displacement)[0]
 
-    _save(model, _biased(model, intervention, None, shift), switch, folder, max_shard_size)
+    state = _biased(model, intervention, None, shift, everywhere=True)
+    _save(model, state, switch, folder, max_shard_size, as_llama)
 
 
 def bake_values(
@@ -63,11 +70,13 @@ def bake_values(
             has several rows.
     """
     switch = value_bias_switch(model.adapter)
+    as_llama = llama_config(model.model.config) if switch and model.adapter.as_llama else None
 
     def shift(o_proj: nn.Module, displacement: Tensor) -> Tensor:
         return value_shift(displacement, model.geometry)
 
-    _save(model, _biased(model, intervention, "v_proj", shift), switch, folder, max_shard_size)
+    state = _biased(model, intervention, "v_proj", shift, everywhere=switch is not None)
+    _save(model, state, switch, folder, max_shard_size, as_llama)
 
 
 def value_shift(displacement: Tensor, geometry: Geometry) -> Tensor:
@@ -87,11 +96,13 @@ def value_shift(displacement: Tensor, geometry: Geometry) -> Tensor:
 
 
 def bias_switch(adapter: Adapter) -> str:
-    """The attribute of a family's config that gives o_proj a bias.
+    """The attribute of a family's config that gives o_proj a bias; of the Llama that it is written as, if it has none.
 
     Raises:
         InputError: the family has none.
     """
+    if adapter.as_llama:
+        return _LLAMA_SWITCH
     if adapter.bias_switch is None:
         raise InputError(
             f"family {adapter.family} has no o_proj bias in transformers, so nothing can be baked in",
@@ -111,6 +122,8 @@ def value_bias_switch(adapter: Adapter) -> str | None:
             f"a bias of v_proj is not what steers a {adapter.family} model: its attention has sinks or an output gate",
             hint="export it for another engine, or steer it at run time with `pasctl.steer`",
         )
+    if adapter.as_llama and not adapter.biased_values:
+        return _LLAMA_SWITCH
     if adapter.bias_switch is None and not adapter.biased_values:
         raise InputError(
             f"family {adapter.family} has no v_proj bias in transformers, so nothing can be baked in",
@@ -120,11 +133,17 @@ def value_bias_switch(adapter: Adapter) -> str | None:
 
 
 def _biased(
-    model: LoadedModel, intervention: Intervention, carrier: str | None, shift: Callable[[nn.Module, Tensor], Tensor]
+    model: LoadedModel,
+    intervention: Intervention,
+    carrier: str | None,
+    shift: Callable[[nn.Module, Tensor], Tensor],
+    *,
+    everywhere: bool,
 ) -> dict[str, Tensor]:
     """The model's tensors, with shift(o_proj, displacement) added to the bias of `carrier`, or of o_proj itself.
 
-    All projections of the attention that the family's switch gives a bias have one, zero where there was none.
+    Where the config's switch gives biases to all projections of the attention `everywhere`, each has one, zero where
+    there was none.
     """
     if intervention.kind != HEADS:
         raise InputError(f"biases carry displacements of {HEADS}, found {intervention.kind}")
@@ -134,7 +153,7 @@ def _biased(
     names = {module: name for name, module in model.model.named_modules()}
     for layer, o_proj in enumerate(model.outputs()):
         prefix, _, output = names[o_proj].rpartition(".")
-        for projection in ("q_proj", "k_proj", "v_proj", output) if model.adapter.bias_switch else ():
+        for projection in ("q_proj", "k_proj", "v_proj", output) if everywhere else ():
             weight = state[f"{prefix}.{projection}.weight"]
             state.setdefault(f"{prefix}.{projection}.bias", torch.zeros(weight.shape[0], dtype=weight.dtype))
         if layer in intervention.displacements:
@@ -144,8 +163,15 @@ def _biased(
     return state
 
 
-def _save(model: LoadedModel, state: dict[str, Tensor], switch: str | None, folder: Path, shard_size: str) -> None:
+def _save(
+    model: LoadedModel, state: dict[str, Tensor], switch: str | None, folder: Path, shard_size: str, as_llama: Any
+) -> None:
     """Write tensors, config and tokenizer; the model's config is as it was when this ends."""
+    if as_llama is not None:
+        model.model.save_pretrained(folder, state_dict=state, max_shard_size=shard_size)
+        as_llama.save_pretrained(folder)  # in the place of the model's own config.json
+        model.tokenizer.save_pretrained(folder)
+        return
     config = model.config
     before = getattr(config, switch) if switch else None
     try:

@@ -19,12 +19,13 @@ from pasctl.export.vllm import environment
 from pasctl.models.load import LoadedModel
 from pasctl.models.options import ModelOptions
 from pasctl.stages.export import check_export, export_model
+from pasctl.stages.model import ModelHandle
 from pasctl.steering import Intervention
 from pasctl.store import Store
-from tests.export.planted import ALPHA, plant
-from tests.tiny import LAYERS, tiny_loaded
+from tests.export.planted import ALPHA, plant, plant_directions
+from tests.tiny import LAYERS, save_tiny, tiny_loaded
 
-BIASED = ("qwen3", "qwen3_moe", "llama")
+BIASED = ("qwen3", "qwen3_moe", "llama", "mistral", "qwen2")
 FP32 = ModelOptions(dtype="float32")
 
 
@@ -54,6 +55,11 @@ def rewrite_record(folder: Path, **changed: Any) -> None:
     (folder / RECORD).write_text(json.dumps(record | changed))
 
 
+def own_biases(model: Path) -> set[str]:
+    """The biases that a model folder has."""
+    return {name for name in load_file(model / "model.safetensors") if name.endswith("proj.bias")}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("family", BIASED)
 def test_an_export_is_the_steered_model(family: str, dtype: str, tmp_path: Path) -> None:
@@ -73,7 +79,7 @@ def test_an_export_is_the_steered_model(family: str, dtype: str, tmp_path: Path)
     assert not report["unexpected_keys"]
     assert loaded.dtype == getattr(torch, dtype)
     biases = {name: value for name, value in loaded.state_dict().items() if name.endswith("proj.bias")}
-    moved = {name for name, value in biases.items() if value.any()}
+    moved = {name for name, value in biases.items() if value.any()} - own_biases(model)
     assert len(biases) == 4 * LAYERS
     assert moved == {f"model.layers.{layer}.self_attn.o_proj.bias" for layer in (0, 2)}
     text = "I worry about things."
@@ -82,14 +88,21 @@ def test_an_export_is_the_steered_model(family: str, dtype: str, tmp_path: Path)
     assert check_export(tmp_path / "out", store=store).mean == pytest.approx(proof.mean, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "mistral"])
-def test_a_family_without_biases_is_refused_before_it_is_loaded(
-    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [
+        ("mixtral", {}, "family mixtral has no o_proj bias"),
+        ("mistral", {"sliding_window": 24}, "a mistral with a sliding window of 24 tokens"),
+    ],
+)
+def test_a_model_that_cannot_have_the_biases_is_refused_before_it_is_loaded(
+    family: str, changes: dict[str, int], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, store = plant(tmp_path, family)
+    model = save_tiny(tmp_path / f"tiny-{family}", family, **changes)
+    plant_directions(tmp_path / "store", ModelHandle(str(model), FP32))
     monkeypatch.setattr("pasctl.models.load.load_model", lambda *_, **__: pytest.fail("loaded"))
-    with pytest.raises(InputError, match=f"family {family} has no o_proj bias"):
-        export_model("directions", tmp_path / "out", alpha=ALPHA, persona="ada", store=store)
+    with pytest.raises(InputError, match=words):
+        export_model("directions", tmp_path / "out", alpha=ALPHA, persona="ada", store=tmp_path / "store")
     assert names(tmp_path) == ["store", f"tiny-{family}"]
 
 

@@ -30,7 +30,7 @@ from tests.steering.test_bake import shared_intervention
 from tests.tiny import HEAD_DIM, KV_HEADS, tiny_config, tiny_loaded, tiny_tokenizer
 
 HOW = Reading("float32", "cpu", "sdpa")
-FAMILIES = ["qwen3", "qwen3_moe", "llama", "qwen2"]
+FAMILIES = ["qwen3", "qwen3_moe", "llama", "mistral", "qwen2"]
 
 
 def loaded(family: str) -> LoadedModel:

@@ -22,6 +22,10 @@ from tests.export.planted import ALPHA, plant
 from tests.tiny import save_tiny
 
 WEIGHTS = "model.safetensors"
+PLACES = (
+    *(("heads", "transformers"), ("groups", "stock"), ("groups", "gguf"), ("qwen2", "stock")),
+    ("qwen2", "transformers"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         plant(folder / name, family, granularity=granularity)
     how = {"alpha": ALPHA, "persona": "E+", "base_model": "org/tiny"}
-    for name, engine in (("heads", "transformers"), ("groups", "stock"), ("groups", "gguf"), ("qwen2", "stock")):
+    for name, engine in PLACES:
         export_model("directions", folder / name / engine, engine=engine, store=folder / name / "store", **how)
     export_control_vector("directions", folder / "heads" / "vector.gguf", store=folder / "heads" / "store", **how)
     return folder
@@ -134,6 +138,10 @@ def test_biases_of_the_model_itself_are_no_shift(made: Path, tmp_path: Path) -> 
     assert found.matches[0].cosine == pytest.approx(1, abs=1e-5)
     plain = inspect_checkpoint(base, store=tmp_path / "none")
     assert (plain.origin, plain.own) == (None, True)
+    written = inspect_checkpoint(made / "qwen2" / "transformers", base=str(base), store=store)  # as a Llama
+    assert (written.family, written.strength, list(written.carried)) == ("llama", ALPHA, ["o_proj.bias"])
+    assert written.difference is not None
+    assert written.difference.none
 
 
 def test_what_cannot_be_inspected_is_refused_in_one_line(made: Path, tmp_path: Path) -> None:

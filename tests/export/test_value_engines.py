@@ -25,7 +25,7 @@ class Notes(Silent):
         self.told.append(text)
 
 
-@pytest.mark.parametrize("family", ["qwen3", "qwen2"])
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "mistral"])
 def test_an_export_for_stock_engines_is_the_steered_model(family: str, tmp_path: Path) -> None:
     _, store = plant(tmp_path, family, granularity="kv-group")
     made = export_model("directions", tmp_path / "out", alpha=ALPHA, persona="E+", engine="stock", store=store)

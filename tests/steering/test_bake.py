@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from pasctl.errors import InputError
+from pasctl.models.load import LoadedModel
 from pasctl.steering import Intervention, bake, steer
+from pasctl.steering.as_llama import has_window
 from pasctl.steering.bake import bake_values, value_shift
 from tests.steering.test_hooks import WIDTH, logits, random_intervention
-from tests.tiny import HEAD_DIM, HEADS, KV_HEADS, tiny_loaded
+from tests.tiny import FAMILIES, HEAD_DIM, HEADS, KV_HEADS, tiny_loaded, tiny_model, tiny_tokenizer
 
 
 def shared_intervention(seed: int) -> Intervention:
@@ -23,7 +26,7 @@ def shared_intervention(seed: int) -> Intervention:
     return Intervention(dict(zip((0, 2), rows, strict=True)))
 
 
-@pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_baked_equals_steered(family: str, tmp_path: Path) -> None:
     model = tiny_loaded(family)
     ids = torch.randint(10, 400, (2, 9), generator=torch.Generator().manual_seed(2))
@@ -40,7 +43,8 @@ def test_baked_equals_steered(family: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, atol=5e-5, rtol=1e-5)
     assert (found - plain).abs().max() > 0.1
     assert torch.equal(logits(model, ids), plain)
-    assert model.model.config.attention_bias is False
+    assert getattr(model.model.config, "attention_bias", False) is False
+    assert baked.config.model_type == ("llama" if family in ("mistral", "qwen2") else family)
 
 
 def test_a_baked_checkpoint_is_written_from_the_models_own_tensors(
@@ -67,14 +71,47 @@ def test_a_baked_checkpoint_is_written_from_the_models_own_tensors(
     assert all(path.stat().st_size < max(50_000, largest) + 10_000 for path in files)
 
 
-@pytest.mark.parametrize("family", ["qwen2", "mistral"])
-def test_a_family_without_the_switch_is_refused(family: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"family {family} has no o_proj bias"):
-        bake(tiny_loaded(family), random_intervention(8), tmp_path / "baked")
+def test_a_family_without_the_switch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="family mixtral has no o_proj bias"):
+        bake(tiny_loaded("mixtral"), random_intervention(8), tmp_path / "baked")
+    with pytest.raises(InputError, match=r"family mixtral has no v_proj bias"):
+        bake_values(tiny_loaded("mixtral"), shared_intervention(8), tmp_path / "baked")
     assert not (tmp_path / "baked").exists()
 
 
-@pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama", "qwen2"])
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("mistral", {"sliding_window": 24}),
+        ("qwen2", {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "sliding_window": 24}),
+    ],
+)
+def test_a_sliding_window_is_what_a_llama_does_not_compute(
+    family: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    model = LoadedModel.wrap(tiny_model(family, **changes), tiny_tokenizer())
+    with pytest.raises(InputError, match=f"a {family} with a sliding window of 24 tokens cannot be written as a Llama"):
+        bake(model, random_intervention(8), tmp_path / "baked")
+    assert not (tmp_path / "baked").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "window"),
+    [
+        ({"model_type": "mistral", "sliding_window": None, "max_position_embeddings": 99}, False),
+        ({"model_type": "mistral", "sliding_window": 98, "max_position_embeddings": 99}, True),
+        ({"model_type": "mistral", "sliding_window": 99, "max_position_embeddings": 99}, False),
+        ({"model_type": "mistral", "sliding_window": 9, "layer_types": ["full_attention"]}, True),
+        ({"model_type": "qwen2", "sliding_window": 9, "use_sliding_window": False}, False),
+        ({"model_type": "qwen2", "sliding_window": 9, "use_sliding_window": True}, True),
+        ({"model_type": "qwen2", "sliding_window": 9, "layer_types": ["full_attention"]}, False),
+    ],
+)
+def test_windows_are_found_in_configs(said: dict[str, Any], window: bool) -> None:
+    assert has_window(said) == window
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_values_that_are_biased_equal_heads_that_are_steered(family: str, tmp_path: Path) -> None:
     model, ids = tiny_loaded(family), torch.randint(10, 400, (2, 9), generator=torch.Generator().manual_seed(2))
     intervention, plain = shared_intervention(7), logits(model, ids)
@@ -99,8 +136,6 @@ def test_values_are_biased_only_where_a_groups_heads_move_alike(tmp_path: Path) 
     with pytest.raises(InputError, match="displaced differently") as caught:
         bake_values(tiny_loaded(), random_intervention(8), tmp_path / "baked")
     assert "--granularity kv-group" in str(caught.value.hint)
-    with pytest.raises(InputError, match="family mistral has no v_proj bias"):
-        bake_values(tiny_loaded("mistral"), shared_intervention(8), tmp_path / "baked")
     assert not (tmp_path / "baked").exists()
     displaced = torch.arange(WIDTH).view(1, WIDTH) // (WIDTH // KV_HEADS) + 0.5  # the number of the group, and a half
     found = value_shift(displaced, tiny_loaded().geometry)

@@ -46,6 +46,7 @@ repeats it in vLLM."""
 
     def require(self, source: ModelSource, granularity: str) -> None:
         """Refuse directions of single heads, and a family without biased values."""
+        from pasctl.steering.as_llama import require_folder_without_window
         from pasctl.steering.bake import value_bias_switch
 
         if granularity != "kv-group":
@@ -54,7 +55,9 @@ repeats it in vLLM."""
                 hint="fit them with `pasctl fit-directions --granularity kv-group`",
             )
         if source.family is not None:
-            value_bias_switch(adapter_for(source.family))
+            adapter = adapter_for(source.family)
+            if value_bias_switch(adapter) and adapter.as_llama:
+                require_folder_without_window(source.path)
 
     def write(
         self,

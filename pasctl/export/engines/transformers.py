@@ -32,10 +32,13 @@ Other engines may drop the biases without a word: vLLM's own Qwen3 does, and ser
 
     def require(self, source: ModelSource, granularity: str) -> None:
         """Refuse a family without a switch for o_proj's bias."""
+        from pasctl.steering.as_llama import require_folder_without_window
         from pasctl.steering.bake import bias_switch
 
         if source.family is not None:
-            bias_switch(adapter_for(source.family))
+            adapter = adapter_for(source.family)
+            if bias_switch(adapter) and adapter.as_llama:
+                require_folder_without_window(source.path)
 
     def write(
         self,
