@@ -6,6 +6,7 @@ DEMO   := build/demo
 TORCHAO := build/torchao
 LM_EVAL := build/lm_eval
 KVPRESS := build/kvpress
+VECTORS := build/vectors
 VENV_VLLM ?= .venv-vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
@@ -15,7 +16,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-gpu bench-gpu bench-ruler unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-gpu bench-gpu bench-ruler unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -32,7 +33,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-kvpress test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -53,6 +54,9 @@ test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, and on the
 
 test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py
+
+test-vectors: $(VECTORS)/.ready  ## vectors in the tools that they are written for, and theirs in pasctl
+	PYTHONPATH=$(CURDIR)/$(VECTORS) $(BIN)/python -m pytest -q -rs tests/export/test_foreign.py tests/export/test_vectors.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
@@ -108,6 +112,11 @@ $(TORCHAO)/.ready: $(READY) .ci/constraints.txt
 # apart as well: its packages are many, and need others only for tasks that nobody runs here
 $(LM_EVAL)/.ready: $(READY) .ci/lm-eval.txt
 	$(BIN)/pip install --quiet --no-deps --target $(LM_EVAL) --upgrade --requirement .ci/lm-eval.txt
+	touch $@
+
+# vllm-lens declares vLLM and a newer Python; its vectors need neither
+$(VECTORS)/.ready: $(READY) .ci/vectors.txt
+	$(BIN)/pip install --quiet --no-deps --ignore-requires-python --target $(VECTORS) --upgrade --requirement .ci/vectors.txt
 	touch $@
 
 # without what it declares: an older transformers, and packages for presses that are not among the systems

@@ -64,18 +64,22 @@ def _print_checkpoint(made: ExportOutcome, output: str) -> None:
 
 
 def _print_control_vector(made: ControlVector, path: str) -> None:
-    layers = f"{len(made.layers)} layers" + (", not layer 0, where llama.cpp adds none" if made.without else "")
+    none = ", ".join(map(str, made.without))
+    layers = f"{len(made.layers)} layers" + (f", not layer {none}, where the format has none" if made.without else "")
     if made.proof is None:
         write(f"{path}  would be written  ({layers})")
         return
     proof = made.proof
     rows = [
         ["nats/token", "mean", "largest"],
-        ["control vector and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
+        ["vectors of the file and steered model", f"{proof.mean:.2g}", f"{proof.largest:.2g}"],
         ["steered and unsteered model", f"{proof.effect_mean:.2g}", f"{proof.effect_largest:.2g}"],
     ]
     write(f"{path}  written  ({layers})")
-    write("an approximation: added after a layer, not after its attention")
+    write(f"read by {made.reads}")
+    exact = proof.fault() is None
+    added = "added after the attention" if made.at == "attention" else "added after a layer"
+    write(f"{added}: {'the steering itself' if exact else 'an approximation of the steering'}")
     write(f"{align(rows)}\n{proof.tokens} tokens in {proof.engine}; {proof.share:.1%} of the steering's effect")
 
 

@@ -75,7 +75,9 @@ def _positions(positions: str) -> str:
 
 
 def _layers(layers: list[int]) -> str:
-    return f"{len(layers)} layers" if len(layers) > 6 else f"layers {', '.join(map(str, layers))}"
+    if len(layers) > 6:
+        return f"{len(layers)} layers"
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
 
 
 def _difference(difference: Difference) -> str:

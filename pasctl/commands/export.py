@@ -49,10 +49,16 @@ class ExportCreate(
     )
     control_vector: str | None = option(
         None,
-        help="Instead of -o: a control vector for llama.cpp (.gguf), which approximates the steering.",
+        help="Instead of -o: vectors that another tool adds to the base model; how near they come is measured.",
         metavar="FILE",
         cli_only=True,
         from_file="inside",
+    )
+    vector_format: str = option(
+        "auto",
+        help="Of --control-vector: llama.cpp, repeng, easysteer, steering-vectors or vllm-lens. auto: by the file's "
+        "ending, .gguf (llama.cpp), .safetensors (steering-vectors) or .json (vllm-lens).",
+        metavar="NAME",
     )
     engine: str = option(
         "transformers", help="What loads it: transformers, vllm, vllm-plugin, stock or gguf.", metavar="NAME"

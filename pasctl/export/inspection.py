@@ -13,6 +13,7 @@ from torch import Tensor
 from pasctl.errors import InputError
 from pasctl.export.origin import CARRIERS, Origin, read_origin
 from pasctl.export.tensor_files import TensorFiles
+from pasctl.export.vectors import FORMATS
 
 _ALIKE = 0.02
 """How far two layers' strengths may differ, relatively, and still be one: bfloat16 rounds to 0.004."""
@@ -111,7 +112,7 @@ def inspect_files(path: Path, base: Path | None = None) -> tuple[Inspection, Shi
         InputError: it is neither, it is damaged, or the base is of another form or another model.
         MissingError: it is not there, or the package gguf is not installed.
     """
-    files = TensorFiles.of(path)
+    files = _files(path)
     origin, plain = read_origin(path), None if base is None else TensorFiles.of(base)
     if plain is not None and plain.kind != files.kind and files.kind != "vector":
         raise InputError(
@@ -133,6 +134,16 @@ def inspect_files(path: Path, base: Path | None = None) -> tuple[Inspection, Shi
         difference=None if plain is None or files.kind == "vector" else _difference(files, plain),
     )
     return found, shifts
+
+
+def _files(path: Path) -> TensorFiles:
+    """A file's tensors; of the formats that keep vectors alone, these under the names that a .gguf file has."""
+    name = {".json": "vllm-lens", ".safetensors": "steering-vectors"}.get(path.suffix)
+    if name is None or not path.is_file():
+        return TensorFiles.of(path)
+    layers = FORMATS.build(name).read(path).layers
+    held = {f"direction.{layer}": vector for layer, vector in layers.items()}
+    return TensorFiles(path, "vector", None, dict.fromkeys(held, path), held)
 
 
 def find_shifts(files: TensorFiles, base: TensorFiles | None) -> Shifts:

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pasctl.errors import InputError
-from pasctl.json_file import read_json
+from pasctl.errors import InputError, PasctlError
+from pasctl.json_file import parse_json, read_json
 from pasctl.models.gguf_header import read_gguf_values
+from pasctl.models.shards import read_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,6 +150,8 @@ def read_origin(path: Path) -> Origin | None:
         except (OSError, ValueError):
             return None
         return Origin.of_document(config.get(NAME)) if isinstance(config, dict) else None
+    if path.suffix in (".json", ".safetensors"):
+        return _of_vectors(path)
     said = {name.removeprefix(f"{NAME}."): value for name, value in read_gguf_values(path, f"{NAME}.").items()}
     columns = [said.pop(name, None) for name in ("layers", "norms", "places", "values")]
     rows = [column for column in columns if isinstance(column, list)]
@@ -159,6 +162,18 @@ def read_origin(path: Path) -> Origin | None:
         for layer, norm, place, value in zip(*rows, strict=True)
     }
     return Origin.of_document({"key": "", **said, "traces": traces})  # a writer leaves empty texts out
+
+
+def _of_vectors(path: Path) -> Origin | None:
+    """What a file of vectors says beside them: an object's member, or text among a header's metadata."""
+    try:
+        if path.suffix == ".json":
+            found = read_json(path)
+            said = found[0] if isinstance(found, list) and found else found
+            return Origin.of_document(said.get(NAME)) if isinstance(said, dict) else None
+        return Origin.of_document(parse_json(read_metadata(path).get(NAME, "")))
+    except (OSError, ValueError, PasctlError):
+        return None
 
 
 def require_repository(name: str) -> str:

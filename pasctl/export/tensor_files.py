@@ -37,12 +37,14 @@ class TensorFiles:
         kind: "folder", "gguf", or "vector" for a .gguf file of control vectors.
         family: transformers' model_type, if it says one.
         files: name -> the file that has it.
+        held: those that were read already.
     """
 
     path: Path
     kind: str
     family: str | None
     files: Mapping[str, Path]
+    held: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     _open: dict[Path, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -78,6 +80,8 @@ class TensorFiles:
         Raises:
             InputError: the file is cut short or damaged.
         """
+        if name in self.held:
+            return self.held[name]
         path = self.files[name]
         try:
             if self.kind != "folder":

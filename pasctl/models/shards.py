@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 from pasctl.errors import InputError, MissingError
 from pasctl.json_file import parse_json, read_json
@@ -86,6 +87,21 @@ def read_weight_names(path: Path) -> set[str]:
         InputError: it is no such file.
         MissingError: it cannot be read.
     """
+    return set(_header(path)) - {"__metadata__"}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that the header of a .safetensors file has beside its weights.
+
+    Raises:
+        InputError: it is no such file.
+        MissingError: it cannot be read.
+    """
+    said = _header(path).get("__metadata__", {})
+    return {name: text for name, text in said.items() if isinstance(text, str)} if isinstance(said, dict) else {}
+
+
+def _header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
@@ -98,4 +114,4 @@ def read_weight_names(path: Path) -> set[str]:
         raise MissingError(f"cannot read {path}: {error.strerror or error}") from error
     except (struct.error, ValueError) as error:
         raise InputError(f"{path} is no .safetensors file: {error}", hint="download the file again") from error
-    return set(header) - {"__metadata__"}
+    return header

@@ -18,6 +18,7 @@ from pasctl.inventory import wording_digest
 from pasctl.stages.cross_validation import ChoiceParams, CrossValidation
 from pasctl.stages.fit_contrast import AXES, READING_POSITIONS, reading_of
 from pasctl.stages.fit_directions import read_selection
+from pasctl.stages.granularity import is_imported
 from pasctl.stages.job import Job, Payload, Stage, StageContext
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.run import Run, function_of
@@ -35,6 +36,11 @@ def plan(declared: ChooseAlpha, run: Run) -> Job:
     neutral text, with the directions of all fit items.
     """
     source = find_directions(run, declared)
+    if is_imported(source):
+        raise InputError(
+            f"{source.name} was imported, with no contrast or answers to choose a strength on",
+            hint="give --alpha: 1 is as strong as in the file, which is what auto means for it",
+        )
     if "probes" not in source.inputs:
         from pasctl.stages.choose_dose import plan_dose
 

@@ -1,4 +1,4 @@
-"""directions + model -> a control vector for llama.cpp, with how near it comes to the steering."""
+"""directions + model -> vectors that other tools add to a model, with how near they come to the steering."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.commands.export import ExportCreate
 from pasctl.errors import InputError, PasctlError
+from pasctl.evaluation.alphas import AUTO
+from pasctl.export.vectors import FORMATS
+from pasctl.models.sites import HEADS, RESIDUAL
 from pasctl.stages.model import ModelHandle, base_name
 from pasctl.stages.progress import Reporter
 from pasctl.stages.run import Run
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pasctl.commands.shared import Ref
     from pasctl.export.origin import Origin
     from pasctl.export.proof import Proof
+    from pasctl.export.vectors.vector_format import VectorFormat
 
 
 @dataclass(frozen=True)
@@ -31,24 +35,32 @@ class ControlVector:
 
     Attributes:
         path: the file.
+        format: a name in `pasctl.export.vectors.FORMATS`.
+        reads: who reads it.
         persona: who it steers to.
-        alpha: strength, which is in the vectors: llama.cpp adds them as they are.
+        alpha: strength, which is in the vectors: they are added as they are.
         layers: those that have a vector.
         without: displaced layers that have none.
+        at: what they are added to, the output of a layer ("block") or of its "attention".
         proof: the vector beside the steering; None after a dry run.
     """
 
     path: Path
+    format: str
+    reads: str
     persona: str
     alpha: float
     layers: tuple[int, ...]
     without: tuple[int, ...]
+    at: str
     proof: Proof | None
 
     def to_json(self) -> dict[str, Any]:
         """It as one JSON document."""
         return {
             "control_vector": str(self.path),
+            "format": self.format,
+            "added_after": self.at,
             "persona": self.persona,
             "alpha": self.alpha,
             "layers": list(self.layers),
@@ -63,8 +75,8 @@ def export_control_vector(directions: Ref, path: Path | str, **options: Any) -> 
     Args:
         directions: which to steer along.
         path: the file; its folder must be there.
-        **options: `alpha`, `persona`, `positions`, `force`, `model`, `options`, `store`, `reporter`, `dry_run`,
-            `max_memory`, as `pasctl.export_model` takes them.
+        **options: `alpha`, `persona`, `positions`, `vector_format`, `base_model`, `force`, `model`, `options`, `store`,
+            `reporter`, `dry_run`, `max_memory`, as `pasctl.export_model` takes them.
 
     Raises:
         InputError: an unknown persona, another model, a family without a name in llama.cpp, a file that is there.
@@ -78,48 +90,65 @@ def export_control_vector(directions: Ref, path: Path | str, **options: Any) -> 
 
 
 def create_control_vector(declared: ExportCreate, file: Path | str, run: Run) -> ControlVector:
-    """Write the control vector that a declaration asks for; see `export_control_vector`."""
-    from pasctl.export.gguf_file import gguf_package, require_family
+    """Write the vectors that a declaration asks for; see `export_control_vector`."""
+    from pasctl.export.gguf_file import gguf_package
     from pasctl.export.origin import require_repository
 
     path = Path(file)
     if declared.base_model is not None:
         require_repository(declared.base_model)
-    _require_free(path, force=declared.force)
-    gguf_package()
+    name = _format_name(path, declared.vector_format)
+    form: VectorFormat = FORMATS.build(name)
+    _require_free(path, form, force=declared.force)
+    if form.suffix == ".gguf":
+        gguf_package()
     source = run.input("directions", declared.directions)
     handle = run.model_of(source, declared.model, declared.options)
-    target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
+    target = resolve_for_export(replace(declared.steering, directions=source), run, handle, sites=(HEADS, RESIDUAL))
     if handle.source.family is not None:
-        require_family(handle.source.family)
-    layers, without = tuple(filter(None, target.layers)), tuple(layer for layer in target.layers if not layer)
+        form.require(handle.source.family)
+    planned = ControlVector(path, name, form.reads, target.persona, target.alpha, (), (), "block", None)
     if run.dry_run:
-        return ControlVector(path, target.persona, target.alpha, layers, without, None)
+        numbers = handle.geometry().at(target.known.site).places
+        layers = [numbers[place] for place in target.layers]
+        return replace(
+            planned,
+            layers=tuple(layer for layer in layers if layer >= form.first),
+            without=tuple(layer for layer in layers if layer < form.first),
+        )
     with noted_export(run.store.root, path):
-        proof = _write(path, target, handle, declared.base_model, run.reporter)
-    return ControlVector(path, target.persona, target.alpha, layers, without, proof)
+        return _write(planned, form, target, handle, declared.base_model, run.reporter)
 
 
 def _write(
-    path: Path, target: ResolvedTarget, handle: ModelHandle, base_model: str | None, reporter: Reporter
-) -> Proof:
-    """Write the file in one step, and measure what it does."""
-    from pasctl.export.control_vector import control_vector, measure, write_control_vector
+    planned: ControlVector,
+    form: VectorFormat,
+    target: ResolvedTarget,
+    handle: ModelHandle,
+    base_model: str | None,
+    reporter: Reporter,
+) -> ControlVector:
+    """Write the file in one step, once it was read again and what it does was measured."""
+    from pasctl.export.control_vector import measure, vectors_of
+    from pasctl.export.vectors.vector_format import About
 
-    loaded = handle.load(reporter)
+    path, loaded = planned.path, handle.load(reporter)
+    form.require(loaded.adapter.family)
     moved = target.intervention(loaded.geometry)
-    vectors = control_vector(loaded, moved)
-    reporter.note("reading prompts with steering, without, and with the control vector")
-    proof = measure(loaded, moved, vectors)
-    about = (
-        f"PAS directions {target.directions.name} at alpha {target.alpha:g}, added after layers instead of after "
-        f"their attention: an approximation, {proof.mean:.2g} nats/token from the steered model, which is "
-        f"{proof.effect_mean:.2g} from the base"
+    vectors = vectors_of(loaded, moved, form)
+    numbers = loaded.geometry.at(moved.kind).places
+    where = "their layers" if vectors.at == "block" else "the attention of their layers"
+    about = About(
+        origin=_origin(target, handle, base_model, vectors.layers),
+        description=f"{target.persona} at alpha {target.alpha:g}, to be added after {where}, at every position",
+        family=loaded.adapter.family,
+        model_layers=loaded.geometry.at(RESIDUAL).layers,
     )
-    origin = _origin(target, handle, base_model, vectors)
     temporary = temporary_path(path.parent)
     try:
-        write_control_vector(temporary, vectors, loaded, origin=origin, description=about)
+        form.write(temporary, vectors, about)
+        reporter.note("reading prompts with steering, without, and with the vectors of the file")
+        proof = measure(loaded, moved, form.read(temporary))
         make_durable(temporary)
         temporary.replace(path)
         make_durable(path.parent)
@@ -127,7 +156,14 @@ def _write(
         raise PasctlError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return proof
+    displaced = {numbers[place] for place in moved.displacements}
+    return replace(
+        planned,
+        layers=tuple(vectors.layers),
+        without=tuple(sorted(displaced - vectors.layers.keys())),
+        at=vectors.at,
+        proof=proof,
+    )
 
 
 def _origin(
@@ -150,21 +186,37 @@ def _origin(
     )
 
 
-def _require_free(path: Path, *, force: bool) -> None:
-    if path.suffix != ".gguf":
-        raise InputError(f"{path} ends in {path.suffix or 'nothing'}, expected a file name that ends in .gguf")
+def _format_name(path: Path, given: str) -> str:
+    """The format that is asked for, or the one that a file of this name is.
+
+    Raises:
+        InputError: an unknown format, or a name that ends otherwise.
+    """
+    if given != AUTO:
+        FORMATS.check(given)
+        return given
+    by_suffix = {".gguf": "llama.cpp", ".json": "vllm-lens", ".safetensors": "steering-vectors"}
+    if path.suffix not in by_suffix:
+        told = ", ".join(f"{suffix} ({name})" for suffix, name in by_suffix.items())
+        raise InputError(
+            f"{path} ends in {path.suffix or 'nothing'}, expected {told}", hint="or give the format: --vector-format"
+        )
+    return by_suffix[path.suffix]
+
+
+def _require_free(path: Path, form: VectorFormat, *, force: bool) -> None:
+    if path.suffix != form.suffix:
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'}, expected a file name that ends in {form.suffix}")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no folder {path.parent}", hint="make the folder first")
     if path.exists() and not force:
         raise InputError(f"{path} is there already", hint="--force replaces it")
-    if path.exists() and not _is_control_vector(path):
+    if path.exists() and not _holds_vectors(path, form):
         raise InputError(f"{path} is no control vector, and is left as it is", hint="give another name")
 
 
-def _is_control_vector(path: Path) -> bool:
-    from pasctl.models.gguf_header import read_gguf_header
-
+def _holds_vectors(path: Path, form: VectorFormat) -> bool:
     try:
-        return path.is_file() and read_gguf_header(path).family == "controlvector"
+        return path.is_file() and bool(form.read(path).layers)
     except InputError:
         return False

@@ -73,6 +73,8 @@ def create(declared: ExportCreate, run: Run) -> ExportOutcome | ControlVector:
 
         _require_alone(declared)
         return create_control_vector(declared, declared.control_vector, run)
+    if declared.vector_format != "auto":
+        raise InputError("--vector-format is for --control-vector FILE", hint="leave it out, or name such a file")
     if declared.output is None:
         raise InputError("expected -o DIR, or --control-vector FILE, found neither")
     return _create_checkpoint(declared, declared.output, run)
@@ -84,7 +86,8 @@ def _require_alone(declared: ExportCreate) -> None:
         raise InputError("-o DIR and --control-vector FILE are two exports", hint="give one of them")
     if declared.engine not in ("transformers", "gguf"):
         raise InputError(
-            f"a control vector is for llama.cpp, found --engine {declared.engine}", hint="leave --engine out"
+            f"a control vector is for no engine, found --engine {declared.engine}",
+            hint="leave --engine out, or use --vector-format",
         )
     if declared.license is not None:
         raise InputError("a control vector has no model card, found --license", hint="leave --license out")

@@ -18,6 +18,11 @@ def site_of(artifact: Artifact) -> str:
     return str(artifact.read_json("items.json")["geometry"].get("site", HEADS))
 
 
+def is_imported(directions: Artifact) -> bool:
+    """Whether they are vectors of another tool, which have no data of their own to choose a strength on."""
+    return directions.stage == "import-vector"
+
+
 def heads_a_unit(granularity: str, geometry: Mapping[str, int]) -> int:
     """How many heads are chosen and shifted as one: 1, or those of a key-value group of the model."""
     return geometry["heads"] // geometry["kv_heads"] if granularity == "kv-group" else 1

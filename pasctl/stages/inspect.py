@@ -53,7 +53,9 @@ def inspect(declared: Inspect, run: Run) -> Inspection:
     if carrier == "vector" and weights.kind == "vector":
         run.reporter.note(f"{path} has no weights, so {directions.name} cannot be compared: --base gives them")
         return found
-    units = _units(directions, weights, carrier, found.origin.persona if found.origin else None)
+    known = _units(directions, weights, carrier, found.origin.persona if found.origin else None)
+    has = shifts[carrier] if carrier == "vector" else None  # a format may have no place for the first layer
+    units = {who: {layer: row for layer, row in by.items() if has is None or layer in has} for who, by in known.items()}
     return replace(found, matches=tuple(match_personas({carrier: shifts[carrier]}, units)))
 
 

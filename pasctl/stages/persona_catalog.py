@@ -19,6 +19,7 @@ from pasctl.inventory.combination import is_combination, parse_combination
 from pasctl.stages.artifact_resolver import ArtifactResolver
 from pasctl.stages.budget import beyond_budget
 from pasctl.stages.choose_alpha import default_positions, latest_alphas
+from pasctl.stages.granularity import is_imported
 from pasctl.stages.job import Outcome
 from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.model import ModelHandle
@@ -183,7 +184,7 @@ class PersonaCatalog:
         """
         entry, _ = self._place(persona)
         strength = self._target.alpha if alpha is None else alpha
-        if strength != AUTO or self._latest(entry) is not None:
+        if strength != AUTO or is_imported(entry.artifact) or self._latest(entry) is not None:
             return None
         self._run.reporter.note(f"no alpha was chosen for {entry.artifact.name} yet: choosing one first (choose-alpha)")
         outcome: Outcome = self._run.make(
@@ -256,6 +257,8 @@ class PersonaCatalog:
 
     def _chosen(self, entry: _Entry, row: int) -> tuple[float, str]:
         """The strength that was chosen for a persona, and what is said about it."""
+        if is_imported(entry.artifact):
+            return 1.0, "as strong as in the file"
         latest = self._latest(entry)
         if latest is None:
             name, where = entry.artifact.name, entry.positions

@@ -46,12 +46,14 @@ def resolve(target: SteeringTarget, run: Run, model: ModelHandle) -> ResolvedTar
     return resolved
 
 
-def resolve_for_export(target: SteeringTarget, run: Run, model: ModelHandle) -> ResolvedTarget:
+def resolve_for_export(
+    target: SteeringTarget, run: Run, model: ModelHandle, *, sites: tuple[str, ...] = (HEADS,)
+) -> ResolvedTarget:
     """Find who an export steers to, which acts at every position of a text.
 
     Raises:
         InputError: as `PersonaCatalog.find`; the target is steered from the answer on, at a strength of 0,
-            or at other sites than heads.
+            or at other than these sites.
         MissingError: there are no directions of this model.
     """
     catalog = PersonaCatalog(run, model, target)
@@ -67,9 +69,9 @@ def resolve_for_export(target: SteeringTarget, run: Run, model: ModelHandle) -> 
             f"alpha is 0{why}, expected a finite number other than 0, which steers nothing",
             hint="give a strength with --alpha",
         )
-    if resolved.known.site != HEADS:
+    if resolved.known.site not in sites:
         raise InputError(
-            f"{resolved.name} shifts {resolved.known.site}, an export carries shifts of the usual heads alone",
+            f"{resolved.name} shifts {resolved.known.site}, an export carries shifts of {' and '.join(sites)} alone",
             hint="steer it at run time with `pasctl.steer` or `pasctl serve`, or extract with --site heads",
         )
     return resolved

@@ -70,6 +70,7 @@ UNLOADED: dict[str, tuple[str, ...]] = {
 RUN_A_MODEL = {
     *("extract", "fit-directions", "choose-alpha", "eval", "say", "run", "memory-run", "memory-ask", "memory-eval"),
     "memory-forget",
+    "import-vector",
     *("chat", "serve", "doctor", "export create", "export check"),
 }
 
