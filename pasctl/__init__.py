@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pasctl.stages.export import check_export, export_model
     from pasctl.stages.extract import extract
     from pasctl.stages.fit_directions import fit_directions
+    from pasctl.stages.import_vector import import_vector
     from pasctl.stages.inspect import inspect_checkpoint
     from pasctl.stages.memory import memory_run, open_memory
     from pasctl.stages.memory_ask import memory_ask
@@ -105,6 +106,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "export_model",
     "extract",
     "fit_directions",
+    "import_vector",
     "inspect_checkpoint",
     "intervention",
     "load_inventory",

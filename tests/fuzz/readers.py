@@ -197,6 +197,17 @@ def _inspected(folder: Path) -> object:
     return inspect_files(folder / "x.gguf")[0].to_json()
 
 
+def _vectors(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from pasctl.export.origin import read_origin
+        from pasctl.stages.import_vector import read_vectors
+
+        read_origin(folder / name)
+        return {layer: vector.numel() for layer, vector in read_vectors(folder / name).layers.items()}
+
+    return read
+
+
 def _origin(folder: Path) -> object:
     from pasctl.export.origin import read_origin
 
@@ -280,7 +291,9 @@ READERS: dict[str, Reader] = {
     "survey file": Reader("answers", "answers.json", _survey, suffixes=(".json",)),
     "survey note": Reader("note", "answers.json.survey", _survey_note),
     "export record": Reader("record", "pasctl_export.json", _record),
-    "control vector": Reader("vector", "x.gguf", _inspected),
+    "control vector": Reader("vector", "x.gguf", _inspected, suffixes=(".gguf",)),
+    "vectors in safetensors": Reader("vector", "v.safetensors", _vectors("v.safetensors"), suffixes=(".safetensors",)),
+    "vectors in JSON": Reader("vector", "v.json", _vectors("v.json"), suffixes=(".json",)),
     "steered config": Reader("origin", "config.json", _origin),
     "prose": Reader("prose", "prose.json", _prose),
     "inventory YAML": Reader("inventory", "inventory.yaml", _inventory(".yaml"), suffixes=(".yaml",)),

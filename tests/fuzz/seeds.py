@@ -104,23 +104,20 @@ def _gguf() -> bytes:
 
 
 def _steered() -> None:
-    """A control vector, and a config.json that says who its model is steered to."""
-    import gguf
+    """Vectors in each form of file, and a config.json that says who its model is steered to."""
+    import torch
 
-    from pasctl.export.gguf_file import add_pairs
-    from pasctl.export.origin import NAME, Origin, Trace, gguf_pairs
+    from pasctl.export.origin import NAME, Origin, Trace
+    from pasctl.export.vectors import FORMATS
+    from pasctl.export.vectors.vector_format import About, Vectors
 
     said = ("E+", 2.0, "all", "org/tiny", "directions/tiny/made@v1", f"s1:{'0' * 64}", "d" * 64, "")
     origin = Origin(*said, "vector", {2: Trace(2.0, 1, -2.0)})
-    path = CORPUS / "vector" / "tiny-vector.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(path, "controlvector")
-    add_pairs(writer, gguf_pairs(origin))
-    writer.add_tensor("direction.2", np.array([0.0, -2.0, 0.0, 0.0], np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    vectors = Vectors("block", {2: torch.tensor([0.0, -2.0, 0.0, 0.0])})
+    (CORPUS / "vector").mkdir(exist_ok=True)
+    for name in ("repeng", "steering-vectors", "vllm-lens"):
+        form = FORMATS.build(name)
+        form.write(CORPUS / "vector" / f"tiny{form.suffix}", vectors, About(origin, "tiny", "llama", 3))
     _put("origin/tiny-config.json", {"model_type": "qwen3", NAME: origin.document()})
 
 

@@ -96,7 +96,8 @@ def _tensor(path: Path, said: Any) -> Tensor:
     import torch
 
     shape = said.get("shape") if isinstance(said, dict) else None
-    if not isinstance(said, dict) or said.get("dtype") not in _STORED or not isinstance(said.get("data"), str):
+    texts = [said.get("dtype"), said.get("data")] if isinstance(said, dict) else []
+    if not texts or not all(isinstance(text, str) for text in texts) or texts[0] not in _STORED:
         raise InputError(f"{path}: activations are no tensor of {', '.join(_STORED)}, as vllm-lens writes one")
     if not isinstance(shape, list) or not all(type(size) is int and 0 < size <= MOST_BYTES for size in shape):
         raise InputError(f"{path}: activations have the shape {shape!r}, expected sizes")
