@@ -34,9 +34,12 @@ SERVED = [
     ("qwen3", "vllm"),
     ("qwen3_moe", "vllm"),
     ("llama", "vllm"),
+    ("mistral", "vllm"),
+    ("qwen2", "vllm"),
     ("qwen3_moe", "vllm-plugin"),
     ("qwen3", "stock"),
     ("llama", "stock"),
+    ("mistral", "stock"),
 ]
 PASSAGE = Passage(tuple(range(20, 60)), 1)
 
@@ -78,7 +81,7 @@ def test_vllm_gives_the_steered_models_log_probabilities(
     assert proof.share == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("family", "share"), [("qwen3", 0), ("llama", 1)])
+@pytest.mark.parametrize(("family", "share"), [("qwen3", 0), ("llama", 1), ("mistral", 1), ("qwen2", 1)])
 def test_of_o_proj_biases_vllms_own_llama_reads_all_and_its_qwen3_none(
     family: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Recorder
 ) -> None:
