@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from typer.testing import CliRunner, Result
 
 from pasctl.errors import InputError, MissingError
 from pasctl.export.inspection import Inspection
@@ -194,3 +195,49 @@ def test_what_a_file_says_is_read_within_bounds(tmp_path: Path) -> None:
         assert Origin.of_document(origin.document() | {name: value}) is None
     (tmp_path / "config.json").write_text("[" * 9999)
     assert read_origin(tmp_path) is None
+
+
+def command(*words: object) -> Result:
+    from pasctl.cli.app import app
+
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_the_command_prints_what_was_found_and_fails_on_a_contradiction(made: Path, tmp_path: Path) -> None:
+    store = made / "heads" / "store"
+    done = command(
+        "inspect", made / "heads" / "transformers", "--store", store, "--base", made / "heads" / "tiny-qwen3"
+    )
+    assert done.exit_code == 0, done.output
+    for words in (
+        "says     E+ at alpha 2, at every position, on org/tiny",
+        "carries  o_proj.bias in layers 0, 2",
+        "other tensors are the base's",
+        "fits     E+ at alpha 2, cosine 1.000",
+        "so       it is steered to E+ at alpha 2, as it says",
+    ):
+        assert words in done.output
+    shutil.copytree(made / "heads" / "transformers", tmp_path / "out")
+    change(tmp_path / "out", lambda bias: 0.5 * bias)
+    halved = command("inspect", tmp_path / "out", "--store", store, "--json")
+    assert halved.exit_code == 1
+    document = json.loads(halved.stdout)
+    assert document["strength"] == pytest.approx(ALPHA / 2, rel=1e-5)
+    assert document["personas"][0]["alpha"] == pytest.approx(ALPHA / 2, rel=1e-5)
+    assert "its o_proj.bias is alpha 1" in document["fault"]
+    plain = command("inspect", made / "heads" / "tiny-qwen3", "--store", store)
+    assert "it is not steered in a way that pasctl writes" in plain.output
+
+
+def test_the_command_says_who_reads_a_vector_and_how_near_it_comes(made: Path, tmp_path: Path) -> None:
+    how = ("--persona", "ada", "--alpha", ALPHA, "--dtype", "float32", "--store", made / "heads" / "store")
+    exact = command("export", "directions", "--control-vector", tmp_path / "v.safetensors", *how)
+    assert exact.exit_code == 0, exact.output
+    assert "added after the attention: the steering itself" in exact.output
+    near = command("export", "directions", "--control-vector", tmp_path / "v.json", "--json", *how)
+    document = json.loads(near.stdout)
+    assert (document["format"], document["added_after"], document["layers"]) == ("vllm-lens", "block", [0, 2])
+    assert document["measured"]["mean"] > 0.01
+    refused = command("export", "directions", "-o", tmp_path / "x", "--vector-format", "repeng", *how)
+    assert refused.exit_code == 2
+    assert "--vector-format is for --control-vector" in refused.output
