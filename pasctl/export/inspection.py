@@ -120,7 +120,7 @@ def inspect_files(path: Path, base: Path | None = None) -> tuple[Inspection, Shi
             hint="give the base in the form of the export",
         )
     shifts = find_shifts(files, plain)
-    own = plain is None and _has_own(files, shifts)
+    own = _own(files, shifts) if plain is None else frozenset()
     strength, fault = _strength(origin, shifts, own=own)
     found = Inspection(
         path=str(path),
@@ -128,7 +128,7 @@ def inspect_files(path: Path, base: Path | None = None) -> tuple[Inspection, Shi
         family=files.family,
         origin=origin,
         carried={what: {layer: float(each.norm()) for layer, each in by.items()} for what, by in shifts.items()},
-        own=own,
+        own=bool(own),
         strength=strength,
         fault=fault,
         difference=None if plain is None or files.kind == "vector" else _difference(files, plain),
@@ -188,10 +188,10 @@ def match_personas(shifts: Shifts, units: Mapping[str, Mapping[int, Tensor]]) ->
     return sorted(matches, key=lambda match: -abs(match.cosine))
 
 
-def _has_own(files: TensorFiles, shifts: Shifts) -> bool:
-    """Whether the biases of v_proj may be the model's: those that models are trained with are of q, k and v together.
+def _own(files: TensorFiles, shifts: Shifts) -> frozenset[str]:
+    """The carriers whose biases may be the model's: those that models are trained with are of q, k and v together.
 
-    Biases of o_proj may be its own where all layers have them beside those of q and k.
+    Biases of o_proj may be its own where all layers have them besides those of q and k.
     """
     trained = any(
         (bias := files.slot(layer, what)) is not None and bool(bias.any())
@@ -199,29 +199,26 @@ def _has_own(files: TensorFiles, shifts: Shifts) -> bool:
         for layer in files.layers(what)[:1]
     )
     everywhere = len(shifts.get("o_proj.bias", {})) == len(files.layers("o_proj.weight"))
-    return trained and ("v_proj.bias" in shifts or ("o_proj.bias" in shifts and everywhere))
+    return frozenset(what for what in shifts if trained and (what == "v_proj.bias" or everywhere))
 
 
-def _strength(origin: Origin | None, shifts: Shifts, *, own: bool) -> tuple[float | None, str | None]:
+def _strength(origin: Origin | None, shifts: Shifts, *, own: frozenset[str]) -> tuple[float | None, str | None]:
     """Alpha by the bytes, and why they contradict what the file says."""
     if origin is None:
         return None, None
-    found = shifts.get(origin.carrier, {})
+    said, found = f"says {origin.persona} at alpha {origin.alpha:g}", shifts.get(origin.carrier, {})
     if not found:
-        return 0.0, f"says {origin.persona} at alpha {origin.alpha:g}, and has no {origin.carrier} that does it"
+        return 0.0, f"{said}, and has no {origin.carrier} that does it"
     ratios = _ratios(origin, found)
     if ratios is None or max(ratios) - min(ratios) > _ALIKE * max(map(abs, ratios)):
-        if own and origin.carrier == "v_proj.bias":
+        if origin.carrier in own:
             return None, None  # mixed with the model's own
-        return None, f"says {origin.persona} at alpha {origin.alpha:g}, and its {origin.carrier} is another shift"
+        return None, f"{said}, and its {origin.carrier} is another shift"
     ratio = sum(ratios) / len(ratios)
     if abs(ratio - 1) <= _ALIKE:
         return origin.alpha, None
     strength = ratio * origin.alpha
-    return (
-        strength,
-        f"says {origin.persona} at alpha {origin.alpha:g}, and its {origin.carrier} is alpha {strength:.3g}",
-    )
+    return strength, f"{said}, and its {origin.carrier} is alpha {strength:.3g}"
 
 
 def _ratios(origin: Origin, found: Mapping[int, Tensor]) -> Sequence[float] | None:

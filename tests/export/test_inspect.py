@@ -143,6 +143,10 @@ def test_biases_of_the_model_itself_are_no_shift(made: Path, tmp_path: Path) -> 
     assert (written.family, written.strength, list(written.carried)) == ("llama", ALPHA, ["o_proj.bias"])
     assert written.difference is not None
     assert written.difference.none
+    shutil.copytree(made / "qwen2" / "transformers", tmp_path / "out")
+    change(tmp_path / "out", lambda bias: 0.5 * bias)  # of o_proj, beside the model's own of q, k and v
+    halved = inspect_checkpoint(tmp_path / "out", store=tmp_path / "none")
+    assert (halved.own, halved.strength) == (True, pytest.approx(ALPHA / 2, rel=1e-5))
 
 
 def test_what_cannot_be_inspected_is_refused_in_one_line(made: Path, tmp_path: Path) -> None:
