@@ -123,6 +123,20 @@ def test_keys_and_values_are_told_once() -> None:
     assert len(found) == len(set(found))
 
 
+@pytest.mark.parametrize("length", [400, 3000])
+@pytest.mark.parametrize("depth", [0.0, 0.4, 1.0])
+def test_a_scene_is_told_by_its_name_alone(length: int, depth: float) -> None:
+    trial = TASKS.get("scenes")(length, depth, 4, words)
+    assert trial == TASKS.get("scenes")(length, depth, 4, words)
+    assert length - 40 <= words(trial.text) <= length
+    told = re.findall(r"(\w+) stood [^.]+\. \1 sold ([^.]+?) to (the \w+)\. (The \w+) gave \1 the \w+\.", trial.text)
+    names = [name for name, *_ in told]
+    assert len(names) == len(set(names)) == trial.text.count(" sold ")
+    assert all(folk == again.lower() for _, _, folk, again in told)
+    assert {name: goods for name, goods, *_ in told}[trial.question.split()[2]] == trial.answers[0]
+    assert abs(trial.text.index(trial.evidence[0]) / len(trial.text) - depth) <= 60 / length + 0.1
+
+
 def test_varied_prose_hardly_repeats_and_holds_no_digit() -> None:
     assert len(set(TEMPLATES)) == len(TEMPLATES) >= 60
     sentences = list(islice(varied(random_stream("filler", 1, 0.0, 0)), 3000))

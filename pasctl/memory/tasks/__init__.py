@@ -33,6 +33,7 @@ TASKS = Registry(
         "passkey-varied": "pasctl.memory.tasks.passkey:make_varied",
         "needle": "pasctl.memory.tasks.needle:make",
         "keyvalue": "pasctl.memory.tasks.keyvalue:make",
+        "scenes": "pasctl.memory.tasks.scenes:make",
         "tracking": "pasctl.memory.tasks.tracking:make",
         **{f"niah-{kind.replace('_', '-')}": f"pasctl.memory.tasks.ruler_needles:make_{kind}" for kind in _NEEDLES},
         "variable-tracking": "pasctl.memory.tasks.ruler_words:make_variables",
