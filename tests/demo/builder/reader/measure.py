@@ -1,0 +1,42 @@
+"""The figures of the reader's card: memory tasks within its context, and far beyond it with a memory and without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pasctl.memory.benchmarks.metrics import wilson
+from pasctl.memory.trial_plan import TrialPlan
+from pasctl.models.options import ModelOptions
+from pasctl.stages.memory_eval import memory_eval, trial_figures
+from pasctl.stages.run import Run
+from tests.demo.builder.reader.sizes import CONTEXT, MEMORY, TASKS
+
+WITHIN = CONTEXT - 32  # room for the question and the answer
+TIMES = (16, 64)
+TRIALS, SEED = 50, 1000  # parameters were chosen on texts of the seeds 100 to 109
+
+
+def measure(
+    folder: Path, out: Path, *, tasks: Sequence[str] = TASKS, times: Sequence[int] = TIMES, trials: int = TRIALS
+) -> None:
+    """Run the tasks on a model's folder, and put their figures beside the weights."""
+    run = Run(out / "artifacts")
+    model = run.model(str(folder), ModelOptions(dtype="float32"))
+    rows: list[dict[str, Any]] = []
+    for lengths, compare in (((WITHIN,), ("full",)), (tuple(CONTEXT * each for each in times), ("window", "full"))):
+        plan = TrialPlan(tuple(tasks), lengths, trials, compare, seed=SEED)
+        made = memory_eval(model, plan, params=MEMORY, run=run).artifact
+        if made is None:
+            raise RuntimeError("memory-eval made nothing")
+        figures = trial_figures(made.read_json("trials.json"), made.provenance["costs"])["tasks"]
+        rows += [
+            {
+                **{name: row[name] for name in ("task", "length", "system", "trials", "accuracy", "recall")},
+                "interval": [round(bound, 3) for bound in wilson(row["accuracy"], row["trials"])],
+            }
+            for row in figures
+        ]
+    (folder / "evaluation.json").write_text(json.dumps({"seed": SEED, "tasks": rows}, indent=1) + "\n", "utf-8")
