@@ -138,6 +138,11 @@ def test_the_short_build_makes_a_model_folder(tmp_path):
     weights = (tmp_path / "model" / "model.safetensors").read_bytes()
     rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert {row["stage"] for row in rows} == {"pairs", "short", "long"}
+    figures = json.loads((tmp_path / "model" / "evaluation.json").read_text())["tasks"]
+    assert {(row["length"], row["system"]) for row in figures} == {
+        *((160, system) for system in ("memory", "full")),
+        *((384, system) for system in ("memory", "window", "full")),
+    }
     # Again: nothing is trained, so the weights are the same to the byte.
     subprocess.run(command, capture_output=True, check=True, timeout=240, cwd=ROOT)
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights

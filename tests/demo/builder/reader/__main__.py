@@ -1,7 +1,7 @@
 """Build the reader from a seed: `python -m tests.demo.builder.reader --out DIR`.
 
-DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it. A run that was killed
-goes on from its last checkpoint when the same command is given again.
+DIR gets the run (checkpoint, log of losses) and, in DIR/model, the model as `--model` takes it, with its figures. A run
+that was killed goes on from its last checkpoint when the same command is given again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from tests.demo.builder.__main__ import package
 from tests.demo.builder.model import empty_model
+from tests.demo.builder.reader.measure import measure
 from tests.demo.builder.reader.model import reader_config
 from tests.demo.builder.reader.tokenizer import train_tokenizer
 from tests.demo.builder.reader.training import CURRICULUM, ROW_TOKENS, Trainer
@@ -24,7 +25,7 @@ SHORT_STEPS = 3  # of each stage, in the short mode
 
 
 def build(out: Path, *, seed: int = 0, short: bool = False, compiled: bool = False, quiet: bool = False) -> Path:
-    """Train and package; gives the model's folder.
+    """Train, package and measure; gives the model's folder.
 
     Args:
         out: where the run is kept; made if missing.
@@ -52,7 +53,12 @@ def build(out: Path, *, seed: int = 0, short: bool = False, compiled: bool = Fal
         compiled=compiled,
     )
     trainer.train()
-    return package(trainer.model, tokenizer, out / "model")
+    folder = package(trainer.model, tokenizer, out / "model")
+    if short:
+        measure(folder, out, tasks=("update",), times=(2,), trials=1)
+    else:
+        measure(folder, out)
+    return folder
 
 
 def main(arguments: list[str] | None = None) -> None:
