@@ -89,11 +89,10 @@ def remember(
     if params is not None and named:
         raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
     with ExitStack() as stack:
-        if isinstance(model, LoadedModel):
-            loaded = model
-        else:
+        if not isinstance(model, LoadedModel):
             stack.enter_context(_settings_kept(model))
-            loaded = LoadedModel.wrap(model, tokenizer or _tokenizer_of(model))
+            tokenizer = tokenizer or _tokenizer_of(model)
+        loaded = LoadedModel.given(model, tokenizer)
         if params is None:
             # up to where it attends alike: with some rotations that is less than its context
             params = MemoryParams.for_context(context_of(loaded.model.config.to_dict(), steady=True), **named)

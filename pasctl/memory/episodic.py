@@ -68,12 +68,12 @@ class EpisodicMemory:
             **named: parameters of `MemoryParams`.
 
         Raises:
-            InputError: parameters that contradict each other, or both ways of giving them; or a model whose memory
-                path is not the model (see `pasctl.memory.proof`).
+            InputError: parameters that contradict each other, or both ways of giving them; a tokenizer that is none, or
+                not the loaded model's; or a model whose memory path is not the model (see `pasctl.memory.proof`).
         """
         if params is not None and named:
             raise InputError(f"params and {', '.join(named)} were both given, expected one of the two")
-        self.model = model if isinstance(model, LoadedModel) else LoadedModel.wrap(model, tokenizer)
+        self.model = LoadedModel.given(model, tokenizer)
         self.params = params or MemoryParams(**named)
         self.proof = require_memory(self.model)
         self.intervention = intervention

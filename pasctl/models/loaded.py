@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pasctl.errors import InputError
 from pasctl.models.adapters import Adapter, adapter_for
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.device import torch_dtype
@@ -79,6 +80,26 @@ class LoadedModel:
             attn=str(model.config._attn_implementation),
             source=source,
         )
+
+    @classmethod
+    def given(cls, model: Any, tokenizer: Any) -> LoadedModel:
+        """What a caller gives: a loaded model, which has a tokenizer, or a CausalLM with one.
+
+        Raises:
+            InputError: a loaded model with another vocabulary than its own, or a tokenizer that is none.
+        """
+        if tokenizer is not None and not hasattr(tokenizer, "get_vocab"):
+            raise InputError(
+                f"the tokenizer is a {type(tokenizer).__name__}, expected one of transformers",
+                hint="only the model and its tokenizer are given by place; give the rest by name",
+            )
+        if not isinstance(model, cls):
+            return cls.wrap(model, tokenizer)
+        if tokenizer is not None and tokenizer.get_vocab() != model.tokenizer.get_vocab():
+            raise InputError(
+                "a loaded model was given with a tokenizer of another vocabulary than its own", hint="leave it out"
+            )
+        return model
 
     @property
     def backbone(self) -> nn.Module:

@@ -260,6 +260,17 @@ def test_em_llms_names_patch_a_model(loaded: LoadedModel) -> None:
         assert torch.equal(written(model, ids), made)
 
 
+def test_what_is_no_tokenizer_of_the_model_is_refused() -> None:
+    model, params, other = tiny_loaded(), MemoryParams(**SMALL), tiny_tokenizer()
+    other.add_tokens(["Brücke"])
+    for make in (EpisodicMemory, lambda *given: remember(*given).__enter__()):
+        with pytest.raises(InputError, match="the tokenizer is a MemoryParams, expected one of transformers"):
+            make(model, params)
+        with pytest.raises(InputError, match="another vocabulary than its own"):
+            make(model, other)
+    assert EpisodicMemory(model, tiny_tokenizer(), params=params).params is params
+
+
 def test_names_without_a_meaning_here_are_said_and_wrong_ones_refused() -> None:
     with pytest.warns(UserWarning, match="fattn, pin_memory"):
         assert parameters({"n_local": 64, "fattn": True, "pin_memory": False}) == {"n_local": 64}
