@@ -43,7 +43,7 @@ class MemoryState:
         first: layer -> keys and values [1, G, n_init, D] of the first tokens; not there while the window holds them.
         usual: what its chunks look for on average.
         wide: whether keys have large biases: attention scores are then kept in float32 (see `joint_attention`), and
-            keys rounded less what they have in common (see `offset`).
+            keys rounded less what they have in common.
     """
 
     params: MemoryParams

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pasctl.errors import InputError
+
 _GROUP = 16
 """Components that share a scale, at most. With 64, a whole head's, 1.3% of SmolLM2's events were others than with
 bfloat16; with 16 it is 0.8%, about as many as bfloat16 changes itself."""
@@ -79,7 +81,11 @@ class Rounded:
         return Rounded(self.steps.clone(), self.scale.clone())
 
     def on_disk(self) -> Rounded:
-        """The same in files that go with it: the system keeps in memory what is used, as long as there is room."""
+        """The same in files that go with it: the system keeps in memory what is used, as long as there is room.
+
+        Raises:
+            InputError: the folder for temporary files takes none, or is full.
+        """
         return Rounded(_mapped(self.steps), _mapped(self.scale))
 
 
@@ -95,8 +101,14 @@ def _grouped(x: Tensor, groups: int) -> Tensor:
 
 def _mapped(tensor: Tensor) -> Tensor:
     """The same numbers in a file that has no name any more; a map keeps it, and no descriptor."""
-    with tempfile.NamedTemporaryFile(prefix="pasctl-representatives-") as file:
-        tensor.contiguous().view(torch.uint8).numpy().tofile(file)
-        file.flush()
-        mapped = torch.from_file(file.name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+    try:
+        with tempfile.NamedTemporaryFile(prefix="pasctl-representatives-") as file:
+            tensor.contiguous().view(torch.uint8).numpy().tofile(file)
+            file.flush()
+            mapped = torch.from_file(file.name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+    except OSError as error:
+        raise InputError(
+            f"representatives cannot be kept in the folder for temporary files: {error}",
+            hint="name another folder with TMPDIR, or leave --representatives disk out",
+        ) from error
     return mapped.view(tensor.shape)

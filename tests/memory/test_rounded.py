@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pasctl.errors import InputError
 from pasctl.memory.rounded import Rounded
 
 
@@ -42,3 +43,9 @@ def test_files_hold_the_same_and_leave_no_name(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
     assert torch.equal(mapped.values(), kept.values())
     assert torch.equal(mapped[torch.tensor([7, 299])].steps, kept.steps[[7, 299]])
+
+
+def test_a_folder_that_takes_no_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(InputError, match=r"cannot be kept in the folder for temporary files: .*gone"):
+        Rounded.of(drawn(3, 2, 64), torch.zeros(2, 64)).on_disk()
