@@ -127,8 +127,6 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     for left in place.leftovers():
         run.reporter.note(f"{left} is left of an export that was killed or still runs")
     export = _about(declared, target, handle, job, planned.key, run.store, place.folder.name)
-    if export.hub_base is None:
-        run.reporter.note("the card names no base model on a hub: --base-model ORG/NAME does")
     with noted_export(run.store.root, place.folder), place.partial() as folder:
         making = Making(handle, target, engine, export, place, folder, declared.shard_size)
         proofs: list[Proof] = []
@@ -137,6 +135,8 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
         if not proofs:  # the store has the artifact, and the folder is gone
             proofs.append(make(making, run.reporter))
         place.publish(folder)
+    if export.hub_base is None:
+        run.reporter.note("the card names no base model on a hub: --base-model ORG/NAME does")
     return ExportOutcome(outcome, place.folder, True, proofs[0])
 
 

@@ -70,8 +70,9 @@ def resolve_for_export(
             hint="give a strength with --alpha",
         )
     if resolved.known.site not in sites:
+        carried = " and ".join("the usual heads" if site == HEADS else site for site in sites)
         raise InputError(
-            f"{resolved.name} shifts {resolved.known.site}, an export carries shifts of {' and '.join(sites)} alone",
+            f"{resolved.name} shifts {resolved.known.site}, an export carries shifts of {carried} alone",
             hint="steer it at run time with `pasctl.steer` or `pasctl serve`, or extract with --site heads",
         )
     return resolved

@@ -77,7 +77,7 @@ def test_what_makes_no_sense_is_refused(warm: Warm, tmp_path: Path) -> None:
     who = ("export", "latest", "--persona", "s01", "--alpha", 1)
     assert_refused(run(*who), 2, "-o DIR", "--control-vector FILE")
     assert_refused(run(*who, "-o", "out", "--control-vector", "x.gguf"), 2, "two exports")
-    assert_refused(run(*who, "--control-vector", "x.gguf", "--engine", "vllm"), 2, "llama.cpp", "vllm")
+    assert_refused(run(*who, "--control-vector", "x.gguf", "--engine", "vllm"), 2, "for no engine", "--engine vllm")
     assert_refused(run(*who, "--control-vector", "x.gguf", "--license", "mit"), 2, "--license")
     assert_refused(run(*who, "--control-vector", "x.bin"), 2, "x.bin", ".gguf")
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "store"])

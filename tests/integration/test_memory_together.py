@@ -87,7 +87,7 @@ def test_every_token_is_in_one_event_and_can_be_retrieved(folder: Path) -> None:
     handle = open_memory(memories[0], store=folder / "store").model
     from pasctl.stages.model import ModelHandle
 
-    together = open_several(memories, ModelHandle.of(handle), Silent())
+    together = open_several(memories, ModelHandle.of(handle), "device", Silent())
     alone = [open_memory(each, handle, store=folder / "store") for each in memories]
     opening = len(together.prompt.opening)
     wanted = list(together.prompt.opening)

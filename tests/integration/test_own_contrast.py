@@ -56,7 +56,7 @@ def test_python_server_and_export_write_the_same(handle: ModelHandle, store: Pat
     declared = Serve(model=handle, directions=("latest",), steering=target, settings=Settings())
     with open_service(declared, Run(store)) as service:
         body = {"model": f"{handle.slug}++", "prompt": PROMPT, "temperature": 0, "max_tokens": 6}
-        assert service.completion(json.dumps(body).encode()).stream.text() == steered
+        assert service.completion(json.dumps(body).encode()).choices[0].stream.text() == steered
 
     exported = pasctl.export_model("latest", tmp_path / "out", steering=target, store=store)
     assert exported.outcome.artifact is not None  # which an export gets once its proof holds

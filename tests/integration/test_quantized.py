@@ -55,7 +55,7 @@ def test_later_commands_run_the_weights_that_the_activations_were_made_with(tmp_
 
 def test_a_command_prints_what_it_is_asked_for_and_no_library_s_warnings(run_pasctl: PasctlRun, tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "m")
-    done = run_pasctl("doctor", "--model", folder, "--quantize", "int8", "--json", env=HERE)
+    done = run_pasctl("doctor", "--model", folder, "--dtype", "float32", "--quantize", "int8", "--json", env=HERE)
     assert done.stderr == ""
     model = next(line for line in json.loads(done.stdout) if line["what"] == "model")
     assert "float32 with int8 weights on cpu" in model["found"]

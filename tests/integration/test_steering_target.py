@@ -66,7 +66,7 @@ def served(handle: ModelHandle, store: Path, target: SteeringTarget, monkeypatch
     body = {"model": f"{handle.slug}+{PERSONA}", "prompt": PROMPT, "temperature": 0, "max_tokens": TOKENS}
     declared = Serve(model=handle, directions=("latest",), steering=target, settings=Settings())
     with open_service(declared, Run(store)) as service:
-        service.completion(json.dumps(body).encode()).stream.text()
+        service.completion(json.dumps(body).encode()).choices[0].stream.text()
     return read
 
 

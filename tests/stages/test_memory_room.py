@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 import pasctl
 from pasctl import ModelOptions, Text
