@@ -189,7 +189,7 @@ class LayerVectors:
         for part in [*self._slabs, *self._blocks]:
             if first >= outside:
                 return
-            yield first, part[: outside - first]
+            yield first, part if first + len(part) <= outside else part[: outside - first]
             first += len(part)
 
     def _values(self, outside: int) -> Iterator[tuple[int, Tensor]]:
