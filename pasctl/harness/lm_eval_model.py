@@ -14,6 +14,7 @@ from pasctl.evaluation.alphas import AUTO
 from pasctl.memory.dropin import remember
 from pasctl.models.options import ModelOptions
 from pasctl.stages.job import Outcome
+from pasctl.stages.model import ModelHandle
 from pasctl.stages.run import Run
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve
@@ -66,10 +67,8 @@ class PasctlLM(HFLM):
             InputError: a persona that is steered from the answer on: a task's texts do not say where that begins.
             MissingError: there is no such model, or no directions of it.
         """
-        run, asked = (
-            Run(store),
-            SteeringTarget(persona=persona, directions=directions, alpha=alpha, positions=positions),
-        )
+        run = Run(store)
+        asked = SteeringTarget(persona=persona, directions=directions, alpha=alpha, positions=positions)
         where = "auto" if device == _OF_HARNESS else device
         handle = run.model(model, ModelOptions(dtype=dtype, device=where, attn=attn))
         self.target = _resolved(asked, run, handle) if asked.given else None
@@ -94,7 +93,7 @@ class PasctlLM(HFLM):
         return told | steered
 
 
-def _resolved(asked: SteeringTarget, run: Run, handle: Any) -> ResolvedTarget:
+def _resolved(asked: SteeringTarget, run: Run, handle: ModelHandle) -> ResolvedTarget:
     target = resolve(asked, run, handle)
     if isinstance(target, Outcome):
         raise RuntimeError("only a dry run resolves to an outcome")

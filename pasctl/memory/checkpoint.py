@@ -208,7 +208,9 @@ def _restore_representatives(reader: Reader, parts: Sequence[Mapping[str, Tensor
     common = last.get("codec_offsets", last.get("offsets"))
     if common is None:
         vectors = torch.cat([part["representatives"] for part in parts])[:OFFSET_EVENTS]
-        common = common_part(vectors.permute(1, 2, 0, 3)) if len(vectors) else vectors[:0]
+        if not len(vectors):  # all events are in the window, whose keys say it
+            return
+        common = common_part(vectors.permute(1, 2, 0, 3))
     events.common = {layer: each.to(to) for layer, (each, to) in enumerate(zip(common, devices, strict=False))}
     first = 0
     for part in parts:
@@ -275,6 +277,7 @@ def _restore_windows(reader: Reader, last: dict[str, Tensor]) -> None:
             values[layer, :, start - base :][None].to(device, copy=True),
             mass.view(1, segments.kv_heads, -1).to(device),
         )
+        reader.past.learn(layer, reader.windows[layer].key)  # of a short text that a version before wrote
     if reader.past.events.evicted:
         keys, values = segments.read_all_layers(0, reader.params.n_init)
         reader.past.first = {

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pasctl.memory import chunks
+from pasctl.memory.checkpoint import text_end
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.events import Events
 from pasctl.memory.reader import Reader
@@ -98,6 +99,22 @@ def test_a_memory_of_older_versions_has_its_representatives_rounded_when_it_is_o
     apart = (opened.reader.past.events.representatives(0) - exact).abs().amax(-1)
     assert 0 < float((apart / (exact - exact.mean(0)).abs().amax(-1)).max()) < 0.01
     assert torch.isfinite(ask_ids(opened, question)).all()
+
+
+def test_a_short_memory_of_older_versions_is_written_down_again_and_read_on(tmp_path: Path) -> None:
+    """Nothing has left its window, whose keys say then what the text's have in common."""
+    model, more = biased(900.0), text_ids(150, seed=3)
+    _, [path] = archived(model, tmp_path, text_ids(20), n_mem=48)
+    tensors = load_file(path)
+    for name in ("codec_offsets", SCALES):
+        tensors.pop(name)
+    save_file(tensors, path)
+    opened = EpisodicMemory(model, **SMALL | {"n_mem": 48})
+    opened.restore([path])
+    assert "codec_offsets" in text_end(opened.reader)
+    opened.read_ids(more)
+    assert opened.reader.past.events.evicted > 5
+    assert torch.isfinite(opened.reader.surprise).all()
 
 
 @pytest.mark.parametrize("opening", [[], text_ids(5, seed=9)])

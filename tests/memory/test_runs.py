@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,6 +15,7 @@ from torch import Tensor
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.reader import Reader
 from pasctl.memory.runs import Run, join_runs, read_run
+from pasctl.stages.stored_runs import RunFile, load_run
 from tests.memory.test_exactness import SMALL, ask_ids, full_logits, text_ids
 from tests.tiny import FAMILIES, tiny_loaded
 
@@ -134,3 +136,20 @@ def test_an_event_has_the_same_score_wherever_its_run_stands(tmp_path: Path) -> 
     assert set(moved) == set(two[layer])
     for event, score in two[layer].items():
         assert moved[event] == pytest.approx(score, rel=1e-4, abs=1e-5)
+
+
+def test_a_run_of_older_versions_has_its_representatives_rounded_when_it_is_loaded(tmp_path: Path) -> None:
+    """They were in the model's dtype, and what they have in common was not written down."""
+    run = Maker(tmp_path).run(text_ids(150))
+    exact = run.representatives.values() + run.common
+    arrays = {
+        "ids": run.ids,
+        "surprise": run.surprise.numpy(),
+        "starts": np.array(run.starts),
+        "representatives": exact.numpy(),
+        "usual_queries": run.usual.sums.numpy(),
+        "usual_counts": run.usual.counts.numpy(),
+    }
+    loaded = load_run(RunFile("old.txt", "0" * 64, 150, ()), arrays)
+    apart = (loaded.representatives.values() + loaded.common - exact).abs().max()
+    assert 0 < float(apart) < 0.01 * float((exact - exact.mean(0)).abs().max())
