@@ -10,11 +10,13 @@ from pydantic.json_schema import SkipJsonSchema
 _ANSWERED = Literal["stop", "length"]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """A JSON object without other fields."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class ErrorDetail(_Answer):
+class ErrorDetail(Answer):
     """What went wrong."""
 
     message: str
@@ -23,13 +25,13 @@ class ErrorDetail(_Answer):
     code: str | None
 
 
-class ErrorBody(_Answer):
+class ErrorBody(Answer):
     """The body of every answer that is none of 200."""
 
     error: ErrorDetail
 
 
-class Usage(_Answer):
+class Usage(Answer):
     """Tokens read and written."""
 
     prompt_tokens: int
@@ -37,7 +39,7 @@ class Usage(_Answer):
     total_tokens: int
 
 
-class SourceNote(_Answer):
+class SourceNote(Answer):
     """A part of a memory's text that was retrieved for an answer."""
 
     event: int
@@ -53,14 +55,14 @@ class SourceNote(_Answer):
     modified: float | None
 
 
-class SentenceSource(_Answer):
+class SentenceSource(Answer):
     """A source of a sentence: its place in the list of the answer's sources."""
 
     source: int
     share: float
 
 
-class SentenceNote(_Answer):
+class SentenceNote(Answer):
     """A sentence of an answer."""
 
     text: str
@@ -68,7 +70,7 @@ class SentenceNote(_Answer):
     sources: list[SentenceSource]
 
 
-class Note(_Answer):
+class Note(Answer):
     """Who answered, and from which memory."""
 
     persona: str | None
@@ -78,7 +80,7 @@ class Note(_Answer):
     sentences: list[SentenceNote] = Field(default=[], description="with a memory, the sources of each sentence")
 
 
-class AnswerMessage(_Answer):
+class AnswerMessage(Answer):
     """The words of a chat's answer."""
 
     role: Literal["assistant"]
@@ -86,7 +88,7 @@ class AnswerMessage(_Answer):
     refusal: None
 
 
-class LikelyToken(_Answer):
+class LikelyToken(Answer):
     """A token, how likely it is, and its bytes."""
 
     token: str
@@ -100,14 +102,14 @@ class AnswerToken(LikelyToken):
     top_logprobs: list[LikelyToken]
 
 
-class AnswerLogprobs(_Answer):
+class AnswerLogprobs(Answer):
     """How likely each token of a chat's answer is."""
 
     content: list[AnswerToken]
     refusal: None
 
 
-class TextLogprobs(_Answer):
+class TextLogprobs(Answer):
     """How likely each token of a text is; nothing stands before a prompt's first."""
 
     tokens: list[str]
@@ -116,7 +118,7 @@ class TextLogprobs(_Answer):
     text_offset: list[int] = Field(description="the character of the text at which the token begins")
 
 
-class PromptToken(_Answer):
+class PromptToken(Answer):
     """How likely a token is in its place of a prompt, 1 being the most likely one's rank."""
 
     logprob: float
@@ -130,14 +132,14 @@ PromptLogprobs = Annotated[
 ]
 
 
-class ChoiceNote(_Answer):
+class ChoiceNote(Answer):
     """Of one of several texts, with a memory."""
 
     sources: list[SourceNote]
     sentences: list[SentenceNote]
 
 
-class _Choice(_Answer):
+class _Choice(Answer):
     index: int
     finish_reason: _ANSWERED
     pasctl: ChoiceNote | SkipJsonSchema[None] = Field(default=None, description="of one of several texts")
@@ -158,7 +160,7 @@ class TextChoice(_Choice):
     prompt_logprobs: PromptLogprobs
 
 
-class _Written(_Answer):
+class _Written(Answer):
     id: str
     created: int
     model: str
@@ -181,7 +183,7 @@ class Completion(_Written):
     choices: list[TextChoice] = Field(min_length=1)
 
 
-class ModelCard(_Answer):
+class ModelCard(Answer):
     """A model, or it as one of the personas."""
 
     id: str
@@ -190,7 +192,7 @@ class ModelCard(_Answer):
     owned_by: Literal["pasctl"]
 
 
-class Served(_Answer):
+class Served(Answer):
     """How many personas and which memories there are."""
 
     personas: int
@@ -198,7 +200,7 @@ class Served(_Answer):
     memories: list[str]
 
 
-class ModelList(_Answer):
+class ModelList(Answer):
     """The models."""
 
     object: Literal["list"]
@@ -206,7 +208,7 @@ class ModelList(_Answer):
     pasctl: Served
 
 
-class Tokenized(_Answer):
+class Tokenized(Answer):
     """The tokens of a text or of messages."""
 
     count: int
@@ -215,13 +217,13 @@ class Tokenized(_Answer):
     token_strs: list[str] | SkipJsonSchema[None] = Field(default=None, description="names in the vocabulary")
 
 
-class Detokenized(_Answer):
+class Detokenized(Answer):
     """The text of tokens."""
 
     prompt: str
 
 
-class TokenizerInfo(_Answer):
+class TokenizerInfo(Answer):
     """Special tokens and template of the model's tokenizer."""
 
     tokenizer_class: str
@@ -230,11 +232,3 @@ class TokenizerInfo(_Answer):
     pad_token: str | None
     unk_token: str | None
     chat_template: str | None
-
-
-class Health(_Answer):
-    """That it answers."""
-
-    status: Literal["ok"]
-    model: str
-    version: str

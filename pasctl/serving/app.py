@@ -18,6 +18,7 @@ from pasctl.serving.auth_middleware import AuthMiddleware, read_body
 from pasctl.serving.hosts import AllowedHosts
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
 from pasctl.serving.openapi import describe
+from pasctl.serving.personas import ServedPersonas
 from pasctl.serving.sending import AnswerResponse, refused
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
@@ -82,6 +83,8 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def model(name: str) -> Response:
         return JSONResponse(await desk.run(service.model, name))
 
+    _add_personas(app, service.personas, desk)
+
     @app.get("/health")
     async def health() -> Response:
         return JSONResponse({"status": "ok", "model": service.base, "version": __version__})
@@ -110,6 +113,26 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     # a page elsewhere cannot bring a key, so with one any name will do unless some are given
     hosts = AllowedHosts(settings.host, settings.allowed_host) if settings.allowed_host or not keys else None
     return AuthMiddleware(app, metrics, keys, hosts)
+
+
+def _add_personas(app: FastAPI, personas: ServedPersonas, desk: _Desk) -> None:
+    """The paths of personas."""
+
+    @app.get("/v1/personas")
+    async def listed() -> Response:
+        return JSONResponse(await desk.run(personas.listed))
+
+    @app.post("/v1/personas")
+    async def add(request: Request) -> Response:
+        return JSONResponse(await desk.take(request, personas.add))
+
+    @app.get("/v1/personas/{name:path}")
+    async def one(name: str) -> Response:
+        return JSONResponse(await desk.run(personas.one, name))
+
+    @app.delete("/v1/personas/{name:path}")
+    async def remove(name: str) -> Response:
+        return JSONResponse(await desk.run(personas.remove, name))
 
 
 def _add_tokens(app: FastAPI, service: Service, desk: _Desk) -> None:

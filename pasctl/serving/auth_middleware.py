@@ -18,7 +18,15 @@ from pasctl.serving.metrics import Metrics
 from pasctl.serving.sending import refused
 
 PATHS = (
-    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/tokenize", "/detokenize", "/tokenizer_info"),
+    *(
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/models",
+        "/v1/personas",
+        "/tokenize",
+        "/detokenize",
+        "/tokenizer_info",
+    ),
     *("/health", "/metrics", "/openapi.json"),
 )
 _OPEN = "/health"

@@ -12,23 +12,25 @@ from pasctl.serving.answers import (
     Completion,
     Detokenized,
     ErrorBody,
-    Health,
     ModelCard,
     ModelList,
     Tokenized,
     TokenizerInfo,
 )
 from pasctl.serving.metrics import CONTENT_TYPE
+from pasctl.serving.personas import AddRequest
 from pasctl.serving.protocol import ChatRequest, CompletionRequest
+from pasctl.serving.service_answers import DirectionsCard, DirectionsRemoved, Health, PersonaCard, PersonaList
 from pasctl.serving.tokens import DetokenizeRequest, TokenizeRequest
 from pasctl.version import __version__
 
 _STATUSES = {
     400: "the body is no JSON, has an unknown field, asks for what is not supported, or names what does not exist",
     401: "the API key is missing or wrong",
-    403: "the header Host names another server",
+    403: "the header Host names another server, or files may not be added",
     404: "there is no such model or persona",
     408: "the body did not come in time",
+    409: "directions cannot be added or removed as things are",
     413: "the body is too long",
     415: "the body is not application/json",
     429: "the queue is full",
@@ -36,7 +38,13 @@ _STATUSES = {
     503: "the server is stopping, its store is busy, or too many connections are open",
     504: "the answer was not written in time",
 }
-_READING, _WRITING = (401, 403, 500, 503), tuple(_STATUSES)
+_READING = (401, 403, 500, 503)
+_WRITING = tuple(status for status in _STATUSES if status != 409)
+_ASKED = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest, AddRequest)
+_ANSWERED = (
+    *(ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, TokenizerInfo, Health, ErrorBody),
+    *(PersonaCard, PersonaList, DirectionsCard, DirectionsRemoved),
+)
 
 
 def describe(*, keyed: bool) -> dict[str, Any]:
@@ -45,9 +53,7 @@ def describe(*, keyed: bool) -> dict[str, Any]:
     Args:
         keyed: whether requests must bring an API key.
     """
-    written = (ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, TokenizerInfo, Health)
-    asked = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest)
-    kinds = [(kind, "validation") for kind in (*asked, *written, ErrorBody)]
+    kinds = [(kind, "validation") for kind in (*_ASKED, *_ANSWERED)]
     _, schemas = models_json_schema(kinds, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     components: dict[str, Any] = {"schemas": schemas["$defs"]}
     if keyed:
@@ -62,7 +68,15 @@ def describe(*, keyed: bool) -> dict[str, Any]:
             "/detokenize": {"post": _asked(DetokenizeRequest, Detokenized, "The text of tokens.")},
             "/tokenizer_info": {"get": _read("Special tokens and template.", _json(TokenizerInfo))},
             "/v1/models": {"get": _read("The model, and it as each persona.", _json(ModelList))},
-            "/v1/models/{name}": {"get": _one_model()},
+            "/v1/models/{name}": {"get": _named("One of the models.", ModelCard)},
+            "/v1/personas": {
+                "get": _read("The personas, and their directions.", _json(PersonaList)),
+                "post": _asked(AddRequest, DirectionsCard, "Serve more directions.", statuses=(*_WRITING, 409)),
+            },
+            "/v1/personas/{name}": {
+                "get": _named("One persona.", PersonaCard),
+                "delete": _named("Serve directions no more that were added.", DirectionsRemoved, 409),
+            },
             "/health": {"get": _read("Whether it answers.", _json(Health)) | {"security": []}},
             "/metrics": {
                 "get": _read("Counts, as Prometheus reads them.", {CONTENT_TYPE: {"schema": {"type": "string"}}})
@@ -86,13 +100,13 @@ def _read(summary: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"summary": summary, "responses": _responses(content, _READING)}
 
 
-def _one_model() -> dict[str, Any]:
+def _named(summary: str, answer: type[BaseModel], *more: int) -> dict[str, Any]:
     """Names hold slashes, as references do, and persona ids are anything."""
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     return {
-        "summary": "One of the models.",
+        "summary": summary,
         "parameters": [name],
-        "responses": _responses(_json(ModelCard), (*_READING, 404)),
+        "responses": _responses(_json(answer), (*_READING, 404, *more)),
     }
 
 
@@ -105,10 +119,14 @@ def _written(asked: type[BaseModel], answer: type[BaseModel], summary: str) -> d
 
 
 def _asked(
-    asked: type[BaseModel], answer: type[BaseModel], summary: str, more: dict[str, Any] | None = None
+    asked: type[BaseModel],
+    answer: type[BaseModel],
+    summary: str,
+    more: dict[str, Any] | None = None,
+    statuses: tuple[int, ...] = _WRITING,
 ) -> dict[str, Any]:
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": _json(asked)},
-        "responses": _responses(_json(answer) | (more or {}), _WRITING),
+        "responses": _responses(_json(answer) | (more or {}), statuses),
     }

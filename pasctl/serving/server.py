@@ -23,6 +23,7 @@ from pasctl.memory.params import MemoryParams
 from pasctl.serving.app import make_app
 from pasctl.serving.connections import http_config
 from pasctl.serving.memories import Memories
+from pasctl.serving.personas import ServedPersonas
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
 from pasctl.stages.persona_catalog import PersonaCatalog
@@ -81,6 +82,7 @@ def open_service(declared: Serve, run: Run) -> Iterator[Service]:
             memories,
             max_new_tokens=settings.max_new_tokens,
             beyond_context=beyond,
+            personas=ServedPersonas(run, model, catalog, settings.add_from),
         )
 
 

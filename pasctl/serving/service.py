@@ -14,13 +14,13 @@ from pasctl.serving.answering import Answerer, Answering, Prompt, Writer
 from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.choices import Echo
 from pasctl.serving.memories import Memories
+from pasctl.serving.personas import LISTED, ServedPersonas
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
 from pasctl.serving.tokens import detokenized, tokenized, tokenizer_info
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.steering import ResolvedTarget
 
-LISTED = 1000
 _NO_MODEL = "model_not_found"
 _COMPLETION_TOKENS = 16  # what OpenAI's reference says for completions
 
@@ -31,6 +31,7 @@ class Service:
     Attributes:
         base: the model's name for clients; `base+persona` names one of the personas as well.
         engine: writes the texts.
+        personas: that are served.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Service:
         catalog: PersonaCatalog,
         memories: Memories,
         *,
+        personas: ServedPersonas,
         max_new_tokens: int,
         beyond_context: EpisodicMemory | None = None,
     ) -> None:
@@ -50,11 +52,12 @@ class Service:
             engine: writes.
             catalog: of the personas.
             memories: that requests may name.
+            personas: tells of them, and takes more in.
             max_new_tokens: most that an answer may have.
             beyond_context: an empty memory, which prompts are read through that do not fit into the context; None
                 refuses them.
         """
-        self.base, self.engine = base, engine
+        self.base, self.engine, self.personas = base, engine, personas
         self._catalog, self._memories, self._created = catalog, memories, int(time.time())
         self._bytes_of = TokenBytes(engine.model.tokenizer)
         self._writer = Writer(engine, max_new_tokens, beyond_context, self._bytes_of)

@@ -13,6 +13,7 @@ from pasctl.generation.sampling_params import SamplingParams
 from pasctl.option import check, option, same
 from pasctl.serving.hosts import is_loopback, normal_host
 from pasctl.serving.keys import Note, check_key, read_keys
+from pasctl.text_file import expand_home
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
 
@@ -47,6 +48,12 @@ class Settings:
         metavar="NAME",
         from_file=False,
     )
+    add_from: str | None = option(
+        None,
+        help="Folder of files of steering vectors that requests may add as personas (POST /v1/personas).",
+        metavar="DIR",
+        from_file=False,
+    )
     max_batch: int = option(16, help="Texts written at the same time.", minimum=1, metavar="N")
     queue: int = option(64, help="Requests that may wait as well; more get 429.", minimum=0, metavar="N")
     timeout: float = option(300.0, help="Seconds a request may take, waiting included.", metavar="S")
@@ -68,6 +75,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.add_from is not None and not expand_home(self.add_from).is_dir():
+            raise MissingError(f"--add-from {self.add_from}: there is no such folder")
         if self.port > 65535:
             raise InputError(f"port is {self.port}, expected at most 65535")
         for name in ("timeout", "receive_timeout", "grace"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,11 +17,13 @@ from pasctl.evaluation.alphas import AUTO
 from pasctl.inventory.combination import is_combination, parse_combination
 from pasctl.stages.artifact_resolver import ArtifactResolver
 from pasctl.stages.budget import beyond_budget
-from pasctl.stages.choose_alpha import default_positions, latest_alphas
+from pasctl.stages.choose_alpha import default_positions
+from pasctl.stages.chosen_strengths import ChosenStrengths
 from pasctl.stages.granularity import is_imported
 from pasctl.stages.job import Outcome
 from pasctl.stages.lru_cache import LRUCache
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.persona_names import near_names, split_name
 from pasctl.stages.run import Run
 from pasctl.stages.runner import Artifact
 from pasctl.stages.steering import CASE, DirectionSet, ResolvedTarget
@@ -31,6 +32,10 @@ from pasctl.stages.stored_personas import StoredPersonas
 if TYPE_CHECKING:
     from pasctl.commands.shared import Ref
 
+MOST_ADDED = 32
+"""Directions that may be added to those given."""
+GIVEN = "given for all personas"
+"""Where a strength comes from that was not chosen."""
 _DIRECTIONS, _PERSONAS = 16, 256  # how many are held
 _COMPARED = 10_000  # names that a wrong one is compared with: more would take seconds
 _SHOWN, _NAMED = 12, 5  # names in a hint, and in a message
@@ -50,6 +55,9 @@ class PersonaCatalog:
 
     A persona is named by its id, in the directions of the catalog, or as REF:ID or REF:case=ID in any; personas of one
     artifact can be combined with weights, as in `E+ & 0.5*N-`. Nothing is read before it is wanted.
+
+    Attributes:
+        added: directions named by ids alone besides those given.
     """
 
     def __init__(
@@ -71,20 +79,39 @@ class PersonaCatalog:
         self._run, self._model, self._target = run, model, target or SteeringTarget()
         self._refs = (self._target.directions,) if directions is None else tuple(directions)
         self._resolver = ArtifactResolver(run.store, model, "directions")
-        self._entries: LRUCache[_Entry] = LRUCache(_DIRECTIONS + len(self._refs))
+        self.added: list[Artifact] = []
+        self._entries: LRUCache[_Entry] = LRUCache(_DIRECTIONS + MOST_ADDED + len(self._refs))
         self._warned: set[str] = set()
-        self._alphas: dict[str, tuple[Artifact, Sequence[float]]] = {}
+        self._strengths = ChosenStrengths(run.store, self._target.budget_kl)
         self._known: LRUCache[DirectionSet] = LRUCache(_PERSONAS)
 
     @cached_property
+    def _given(self) -> tuple[Artifact, ...]:
+        return tuple(self._resolver.find(ref) for ref in self._refs)
+
+    @property
     def sources(self) -> tuple[Artifact, ...]:
-        """The directions whose personas can be named by their id alone.
+        """The directions whose personas can be named by their id alone: those given, then those that were added.
 
         Raises:
             MissingError: there are none of this model.
             InputError: those named are another model's.
         """
-        return tuple(self._resolver.find(ref) for ref in self._refs)
+        return (*self._given, *self.added)
+
+    def add(self, ref: Ref) -> Artifact:
+        """Let the personas of more directions be named by their id alone; a name that is taken keeps its meaning.
+
+        Raises:
+            MissingError: there are no such directions.
+            InputError: they are another model's, or no strength was chosen for them and none is given.
+        """
+        artifact = self._resolver.find(ref)
+        if self._target.alpha == AUTO:
+            self._chosen(self._entry(artifact), 0)
+        if all(artifact.key != each.key for each in self.sources):
+            self.added.append(artifact)
+        return artifact
 
     @property
     def total(self) -> int:
@@ -113,6 +140,20 @@ class PersonaCatalog:
             return str(persona)
         entry, row = self._place(persona)
         return f"{entry.artifact.name}:{CASE}{next(islice(entry.rows, row, None))}"
+
+    def place(self, persona: str) -> tuple[Artifact, int]:
+        """The directions that have a persona, and its row there."""
+        entry, row = self._place(persona)
+        return entry.artifact, row
+
+    def strength(self, persona: str) -> tuple[float | None, str]:
+        """The strength where a caller names none, and where it comes from; None if none was chosen yet."""
+        if not isinstance(self._target.alpha, str):
+            return self._target.alpha, GIVEN
+        try:
+            return self._chosen(*self._place(persona))
+        except InputError as error:
+            return None, error.message
 
     def positions(self, persona: str | None) -> str:
         """Where a text is steered to a persona: "all", or "answer"."""
@@ -184,7 +225,11 @@ class PersonaCatalog:
         """
         entry, _ = self._place(persona)
         strength = self._target.alpha if alpha is None else alpha
-        if strength != AUTO or is_imported(entry.artifact) or self._latest(entry) is not None:
+        if (
+            strength != AUTO
+            or is_imported(entry.artifact)
+            or self._strengths.latest(entry.artifact, entry.positions) is not None
+        ):
             return None
         self._run.reporter.note(f"no alpha was chosen for {entry.artifact.name} yet: choosing one first (choose-alpha)")
         outcome: Outcome = self._run.make(
@@ -220,12 +265,12 @@ class PersonaCatalog:
         for entry in served:
             if own in entry.rows:
                 return entry, entry.rows[own]
-        ref, named, wanted = _split(persona)
+        ref, named, wanted = split_name(persona)
         if not named and served and "/" not in persona:
             where = ", ".join(source.name for source in self.sources)
             raise InputError(
                 f"no persona of {self.total} is called {persona!r}, in {where}; expected one of {self.listed(_NAMED)}",
-                hint=_near(persona, self.ids(_COMPARED)),
+                hint=near_names(persona, self.ids(_COMPARED)),
             )
         entry = self._entry(self._resolver.find(ref))
         if not named:
@@ -234,7 +279,7 @@ class PersonaCatalog:
             some = list(islice(entry.rows, _COMPARED))
             raise InputError(
                 f"{entry.artifact.name} has no persona {wanted!r}, expected one of {', '.join(some[:_NAMED])}",
-                hint=_near(wanted, some),
+                hint=near_names(wanted, some),
             )
         return entry, entry.rows[wanted]
 
@@ -242,10 +287,8 @@ class PersonaCatalog:
         """The row of the persona that is the only one."""
         if len(entry.rows) > 1:
             how = f" as {ref}:{CASE}ID" if ref else ""
-            raise InputError(
-                f"{entry.artifact.name} has {len(entry.rows)} personas, expected one to be named{how}",
-                hint=f"it has {', '.join(islice(entry.rows, _SHOWN))}",
-            )
+            told = f"{entry.artifact.name} has {len(entry.rows)} personas, expected one to be named{how}"
+            raise InputError(told, hint=f"it has {', '.join(islice(entry.rows, _SHOWN))}")
         return 0
 
     def _entry(self, artifact: Artifact) -> _Entry:
@@ -257,40 +300,4 @@ class PersonaCatalog:
 
     def _chosen(self, entry: _Entry, row: int) -> tuple[float, str]:
         """The strength that was chosen for a persona, and what is said about it."""
-        if is_imported(entry.artifact):
-            return 1.0, "as strong as in the file"
-        latest = self._latest(entry)
-        if latest is None:
-            name, where = entry.artifact.name, entry.positions
-            places = "" if where == default_positions(entry.artifact) else f" --positions {where}"
-            raise InputError(
-                f"no alpha was chosen for {name} with positions {where}",
-                hint=f"choose it with `pasctl choose-alpha --directions {name}{places}`, or give --alpha",
-            )
-        strengths, alphas = latest
-        alpha = float(alphas[row])
-        why = f"chosen in {strengths.name}" + ("" if alpha else ": none was better than no steering")
-        return alpha, why
-
-    def _latest(self, entry: _Entry) -> tuple[Artifact, Sequence[float]] | None:
-        """The strengths that were chosen last with these directions and positions, and all of them."""
-        key = entry.artifact.key
-        if key not in self._alphas:
-            latest = latest_alphas(self._run.store, entry.artifact, entry.positions, self._target.budget_kl)
-            if latest is None:
-                return None  # and looked for again, as one may be chosen later
-            self._alphas[key] = latest[0], latest[1].tolist()
-        return self._alphas[key]
-
-
-def _split(persona: str) -> tuple[str, bool, str]:
-    """Reference, whether a persona is named after it, and the persona; a key begins with `s1:`."""
-    start = len("s1:") if persona.startswith("s1:") else 0
-    ref, colon, named = persona[start:].partition(":")
-    return persona[:start] + ref, bool(colon), named.removeprefix(CASE)
-
-
-def _near(name: str, names: Sequence[str]) -> str | None:
-    """A hint at names that are like a wrong one."""
-    near = get_close_matches(name, names, 3)
-    return f"did you mean {' or '.join(near)}?" if near else None
+        return self._strengths.of(entry.artifact, entry.positions, row)
