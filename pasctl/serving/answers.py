@@ -23,6 +23,7 @@ class ErrorDetail(Answer):
     type: str
     param: str | None
     code: str | None
+    request_id: str | None = Field(description="as in the header X-Request-Id and in the server's log")
 
 
 class ErrorBody(Answer):

@@ -1,4 +1,4 @@
-"""What goes wrong with a request, in OpenAI's words: a status, and {"error": {message, type, param, code}}."""
+"""What goes wrong with a request, in OpenAI's words and with the id of the request."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, PromptTooLongError, QueueFullError
 from pasctl.models.transformers_compat import first_line
+from pasctl.serving.caller import current_id
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 504: "timeout_error"}
 _DEBUG = "PASCTL_DEBUG"  # shows where errors come from
@@ -43,7 +44,8 @@ class APIError(Exception):
     def body(self) -> dict[str, Any]:
         """The answer's JSON."""
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        told = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": {**told, "request_id": current_id()}}
 
 
 def api_error_of(error: BaseException, param: str | None = None) -> APIError:
@@ -65,7 +67,8 @@ def api_error_of(error: BaseException, param: str | None = None) -> APIError:
         return APIError(400, _told(error), param)
     if isinstance(error, BusyError):
         return APIError(503, "the store is busy, try again", code="busy", headers={"Retry-After": "1"})
-    _log.error("%s: %s", type(error).__name__, first_line(error), exc_info=error if os.environ.get(_DEBUG) else None)
+    shown = error if os.environ.get(_DEBUG) else None
+    _log.error("%s: %s (request %s)", type(error).__name__, first_line(error), current_id(), exc_info=shown)
     return APIError(500, "the server failed; its log says why", code="internal")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -14,11 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from pasctl.serving.api_error import APIError, api_error_of, busy
-from pasctl.serving.auth_middleware import AuthMiddleware, read_body
-from pasctl.serving.hosts import AllowedHosts
+from pasctl.serving.auth_middleware import LIVE, READY, AuthMiddleware, allowed_hosts, read_body
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
 from pasctl.serving.openapi import describe
 from pasctl.serving.personas import ServedPersonas
+from pasctl.serving.readiness import Readiness
 from pasctl.serving.sending import AnswerResponse, refused
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
@@ -30,8 +31,8 @@ T = TypeVar("T")
 class _Desk:
     """Takes requests in: as many at a time as the engine holds, prepared one by one in a thread beside the loop's."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, readiness: Readiness) -> None:
+        self._settings, self._readiness = settings, readiness
         self._places = settings.max_batch + settings.queue
         # the store, the tokenizer and what is kept of both are used by one thread at a time
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pasctl-prepare")
@@ -44,6 +45,7 @@ class _Desk:
         """
         if request.url.query:
             raise APIError(400, "the path has a query, expected all fields in the body", "query", "unknown_parameter")
+        self._readiness.require_running()
         seconds = min(self._settings.receive_timeout, self._settings.timeout)
         body = await read_body(request, self._settings.max_body, seconds)  # who sends slowly takes nobody's place
         if self._places <= 0:
@@ -56,22 +58,24 @@ class _Desk:
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function of the service in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        known = copy_context().run  # whose request it is, for the log
+        return await asyncio.get_running_loop().run_in_executor(self._thread, known, function, *arguments)
 
 
-def make_app(service: Service, settings: Settings) -> ASGIApp:
-    """The application that answers with `service`."""
+def make_app(service: Service, settings: Settings, readiness: Readiness | None = None) -> ASGIApp:
+    """The application that answers with `service`; `readiness` is told from outside when the server stops."""
+    readiness = readiness or Readiness(service.engine)
     app = FastAPI(title="pasctl", version=__version__, openapi_url=None)  # our own description is truer than its
-    metrics, desk, keys = Metrics(), _Desk(settings), settings.keys()
+    metrics, desk, keys = Metrics(), _Desk(settings, readiness), settings.keys()
     document = describe(keyed=bool(keys))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        return AnswerResponse(await desk.take(request, service.chat))
+        return AnswerResponse(await desk.take(request, service.chat), metrics)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        return AnswerResponse(await desk.take(request, service.completion))
+        return AnswerResponse(await desk.take(request, service.completion), metrics)
 
     _add_tokens(app, service, desk)
 
@@ -85,9 +89,7 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
 
     _add_personas(app, service.personas, desk)
 
-    @app.get("/health")
-    async def health() -> Response:
-        return JSONResponse({"status": "ok", "model": service.base, "version": __version__})
+    _add_state(app, service, readiness)
 
     @app.get("/metrics")
     async def measured() -> Response:
@@ -110,9 +112,24 @@ def make_app(service: Service, settings: Settings) -> ASGIApp:
     async def on_failure(request: Request, error: Exception) -> Response:
         return refused(api_error_of(error))
 
-    # a page elsewhere cannot bring a key, so with one any name will do unless some are given
-    hosts = AllowedHosts(settings.host, settings.allowed_host) if settings.allowed_host or not keys else None
-    return AuthMiddleware(app, metrics, keys, hosts)
+    return AuthMiddleware(app, metrics, keys, allowed_hosts(settings, keys))
+
+
+def _add_state(app: FastAPI, service: Service, readiness: Readiness) -> None:
+    """The paths by which others see how the server is."""
+
+    @app.get("/health")
+    async def health() -> Response:
+        return JSONResponse({"status": "ok", "model": service.base, "version": __version__})
+
+    @app.get(LIVE)
+    async def live() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get(READY)
+    async def ready() -> Response:
+        readiness.require()
+        return JSONResponse({"status": "ok"})
 
 
 def _add_personas(app: FastAPI, personas: ServedPersonas, desk: _Desk) -> None:

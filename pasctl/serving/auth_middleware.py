@@ -12,36 +12,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pasctl.models.transformers_compat import is_failure
 from pasctl.serving.api_error import APIError, api_error_of
+from pasctl.serving.caller import CALLER, HEADER, Caller, request_id
 from pasctl.serving.hosts import AllowedHosts
-from pasctl.serving.keys import KeyCheck
+from pasctl.serving.keys import ApiKey, KeyCheck
 from pasctl.serving.metrics import Metrics
 from pasctl.serving.sending import refused
+from pasctl.serving.settings import Settings
 
+LIVE, READY = "/live", "/ready"
 PATHS = (
-    *(
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/models",
-        "/v1/personas",
-        "/tokenize",
-        "/detokenize",
-        "/tokenizer_info",
-    ),
-    *("/health", "/metrics", "/openapi.json"),
+    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/personas"),
+    *("/tokenize", "/detokenize", "/tokenizer_info"),
+    *("/health", LIVE, READY, "/metrics", "/openapi.json"),
 )
-_OPEN = "/health"
+_OPEN = ("/health", LIVE, READY)
 _DRAINED = 8  # times the limit that is read of a body that is too long, so that its sender hears the answer
 _HUNG_UP = 499  # no status of HTTP: as web servers log it
 _log = logging.getLogger("pasctl.serving.access")
 
 
 class AuthMiddleware:
-    """Asks for the API key and the name, counts and logs every request, and answers what fails unexpectedly."""
+    """Asks for key and name, gives each request an id, counts and logs it, and answers what fails unexpectedly."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Sequence[str], hosts: AllowedHosts | None) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Sequence[ApiKey], hosts: AllowedHosts | None) -> None:
         """Wrap `app`; no keys ask for none, and no hosts allow all."""
         self._app, self._metrics, self._hosts = app, metrics, hosts
-        self._is_key = KeyCheck(keys) if keys else None
+        self._keys = KeyCheck(keys) if keys else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, if it may pass."""
@@ -49,16 +45,19 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         began, status = time.monotonic(), _HUNG_UP
+        caller = Caller(request_id(scope["headers"]))
+        token = CALLER.set(caller)
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, caller.id.encode())]
             await send(message)
 
         try:
             self._check_host(scope)
-            self._check_key(scope)
+            caller.key = self._name_of_key(scope)
             await self._app(scope, receive, noting)
         except BaseException as error:  # what the application has answered already it raises once more
             if not is_failure(error):
@@ -68,20 +67,33 @@ class AuthMiddleware:
         finally:
             seconds = time.monotonic() - began
             path = _known(scope["path"])
-            self._metrics.observe(path, status, seconds)
-            _log.info("%s %s %d %.2f s", scope["method"], path, status, seconds)
+            self._metrics.observe(path, status, seconds, caller.key)
+            told = f" key={caller.key}" if caller.key else ""
+            _log.info("%s %s %d %.2f s id=%s%s", scope["method"], path, status, seconds, caller.id, told)
+            CALLER.reset(token)
 
     def _check_host(self, scope: Scope) -> None:
         if self._hosts is not None and not self._hosts.permits(scope["headers"]):
             raise APIError(403, "the header Host names none of this server's names; see --allowed-host", code="host")
 
-    def _check_key(self, scope: Scope) -> None:
-        if self._is_key is None or scope["path"] == _OPEN:
-            return
+    def _name_of_key(self, scope: Scope) -> str:
+        """The name of the key that a request brings; "" where it needs none."""
+        if self._keys is None or scope["path"] in _OPEN:
+            return ""
         scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not self._is_key(key.strip()):
+        name = self._keys.name_of(key.strip()) if scheme.lower() == b"bearer" else None
+        if name is None:
             told = "the API key is missing or wrong, expected it as a bearer token"
             raise APIError(401, told, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        return name
+
+
+def allowed_hosts(settings: Settings, keys: Sequence[ApiKey]) -> AllowedHosts | None:
+    """The names that a server answers to; None is any.
+
+    A page elsewhere cannot bring a key, so with one any name will do unless some are given.
+    """
+    return AllowedHosts(settings.host, settings.allowed_host) if settings.allowed_host or not keys else None
 
 
 def _known(path: str) -> str:

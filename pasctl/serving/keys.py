@@ -8,14 +8,26 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pasctl.errors import InputError, MissingError
 
 _KEY = re.compile(r"[!-~]+")
+_NAMED = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63}):(.*)")
+UNNAMED = "unnamed"
+"""What a key without a name is called in logs and metrics."""
 _MOST_BYTES = 1 << 20
 
 Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key that requests may bring, and what it is called where the key itself may not stand."""
+
+    key: str = field(repr=False)
+    name: str = UNNAMED
 
 
 def check_key(key: str, where: str) -> None:
@@ -28,8 +40,10 @@ def check_key(key: str, where: str) -> None:
         raise InputError(f"{where} is empty, or has white space or other than ASCII characters")
 
 
-def read_keys(path: str | Path, note: Note | None = None) -> tuple[str, ...]:
-    """The keys in a file: one per line; empty lines and what follows a # at the start of a word do not count.
+def read_keys(path: str | Path, note: Note | None = None) -> tuple[ApiKey, ...]:
+    """The keys in a file, one per line as KEY or NAME:KEY; empty lines and comments from a # on do not count.
+
+    Several keys may have one name.
 
     Args:
         path: the file.
@@ -37,7 +51,7 @@ def read_keys(path: str | Path, note: Note | None = None) -> tuple[str, ...]:
 
     Raises:
         MissingError: there is no such file, or it cannot be read.
-        InputError: it has no key, or a line that is none.
+        InputError: it has no key, a line that is none, or a key twice.
     """
     try:
         with Path(path).open("rb") as file:
@@ -55,27 +69,35 @@ def read_keys(path: str | Path, note: Note | None = None) -> tuple[str, ...]:
     return keys
 
 
-def _keys(text: str, path: str) -> list[str]:
-    keys = []
+def _keys(text: str, path: str) -> list[ApiKey]:
+    keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         words = re.split(r"(?:^|\s+)#", line, maxsplit=1)[0].strip()
         if words:
-            check_key(words, f"line {number} of the file of API keys {path!r}")
-            keys.append(words)
-    return keys
+            named = _NAMED.fullmatch(words)
+            name, key = named.groups() if named else (UNNAMED, words)
+            where = f"line {number} of the file of API keys {path!r}"
+            check_key(key, where)
+            if key in keys:
+                raise InputError(f"{where} has a key of a line before, expected each once")
+            keys[key] = ApiKey(key, name)
+    return list(keys.values())
 
 
 class KeyCheck:
     """Compares a request's key with all that are valid, in a time that tells nothing of them."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
         """Keep digests, which are of one length."""
-        self._digests = [_digest(key.encode()) for key in keys]
+        self._known = [(_digest(each.key.encode()), each.name) for each in keys]
 
-    def __call__(self, key: bytes) -> bool:
-        """Whether it is one of them."""
-        digest = _digest(key)
-        return any([hmac.compare_digest(digest, each) for each in self._digests])  # noqa: C419 - all, always
+    def name_of(self, key: bytes) -> str | None:
+        """What a key is called; None if it is none of them."""
+        digest, found = _digest(key), None
+        for each, name in self._known:  # all, always
+            if hmac.compare_digest(digest, each):
+                found = name
+        return found
 
 
 def _digest(key: bytes) -> bytes:

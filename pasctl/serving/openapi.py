@@ -20,7 +20,7 @@ from pasctl.serving.answers import (
 from pasctl.serving.metrics import CONTENT_TYPE
 from pasctl.serving.personas import AddRequest
 from pasctl.serving.protocol import ChatRequest, CompletionRequest
-from pasctl.serving.service_answers import DirectionsCard, DirectionsRemoved, Health, PersonaCard, PersonaList
+from pasctl.serving.service_answers import DirectionsCard, DirectionsRemoved, Health, PersonaCard, PersonaList, State
 from pasctl.serving.tokens import DetokenizeRequest, TokenizeRequest
 from pasctl.version import __version__
 
@@ -35,7 +35,7 @@ _STATUSES = {
     415: "the body is not application/json",
     429: "the queue is full",
     500: "the server failed",
-    503: "the server is stopping, its store is busy, or too many connections are open",
+    503: "the model is being loaded, the server is stopping, its store is busy, or too many connections are open",
     504: "the answer was not written in time",
 }
 _READING = (401, 403, 500, 503)
@@ -43,7 +43,7 @@ _WRITING = tuple(status for status in _STATUSES if status != 409)
 _ASKED = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest, AddRequest)
 _ANSWERED = (
     *(ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, TokenizerInfo, Health, ErrorBody),
-    *(PersonaCard, PersonaList, DirectionsCard, DirectionsRemoved),
+    *(PersonaCard, PersonaList, DirectionsCard, DirectionsRemoved, State),
 )
 
 
@@ -77,7 +77,9 @@ def describe(*, keyed: bool) -> dict[str, Any]:
                 "get": _named("One persona.", PersonaCard),
                 "delete": _named("Serve directions no more that were added.", DirectionsRemoved, 409),
             },
-            "/health": {"get": _read("Whether it answers.", _json(Health)) | {"security": []}},
+            "/health": {"get": _read("Which model is served.", _json(Health)) | {"security": []}},
+            "/live": {"get": _read("Whether the process answers.", _json(State)) | {"security": []}},
+            "/ready": {"get": _read("Whether the model answers; else 503.", _json(State)) | {"security": []}},
             "/metrics": {
                 "get": _read("Counts, as Prometheus reads them.", {CONTENT_TYPE: {"schema": {"type": "string"}}})
             },

@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 from pasctl.errors import PasctlError
 from pasctl.serving.answering import Answering
 from pasctl.serving.api_error import APIError, api_error_of
+from pasctl.serving.caller import CALLER
 from pasctl.serving.choices import Choice
+from pasctl.serving.metrics import Metrics
 
 _DONE = b"data: [DONE]\n\n"
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -23,10 +25,10 @@ _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-con
 class AnswerResponse(Response):
     """An answer, whole or as server-sent events; if the client hangs up, it is not written any further."""
 
-    def __init__(self, answering: Answering) -> None:
-        """Send what `answering` writes."""
+    def __init__(self, answering: Answering, metrics: Metrics) -> None:
+        """Send what `answering` writes, and count it in `metrics`."""
         super().__init__()
-        self._answering = answering
+        self._answering, self._metrics = answering, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -39,6 +41,13 @@ class AnswerResponse(Response):
         finally:
             watching.cancel()
             self._cancel()
+            self._count()
+
+    def _count(self) -> None:
+        choices, reply, caller = self._answering.choices, self._answering.reply, CALLER.get()
+        streams = [choice.stream for choice in choices]
+        read = sum(stream.prompt_tokens for stream in streams[:: reply.per_prompt])
+        self._metrics.observe_texts(streams, reply.note["persona"], read, caller.key if caller else "")
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""A server from its start to its end: what it needs is found first, then it listens, then it stops when it is told."""
+"""A server from its start to its end: it listens, what it needs is loaded, it answers, and it stops when it is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -22,8 +22,10 @@ from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.params import MemoryParams
 from pasctl.serving.app import make_app
 from pasctl.serving.connections import http_config
+from pasctl.serving.loading import answering_early
 from pasctl.serving.memories import Memories
 from pasctl.serving.personas import ServedPersonas
+from pasctl.serving.readiness import Readiness
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
 from pasctl.stages.persona_catalog import PersonaCatalog
@@ -49,11 +51,16 @@ def serve(declared: Serve, run: Run, *, ready: Ready) -> None:
         MissingError: the model, directions, a memory or the file of keys are not there.
         InputError: they do not belong together, no alpha was chosen for directions, or the file holds no keys.
     """
-    declared.settings.keys(run.reporter.note)  # what is wrong with their file is said before the model is loaded
-    with listening(declared.settings) as listener, open_service(declared, run) as service:
-        described = {"url": _url(declared.settings.host, listener), **service.describe()}
-        app = make_app(service, declared.settings)
-        _run(app, declared.settings, listener, service.engine, lambda: ready(described))
+    settings = declared.settings
+    settings.keys(run.reporter.note)  # what is wrong with their file is said before the model is loaded
+    with listening(settings) as listener, ExitStack() as stack:
+        with _logging(), answering_early(listener, settings):
+            service = stack.enter_context(open_service(declared, run))
+            readiness = Readiness(service.engine)
+            readiness.write_first_token()
+        described = {"url": _url(settings.host, listener), **service.describe()}
+        app = make_app(service, settings, readiness)
+        _run(app, settings, listener, readiness, lambda: ready(described))
 
 
 @contextmanager
@@ -112,11 +119,20 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers; when it is told to stop, requests that still run have some seconds to end."""
+    """Tells when it answers; when it is told to stop, requests that still run have some seconds to end.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stop: threading.Timer) -> None:
+    Until they have ended it listens, so that who asks hears that it is not ready.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        stop: threading.Timer,
+        readiness: Readiness,
+    ) -> None:
         super().__init__(config)
-        self._ready, self._stop = ready, stop
+        self._ready, self._stop, self._readiness = ready, stop, readiness
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell so."""
@@ -126,16 +142,28 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop."""
         if not self.should_exit:
+            self._readiness.stopping = True
             self._stop.start()
         super().handle_exit(sig, frame)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop listening."""
+        leaving = await super().on_tick(counter)
+        return leaving and (self.force_exit or not self._readiness.busy)
 
-def _run(app: ASGIApp, settings: Settings, listener: socket.socket, engine: Engine, ready: Callable[[], None]) -> None:
+
+def _run(
+    app: ASGIApp,
+    settings: Settings,
+    listener: socket.socket,
+    readiness: Readiness,
+    ready: Callable[[], None],
+) -> None:
     config = http_config(app, settings, closing=settings.grace + _LATER)
     # the texts that still run then end with an error, and their connections with them
-    stop = threading.Timer(settings.grace, engine.close)
+    stop = threading.Timer(settings.grace, readiness.engine.close)
     stop.daemon = True
-    server = _Server(config, ready, stop)
+    server = _Server(config, ready, stop, readiness)
     # uvicorn raises the signal that stopped it once more when it has stopped
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

@@ -67,3 +67,9 @@ class Health(Answer):
     status: Literal["ok"]
     model: str
     version: str
+
+
+class State(Answer):
+    """That the process lives, or that the model answers."""
+
+    status: Literal["ok"]

@@ -12,7 +12,7 @@ from pasctl.errors import InputError, MissingError
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.option import check, option, same
 from pasctl.serving.hosts import is_loopback, normal_host
-from pasctl.serving.keys import Note, check_key, read_keys
+from pasctl.serving.keys import ApiKey, Note, check_key, read_keys
 from pasctl.text_file import expand_home
 
 _PACKAGES = ("fastapi", "uvicorn", "pydantic")
@@ -36,7 +36,8 @@ class Settings:
     )
     api_key_file: str | None = option(
         None,
-        help="File of bearer tokens, one per line, each of which is good; # begins a comment.",
+        help="File of bearer tokens, one per line as KEY or NAME:KEY, each of which is good; # begins a comment. Logs "
+        "and metrics tell the names.",
         env="PASCTL_API_KEY_FILE",
         metavar="FILE",
         from_file=False,
@@ -97,14 +98,14 @@ class Settings:
         """Whether requests must bring a key."""
         return self.api_key is not None or self.api_key_file is not None
 
-    def keys(self, note: Note | None = None) -> tuple[str, ...]:
+    def keys(self, note: Note | None = None) -> tuple[ApiKey, ...]:
         """The keys that are good; `note` is called with what is unwise about their file.
 
         Raises:
             MissingError: the file of keys cannot be read.
             InputError: it holds something else than keys.
         """
-        given = () if self.api_key is None else (self.api_key,)
+        given = () if self.api_key is None else (ApiKey(self.api_key),)
         return (*given, *(() if self.api_key_file is None else read_keys(self.api_key_file, note)))
 
 

@@ -224,12 +224,8 @@ class PersonaCatalog:
             What came of it; None if there was nothing to choose.
         """
         entry, _ = self._place(persona)
-        strength = self._target.alpha if alpha is None else alpha
-        if (
-            strength != AUTO
-            or is_imported(entry.artifact)
-            or self._strengths.latest(entry.artifact, entry.positions) is not None
-        ):
+        strength, directions = self._target.alpha if alpha is None else alpha, entry.artifact
+        if strength != AUTO or is_imported(directions) or self._strengths.latest(directions, entry.positions):
             return None
         self._run.reporter.note(f"no alpha was chosen for {entry.artifact.name} yet: choosing one first (choose-alpha)")
         outcome: Outcome = self._run.make(

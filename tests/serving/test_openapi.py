@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pasctl.serving.openapi import describe
+from pasctl.serving.readiness import Readiness
 from tests.serving.conftest import Running, Start
 from tests.serving.test_server import DIRECTIONS, JSON, MODEL, raw
 
@@ -44,6 +45,8 @@ OPERATIONS = [
     ("/v1/personas/{name}", "GET"),
     ("/v1/personas/{name}", "DELETE"),
     ("/health", "GET"),
+    ("/live", "GET"),
+    ("/ready", "GET"),
     ("/metrics", "GET"),
 ]
 POSTS = OPERATIONS[:4]
@@ -61,6 +64,7 @@ FUZZ = settings(
 def short(serve: Start) -> Iterator[Running]:
     """A server whose answers are short."""
     with serve(max_new_tokens=3, max_batch=4) as server:
+        Readiness(server.service.engine).write_first_token()
         yield server
 
 

@@ -173,7 +173,7 @@ def test_ten_thousand_malformed_bodies_are_refused_and_leave_nothing_behind(
             status, answer = await post(app, malformed(seed))
             assert 400 <= status < 500, (seed, status, answer)
             error = json.loads(answer)["error"]
-            assert error.keys() == {"message", "type", "param", "code"}
+            assert error.keys() == {"message", "type", "param", "code", "request_id"}
             assert error["type"] == "invalid_request_error"
             assert "Traceback" not in error["message"]
 
@@ -201,12 +201,14 @@ def test_what_fails_unexpectedly_is_told_to_the_log_alone(
 
     monkeypatch.setattr(service, "chat", fail)
     status, answer = asyncio.run(post(make_app(service, SETTINGS), b"{}"))
-    assert (status, json.loads(answer)["error"]) == (
+    error = json.loads(answer)["error"]
+    number = error.pop("request_id")
+    assert (status, error) == (
         500,
         {"message": "the server failed; its log says why", "type": "server_error", "param": None, "code": "internal"},
     )
     [record] = [each for each in caplog.records if each.levelname == "ERROR"]
-    assert record.getMessage() == "ZeroDivisionError: a secret"
+    assert record.getMessage() == f"ZeroDivisionError: a secret (request {number})"
     assert record.exc_info is None
 
 

@@ -246,7 +246,7 @@ def test_errors_have_openais_shape(
         found, _, document = raw(server, path, body, **headers)
     assert found == status
     assert document.keys() == {"error"}
-    assert document["error"].keys() == {"message", "type", "param", "code"}
+    assert document["error"].keys() == {"message", "type", "param", "code", "request_id"}
     assert document["error"]["code"] == code
     assert document["error"]["type"] == "invalid_request_error"
 
