@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pasctl.serving.api_error import APIError
 from pasctl.serving.settings import Settings
+from pasctl.text_file import expand_home
 
 
 class Connection(H11Protocol):
@@ -99,5 +100,7 @@ def http_config(app: ASGIApp, settings: Settings, *, closing: float = 0) -> uvic
         ws="none",
         lifespan="off",
         server_header=False,
+        ssl_certfile=None if settings.tls_cert is None else expand_home(settings.tls_cert),
+        ssl_keyfile=None if settings.tls_key is None else expand_home(settings.tls_key),
         timeout_graceful_shutdown=int(closing) + 1 if closing else None,
     )

@@ -28,6 +28,7 @@ from pasctl.serving.personas import ServedPersonas
 from pasctl.serving.readiness import Readiness
 from pasctl.serving.service import Service
 from pasctl.serving.settings import Settings
+from pasctl.serving.tls import check_certificate
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.run import Run
 
@@ -48,17 +49,19 @@ def serve(declared: Serve, run: Run, *, ready: Ready) -> None:
 
     Raises:
         PasctlError: it cannot listen there.
-        MissingError: the model, directions, a memory or the file of keys are not there.
+        MissingError: the model, directions, a memory, the file of keys or those of TLS are not there.
         InputError: they do not belong together, no alpha was chosen for directions, or the file holds no keys.
     """
     settings = declared.settings
     settings.keys(run.reporter.note)  # what is wrong with their file is said before the model is loaded
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        check_certificate(settings.tls_cert, settings.tls_key)
     with listening(settings) as listener, ExitStack() as stack:
         with _logging(), answering_early(listener, settings):
             service = stack.enter_context(open_service(declared, run))
             readiness = Readiness(service.engine)
             readiness.write_first_token()
-        described = {"url": _url(settings.host, listener), **service.describe()}
+        described = {"url": _url(settings, listener), **service.describe()}
         app = make_app(service, settings, readiness)
         _run(app, settings, listener, readiness, lambda: ready(described))
 
@@ -113,9 +116,10 @@ def listening(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _url(host: str, listener: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}/v1"
+def _url(settings: Settings, listener: socket.socket) -> str:
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{shown}:{listener.getsockname()[1]}/v1"
 
 
 class _Server(uvicorn.Server):

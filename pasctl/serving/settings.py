@@ -42,6 +42,16 @@ class Settings:
         metavar="FILE",
         from_file=False,
     )
+    tls_cert: str | None = option(
+        None,
+        help="PEM file of the certificate, and of those between it and the root: serve HTTPS. Needs --tls-key.",
+        env="PASCTL_TLS_CERT",
+        metavar="FILE",
+        from_file=False,
+    )
+    tls_key: str | None = option(
+        None, help="PEM file of the certificate's key.", env="PASCTL_TLS_KEY", metavar="FILE", from_file=False
+    )
     allowed_host: Sequence[str] = option(
         (),
         help="Name that requests may call the server by. May be given several times. Without an API key, and once one "
@@ -85,6 +95,9 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number of seconds above 0")
         if self.api_key is not None:
             check_key(self.api_key, "the API key")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, absent = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
+            raise InputError(f"{given} is given without {absent}, expected both", hint=f"give {absent} FILE")
         for host in self.allowed_host:
             normal_host(host)
         if not self.asks_for_key and not is_loopback(self.host):
