@@ -10,7 +10,7 @@ from typing import Any
 from pasctl.errors import BusyError, InputError, MissingError, PasctlError
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, PromptTooLongError, QueueFullError
 from pasctl.models.transformers_compat import first_line
-from pasctl.serving.caller import current_id
+from pasctl.serving.caller import CALLER, current_id
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 504: "timeout_error"}
 _DEBUG = "PASCTL_DEBUG"  # shows where errors come from
@@ -42,7 +42,10 @@ class APIError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer's JSON."""
+        """The answer's JSON; on Ollama's paths its message alone."""
+        caller = CALLER.get()
+        if caller and caller.in_words:
+            return {"error": self.message, "request_id": caller.id}
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         told = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
         return {"error": {**told, "request_id": current_id()}}

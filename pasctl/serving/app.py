@@ -14,11 +14,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from pasctl.serving.answering import Answering
 from pasctl.serving.api_error import APIError, api_error_of, busy
 from pasctl.serving.auth_middleware import LIVE, READY, AuthMiddleware, allowed_hosts, read_body
 from pasctl.serving.metrics import CONTENT_TYPE, Metrics
+from pasctl.serving.ollama import OllamaChatRequest, OllamaResponse, tags
 from pasctl.serving.openapi import describe
 from pasctl.serving.personas import ServedPersonas
+from pasctl.serving.protocol import parse
 from pasctl.serving.readiness import Readiness
 from pasctl.serving.sending import AnswerResponse, refused
 from pasctl.serving.service import Service
@@ -78,6 +81,7 @@ def make_app(service: Service, settings: Settings, readiness: Readiness | None =
         return AnswerResponse(await desk.take(request, service.completion), metrics)
 
     _add_tokens(app, service, desk)
+    _add_ollama(app, service, desk, metrics)
 
     @app.get("/v1/models")
     async def models() -> Response:
@@ -150,6 +154,25 @@ def _add_personas(app: FastAPI, personas: ServedPersonas, desk: _Desk) -> None:
     @app.delete("/v1/personas/{name:path}")
     async def remove(name: str) -> Response:
         return JSONResponse(await desk.run(personas.remove, name))
+
+
+def _add_ollama(app: FastAPI, service: Service, desk: _Desk, metrics: Metrics) -> None:
+    """The paths of Ollama's clients."""
+
+    @app.post("/api/chat")
+    async def chat(request: Request) -> Response:
+        def prepare(body: bytes) -> Answering:
+            return service.answer(parse(OllamaChatRequest, body).request())
+
+        return OllamaResponse(await desk.take(request, prepare), metrics)
+
+    @app.get("/api/tags")
+    async def listed() -> Response:
+        return JSONResponse(tags(service.engine.model, await desk.run(service.models)))
+
+    @app.get("/api/version")
+    async def version() -> Response:
+        return JSONResponse({"version": __version__})
 
 
 def _add_tokens(app: FastAPI, service: Service, desk: _Desk) -> None:

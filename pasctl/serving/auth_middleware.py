@@ -20,9 +20,12 @@ from pasctl.serving.sending import refused
 from pasctl.serving.settings import Settings
 
 LIVE, READY = "/live", "/ready"
+OLLAMA = "/api/"
+"""What the paths of Ollama begin with."""
 PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/personas"),
     *("/tokenize", "/detokenize", "/tokenizer_info"),
+    *("/api/chat", "/api/tags", "/api/version"),
     *("/health", LIVE, READY, "/metrics", "/openapi.json"),
 )
 _OPEN = ("/health", LIVE, READY)
@@ -32,20 +35,24 @@ _log = logging.getLogger("pasctl.serving.access")
 
 
 class AuthMiddleware:
-    """Asks for key and name, gives each request an id, counts and logs it, and answers what fails unexpectedly."""
+    """Asks for key and name, gives each request an id, counts and logs it, and answers what fails unexpectedly.
+
+    Attributes:
+        app: what is wrapped.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, keys: Sequence[ApiKey], hosts: AllowedHosts | None) -> None:
         """Wrap `app`; no keys ask for none, and no hosts allow all."""
-        self._app, self._metrics, self._hosts = app, metrics, hosts
+        self.app, self._metrics, self._hosts = app, metrics, hosts
         self._keys = KeyCheck(keys) if keys else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, if it may pass."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         began, status = time.monotonic(), _HUNG_UP
-        caller = Caller(request_id(scope["headers"]))
+        caller = Caller(request_id(scope["headers"]), in_words=scope["path"].startswith(OLLAMA))
         token = CALLER.set(caller)
 
         async def noting(message: Message) -> None:
@@ -58,7 +65,7 @@ class AuthMiddleware:
         try:
             self._check_host(scope)
             caller.key = self._name_of_key(scope)
-            await self._app(scope, receive, noting)
+            await self.app(scope, receive, noting)
         except BaseException as error:  # what the application has answered already it raises once more
             if not is_failure(error):
                 raise

@@ -31,6 +31,9 @@ _FORM = "answers are free text"
 _TOOLS = "the model calls no tools"
 _TEXT = "only text is read and written"
 _SPECIAL = "special tokens end a text and are never part of it"
+_HARDWARE = "a hint for speed; the server has its own"
+_WINDOW = "the model's own context is used, and a prompt that is too long is refused"
+_ELSEWHERE = "it counts otherwise than in /v1/chat/completions, which has it"
 _READ = "the whole prompt is read, once"
 
 
@@ -135,6 +138,40 @@ class NeutralStreamFields(Strict):
     continuous_usage_stats: Off | None = neutral("the last chunk counts the tokens")
 
 
+class NeutralOllamaFields(Strict):
+    """Those of Ollama's chat."""
+
+    keep_alive: str | float | int | None = neutral("the model stays loaded")
+    format: None = neutral(_FORM)
+    tools: NoList | None = neutral(_TOOLS)
+    think: Off | None = neutral("thinking is not told apart; pasctl.think lets the model think")
+
+
+class NeutralOllamaMessageFields(Strict):
+    """Those of its messages."""
+
+    images: NoList | None = neutral(_TEXT)
+    thinking: None = neutral("earlier thinking is not read; send the content alone")
+    tool_calls: NoList | None = neutral(_TOOLS)
+
+
+class NeutralOllamaOptions(Strict):
+    """Those of its `options`."""
+
+    presence_penalty: Zero | None = neutral(_ELSEWHERE)
+    frequency_penalty: Zero | None = neutral(_ELSEWHERE)
+    typical_p: One | None = neutral(_FREE)
+    tfs_z: One | None = neutral(_FREE)
+    mirostat: IntZero | None = neutral(_FREE)
+    num_ctx: int | None = neutral(_WINDOW)
+    num_keep: int | None = neutral(_WINDOW)
+    num_batch: int | None = neutral(_HARDWARE)
+    num_gpu: int | None = neutral(_HARDWARE)
+    main_gpu: int | None = neutral(_HARDWARE)
+    num_thread: int | None = neutral(_HARDWARE)
+    use_mmap: bool | None = neutral(_HARDWARE)
+
+
 NEUTRAL = (
     Metadata,
     NeutralFields,
@@ -142,6 +179,9 @@ NEUTRAL = (
     NeutralCompletionFields,
     NeutralMessageFields,
     NeutralStreamFields,
+    NeutralOllamaFields,
+    NeutralOllamaMessageFields,
+    NeutralOllamaOptions,
 )
 
 

@@ -18,6 +18,8 @@ from pasctl.serving.answers import (
     TokenizerInfo,
 )
 from pasctl.serving.metrics import CONTENT_TYPE
+from pasctl.serving.ollama import OllamaChatRequest, OllamaResponse
+from pasctl.serving.ollama_answers import OllamaChat, OllamaError, OllamaTags, OllamaVersion
 from pasctl.serving.personas import AddRequest
 from pasctl.serving.protocol import ChatRequest, CompletionRequest
 from pasctl.serving.service_answers import DirectionsCard, DirectionsRemoved, Health, PersonaCard, PersonaList, State
@@ -40,10 +42,14 @@ _STATUSES = {
 }
 _READING = (401, 403, 500, 503)
 _WRITING = tuple(status for status in _STATUSES if status != 409)
-_ASKED = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest, AddRequest)
+# what an event or a line is has no schema before OpenAPI 3.2
+_EVENTS = {"text/event-stream": {"schema": {"description": "events, each with a JSON document as data, then [DONE]"}}}
+_LINES = {OllamaResponse.streamed_as: {"schema": {"description": "a JSON document per line, the last of them done"}}}
+_ASKED = (ChatRequest, CompletionRequest, TokenizeRequest, DetokenizeRequest, AddRequest, OllamaChatRequest)
 _ANSWERED = (
     *(ChatCompletion, Completion, ModelCard, ModelList, Tokenized, Detokenized, TokenizerInfo, Health, ErrorBody),
     *(PersonaCard, PersonaList, DirectionsCard, DirectionsRemoved, State),
+    *(OllamaChat, OllamaTags, OllamaVersion, OllamaError),
 )
 
 
@@ -80,6 +86,10 @@ def describe(*, keyed: bool) -> dict[str, Any]:
             "/health": {"get": _read("Which model is served.", _json(Health)) | {"security": []}},
             "/live": {"get": _read("Whether the process answers.", _json(State)) | {"security": []}},
             "/ready": {"get": _read("Whether the model answers; else 503.", _json(State)) | {"security": []}},
+            "/api/chat": {"post": _in_words(_written(OllamaChatRequest, OllamaChat, "Ollama's chat.", _LINES))},
+            "/api/tags": {"get": _in_words(_read("Ollama's list of models.", _json(OllamaTags)))},
+            "/api/version": {"get": _in_words(_read("Ollama's version, which is pasctl's.", _json(OllamaVersion)))},
+            "/openapi.json": {"get": _read("This document.", {"application/json": {"schema": {"type": "object"}}})},
             "/metrics": {
                 "get": _read("Counts, as Prometheus reads them.", {CONTENT_TYPE: {"schema": {"type": "string"}}})
             },
@@ -112,12 +122,19 @@ def _named(summary: str, answer: type[BaseModel], *more: int) -> dict[str, Any]:
     }
 
 
-def _written(asked: type[BaseModel], answer: type[BaseModel], summary: str) -> dict[str, Any]:
-    # what an event is has no schema before OpenAPI 3.2
-    events = {
-        "text/event-stream": {"schema": {"description": "events, each with a JSON document as data, then [DONE]"}}
+def _written(
+    asked: type[BaseModel], answer: type[BaseModel], summary: str, streamed: dict[str, Any] = _EVENTS
+) -> dict[str, Any]:
+    return _asked(asked, answer, summary, streamed)
+
+
+def _in_words(operation: dict[str, Any]) -> dict[str, Any]:
+    """The same with errors as Ollama tells them."""
+    answers = {
+        status: answer if status == "200" else answer | {"content": _json(OllamaError)}
+        for status, answer in operation["responses"].items()
     }
-    return _asked(asked, answer, summary, events)
+    return operation | {"responses": answers}
 
 
 def _asked(

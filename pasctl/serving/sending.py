@@ -19,22 +19,51 @@ from pasctl.serving.choices import Choice
 from pasctl.serving.metrics import Metrics
 
 _DONE = b"data: [DONE]\n\n"
-_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
 class AnswerResponse(Response):
-    """An answer, whole or as server-sent events; if the client hangs up, it is not written any further."""
+    """An answer, whole or as server-sent events; if the client hangs up, it is not written any further.
+
+    Other forms of the same answer are subclasses.
+    """
+
+    streamed_as = "text/event-stream; charset=utf-8"
 
     def __init__(self, answering: Answering, metrics: Metrics) -> None:
         """Send what `answering` writes, and count it in `metrics`."""
         super().__init__()
-        self._answering, self._metrics = answering, metrics
+        self.answering, self._metrics = answering, metrics
+
+    def whole(self) -> dict[str, Any]:
+        """The answer in one piece."""
+        return self.answering.reply.whole(self.answering.choices)
+
+    def begin(self, choice: Choice) -> bytes:
+        """What is sent before a text."""
+        return _event(self.answering.reply.first(choice))
+
+    def piece(self, choice: Choice, text: str) -> bytes:
+        """What is sent as a text grows."""
+        return _event(self.answering.reply.piece(choice, text))
+
+    def end(self, choice: Choice) -> bytes:
+        """What is sent when a text has ended."""
+        return _event(self.answering.reply.last(choice, alone=len(self.answering.choices) == 1))
+
+    def close(self) -> bytes:
+        """What is sent after all texts."""
+        usage = _event(self.answering.reply.usage(self.answering.choices)) if self.answering.include_usage else b""
+        return usage + _DONE
+
+    def failed(self, error: APIError) -> bytes:
+        """What is sent where an answer breaks off."""
+        return _event(error.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         watching = asyncio.create_task(self._watch(receive))
         try:
-            if self._answering.streamed:
+            if self.answering.streamed:
                 await self._send_events(scope, receive, send)
             else:
                 await self._send_whole(scope, receive, send)
@@ -44,7 +73,7 @@ class AnswerResponse(Response):
             self._count()
 
     def _count(self) -> None:
-        choices, reply, caller = self._answering.choices, self._answering.reply, CALLER.get()
+        choices, reply, caller = self.answering.choices, self.answering.reply, CALLER.get()
         streams = [choice.stream for choice in choices]
         read = sum(stream.prompt_tokens for stream in streams[:: reply.per_prompt])
         self._metrics.observe_texts(streams, reply.note["persona"], read, caller.key if caller else "")
@@ -55,11 +84,11 @@ class AnswerResponse(Response):
         self._cancel()
 
     def _cancel(self) -> None:
-        for choice in self._answering.choices:
+        for choice in self.answering.choices:
             choice.stream.cancel()
 
     async def _send_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        choices = self._answering.choices
+        choices = self.answering.choices
         try:
             async with _merged(choices) as pieces:
                 async for _ in pieces:
@@ -68,32 +97,28 @@ class AnswerResponse(Response):
             await refused(api_error_of(error))(scope, receive, send)
             return
         if all(choice.stream.finish_reason != "cancelled" for choice in choices):
-            await JSONResponse(self._answering.reply.whole(choices))(scope, receive, send)
+            await JSONResponse(self.whole())(scope, receive, send)
 
     async def _send_events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The status waits for the first piece, so that what fails before it is told by the status."""
-        reply, choices = self._answering.reply, self._answering.choices
+        headers = [(b"content-type", self.streamed_as.encode()), (b"cache-control", b"no-cache")]
         started = set[int]()
         try:
-            async with _merged(choices) as pieces:
+            async with _merged(self.answering.choices) as pieces:
                 async for choice, text in pieces:
                     if not started:
-                        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                        await send({"type": "http.response.start", "status": 200, "headers": headers})
                     if choice.index not in started:
                         started.add(choice.index)
-                        await _send_chunk(send, _event(reply.first(choice)))
-                    if text is None:
-                        await _send_chunk(send, _event(reply.last(choice, alone=len(choices) == 1)))
-                    else:
-                        await _send_chunk(send, _event(reply.piece(choice, text)))
+                        await _send_chunk(send, self.begin(choice))
+                    await _send_chunk(send, self.end(choice) if text is None else self.piece(choice, text))
         except PasctlError as error:
             if started:
-                await _send_chunk(send, _event(api_error_of(error).body), last=True)
+                await _send_chunk(send, self.failed(api_error_of(error)), last=True)
             else:
                 await refused(api_error_of(error))(scope, receive, send)
             return
-        usage = _event(reply.usage(choices)) if self._answering.include_usage else b""
-        await _send_chunk(send, usage + _DONE, last=True)
+        await _send_chunk(send, self.close(), last=True)
 
 
 _Pieces = AsyncIterator[tuple[Choice, str | None]]
@@ -139,4 +164,5 @@ def _event(document: dict[str, Any]) -> bytes:
 
 
 async def _send_chunk(send: Send, body: bytes, *, last: bool = False) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": not last})
+    if body or last:
+        await send({"type": "http.response.body", "body": body, "more_body": not last})

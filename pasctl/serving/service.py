@@ -78,7 +78,14 @@ class Service:
         Raises:
             APIError: it cannot be answered.
         """
-        asked = parse(ChatRequest, body)
+        return self.answer(parse(ChatRequest, body))
+
+    def answer(self, asked: ChatRequest) -> Answering:
+        """Begin to answer a conversation that was understood.
+
+        Raises:
+            APIError: it cannot be answered.
+        """
         who, think = self._meant(asked), asked.think
         try:
             prompt = chat_prompt(self.engine.model.chat, asked.messages, who.memory, think=think, prefill=asked.prefill)

@@ -19,8 +19,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from pasctl.serving.app import make_app
+from pasctl.serving.auth_middleware import PATHS, AuthMiddleware
 from pasctl.serving.openapi import describe
 from pasctl.serving.readiness import Readiness
+from pasctl.serving.settings import Settings
 from tests.serving.conftest import Running, Start
 from tests.serving.test_server import DIRECTIONS, JSON, MODEL, raw
 
@@ -38,6 +41,10 @@ OPERATIONS = [
     ("/tokenize", "POST"),
     ("/detokenize", "POST"),
     ("/tokenizer_info", "GET"),
+    ("/api/chat", "POST"),
+    ("/api/tags", "GET"),
+    ("/api/version", "GET"),
+    ("/openapi.json", "GET"),
     ("/v1/models", "GET"),
     ("/v1/models/{name}", "GET"),
     ("/v1/personas", "GET"),
@@ -49,7 +56,7 @@ OPERATIONS = [
     ("/ready", "GET"),
     ("/metrics", "GET"),
 ]
-POSTS = OPERATIONS[:4]
+POSTS = [*OPERATIONS[:4], ("/api/chat", "POST")]
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -72,7 +79,7 @@ def narrowed() -> dict[str, Any]:
     """The description, with the names that this server has: of all allowed requests, those that are answered."""
     document = describe(keyed=False)
     schemas = document["components"]["schemas"]
-    for kind in ("ChatRequest", "CompletionRequest"):
+    for kind in ("ChatRequest", "CompletionRequest", "OllamaChatRequest"):
         schemas[kind]["properties"]["model"] = {"enum": [MODEL, f"{MODEL}+s01", f"{MODEL}+nobody"]}
     for kind in ("Extras", "ChatExtras"):
         properties = schemas[kind]["properties"]
@@ -143,6 +150,21 @@ def test_an_unknown_field_in_any_object_is_refused(short: Running) -> None:
     assert ask({**WHOLE, "messages": [{**message, "content": [part]}]}) == (400, inner)
     for name in ("pasctl", "stream_options", "chat_template_kwargs", "response_format"):
         assert ask({**WHOLE, name: {**WHOLE[name], "unheard_of": 1}}) == (400, f"{name}.unheard_of")
+
+
+def test_the_description_has_all_paths_and_no_others(short: Running) -> None:
+    app = make_app(short.service, Settings())
+    assert isinstance(app, AuthMiddleware)
+    served = {
+        (route.path.replace(":path}", "}"), method)
+        for route in app.app.routes  # type: ignore[attr-defined]
+        for method in route.methods - {"HEAD"}
+    }
+    described = {
+        (path, method.upper()) for path, operations in describe(keyed=False)["paths"].items() for method in operations
+    }
+    assert served == described == set(OPERATIONS)
+    assert {path.partition("/{")[0] for path, _ in described} == set(PATHS)  # what the log tells apart
 
 
 def test_every_object_is_described_in_full(short: Running) -> None:
