@@ -42,6 +42,7 @@ _STATUSES = {
 }
 _READING = (401, 403, 500, 503)
 _WRITING = tuple(status for status in _STATUSES if status != 409)
+_HEADERS = {"X-Request-Id": {"description": "the request's own or a new one", "schema": {"type": "string"}}}
 # what an event or a line is has no schema before OpenAPI 3.2
 _EVENTS = {"text/event-stream": {"schema": {"description": "events, each with a JSON document as data, then [DONE]"}}}
 _LINES = {OllamaResponse.streamed_as: {"schema": {"description": "a JSON document per line, the last of them done"}}}
@@ -105,7 +106,8 @@ def _json(kind: type[BaseModel]) -> dict[str, Any]:
 
 def _responses(content: dict[str, Any], statuses: tuple[int, ...]) -> dict[str, Any]:
     errors = {str(status): {"description": _STATUSES[status], "content": _json(ErrorBody)} for status in statuses}
-    return {"200": {"description": "done", "content": content}, **errors}
+    answers = {"200": {"description": "done", "content": content}, **errors}
+    return {status: answer | {"headers": _HEADERS} for status, answer in answers.items()}
 
 
 def _read(summary: str, content: dict[str, Any]) -> dict[str, Any]:

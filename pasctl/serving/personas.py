@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pasctl.commands.import_vector import ImportVector
-from pasctl.errors import InputError, PasctlError
+from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.inventory import Inventory, PersonaSet
 from pasctl.inventory.trait_scores import trait_scores
 from pasctl.serving.api_error import APIError, api_error_of
@@ -142,7 +142,8 @@ class ServedPersonas:
             outcome = self._run.make(ImportVector(file=str(path), model=self._model, persona=persona))
         except PasctlError as error:
             shown = error.message.replace(str(path), file)  # where the folder is, is not the client's business
-            raise api_error_of(InputError(shown) if isinstance(error, InputError) else error, "file") from error
+            told = InputError(shown) if isinstance(error, InputError | MissingError) else error
+            raise api_error_of(told, "file") from error
         artifact: Artifact = outcome.artifact
         return artifact
 

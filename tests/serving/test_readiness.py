@@ -18,10 +18,12 @@ import openai
 import pytest
 
 from pasctl.commands.serve import Serve
+from pasctl.models.options import ModelOptions
 from pasctl.serving.loading import answering_early
 from pasctl.serving.server import listening, serve
 from pasctl.serving.settings import Settings
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.progress import Silent
 from pasctl.stages.run import Run
 from tests.serving.conftest import Running, Start, running, service_of
 from tests.serving.test_server import JSON, MODEL, chat, raw, until
@@ -66,6 +68,26 @@ def test_who_connects_between_loading_and_answering_is_answered(handle: ModelHan
             connection.sendall(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n")
             with answering_early(listener, settings):
                 assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_server_that_loads_its_model_answers_so(tiny_folder: Path, served_store: Path) -> None:
+    with listening(Settings(port=0)) as listener:
+        port = listener.getsockname()[1]
+    seen: list[tuple[int, str | None]] = []
+
+    class Asking(Silent):
+        """Asks the server when the model begins to load."""
+
+        def note(self, text: str) -> None:
+            if text.startswith("loading"):
+                seen.extend(get(port, path) for path in ("/live", "/ready"))
+
+    def ready(what: dict[str, object]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    declared = Serve(model=str(tiny_folder), options=ModelOptions(dtype="float32"), settings=Settings(port=port))
+    serve(declared, Run(served_store, reporter=Asking()), ready=ready)
+    assert seen == [(200, None), (503, "loading")]
 
 
 def test_a_server_is_ready_once_the_model_has_written_a_token(handle: ModelHandle, served_store: Path) -> None:
