@@ -14,7 +14,11 @@ from pasctl.serving.metrics import MOST_PERSONAS, Histogram, Metrics
 from tests.serving.conftest import Running, Start
 from tests.serving.test_server import DIRECTIONS, chat
 
-COUNTS = EngineCounts(waiting=1, running=2, passes=3, tokens_run=4, tokens_written=5, outcomes={"stop": 6})
+
+@pytest.fixture
+def counts(server: Running) -> EngineCounts:
+    """What a real engine has counted."""
+    return server.service.engine.counts()
 
 
 def scraped(server: Running) -> dict[str, float]:
@@ -51,12 +55,12 @@ def test_a_histogram_counts_up_to_each_bound() -> None:
     assert found["pasctl_x_seconds_sum"] == pytest.approx(sum(values))
 
 
-def test_texts_are_measured_by_persona() -> None:
+def test_texts_are_measured_by_persona(counts: EngineCounts) -> None:
     metrics = Metrics()
     metrics.observe_texts(
         [written(5, (10.0, 11.0, 13.0, 15.0)), written(1, (10.0, 10.0, 10.5, 10.5))], "calm", 7, "lab"
     )
-    found = samples(metrics.render(COUNTS))
+    found = samples(metrics.render(counts))
     for name, total, count in (
         ("queue_seconds", 1.0, 2),
         ("time_to_first_token_seconds", 3.5, 2),
@@ -69,13 +73,13 @@ def test_texts_are_measured_by_persona() -> None:
     assert found['pasctl_key_tokens_total{key="lab",kind="completion"}'] == 6
 
 
-def test_clients_cannot_make_it_grow() -> None:
+def test_clients_cannot_make_it_grow(counts: EngineCounts) -> None:
     metrics = Metrics()
     for number in range(MOST_PERSONAS + 50):
         metrics.observe_texts([written(2, (0.0, 0.0, 1.0, 2.0))], f"p{number}", 1)
-    found = samples(metrics.render(COUNTS))
-    counts = [name for name in found if name.startswith("pasctl_queue_seconds_count")]
-    assert len(counts) == MOST_PERSONAS + 1
+    found = samples(metrics.render(counts))
+    series = [name for name in found if name.startswith("pasctl_queue_seconds_count")]
+    assert len(series) == MOST_PERSONAS + 1
     assert found['pasctl_queue_seconds_count{persona="other"}'] == 50
 
 
@@ -93,13 +97,13 @@ def test_a_server_tells_them(serve: Start) -> None:
             assert found[f'pasctl_tokens_total{{{label},kind="{kind}"}}'] == count
 
 
-def test_prometheus_own_parser_reads_them() -> None:
+def test_prometheus_own_parser_reads_them(counts: EngineCounts) -> None:
     parser: Any = pytest.importorskip("prometheus_client.parser")
     odd = 'a "quoted" \\ back\nslash & ünïcode'
     metrics = Metrics()
     metrics.observe("/v1/models", 200, 0.2, "lab")
     metrics.observe_texts([written(5, (10.0, 11.0, 13.0, 15.0))], odd, 7, "lab")
-    families = {family.name: family for family in parser.text_string_to_metric_families(metrics.render(COUNTS))}
+    families = {family.name: family for family in parser.text_string_to_metric_families(metrics.render(counts))}
     assert families["pasctl_tokens"].type == "counter"
     assert {each.labels["persona"] for each in families["pasctl_tokens"].samples} == {odd}
     for name in ("request_seconds", "queue_seconds", "time_to_first_token_seconds", "time_per_output_token_seconds"):
