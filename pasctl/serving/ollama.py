@@ -14,6 +14,7 @@ from pasctl.serving.api_error import APIError
 from pasctl.serving.choices import Choice
 from pasctl.serving.fields import NeutralOllamaFields, NeutralOllamaMessageFields, NeutralOllamaOptions
 from pasctl.serving.protocol import ChatExtras, ChatRequest, Message, Stop
+from pasctl.serving.sampling_fields import LEAST_REPETITION, MOST_REPETITION
 from pasctl.serving.sending import AnswerResponse
 
 LATEST = ":latest"
@@ -31,7 +32,9 @@ class OllamaOptions(NeutralOllamaOptions):
     seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63)
     num_predict: int | None = Field(default=None, ge=-2, description="-1 and -2 are as many as the server allows")
     stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
-    repeat_penalty: float | None = Field(default=None, gt=0, le=10, description="other than 1 with repeat_last_n -1")
+    repeat_penalty: float | None = Field(
+        default=None, ge=LEAST_REPETITION, le=MOST_REPETITION, description="other than 1 with repeat_last_n -1"
+    )
     repeat_last_n: int | None = Field(default=None, ge=-1, description="-1 is the prompt and the answer")
 
     def penalty(self) -> float | None:

@@ -14,7 +14,8 @@ from pasctl.serving.fields import NeutralFields
 
 _INT64 = 1 << 63
 _MOST_TEXTS, _MOST_STOPS = 128, 128
-_STRONGEST_BIAS, _STRONGEST_REPETITION = 100, 10.0
+_STRONGEST_BIAS = 100
+LEAST_REPETITION, MOST_REPETITION = 0.01, 10.0  # logits that are divided by less may have no finite value
 MOST_LIKELY = 20  # log-probabilities of most likely tokens, at most
 
 Top = Annotated[int, Field(ge=0, le=MOST_LIKELY)]
@@ -35,7 +36,10 @@ class SamplingFields(NeutralFields):
     presence_penalty: Penalty | None = Field(default=None, description="of tokens in the answer")
     frequency_penalty: Penalty | None = Field(default=None, description="of tokens in the answer, each time")
     repetition_penalty: float | None = Field(
-        default=None, gt=0, le=_STRONGEST_REPETITION, description="of tokens in prompt and answer: logits are divided"
+        default=None,
+        ge=LEAST_REPETITION,
+        le=MOST_REPETITION,
+        description="of tokens in prompt and answer: logits are divided",
     )
     logit_bias: dict[TokenId, Bias] | None = Field(default=None, description="token id -> added to its logit")
     min_tokens: int | None = Field(default=None, ge=0, description="tokens before the answer may end")

@@ -99,7 +99,7 @@ WRONG: dict[str, list[Any]] = {
     "top_k": [-2, 1.5, "3"],
     "ignore_eos": [1, "yes"],
     "stop_token_ids": [[99999], [-1], ["1"], 3, [1] * 129],
-    "repetition_penalty": [0, -1, 11, "1"],
+    "repetition_penalty": [0, -1, 11, "1", 5e-324],
     "presence_penalty": [-2.1, 2.1, "0"],
     "prompt_logprobs": [-1, 21, True, "0"],
     "top_logprobs": [1, 21, -1, "0"],  # without logprobs, and beyond what is told
