@@ -39,7 +39,7 @@ class SamplingFields(NeutralFields):
         default=None,
         ge=LEAST_REPETITION,
         le=MOST_REPETITION,
-        description="of tokens in prompt and answer: logits are divided",
+        description="of tokens in prompt and answer: divides logits",
     )
     logit_bias: dict[TokenId, Bias] | None = Field(default=None, description="token id -> added to its logit")
     min_tokens: int | None = Field(default=None, ge=0, description="tokens before the answer may end")
