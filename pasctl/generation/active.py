@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from pasctl.generation.detokenizer import IncrementalDetokenizer
 from pasctl.generation.likelihoods import PromptLikelihoods, token_likelihoods
 from pasctl.generation.packed import PackedSegment
+from pasctl.generation.prefix_cache import CachedText, PrefixCache
 from pasctl.generation.request import OutOfTimeError, Request
 from pasctl.generation.sampling import AlteredLogits, sample
 from pasctl.generation.stream import Finish, Stream
@@ -35,19 +37,24 @@ class ActiveRequest:
         self._finish: Finish | None = None
         self.error: BaseException | None = None
         self._state: TextState = PlainTextState()
+        self._cached: CachedText | None = None
+        self._ids: list[int] = []
 
-    def start(self, model: LoadedModel, ends: set[int], limit: int) -> None:
+    def start(self, model: LoadedModel, ends: set[int], limit: int, prefixes: PrefixCache | None = None) -> None:
         """Take a place in the batch.
 
         Args:
             model: reads and writes.
             ends: tokens that end a text.
             limit: peak number of tokens of the text.
+            prefixes: beginnings of other texts, and of this one afterwards.
         """
         request, memory = self.request, self.request.memory
         self._ends, self._limit = request.rules.ends(ends), limit
         if memory is not None:
             self._state = memory.text_state(request.prompt, keep_retrieved=request.keep_recalled)
+        elif prefixes is not None:
+            self._cached = prefixes.text(request)
         self._text = IncrementalDetokenizer(model.tokenizer, stop=request.stop, strip=request.strip)
         rules, top = request.rules, request.prompt_logprobs
         self._altered = (
@@ -62,19 +69,35 @@ class ActiveRequest:
         """Whether some of the prompt is still to be read."""
         return self._read < len(self.request.prompt)
 
+    def waits(self, before: Sequence[ActiveRequest]) -> bool:
+        """Whether one of the texts that joined before is just being read and begins like this one."""
+        if self._cached is None:
+            return False
+        return self._cached.waits(row._cached for row in before if row.reading and row._cached is not None)
+
     def segment(self, budget: int, *, first: bool) -> PackedSegment | None:
         """The tokens to read in the next pass; None waits, as the prompt's next part has no room."""
         request = self.request
         if self.reading:
-            self._coming = self._state.size(len(request.prompt) - self._read, budget, first=first)
+            left = self._left()
+            self._coming = self._state.size(left, budget, first=first)
             if not self._coming:
                 return None
             ids, retrieve = list(request.prompt[self._read : self._read + self._coming]), True
         else:
             ids, retrieve = [self._chosen], (self._written - 1) % request.how.retrieve_every == 0
-        positions = self._state.begin(ids, retrieve=retrieve)
+        self._ids, positions = ids, self._state.begin(ids, retrieve=retrieve)
         steered = request.steered(self._read, self._coming) if self.reading else None
         return PackedSegment(ids, positions, self._state, request.steering, steered)
+
+    def _left(self) -> int:
+        """Tokens of the prompt to read next, after what is stored of it."""
+        if self._cached is None:
+            return len(self.request.prompt) - self._read
+        if not self._cached.begun:
+            self._state = self._cached.begin()
+            self._read = self.stream.cached_tokens = self._cached.reused
+        return self._cached.cut(len(self.request.prompt) - self._read)
 
     def passed(self, hidden: Tensor) -> Tensor | None:
         """A pass has read the tokens of `segment`, with last hidden states [n, hidden].
@@ -85,6 +108,8 @@ class ActiveRequest:
         if self.reading and self._prompt is not None:
             self._prompt.add(hidden)
         self._state.end(hidden)
+        if self._cached is not None and isinstance(self._state, PlainTextState):
+            self._cached.ran(self._ids, self._state)
         was_reading, self._read, self._coming = self.reading, self._read + self._coming, 0
         if self.reading:
             return None
@@ -111,7 +136,9 @@ class ActiveRequest:
             self._release()
 
     def _release(self) -> None:
-        """The text is whole: its keys and values go."""
+        """The text is whole: its keys and values go, but for those that others may need."""
+        if self._cached is not None and isinstance(self._state, PlainTextState):
+            self._cached.store(self._state)
         self.ended, self._state = True, PlainTextState()
 
     def _write(self, token: int) -> None:

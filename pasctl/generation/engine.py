@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pasctl.errors import InputError
 from pasctl.generation.active import ActiveRequest
 from pasctl.generation.loop import ActiveBatch
+from pasctl.generation.prefix_cache import PREFIX_BYTES, PrefixCache, PrefixCounts, prefix_bytes
 from pasctl.generation.request import EngineClosedError, OutOfTimeError, QueueFullError, Request
 from pasctl.generation.stream import Stream
 from pasctl.models.load import LoadedModel
@@ -32,6 +33,7 @@ class EngineCounts:
         tokens_run: tokens in them.
         tokens_written: tokens chosen, those that ended a text among them.
         outcomes: requests by how they ended: stop, length, cancelled, timeout, error, refused.
+        prefixes: what is stored of texts, and what that has saved.
     """
 
     waiting: int
@@ -40,6 +42,7 @@ class EngineCounts:
     tokens_run: int
     tokens_written: int
     outcomes: dict[str, int]
+    prefixes: PrefixCounts
 
 
 class Engine:
@@ -56,6 +59,7 @@ class Engine:
         queue: int = 64,
         timeout: float | None = None,
         step_tokens: int = 256,
+        prefix_cache: int = PREFIX_BYTES,
     ) -> None:
         """Start the thread.
 
@@ -65,11 +69,14 @@ class Engine:
             queue: requests that may wait as well.
             timeout: seconds that a request may wait and be written, together; None is forever.
             step_tokens: about this many tokens of prompts are read between two tokens of the texts that are written.
+            prefix_cache: bytes of keys and values that are kept of texts, so that others that begin alike are not read
+                from their beginning; 0 keeps none. Of what the model's memory limit leaves it takes at most half.
 
         Raises:
             InputError: a number that makes no sense, or a model whose texts cannot share a pass.
         """
-        for name, value, least in (("max_batch", max_batch, 1), ("queue", queue, 0), ("step_tokens", step_tokens, 1)):
+        numbers = ("max_batch", max_batch, 1), ("queue", queue, 0), ("step_tokens", step_tokens, 1)
+        for name, value, least in (*numbers, ("prefix_cache", prefix_cache, 0)):
             if value < least:
                 raise InputError(f"{name} is {value}, expected at least {least}")
         if timeout is not None and not timeout > 0:
@@ -77,7 +84,8 @@ class Engine:
         self.model, self.max_batch, self.queue, self.timeout = model, max_batch, queue, timeout
         context = getattr(model.model.config, "max_position_embeddings", None)
         self.context: int | None = context if isinstance(context, int) else None
-        self._batch = ActiveBatch(model, context=self.context, step_tokens=step_tokens)
+        self._prefixes = PrefixCache(model, prefix_bytes(model, prefix_cache, step_tokens))
+        self._batch = ActiveBatch(model, context=self.context, step_tokens=step_tokens, prefixes=self._prefixes)
         if kind := self._batch.packed.length_dependent:
             raise InputError(
                 f"rotary positions of type {kind} depend on the longest text of a batch, so none is shared"
@@ -153,6 +161,7 @@ class Engine:
                 packed.tokens,
                 self._batch.written,
                 dict(self._outcomes),
+                self._prefixes.counts(),
             )
 
     def close(self) -> None:
@@ -233,6 +242,7 @@ class Engine:
                 row.end(EngineClosedError("the engine was closed"))
             self._batch.rows = []
             self._waiting.clear()
+            self._prefixes.tree.clear()
             self._settle(rows)
             for _, future in self._calls:
                 if future.set_running_or_notify_cancel():

@@ -15,6 +15,7 @@ from torch import Tensor
 from pasctl.errors import PasctlError
 from pasctl.generation.active import ActiveRequest
 from pasctl.generation.packed import PackedModel, PackedSegment
+from pasctl.generation.prefix_cache import PrefixCache
 from pasctl.generation.request import Request
 from pasctl.generation.stream import Stream
 from pasctl.models.footprint import text_rows
@@ -33,16 +34,19 @@ class ActiveBatch:
         written: tokens chosen.
     """
 
-    def __init__(self, model: LoadedModel, *, context: int | None, step_tokens: int) -> None:
+    def __init__(
+        self, model: LoadedModel, *, context: int | None, step_tokens: int, prefixes: PrefixCache | None = None
+    ) -> None:
         """Begin without rows.
 
         Args:
             model: what runs.
             context: tokens that a text without memory may have in all; None is any number.
             step_tokens: tokens of a pass, of which prompts get what is left; a memory's chunk may be more.
+            prefixes: what is stored of texts; None stores nothing.
         """
         self.packed, self.rows, self.written = PackedModel(model), list[ActiveRequest](), 0
-        self._model, self._context, self._step_tokens = model, context, step_tokens
+        self._model, self._context, self._step_tokens, self._prefixes = model, context, step_tokens, prefixes
         self._ends = end_tokens(model)
 
     def add(self, row: ActiveRequest) -> None:
@@ -52,7 +56,7 @@ class ActiveBatch:
         if self._context is not None and request.memory is None:
             limit = min(limit, self._context - len(request.prompt))
         with _failing_alone(row):  # by its memory's fault or its files', and nobody else's
-            row.start(self._model, self._ends, limit)
+            row.start(self._model, self._ends, limit, self._prefixes)
             self.rows.append(row)
 
     @torch.inference_mode()
@@ -66,6 +70,8 @@ class ActiveBatch:
             if not is_failure(error):
                 raise
             self.packed.release()
+            if self._prefixes is not None:
+                self._prefixes.tree.clear()
             for row, _ in taken:
                 row.end(_as_expected(error))
         self.rows = [row for row in self.rows if not row.ended]
@@ -73,8 +79,11 @@ class ActiveBatch:
     def _take(self) -> list[tuple[ActiveRequest, PackedSegment]]:
         """The rows of the next pass: all that are written, then prompts in their order while there is room."""
         taken: list[tuple[ActiveRequest, PackedSegment]] = []
-        budget, first = self._step_tokens, True
+        budget, first, before = self._step_tokens, True, list[ActiveRequest]()
         for row in sorted(self._of_one_kind(), key=lambda row: row.reading):
+            if row.waits(before):
+                continue
+            before.append(row)
             segment = None
             with _failing_alone(row):
                 segment = row.segment(budget, first=first)

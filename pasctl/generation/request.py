@@ -64,12 +64,18 @@ class Request:
     prompt_logprobs: int | None = None
     prompt_only: bool = False
 
+    @property
+    def steered_from(self) -> int:
+        """The first token of the prompt that is displaced, if anything is."""
+        if self.positions == "all":
+            return 0
+        return max(0, (len(self.prompt) if self.answer_from is None else self.answer_from) - 1)
+
     def steered(self, start: int, count: int) -> tuple[bool, ...] | None:
         """Which of `count` tokens of the prompt from `start` on are displaced; None is all."""
         if self.positions == "all":
             return None
-        first = (len(self.prompt) if self.answer_from is None else self.answer_from) - 1
-        return tuple(start + place >= first for place in range(count))
+        return tuple(start + place >= self.steered_from for place in range(count))
 
     @property
     def steering(self) -> Intervention | None:

@@ -26,6 +26,7 @@ class Stream:
         finish_reason: "stop", the model or a stop string ended the text; "length", it was cut off; "cancelled"; None
             while it is written, or if it failed.
         error: why it failed, if it did.
+        cached_tokens: of the prompt's, those that were not read, as a text before had the same beginning.
         recalled: with a memory and `keep_recalled`, the events retrieved at each step and layer.
         likelihoods: of the tokens written so far and of the one that ended the text, if the request asks for them.
         prompt_likelihoods: of the prompt's tokens, once it was read, if the request asks for them.
@@ -36,6 +37,7 @@ class Stream:
     def __init__(self, prompt_tokens: int, cancel: Callable[[Stream], None] | None = None) -> None:
         self.prompt_tokens = prompt_tokens
         self.tokens: list[int] = []
+        self.cached_tokens = 0
         self.written = ""
         self.finish_reason: Finish | None = None
         self.error: BaseException | None = None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
+from pasctl.generation.prefix_tree import Layers
 from pasctl.models.attention import Attender, Scoring
 from pasctl.models.kv_cache import ROOM, TokenBuffers, holds_keys
 from pasctl.models.layer_states import LayerStates
@@ -88,6 +89,36 @@ class PlainTextState:
                 continue
             state._buffers[number] = TokenBuffers([layer.keys[0], layer.values[0]], [1, 1], lambda n: n + ROOM)
         return state
+
+    @classmethod
+    def following(cls, parts: Sequence[tuple[Layers, int]], states: LayerStates | None, room: int) -> PlainTextState:
+        """A text that goes on after tokens whose keys and values are copied.
+
+        Args:
+            parts: in their order, keys and values, and how many tokens of them, from the first on, are the text's.
+            states: after the last of them, which the text takes over.
+            room: tokens that there is to be room for at once.
+        """
+        state = cls()
+        state._length, state.layer_states = sum(count for _, count in parts), states
+        for layer, (keys, values) in parts[0][0].items():
+            buffers = TokenBuffers([keys[:, :0], values[:, :0]], [1, 1])
+            buffers.reserve(-(-room // ROOM) * ROOM)
+            for layers, count in parts:
+                buffers.append(*(each[:, :count] for each in layers[layer]))
+            state._buffers[layer] = buffers
+        return state
+
+    def span(self, start: int, stop: int) -> Layers | None:
+        """Keys and values of tokens `start` to `stop`, as views; None if a layer with a window has forgotten one."""
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        for layer, buffers in self._buffers.items():
+            first = self._length - len(buffers)
+            if start < first:
+                return None
+            keys, values = (buffers[part].narrow(1, start - first, stop - start) for part in (0, 1))
+            found[layer] = keys, values
+        return found
 
     def retrieved(self) -> tuple[Any, ...]:
         """Nothing is retrieved."""

@@ -56,6 +56,11 @@ class LayerStates(Cache):
         """The same states for another continuation of the text."""
         return copy.deepcopy(self)
 
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return sum(tensor.numel() * tensor.element_size() for _, tensor in self._named())
+
     def tensors(self) -> dict[str, Tensor]:
         """All states by name, as they are now."""
         return {name: tensor.cpu().contiguous() for name, tensor in self._named()}

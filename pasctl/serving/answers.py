@@ -32,12 +32,19 @@ class ErrorBody(Answer):
     error: ErrorDetail
 
 
+class PromptTokens(Answer):
+    """Of the prompts' tokens."""
+
+    cached_tokens: int = Field(description="not read again, as a prompt before began alike")
+
+
 class Usage(Answer):
     """Tokens read and written."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokens
 
 
 class SourceNote(Answer):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pasctl.generation.engine import EngineCounts
+from pasctl.generation.prefix_cache import PrefixCounts
 from pasctl.generation.stream import Stream
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -112,6 +113,7 @@ class Metrics:
             *_family("forward_passes_total", "counter", "Forward passes.", [("", counts.passes)]),
             *_family("forward_tokens_total", "counter", "Tokens run in them.", [("", counts.tokens_run)]),
             *_family("tokens_written_total", "counter", "Tokens chosen.", [("", counts.tokens_written)]),
+            *_prefixes(counts.prefixes),
             *_family("tokens_total", "counter", "Tokens of requests by persona.", _by("persona", self._tokens)),
             *_family("key_tokens_total", "counter", "Tokens of requests by key.", _by("key", self._key_tokens)),
             *(line for each in (self._seconds, self._queued, self._first, self._per_token) for line in each.render()),
@@ -134,6 +136,16 @@ def _by(label: str, tokens: Mapping[tuple[str, str], int]) -> Iterable[tuple[str
 def _label(name: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{name}="{escaped}"'
+
+
+def _prefixes(counts: PrefixCounts) -> list[str]:
+    return [
+        *_family("prompt_tokens_read_total", "counter", "Tokens of prompts read.", [("", counts.tokens_read)]),
+        *_family("prompt_tokens_reused_total", "counter", "Tokens of prompts not read.", [("", counts.tokens_reused)]),
+        *_family("prefix_cache_entries", "gauge", "Runs of tokens stored.", [("", counts.entries)]),
+        *_family("prefix_cache_bytes", "gauge", "What they take.", [("", counts.bytes)]),
+        *_family("prefix_cache_limit_bytes", "gauge", "What they may take.", [("", counts.limit)]),
+    ]
 
 
 def _family(name: str, kind: str, told: str, values: Iterable[tuple[str, int]]) -> list[str]:

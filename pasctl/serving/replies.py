@@ -80,11 +80,18 @@ class Reply:
         """The chunk that tells how many tokens there were."""
         return {**self._head(self._chunks), "choices": [], "usage": self._usage(choices)}
 
-    def _usage(self, choices: Sequence[Choice]) -> dict[str, int]:
-        """Tokens of the prompts, each counted once, and of the texts."""
-        read = sum(choice.stream.prompt_tokens for choice in choices[:: self.per_prompt])
+    def _usage(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """Tokens of the prompts, each counted once, and of the texts; and of the prompts those that were not read."""
+        firsts = choices[:: self.per_prompt]
+        read = sum(choice.stream.prompt_tokens for choice in firsts)
+        reused = sum(choice.stream.cached_tokens for choice in firsts)
         written = sum(choice.stream.completion_tokens for choice in choices)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+            "prompt_tokens_details": {"cached_tokens": reused},
+        }
 
     @property
     def _chat(self) -> bool:

@@ -84,6 +84,7 @@ def open_service(declared: Serve, run: Run) -> Iterator[Service]:
         queue=settings.queue,
         timeout=settings.timeout,
         step_tokens=settings.step_tokens,
+        prefix_cache=settings.prefix_bytes,
     ) as engine:
         yield Service(
             model.slug,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pasctl.errors import InputError, MissingError
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.models.footprint import parse_size
 from pasctl.option import check, option, same
 from pasctl.serving.hosts import is_loopback, normal_host
 from pasctl.serving.keys import ApiKey, Note, check_key, read_keys
@@ -77,6 +79,12 @@ class Settings:
     step_tokens: int = option(
         256, help="Tokens of prompts read between two tokens of the answers.", minimum=1, metavar="N"
     )
+    prefix_cache: str = option(
+        "1GiB",
+        help="Keys and values that are kept of texts, so that a prompt that begins as one before is read from where it "
+        "differs; 0 keeps none.",
+        metavar="SIZE",
+    )
     long_prompts: Literal["refuse", "memory"] = option(
         "refuse",
         help="Prompts that do not fit into the model's context with their answer: refuse them with 400, or read them "
@@ -88,6 +96,7 @@ class Settings:
         check(self)
         if self.add_from is not None and not expand_home(self.add_from).is_dir():
             raise MissingError(f"--add-from {self.add_from}: there is no such folder")
+        _ = self.prefix_bytes
         if self.port > 65535:
             raise InputError(f"port is {self.port}, expected at most 65535")
         for name in ("timeout", "receive_timeout", "grace"):
@@ -110,6 +119,22 @@ class Settings:
     def asks_for_key(self) -> bool:
         """Whether requests must bring a key."""
         return self.api_key is not None or self.api_key_file is not None
+
+    @property
+    def prefix_bytes(self) -> int:
+        """Bytes of keys and values that are kept.
+
+        Raises:
+            InputError: `prefix_cache` is no size.
+        """
+        if re.fullmatch(r"0+ *([KMG]i?B)?", self.prefix_cache.strip(), re.IGNORECASE):
+            return 0
+        try:
+            return parse_size(self.prefix_cache) or 0
+        except InputError as error:
+            raise InputError(
+                f"prefix-cache is {self.prefix_cache!r}, expected a size", hint="such as 512MB or 2GiB; 0 keeps none"
+            ) from error
 
     def keys(self, note: Note | None = None) -> tuple[ApiKey, ...]:
         """The keys that are good; `note` is called with what is unwise about their file.

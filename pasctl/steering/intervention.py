@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,6 +28,15 @@ class Intervention:
 
     displacements: Mapping[int, Tensor]
     kind: str = HEADS
+
+    @cached_property
+    def digest(self) -> bytes:
+        """sha256 of all that it adds and where; the same for equal interventions."""
+        found = hashlib.sha256(self.kind.encode())
+        for layer, delta in sorted(self.displacements.items()):
+            found.update(f" {layer} {tuple(delta.shape)} ".encode())
+            found.update(delta.detach().float().cpu().contiguous().numpy().tobytes())
+        return found.digest()
 
     @classmethod
     def from_heads(cls, geometry: Geometry, heads: Tensor, theta: Tensor, sigma: Tensor, alpha: float) -> Intervention:

@@ -15,7 +15,7 @@ import torch
 
 from tests.bench.timing import lines, matmul_rate
 
-BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory", "hybrid")
+BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory", "hybrid", "prefix")
 
 
 def main(names: list[str]) -> None:
