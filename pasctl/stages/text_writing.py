@@ -159,7 +159,8 @@ def _at_once(model: LoadedModel, requests: Sequence[Request], titles: Sequence[s
     from pasctl.generation.loop import generate
 
     try:
-        engine = Engine(model, max_batch=len(requests), queue=len(requests))
+        # nothing is reused, so that a text does not depend on those before it, not even by rounding
+        engine = Engine(model, max_batch=len(requests), queue=len(requests), prefix_cache=0)
     except InputError:  # a model whose texts cannot share a pass
         streams = generate(model, requests)
         for title, stream in zip(titles, streams, strict=True):
