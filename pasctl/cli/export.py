@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pasctl.commands.export import ExportCheck, ExportCreate
     from pasctl.export.proof import Proof
     from pasctl.stages.control_vector import ControlVector
-    from pasctl.stages.export import ExportOutcome
+    from pasctl.stages.export_place import ExportOutcome
     from pasctl.stages.run import Run
 
 _DEFAULT = "create"

@@ -32,11 +32,14 @@ class ExportCreate(
     examples=(
         "pasctl export directions/demo/e+-n- --persona E+ --alpha 4 -o steered",
         "pasctl export latest --persona E+ --engine vllm-plugin -o steered",
+        "pasctl export latest --alpha 4 --engine vllm-personas --link-base -o served",
     ),
 ):
     """Write a steered model as a checkpoint that others load, and prove that it is the steered model.
 
-    A checkpoint steers at every position of a text. `export REF` is the same as `export create REF`.
+    A checkpoint steers at every position of a text. With --engine vllm-personas it is the base model and a table of all
+    personas of the directions, or of --persona: each request to vLLM names its own. `export REF` is the same as
+    `export create REF`.
     """
 
     directions: Ref = option(
@@ -61,7 +64,12 @@ class ExportCreate(
         metavar="NAME",
     )
     engine: str = option(
-        "transformers", help="What loads it: transformers, vllm, vllm-plugin, stock or gguf.", metavar="NAME"
+        "transformers",
+        help="What loads it: transformers, vllm, vllm-plugin, vllm-personas, stock or gguf.",
+        metavar="NAME",
+    )
+    link_base: bool = option(
+        False, help="Of --engine vllm-personas: point at the base model's weights where they are; else they are copied."
     )
     license: str | None = option(None, help="The base model's, for the model card.", metavar="ID")
     base_model: str | None = option(

@@ -138,9 +138,7 @@ class Export:
                 *self._front_matter(engine),
                 f"# {_plain(self.hub_base or self.base)}, steered to persona {_plain(self.persona)}",
                 "",
-                "The base model with one change: a constant displacement of attention heads, along directions that",
-                "were fitted to a persona's answers to a personality questionnaire (PAS), written into the biases of",
-                f"{engine.carrier}. It acts on every token, the prompt's too.",
+                engine.change.format(carrier=engine.carrier),
                 "",
                 _table(("", ""), facts),
                 "",
@@ -150,8 +148,7 @@ class Export:
                 "",
                 engine.use.format(dtype=proof.dtype, name=name),
                 "",
-                f"`pasctl inspect {name}` tells from the files themselves who they are steered to, and how strongly.",
-                "",
+                *((_INSPECT.format(name=name), "") if engine.signs else ()),
                 "## Proof",
                 "",
                 f"{engine.reread} and compared with the steered model: {proof.tokens} tokens'",
@@ -183,10 +180,11 @@ class Export:
         )
 
 
+_INSPECT = "`pasctl inspect {name}` tells from the files themselves who they are steered to, and how strongly."
 _WHAT_IT_IS_NOT = (
     "## What it is not",
     "",
-    "- No fine-tuned model: no weight of the base model is changed, biases are added.",
+    "- No fine-tuned model: no weight of the base model is changed, constants are added.",
     "- No person. It answers a questionnaire a little more as one did; how much more is in the results of",
     "  `pasctl eval`, and not proven by this card.",
     "- No other licence than the base model's.",

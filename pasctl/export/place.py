@@ -138,6 +138,8 @@ class Place:
     def _publish(self, partial: Path) -> None:
         mode = (partial / RECORD).stat().st_mode
         for path in sorted(partial.rglob("*"), reverse=True):
+            if path.is_symlink():  # to a file of the base model, which is not ours to change
+                continue
             if path.is_file():
                 path.chmod(mode)  # weights are written for the owner alone, but a server may be somebody else
             make_durable(path)

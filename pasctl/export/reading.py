@@ -95,13 +95,22 @@ def read_checkpoint(
     Raises:
         PasctlError: it cannot be loaded, or its tokenizer gives the texts other tokens.
     """
+    exported = open_checkpoint(path, dtype=dtype, device=device, attn=attn, device_map=device_map)
+    tokens = reference.prompts, reference.text
+    if compare_tokens and encode(exported.chat, exported.tokenizer) != tokens:
+        raise PasctlError("the exported tokenizer gives other tokens than the model's own")
+    return read(exported, reference.passages)
+
+
+def open_checkpoint(path: Path, *, dtype: str, device: str, attn: str, device_map: str | None) -> LoadedModel:
+    """A checkpoint in transformers; see `read_checkpoint`.
+
+    Raises:
+        PasctlError: it cannot be loaded.
+    """
     place = {} if device_map is None else {"device_map": device_map}
     with one_line_errors(str(path)), quiet_transformers():
         model = read_weights(path, dtype=torch_dtype(dtype), attn_implementation=attn, **place)
         if device_map is None:
             model = model.to(device)
-        exported = LoadedModel.wrap(model, read_tokenizer(path))
-    tokens = reference.prompts, reference.text
-    if compare_tokens and encode(exported.chat, exported.tokenizer) != tokens:
-        raise PasctlError("the exported tokenizer gives other tokens than the model's own")
-    return read(exported, reference.passages)
+        return LoadedModel.wrap(model, read_tokenizer(path))

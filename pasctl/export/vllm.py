@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +65,86 @@ def read_in_vllm(folder: Path, passages: Sequence[Passage], dtype: str, *, model
     Raises:
         PasctlError: vLLM does not load or run the checkpoint.
     """
-    _free_memory()
     asked = {
         "folder": str(folder.resolve()),
         "dtype": dtype,
         "model_impl": model_impl,
         "passages": [[list(passage.ids), passage.start] for passage in passages],
     }
+    return tuple(_answer(folder, asked)["logprobs"])
+
+
+@dataclass(frozen=True)
+class BatchReading:
+    """What vLLM gives a batch.
+
+    Attributes:
+        logprobs: of the passages' tokens that count, one passage behind the other.
+        first: of the token that it writes after each passage.
+        again: the same, of a second run that may read its prefix cache.
+        cached_tokens: how many that run has read from there.
+    """
+
+    logprobs: tuple[float, ...]
+    first: tuple[float, ...]
+    again: tuple[float, ...]
+    cached_tokens: int
+
+
+def read_batch(
+    folder: Path,
+    requests: Sequence[tuple[Passage, Mapping[str, object] | None]],
+    dtype: str,
+    *,
+    base: bool = False,
+) -> BatchReading:
+    """Log-probabilities of the tokens of passages that are read in one batch, each with its `vllm_xargs`.
+
+    Args:
+        folder: an export with personas per request.
+        requests: the passages, and what is said about their personas.
+        dtype: float32, float16 or bfloat16.
+        base: run the weights in vLLM's own model, as if the export were the base model.
+
+    Raises:
+        PasctlError: vLLM does not load or run it.
+    """
+    from pasctl.vllm_plugin import PERSONA_ARCHITECTURES
+
+    overrides: dict[str, Any] = {}
+    if base:
+        named = read_json(folder / "config.json", constants=True)["architectures"][0]
+        own = {
+            architecture: architecture.removeprefix("PasctlPersonas") for architecture in PERSONA_ARCHITECTURES.values()
+        }
+        overrides = {"architectures": [own[named]]}
+    told = _answer(
+        folder,
+        {
+            "folder": str(folder.resolve()),
+            "dtype": dtype,
+            "model_impl": "auto",
+            "hf_overrides": overrides,
+            "passages": [[list(passage.ids), passage.start] for passage, _ in requests],
+            "xargs": [said and dict(said) for _, said in requests],
+        },
+    )
+    return BatchReading(tuple(told["logprobs"]), tuple(told["first"]), tuple(told["again"]), int(told["cached_tokens"]))
+
+
+def _answer(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What the reader answers.
+
+    Raises:
+        PasctlError: vLLM does not load or run the checkpoint.
+    """
+    _free_memory()
     told, ended = _ask(asked)
     if "error" in told:
         raise PasctlError(f"vLLM cannot run {folder}: {told['error']}", hint="PASCTL_DEBUG=1 shows its log")
     if "logprobs" not in told:
         raise PasctlError(f"vLLM ended before it had read {folder}: {ended}", hint="PASCTL_DEBUG=1 shows its log")
-    return tuple(told["logprobs"])
+    return told
 
 
 def _ask(asked: dict[str, Any]) -> tuple[dict[str, Any], str]:

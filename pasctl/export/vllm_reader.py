@@ -9,7 +9,7 @@ import importlib
 import json
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ _REASON = "Value error, "  # pydantic's word before what was wrong with a config
 _LIST = " Supported architectures:"  # behind it vLLM names some hundred
 
 
-def read(asked: Mapping[str, Any]) -> list[float]:
-    """Log-probabilities of the tokens that count, one passage behind the other."""
+def read(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Log-probabilities of the tokens that count, one passage behind the other; of a batch with personas, all of it."""
     vllm: Any = importlib.import_module("vllm")
-    passages = asked["passages"]
+    passages, personas = asked["passages"], "xargs" in asked
+    more = {"hf_overrides": asked["hf_overrides"], "enable_prefix_caching": True} if personas else {}
     model = vllm.LLM(
         model=asked["folder"],
         dtype=asked["dtype"],
@@ -31,17 +32,33 @@ def read(asked: Mapping[str, Any]) -> list[float]:
         enforce_eager=True,
         max_model_len=max(len(ids) for ids, _ in passages) + 1,  # it must write a token to tell of those before
         kv_cache_memory_bytes=_CACHE_BYTES,
+        **more,
     )
-    told = model.generate(
-        [{"prompt_token_ids": ids} for ids, _ in passages],
-        vllm.SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0),
-        use_tqdm=False,
-    )
-    return [
+
+    def run(**options: Any) -> Any:
+        params = [
+            vllm.SamplingParams(temperature=0.0, max_tokens=1, logprobs=0, extra_args=said, **options)
+            for said in asked.get("xargs", [None] * len(passages))
+        ]
+        return model.generate([{"prompt_token_ids": ids} for ids, _ in passages], params, use_tqdm=False)
+
+    told = run(prompt_logprobs=0)
+    logprobs = [
         float(output.prompt_logprobs[place][ids[place]].logprob)
         for (ids, start), output in zip(passages, told, strict=True)
         for place in range(start, len(ids))
     ]
+    if not personas:
+        return {"logprobs": logprobs}
+    again = run()  # vLLM reads its cache only for requests that ask nothing of their prompt
+    cached = sum(output.num_cached_tokens or 0 for output in again)
+    return {"logprobs": logprobs, "first": _written(told), "again": _written(again), "cached_tokens": cached}
+
+
+def _written(outputs: Sequence[Any]) -> list[float]:
+    """The log-probability of the token that was written after each passage."""
+    texts = [output.outputs[0] for output in outputs]
+    return [float(text.logprobs[0][text.token_ids[0]].logprob) for text in texts]
 
 
 def reason(error: Exception) -> str:
@@ -55,7 +72,7 @@ def main() -> None:
     """Read what stdin asks for, and write it or why not into the file that is named."""
     asked = json.load(sys.stdin)
     try:
-        told: dict[str, Any] = {"logprobs": read(asked)}
+        told = read(asked)
     except Exception as error:  # vLLM documents no errors
         told = {"error": reason(error)}
         Path(sys.argv[1]).write_text(json.dumps(told), encoding="utf-8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,48 +15,24 @@ from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
 from pasctl.models.quantize import require_plain
 from pasctl.stages.checkpoint import Making, load_apart, make, reading
+from pasctl.stages.export_place import ExportOutcome, Make, export_into_place, require_options
 from pasctl.stages.granularity import granularity_of
-from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
+from pasctl.stages.job import Job, Stage
 from pasctl.stages.model import ModelHandle, base_name
 from pasctl.stages.run import Run, function_of
-from pasctl.stages.runner import Artifact, Store, noted_export, run_job
+from pasctl.stages.runner import Artifact, Store
 from pasctl.stages.steering import ResolvedTarget
 from pasctl.stages.target import resolve_for_export
 
 if TYPE_CHECKING:
     from pasctl.export.card import Export, Source
     from pasctl.export.engines.engine import Engine
+    from pasctl.export.place import Place
     from pasctl.export.proof import Proof
     from pasctl.stages.control_vector import ControlVector
 
 STAGE = Stage("export", "export", 1)
-_PROOF = "proof.json"
-
-
-@dataclass(frozen=True, eq=False)
-class ExportOutcome:
-    """What came of an export.
-
-    Attributes:
-        outcome: of the artifact.
-        folder: where the checkpoint is.
-        written: False if it was there already, whole.
-        proof: the figures; None after a dry run.
-    """
-
-    outcome: Outcome
-    folder: Path
-    written: bool
-    proof: Proof | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The outcome as one JSON document."""
-        return {
-            **self.outcome.to_json(),
-            "folder": str(self.folder),
-            "written": self.written,
-            "proof": self.proof and self.proof.to_json(),
-        }
+TABLE_ENGINE = "vllm-personas"
 
 
 def create(declared: ExportCreate, run: Run) -> ExportOutcome | ControlVector:
@@ -77,6 +54,13 @@ def create(declared: ExportCreate, run: Run) -> ExportOutcome | ControlVector:
         raise InputError("--vector-format is for --control-vector FILE", hint="leave it out, or name such a file")
     if declared.output is None:
         raise InputError("expected -o DIR, or --control-vector FILE, found neither")
+    if declared.engine == TABLE_ENGINE:
+        return _create_table(declared, declared.output, run)
+    if declared.link_base:
+        raise InputError(
+            f"--link-base is for --engine {TABLE_ENGINE}, found --engine {declared.engine}",
+            hint="leave it out: a steered checkpoint has weights of its own",
+        )
     return _create_checkpoint(declared, declared.output, run)
 
 
@@ -99,45 +83,53 @@ def _create_checkpoint(declared: ExportCreate, output: Path | str, run: Run) -> 
     Only a checkpoint that passes gets the name `output`, in one step. One that is there already, whole, is left alone.
     """
     from pasctl.export.engines import ENGINES
-    from pasctl.export.origin import require_repository
-    from pasctl.export.place import Place
 
     engine: Engine = ENGINES.build(declared.engine)
-    if declared.base_model is not None:
-        require_repository(declared.base_model)
-    if not re.fullmatch(r"[1-9]\d*[KMG]B", declared.shard_size):
-        raise InputError(f"shard size {declared.shard_size!r} is no size", hint="such as 5GB or 500MB")
+    require_options(declared)
     source = run.input("directions", declared.directions)
     handle = run.model_of(source, declared.model, declared.options)
     target = resolve_for_export(replace(declared.steering, directions=source), run, handle)
     engine.require(handle.source, granularity_of(source))
     require_plain(handle.source, handle.quantization)
     job = _job(declared, target, handle)
-    planned = run_job(run.store, job if run.dry_run else replace(job, estimate=dict), dry_run=True)
-    place = Place(output, force=declared.force)
-    if not run.dry_run and (aside := place.restore()) is not None:
-        run.reporter.note(f"{aside}, the export that one which was killed had moved aside, is in its place again")
-    said = {"license": declared.license, "base_model": declared.base_model}
-    earlier = None if declared.force else place.holds(planned.key, **said)
-    if earlier is not None and planned.artifact is not None:
-        return ExportOutcome(planned, place.folder, False, earlier)
-    place.require()
-    if run.dry_run:
-        return ExportOutcome(planned, place.folder, False, None)
-    for left in place.leftovers():
-        run.reporter.note(f"{left} is left of an export that was killed or still runs")
-    export = _about(declared, target, handle, job, planned.key, run.store, place.folder.name)
-    with noted_export(run.store.root, place.folder), place.partial() as folder:
-        making = Making(handle, target, engine, export, place, folder, declared.shard_size)
-        proofs: list[Proof] = []
-        job = replace(job, compute=lambda work: _compute(work, making, proofs))
-        outcome = run_job(run.store, job, reporter=run.reporter, wait=run.wait)
-        if not proofs:  # the store has the artifact, and the folder is gone
-            proofs.append(make(making, run.reporter))
-        place.publish(folder)
-    if export.hub_base is None:
+
+    def begin(key: str, place: Place, folder: Path) -> Make:
+        export = _about(declared, handle, job, key, _lineage(run.store, source), place.folder.name, _who(target))
+        return partial(make, Making(handle, target, engine, export, place, folder, declared.shard_size))
+
+    made = export_into_place(declared, output, run, job, begin)
+    _note_base(made, declared, handle, run)
+    return made
+
+
+def _create_table(declared: ExportCreate, output: Path | str, run: Run) -> ExportOutcome:
+    """Write a base model and a table of personas, of which each request in vLLM names its own."""
+    from pasctl.export.engines.vllm_personas import VllmPersonas
+    from pasctl.stages.persona_export import TableMaking, resolve_personas, summary, table_job
+
+    engine = VllmPersonas()
+    require_options(declared)
+    source = run.input("directions", declared.directions)
+    handle = run.model_of(source, declared.model, declared.options)
+    personas = resolve_personas(declared, source, run, handle)
+    engine.require(handle.source, granularity_of(source))
+    require_plain(handle.source, handle.quantization)
+    who = declared.steering.persona or ""
+    job = table_job(declared, source, personas, handle, _label(source.label, who))
+
+    def begin(key: str, place: Place, folder: Path) -> Make:
+        said = summary(personas)
+        export = _about(declared, handle, job, key, _lineage(run.store, source), place.folder.name, said)
+        return TableMaking(declared, handle, personas, engine, export, place, folder).make
+
+    made = export_into_place(declared, output, run, job, begin)
+    _note_base(made, declared, handle, run)
+    return made
+
+
+def _note_base(made: ExportOutcome, declared: ExportCreate, handle: ModelHandle, run: Run) -> None:
+    if made.written and not (declared.base_model or handle.source.repo):
         run.reporter.note("the card names no base model on a hub: --base-model ORG/NAME does")
-    return ExportOutcome(outcome, place.folder, True, proofs[0])
 
 
 def _job(declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle) -> Job:
@@ -158,8 +150,25 @@ def _job(declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle) ->
     )
 
 
+def _who(target: ResolvedTarget) -> dict[str, Any]:
+    """What is said of the persona that a checkpoint is steered to."""
+    return {
+        "persona": target.persona,
+        "alpha": float(target.alpha),
+        "positions": target.positions,
+        "digest": target.known.digest(0),
+        "layers": len(target.layers),
+    }
+
+
 def _about(
-    declared: ExportCreate, target: ResolvedTarget, handle: ModelHandle, job: Job, key: str, store: Store, folder: str
+    declared: ExportCreate,
+    handle: ModelHandle,
+    job: Job,
+    key: str,
+    lineage: tuple[Source, ...],
+    folder: str,
+    who: Mapping[str, Any],
 ) -> Export:
     """What the record, the card and the files say; `folder` is the name of where they go."""
     from pasctl.export.card import UNKNOWN_LICENSE, Export, versions
@@ -167,20 +176,16 @@ def _about(
     return Export(
         key=key,
         engine=declared.engine,
-        persona=target.persona,
-        alpha=float(target.alpha),
-        positions=target.positions,
-        digest=target.known.digest(0),
         base=base_name(handle),
         hub_base=declared.base_model or handle.source.repo,
         folder=folder,
         model=handle.identity,
         revision=handle.source.sha,
         numerics=job.numerics,
-        lineage=_lineage(store, target.directions),
+        lineage=lineage,
         versions=versions(),
         license=declared.license or UNKNOWN_LICENSE,
-        layers=len(target.layers),
+        **who,
     )
 
 
@@ -198,9 +203,11 @@ def check(declared: ExportCheck, run: Run) -> Proof:
         PasctlError: a file is not the one that was written, or the tokenizer gives other tokens.
     """
     from pasctl.export.engines import ENGINES
+    from pasctl.export.engines.vllm_personas import VllmPersonas
     from pasctl.export.files import read_record, require_files
     from pasctl.export.proof import Proof
     from pasctl.export.reading import make_reference
+    from pasctl.stages.persona_export import check_table
 
     runner: Engine = ENGINES.build(declared.engine)
     folder = Path(declared.folder)
@@ -220,6 +227,8 @@ def check(declared: ExportCheck, run: Run) -> Proof:
     if options.quantize == "auto":
         options = replace(options, quantize="none")  # as it was exported, whatever the directions were fitted on
     handle = run.model_of(source, declared.model, options)
+    if isinstance(made, VllmPersonas):
+        return check_table(folder, source, run, handle, runner)
     known = SteeringTarget(directions=source, persona=record["persona"], alpha=record["alpha"], positions="all")
     target = resolve_for_export(known, run, handle)
     loaded = load_apart(handle, run.reporter)
@@ -244,16 +253,6 @@ def _directions_of(record: dict[str, Any], folder: Path, store: Store) -> Artifa
             hint="give the store that has it with --store",
         )
     return source
-
-
-def _compute(work: StageContext, making: Making, proofs: list[Proof]) -> Payload:
-    from pasctl.export.files import digests
-
-    proof = make(making, work.reporter)
-    proofs.append(proof)
-    work.provenance["counts"] = {"tokens_compared": proof.tokens}
-    work.provenance["folder"] = str(making.place.folder)  # where `store gc` looks for what killed exports have left
-    return {_PROOF: {"proof": proof.to_json(), "files": digests(making.folder)}}
 
 
 def _label(directions: str, persona: str) -> str:

@@ -19,7 +19,8 @@ class _WithPersonas:
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "", **kwargs: Any) -> None:
         _require(vllm_config)
-        super().__init__(vllm_config=vllm_config, prefix=prefix, **kwargs)
+        build: Any = super().__init__  # of vLLM's class, which stands after this one
+        build(vllm_config=vllm_config, prefix=prefix, **kwargs)
         model: Any = self
         self.personas = TokenPersonas(vllm_config, model)
         if not vllm_config.use_v2_model_runner:

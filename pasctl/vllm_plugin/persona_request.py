@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.errors import InputError
-from pasctl.vllm_plugin.persona_table import Persona
+from pasctl.vllm_plugin.persona_table import POSITIONS, Persona
 
-PERSONA, ALPHA = "persona", "alpha"
+PERSONA, ALPHA, STEERED = "persona", "alpha", "positions"
 """What `vllm_xargs` of a request may say."""
 RESOLVED = "pasctl_steering"
 """The name under which the engine gets what it was resolved to; never taken from a request."""
@@ -55,17 +55,20 @@ def resolve(said: Mapping[str, Any], personas: Mapping[str, Persona]) -> Request
 
     Args:
         said: the request's `vllm_xargs`: "persona", a name or a blend such as "E+*0.5 N-*1", and "alpha", which
-            multiplies all of it; by default each persona has its own.
+            multiplies all of it, and "positions"; by default each persona has its own.
         personas: those that there are.
 
     Raises:
-        InputError: an unknown persona, a weight or alpha that is no finite number, an alpha without a persona, or a
-            blend of personas that are steered at different positions.
+        InputError: an unknown persona, a weight or alpha that is no finite number, alpha or positions without a
+            persona, unknown positions, or a blend of personas that are steered at different ones.
     """
     name, alpha = said.get(PERSONA), said.get(ALPHA)
     if name is None:
-        if alpha is not None:
-            raise InputError(f"alpha {alpha!r} without a persona", hint="give persona too, or leave alpha out")
+        for each in (ALPHA, STEERED):
+            if each in said:
+                raise InputError(
+                    f"{each} {said[each]!r} without a persona", hint=f"give persona too, or leave {each} out"
+                )
         return None
     if not isinstance(name, str) or not name.strip():
         raise InputError(f'persona {name!r} is no name, expected for example "E+" or "E+*0.5 N-*1"')
@@ -75,9 +78,14 @@ def resolve(said: Mapping[str, Any], personas: Mapping[str, Persona]) -> Request
     for persona, weight in chosen:
         scale = weight * (persona.alpha if strength is None else strength)
         total[persona.digest] = total.get(persona.digest, 0.0) + scale
-    positions = {persona.positions for persona, _ in chosen}
+    positions = {said.get(STEERED, persona.positions) for persona, _ in chosen}
     if len(positions) > 1:
-        raise InputError(f"{name} blends personas that are steered at all positions with others from the answer on")
+        raise InputError(
+            f"{name} blends personas that are steered at all positions with others from the answer on",
+            hint='give positions, "all" or "answer"',
+        )
+    if not positions <= set(POSITIONS):
+        raise InputError(f"positions {said[STEERED]!r} is unknown, expected {' or '.join(POSITIONS)}")
     parts = tuple(sorted((digest, weight) for digest, weight in total.items() if weight))
     return RequestSteering(parts, positions.pop()) if parts else None
 

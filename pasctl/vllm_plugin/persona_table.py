@@ -1,14 +1,15 @@
 """Tables of personas in an export: one vector per layer and persona, and which of them a folder has now.
 
-A table is a .safetensors file with one tensor, `vectors` float32 [personas, layers, hidden]: what is added to the output
-of each layer's o_proj at alpha 1. Its metadata names the personas. An export has its tables in the folder `personas`:
-a file that is put there adds personas, one that is removed takes them away, and nothing is started again.
+A table is a .safetensors file with one tensor, `vectors` float32 [personas, layers, hidden]: what is added to the
+output of each layer's o_proj at alpha 1. Its metadata names the personas. An export has its tables in the folder
+`personas`: a file that is put there adds personas, one that is removed takes them away, and nothing is started again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ def write_table(
     vectors: NDArray[np.float32],
     names: Sequence[str],
     *,
-    alpha: float,
+    alphas: Sequence[float],
     positions: str,
     about: Mapping[str, Any],
 ) -> None:
@@ -69,7 +70,7 @@ def write_table(
         path: the file to make.
         vectors: float32 [P, layers, hidden], at alpha 1.
         names: of the P personas.
-        alpha: strength of requests that name none.
+        alphas: their strengths, for requests that name none.
         positions: "all" or "answer".
         about: what else the metadata says, as JSON: what the personas come from.
 
@@ -84,9 +85,9 @@ def write_table(
         raise InputError(f"the vectors of {names[broken[0]]} are not finite", hint="fit its directions again")
     document = {
         "format": FORMAT,
-        "alpha": alpha,
         "positions": positions,
         "personas": list(names),
+        "alphas": list(alphas),
         "digests": [_digest(rows) for rows in vectors],
         **about,
     }
@@ -105,14 +106,15 @@ def read_table(path: Path) -> list[Persona]:
         said = parse_json(read_metadata(path).get(_NAME, ""))
     except ValueError:
         said = None
-    names, digests, alpha, positions = _columns(said)
-    if names is None or digests is None or alpha is None or positions not in POSITIONS:
+    columns = _columns(said)
+    if columns is None:
         raise InputError(f"{path} is no table of personas", hint="pasctl export --engine vllm-personas writes such")
-    if len(names) != len(digests) or len(set(names)) < len(names):
-        raise InputError(f"{path}: its personas and their digests do not fit together", hint="export it again")
+    names, alphas, digests = columns
+    if not len(names) == len(alphas) == len(digests) == len(set(names)):
+        raise InputError(f"{path}: its personas, alphas and digests do not fit together", hint="export it again")
     return [
-        Persona(name, alpha, positions, digest, path, row)
-        for row, (name, digest) in enumerate(zip(names, digests, strict=True))
+        Persona(name, float(alpha), said["positions"], digest, path, row)
+        for row, (name, alpha, digest) in enumerate(zip(names, alphas, digests, strict=True))
     ]
 
 
@@ -193,19 +195,23 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {error}", hint="export it again") from error
 
 
-def _columns(said: Any) -> tuple[list[str] | None, list[str] | None, float | None, str]:
-    """Names, digests, alpha and positions of a table's metadata; None for what is not as it should be."""
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        return None, None, None, ""
-    alpha, positions = said.get("alpha"), said.get("positions")
-    number = float(alpha) if isinstance(alpha, int | float) and not isinstance(alpha, bool) else None
-    names, digests = _texts(said.get("personas")), _texts(said.get("digests"))
-    known = digests is not None and all(len(digest) == _DIGITS for digest in digests)
-    return names, digests if known else None, number, positions if isinstance(positions, str) else ""
+def _columns(said: Any) -> tuple[list[str], list[float], list[str]] | None:
+    """Names, alphas and digests of a table's metadata; None if it is none of ours, or damaged."""
+    if not isinstance(said, dict) or said.get("format") != FORMAT or said.get("positions") not in POSITIONS:
+        return None
+    columns: list[Any] = [said.get(name) for name in ("personas", "alphas", "digests")]
+    if not all(isinstance(column, list) for column in columns):
+        return None
+    names, alphas, digests = columns
+    if not all(isinstance(text, str) and text for text in (*names, *digests)):
+        return None
+    if not all(len(digest) == _DIGITS for digest in digests) or not all(map(_is_strength, alphas)):
+        return None
+    return names, alphas, digests
 
 
-def _texts(value: Any) -> list[str] | None:
-    return value if isinstance(value, list) and all(isinstance(text, str) and text for text in value) else None
+def _is_strength(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _digest(vectors: Iterable[Any]) -> str:

@@ -10,6 +10,7 @@ ENGINES = Registry(
         "transformers": "pasctl.export.engines.transformers:Transformers",
         "vllm": "pasctl.export.engines.vllm:Vllm",
         "vllm-plugin": "pasctl.export.engines.vllm_plugin:VllmPlugin",
+        "vllm-personas": "pasctl.export.engines.vllm_personas:VllmPersonas",
         "stock": "pasctl.export.engines.stock:Stock",
         "gguf": "pasctl.export.engines.gguf:Gguf",
     },

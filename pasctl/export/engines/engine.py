@@ -50,10 +50,12 @@ class Engine:
 
     Attributes:
         use: the card's words on how to load the export, Markdown; `{dtype}` is the proof's, `{name}` the folder's.
+        change: the card's words for what is not as in the base model; `{carrier}` is the carrier.
         carrier: the card's words for where the displacement is.
         tensor: the tensors where it is, as `pasctl.export.origin.CARRIERS` names them.
         reread: the card's words for how the proof read the files.
         library: what the card tells a model hub about who loads it.
+        signs: whether the files say themselves who they are steered to.
         vllm_impl: vLLM's `model_impl` that reads the displacement; empty where vLLM does not read such an export.
     """
 
@@ -62,6 +64,10 @@ class Engine:
     tensor: str = "o_proj.bias"
     reread: str = "Reloaded with plain transformers"
     library: str = "transformers"
+    signs: bool = True
+    change: str = """The base model with one change: a constant displacement of attention heads, along directions that
+were fitted to a persona's answers to a personality questionnaire (PAS), written into the biases of
+{carrier}. It acts on every token, the prompt's too."""
     vllm_impl: str = "transformers"
 
     def require(self, source: ModelSource, granularity: str) -> None:
