@@ -24,7 +24,9 @@ def read(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Log-probabilities of the tokens that count, one passage behind the other; of a batch with personas, all of it."""
     vllm: Any = importlib.import_module("vllm")
     passages, personas = asked["passages"], "xargs" in asked
-    more = {"hf_overrides": asked["hf_overrides"], "enable_prefix_caching": True} if personas else {}
+    more: dict[str, Any] = {}
+    if personas:  # only whole blocks are cached, and by default they are longer than the passages
+        more = {"hf_overrides": asked["hf_overrides"], "enable_prefix_caching": True, "block_size": 32}
     model = vllm.LLM(
         model=asked["folder"],
         dtype=asked["dtype"],

@@ -20,6 +20,7 @@ SERVED = {  # how each engine's card says it is served, and what it warns of
     "transformers": ("AutoModelForCausalLM", "`vllm serve steered --model-impl transformers`", "drop the biases"),
     "vllm": ("vllm serve steered --model-impl transformers --dtype float32", "drops the o_proj biases"),
     "vllm-plugin": ("vllm serve steered --dtype float32", "refuses to serve"),
+    "vllm-personas": ("vllm serve steered --dtype float32", "An unknown persona is refused", "`steered+NAME`"),
     "stock": ("vllm serve steered --dtype float32", "an engine that drops them loses nothing"),
     "gguf": ("llama-server -m steered/model.gguf", "transformers drops them without a word"),
 }

@@ -88,6 +88,7 @@ def serve(folder: Path, steps: list[dict[str, Any]], **options: Any) -> list[dic
         "max_model_len": 96,
         "kv_cache_memory_bytes": 1 << 27,
         "enable_prefix_caching": True,
+        "block_size": 32,  # only whole blocks are cached, and by default they are longer than these prompts
     }
     answer = folder.parent / "answer.json"
     answer.unlink(missing_ok=True)
