@@ -31,7 +31,8 @@ pytestmark = [
 ]
 
 SHAPE = {"head_dim": 32, "hidden_size": 96}
-EXPERTS = {"moe_intermediate_size": 32}
+OWN = {"qwen3_moe": {"moe_intermediate_size": 32}, "qwen2": {"hidden_size": 192}}
+"""vLLM's Qwen2 takes hidden_size / heads for head_dim, and its attention on CPU no heads smaller than 32."""
 MANY = 64
 SETTINGS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -46,7 +47,7 @@ class Served:
     """An export of a tiny model, with a table of many drawn personas besides its own."""
 
     def __init__(self, folder: Path, family: str, *, personas: int = MANY, positions: str = "all") -> None:
-        changes = SHAPE | (EXPERTS if family == "qwen3_moe" else {})
+        changes = SHAPE | OWN.get(family, {})
         self.base = save_tiny(folder / f"tiny-{family}", family, **changes)
         handle = ModelHandle(str(self.base), ModelOptions(dtype="float32"))
         plant_directions(folder / "store", handle, head_dim=SHAPE["head_dim"])
