@@ -49,9 +49,9 @@ def read_tables(
     from pasctl.export.reading import encode, open_checkpoint, read
     from pasctl.export.vectors.vector_format import Vectors
 
-    tables = PersonaFolder(folder)
-    tables.refresh()
     model = open_checkpoint(folder, dtype=how.dtype, device=how.device, attn=how.attn, device_map=how.device_map)
+    tables = PersonaFolder(folder, (model.geometry.layers, model.geometry.hidden))
+    tables.refresh()
     if encode(model.chat, model.tokenizer) != (reference.prompts, reference.text):
         raise PasctlError("the exported tokenizer gives other tokens than the model's own")
     if read(model, reference.passages) != reference.unsteered:

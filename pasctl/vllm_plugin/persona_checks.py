@@ -41,7 +41,8 @@ def personas_of(model_config: Any) -> dict[str, Persona] | None:
     """
     if not set(PERSONA_ARCHITECTURES.values()) & set(model_config.architectures or ()):
         return None
-    folder = _folder(str(model_config.model))
+    shape = model_config.hf_text_config.num_hidden_layers, model_config.get_hidden_size()
+    folder = _folder(str(model_config.model), shape)
     try:
         folder.refresh()
     except PasctlError as error:
@@ -50,8 +51,8 @@ def personas_of(model_config: Any) -> dict[str, Persona] | None:
 
 
 @functools.cache
-def _folder(path: str) -> PersonaFolder:
-    return PersonaFolder(Path(path))
+def _folder(path: str, shape: tuple[int, int]) -> PersonaFolder:
+    return PersonaFolder(Path(path), shape)
 
 
 def checked(process_inputs: Callable[..., Any]) -> Callable[..., Any]:

@@ -87,19 +87,14 @@ class TokenPersonas:
         """Put buffers into a model that was built and not loaded yet.
 
         Raises:
-            ValueError: tables of another model, or a model that is built on no device.
+            InputError: a table is damaged, or another model's.
+            ValueError: a model that is built on no device.
         """
         config, scheduling = vllm_config.model_config, vllm_config.scheduler_config
         attentions = [(name, module) for name, module in model.named_modules() if hasattr(module, "o_proj")]
         layers, hidden = [extract_layer_index(name) for name, _ in attentions], config.get_hidden_size()
-        folder = PersonaFolder(Path(config.model))
+        folder = PersonaFolder(Path(config.model), (config.hf_text_config.num_hidden_layers, hidden))
         folder.refresh()
-        total = config.hf_text_config.num_hidden_layers
-        if (shape := folder.shape()) is not None and shape != (total, hidden):
-            raise ValueError(
-                f"the tables of {config.model} have vectors of {shape[0]} layers and size {shape[1]}, "
-                f"the model has {total} and {hidden}"
-            )
         values = torch.empty(len(layers), 1 + scheduling.max_num_seqs, hidden, dtype=config.dtype)
         if values.is_meta:
             raise ValueError("a persona per request does not run with a loader that builds the model without a device")

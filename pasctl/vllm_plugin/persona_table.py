@@ -126,10 +126,12 @@ class PersonaFolder:
 
     Attributes:
         folder: the export.
+        shape: layers and hidden size of its model.
         personas: those of all tables, as of the last `refresh`.
     """
 
     folder: Path
+    shape: tuple[int, int]
     personas: dict[str, Persona] = field(default_factory=dict)
     _seen: tuple[tuple[str, int, int, int], ...] = ()
     _rows: dict[str, tuple[Any, int]] = field(default_factory=dict)
@@ -138,7 +140,7 @@ class PersonaFolder:
         """Look at the tables again, if a file was added, removed or replaced since.
 
         Raises:
-            InputError: a file is no table, or two tables have different personas of one name.
+            InputError: a file is no table, or another model's, or two tables have different personas of one name.
             MissingError: a file cannot be read.
         """
         seen = self._list()
@@ -148,7 +150,7 @@ class PersonaFolder:
         for name, *_ in seen:
             path = self.folder / FOLDER / name
             personas = read_table(path)
-            table = _open(path)
+            table = _open(path, (len(personas), *self.shape))
             for persona in personas:
                 other = found.setdefault(persona.name, persona)
                 if (other.digest, other.alpha) != (persona.digest, persona.alpha):
@@ -169,13 +171,6 @@ class PersonaFolder:
         vectors: NDArray[np.float32] = table.get_slice(_TENSOR)[row : row + 1][0]
         return vectors
 
-    def shape(self) -> tuple[int, int] | None:
-        """Layers and hidden size of the first table; None if there is none."""
-        for table, _ in self._rows.values():
-            _, layers, hidden = table.get_slice(_TENSOR).get_shape()
-            return layers, hidden
-        return None
-
     def _list(self) -> tuple[tuple[str, int, int, int], ...]:
         """Name, size, time and inode of each table."""
         try:
@@ -187,12 +182,22 @@ class PersonaFolder:
         return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats))
 
 
-def _open(path: Path) -> Any:
-    """The file, mapped into memory."""
+def _open(path: Path, expected: tuple[int, int, int]) -> Any:
+    """The file, mapped into memory, whose vectors have the shape [personas, layers, hidden] that is expected."""
     try:
-        return safe_open(path, framework="numpy")
+        table = safe_open(path, framework="numpy")
+        vectors = table.get_slice(_TENSOR)
+        kind, shape = vectors.get_dtype(), tuple(vectors.get_shape())
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}", hint="export it again") from error
+    if kind != "F32" or shape != expected:
+        personas, layers, hidden = expected
+        raise InputError(
+            f"{path}: expected vectors of {personas} personas, {layers} layers and size {hidden} in F32, "
+            f"found {kind} {list(shape)}",
+            hint="move it out of the folder: it is damaged, or another model's",
+        )
+    return table
 
 
 def _columns(said: Any) -> tuple[list[str], list[float], list[str]] | None:

@@ -104,20 +104,30 @@ def _gguf() -> bytes:
 
 
 def _steered() -> None:
-    """Vectors in each form of file, and a config.json that says who its model is steered to."""
+    """Vectors in each form of file, a table of personas, and a config.json that says who its model is steered to."""
     import torch
 
     from pasctl.export.origin import NAME, Origin, Trace
     from pasctl.export.vectors import FORMATS
     from pasctl.export.vectors.vector_format import About, Vectors
+    from pasctl.vllm_plugin.persona_table import write_table
 
     said = ("E+", 2.0, "all", "org/tiny", "directions/tiny/made@v1", f"s1:{'0' * 64}", "d" * 64, "")
     origin = Origin(*said, "vector", {2: Trace(2.0, 1, -2.0)})
     vectors = Vectors("block", {2: torch.tensor([0.0, -2.0, 0.0, 0.0])})
-    (CORPUS / "vector").mkdir(exist_ok=True)
+    for folder in ("vector", "personas"):
+        (CORPUS / folder).mkdir(exist_ok=True)
     for name in ("repeng", "steering-vectors", "vllm-lens"):
         form = FORMATS.build(name)
         form.write(CORPUS / "vector" / f"tiny{form.suffix}", vectors, About(origin, "tiny", "llama", 3))
+    write_table(
+        CORPUS / "personas" / "two.safetensors",
+        np.arange(12, dtype=np.float32).reshape(2, 3, 2),
+        ["E+", "N-"],
+        alphas=[2.0, 1.0],
+        positions="all",
+        about={},
+    )
     _put("origin/tiny-config.json", {"model_type": "qwen3", NAME: origin.document()})
 
 

@@ -51,7 +51,16 @@ def _papi_key(folder: Path) -> object:
     return _key_rows(folder / "key.xls")
 
 
+def _persona_table(folder: Path) -> object:
+    from pasctl.vllm_plugin.persona_table import PersonaFolder
+
+    personas = PersonaFolder(folder, (3, 2))
+    personas.refresh()
+    return [personas.vectors(each.digest) for each in personas.personas.values()]
+
+
 TABLE_READERS = {
+    "table of personas": Reader("personas", "personas/export.safetensors", _persona_table),
     "table of answers": Reader("wide", "people.tsv", _people("people.tsv")),
     "map YAML": Reader("map", "map.yaml", _mapped("map.yaml"), _people_of_a_map, suffixes=(".yaml",)),
     "map JSON": Reader("map", "map.json", _mapped("map.json"), _people_of_a_map, suffixes=(".json",)),

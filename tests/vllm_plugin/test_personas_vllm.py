@@ -154,6 +154,8 @@ def test_blends_and_personas_that_come_and_go_without_a_restart(tmp_path: Path) 
     assert [persona.name for persona in read_table(own)] == list(PERSONAS)
     later, place = tmp_path / "later.safetensors", served.out / FOLDER / "later.safetensors"
     write_table(later, served.vectors()[5:6], ["late"], alphas=[3.0], positions="all", about={})
+    other = tmp_path / "other.safetensors"
+    write_table(other, served.vectors()[:1, :, :-1], ["other"], alphas=[1.0], positions="all", about={})
     late = {"requests": [[PROMPT, {"persona": "late"}]]}
     last = {"requests": [[PROMPT, {"persona": "p9999"}]]}
     steps = [
@@ -164,8 +166,12 @@ def test_blends_and_personas_that_come_and_go_without_a_restart(tmp_path: Path) 
         last,
         {"remove": str(place)},
         late,
+        {"add": [str(other), str(place)]},
+        last,
+        {"remove": str(place)},
+        last,
     ]
-    blended, unknown, added, of_many, removed = serve(served.out, steps)
+    blended, unknown, added, of_many, removed, foreign, mended = serve(served.out, steps)
     a, b = served.intervention(1), served.intervention(2)
     both = Intervention({layer: a.displacements[layer] - 2 * b.displacements[layer] for layer in range(served.layers)})
     for values, moved in zip(blended["prompt"], [None, served.intervention(3), both, None], strict=True):
@@ -175,6 +181,8 @@ def test_blends_and_personas_that_come_and_go_without_a_restart(tmp_path: Path) 
     np.testing.assert_allclose(added["prompt"][0], served.read(PROMPT, served.intervention(5, 3.0)), atol=1e-4)
     np.testing.assert_allclose(of_many["prompt"][0], served.read(PROMPT, served.intervention(9999)), atol=1e-4)
     assert "there is no persona 'late'" in removed["refused"]
+    assert "later.safetensors: expected vectors of 1 personas" in foreign["refused"]
+    assert mended["prompt"] == of_many["prompt"]
 
 
 def test_from_the_answer_on_the_prompt_is_the_base_models(tmp_path: Path) -> None:
