@@ -30,7 +30,7 @@ _ROWS = 2  # an answer, or two side by side
 def present(options: Chat, run: Run, *, json: bool) -> None:
     """Hold the chat; what is wrong with the options is said before the model is loaded."""
     from pasctl.stages.persona_catalog import PersonaCatalog
-    from pasctl.stages.recipes import CANNOT_WRITE, is_demo
+    from pasctl.stages.recipes import limits
 
     if options.params and options.memory is None:
         raise InputError(
@@ -40,8 +40,8 @@ def present(options: Chat, run: Run, *, json: bool) -> None:
     view = _view(as_json=json)
     with contextlib.ExitStack() as stack:
         handle = _model(options, run, stack)
-        if is_demo(handle):
-            run.reporter.note(CANNOT_WRITE)
+        if (what := limits(handle)) is not None:
+            run.reporter.note(what)
         how = _sampling(handle, options)
         catalog = PersonaCatalog(run, handle, options.steering)
         wanted = _wanted(catalog, options)

@@ -11,8 +11,7 @@ from pasctl.cli.output import outcome_json, print_json, print_outcome, write, wr
 
 if TYPE_CHECKING:
     from pasctl.commands.demo import Demo
-    from pasctl.demo.real import RealWalk
-    from pasctl.demo.walk import Walk
+    from pasctl.demo.step import Step
     from pasctl.stages.job import Outcome
     from pasctl.stages.run import Run
 
@@ -32,7 +31,7 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
             write(f"\n{number}. {step.purpose}\n   $ {step.command}\n")
         outcomes.append(step.run())
         if not json:
-            _show(walk, outcomes[-1])
+            _show(step, outcomes[-1])
     page = report(walk.artifacts, options.output, store=run.store)
     if json:
         stages = [
@@ -46,10 +45,9 @@ def present(options: Demo, run: Run, *, json: bool) -> None:
     write(f"\nThe report, with figures: {page.path}")
 
 
-def _show(walk: Walk | RealWalk, outcome: Outcome) -> None:
+def _show(step: Step, outcome: Outcome) -> None:
     """What came of a step: its tables, or what a memory answered beside what is right."""
     from pasctl.cli.say import print_texts
-    from pasctl.demo.walk import Walk
     from pasctl.stages.memory_ask import read_answers
     from pasctl.stages.memory_eval import trial_figures
     from pasctl.stages.steering import DirectionSet
@@ -64,9 +62,9 @@ def _show(walk: Walk | RealWalk, outcome: Outcome) -> None:
         write(f"steered: {len(heads)} heads, all of layers {layers}")
     elif made.kind == "texts":
         print_texts(made)
-    elif made.kind == "answers" and isinstance(walk, Walk):
+    elif made.kind == "answers" and step.expected is not None:
         [answer] = read_answers(made)
-        write_generated(f"answer: {answer['answer']}\nthe text says: {walk.trial.answers[0]}")
+        write_generated(f"answer: {answer['answer']}\nthe text says: {step.expected}")
     elif made.kind == "trials":
         figures: dict[str, Any] = trial_figures(made.read_json("trials.json"), made.provenance["costs"])
         write(f"\n{tables(figures)[0]}")

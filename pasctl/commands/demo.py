@@ -19,8 +19,9 @@ class Demo(
 ):
     """Run every stage on the bundled demo model, without a network; or steer a model that can write.
 
-    The demo model is steered to people it has never seen, and remembers a text of 16 times its context. With a model
-    of your own: its answers before and after steering, and what it says of itself as simulated respondents.
+    The demo model is steered to people it has never seen, and remembers a text of 16 times its context. So does a
+    second one, demo-reader, which looks up what other texts say. With a model of your own: its answers before and
+    after steering, and what it says of itself as simulated respondents.
     """
 
     model: str = option(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.contrasts.questions import EVERYDAY_PROMPTS
-from pasctl.demo.walk import Step
+from pasctl.demo.step import Step
 from pasctl.models.identity import resolve_model
 from pasctl.stages.choose_alpha import choose_alpha
 from pasctl.stages.evaluate import evaluate

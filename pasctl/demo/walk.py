@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pasctl.contrasts.questionnaire import ITEMS
 from pasctl.demo import CONTEXT
+from pasctl.demo.reading import Reading, ReadingScale
+from pasctl.demo.step import Step, memory_words
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.memory.params import MemoryParams
 from pasctl.memory.prompt import Prompt
@@ -41,11 +42,6 @@ MEMORY = MemoryParams(  # the demo model finds pass keys more often by mean quer
     query="mean",
     segmenter="fixed",
 )
-_MEMORY_WORDS = (
-    f"--n-init {MEMORY.n_init} --n-local {MEMORY.n_local} --n-mem {MEMORY.n_mem} --chunk {MEMORY.chunk} --min-block "
-    f"{MEMORY.min_block} --max-block {MEMORY.max_block} --repr-topk {MEMORY.repr_topk} --query {MEMORY.query} "
-    f"--segmenter {MEMORY.segmenter}"
-)
 
 
 @dataclass(frozen=True)
@@ -56,26 +52,13 @@ class Scale:
         personas: who is steered to.
         length: tokens of the texts with a pass key.
         trials: texts with a pass key that are asked about, beside the one that is kept.
+        reading: how much the reader reads; None leaves it out.
     """
 
     personas: str = "demo"
     length: int = TIMES_CONTEXT * CONTEXT
     trials: int = 6
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of the walk.
-
-    Attributes:
-        command: what to type for the same result.
-        purpose: what it does.
-        run: does it, or takes it from the store.
-    """
-
-    command: str
-    purpose: str
-    run: Callable[[], Outcome]
+    reading: ReadingScale | None = field(default_factory=ReadingScale)
 
 
 class Walk:
@@ -86,12 +69,13 @@ class Walk:
         # A model this small gains nothing from bfloat16, and float32 gives about the same figures on any machine.
         self._model = run.model(model, ModelOptions(dtype="float32"))
         self._made: dict[str, Artifact] = {}
+        self.reading = None if self.scale.reading is None else Reading(run, self.scale.reading)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """What is done, in order."""
         named = f"--model {self._model.source.spec} --dtype float32"
-        scale = self.scale
+        scale, sizes = self.scale, memory_words(MEMORY)
         return (
             Step(
                 f"pasctl extract {named} --contrast {ITEMS}",
@@ -116,7 +100,7 @@ class Walk:
                 self._evaluate,
             ),
             Step(
-                f"pasctl memory-run pass-key.txt {named} {_MEMORY_WORDS}",
+                f"pasctl memory-run pass-key.txt {named} {sizes}",
                 f"reads a text of {scale.length:,} tokens, {scale.length / CONTEXT:g} times the model's context, "
                 "with a pass key in the middle",
                 self._memory_run,
@@ -125,19 +109,21 @@ class Walk:
                 f'pasctl memory-ask latest "{self.trial.question}"',
                 "asks for it, from what was kept",
                 self._memory_ask,
+                self.trial.answers[0],
             ),
             Step(
                 f"pasctl memory-eval {named} --tasks passkey --lengths {scale.length} --trials {scale.trials} "
-                f"--compare window,full {_MEMORY_WORDS}",
+                f"--compare window,full {sizes}",
                 "does it with other texts and keys: with the memory, with the last tokens alone, with full attention",
                 self._memory_eval,
             ),
+            *(() if self.reading is None else self.reading.steps),
         )
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
         """What the steps have made so far, in order."""
-        return tuple(self._made.values())
+        return (*self._made.values(), *(() if self.reading is None else self.reading.artifacts))
 
     @cached_property
     def trial(self) -> Trial:
@@ -169,6 +155,7 @@ class Walk:
                 "expected": self.trial.answers[0],
             },
             "pass_keys": {row["system"]: row["accuracy"] for row in figures["tasks"]},
+            **({} if self.reading is None else {"reading": self.reading.figures()}),
         }
 
     def _keep(self, outcome: Outcome) -> Outcome:

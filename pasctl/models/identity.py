@@ -13,7 +13,7 @@ from pasctl.errors import InputError, MissingError
 from pasctl.models.digests import file_sha256, files_sha256
 from pasctl.models.gguf_header import read_gguf_header
 from pasctl.models.hub import resolve_commit
-from pasctl.models.layout import DEMO_FOLDER, PICKLES, matching
+from pasctl.models.layout import BUNDLED, PICKLES, bundled_name, matching
 from pasctl.models.model_files import FileStamp, list_model_files, read_document, stamps
 from pasctl.models.shards import first_gap
 from pasctl.text_file import expand_home
@@ -53,10 +53,10 @@ class ModelSource:
 
 
 def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
-    """The model that `spec` means: "demo", the one in the package; an existing folder or .gguf file; or a hub id.
+    """The model that `spec` means: one in the package, such as "demo"; an existing folder or .gguf file; or a hub id.
 
     Args:
-        spec: "demo", path or hub id "org/name". A folder of yours called demo is "./demo".
+        spec: "demo", "demo-reader", path or hub id "org/name". A folder of yours called demo is "./demo".
         revision: branch, tag or commit of a hub model; None = main.
 
     Raises:
@@ -64,7 +64,7 @@ def resolve_model(spec: str, *, revision: str | None = None) -> ModelSource:
             of a local model.
         MissingError: there is no such file, folder or hub model, or the hub cannot be reached and has nothing cached.
     """
-    path = DEMO_FOLDER if spec == DEMO else expand_home(spec)
+    path = BUNDLED.get(spec) or expand_home(spec)
     if spec and path.exists():
         if revision is not None:
             raise InputError(f"{spec} is local and has no revision {revision!r}", hint="drop --revision")
@@ -121,7 +121,7 @@ def _folder_source(spec: str, folder: Path) -> ModelSource:
         folder,
         None,
         None,
-        _slug(DEMO if folder.resolve() == DEMO_FOLDER.resolve() else folder.resolve().name),
+        _slug(bundled_name(folder) or folder.resolve().name),
         identity,
         family if isinstance(family, str) else None,
         read_context(folder),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
+_DEMO = Path(__file__).parents[1] / "demo"
+BUNDLED: Mapping[str, Path] = MappingProxyType({"demo": _DEMO / "model", "demo-reader": _DEMO / "reader"})
+"""The models in the package, by the words that they are asked for with."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -30,6 +34,11 @@ OTHER_VOCABULARIES = (
     *("tokenizer.model.*", "tiktoken.model", "*.tiktoken", "bpe.codes", "byte_maps.json", "emoji.json"),
     *("normalizer.json", "prophetnet.tokenizer", "word_shape.json", "word_pronunciation.json"),
 )
+
+
+def bundled_name(folder: Path) -> str | None:
+    """The word that a folder of `BUNDLED` is asked for with; None for any other folder."""
+    return next((name for name, own in BUNDLED.items() if folder.resolve() == own.resolve()), None)
 
 
 def matching(folder: Path, patterns: tuple[str, ...]) -> set[Path]:

@@ -15,12 +15,12 @@ from pasctl.json_file import read_json
 from pasctl.models.layout import (
     ADAPTER,
     CUSTOM_GENERATE,
-    DEMO_FOLDER,
     GENERATION,
     INDEX,
     OTHER_VOCABULARIES,
     TOKENIZER_FILES,
     WEIGHTS,
+    bundled_name,
     matching,
 )
 from pasctl.models.shards import read_shards
@@ -91,7 +91,7 @@ def list_model_files(folder: Path) -> ModelFiles:
         tuple(_code(folder, config, words)),
         tuple(matching(folder, (GENERATION,))),
     )
-    if folder.resolve() != DEMO_FOLDER.resolve():  # some installers link the package's own files
+    if bundled_name(folder) is None:  # some installers link the package's own files
         for path in (*files.weights, *files.code):
             _require_inside(path, folder)
     return files

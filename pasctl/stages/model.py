@@ -13,7 +13,8 @@ from pasctl.models.adapters import resolve_attention
 from pasctl.models.device import give_memory_back, resolve_device, resolve_dtype, torch_dtype
 from pasctl.models.footprint import Footprint, parse_size, require_room
 from pasctl.models.hub import fetch_snapshot
-from pasctl.models.identity import DEMO, ModelSource, context_of, read_context, resolve_model
+from pasctl.models.identity import ModelSource, context_of, read_context, resolve_model
+from pasctl.models.layout import BUNDLED
 from pasctl.models.model_files import own_ends
 from pasctl.models.options import ModelOptions
 from pasctl.models.quantize import resolve_quantization
@@ -119,12 +120,13 @@ class ModelHandle:
         if folder is None and self.source.repo and self.source.sha:  # the key must be the same once it is cached
             with suppress(MissingError):
                 folder = fetch_snapshot(self.source.repo, self.source.sha, weights=False)
-        digest = form_digest(folder) if folder is not None and folder.is_dir() and self.source.spec != DEMO else None
+        own = self.source.spec not in BUNDLED
+        digest = form_digest(folder) if folder is not None and folder.is_dir() and own else None
         return {} if digest is None else {"answer_form": digest}
 
     def provenance(self) -> dict[str, Any]:
         """Where the model was found and how it is run: kept in the manifest, not in the key."""
-        local = self.source.path if self.source.spec != DEMO and not self.source.repo else None
+        local = self.source.path if self.source.spec not in BUNDLED and not self.source.repo else None
         spec = str(local.absolute()) if local else self.source.spec
         return {
             "spec": spec,
@@ -257,7 +259,7 @@ def of_model(model: ModelLike | None) -> Callable[[Artifact], bool]:
     if not isinstance(model, str):
         identity = ModelHandle.of(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
-    if model == DEMO or expand_home(model).exists():
+    if model in BUNDLED or expand_home(model).exists():
         identity = resolve_model(model).identity
         return lambda artifact: bool(artifact.document["model"] == identity)
     if "/" in model:

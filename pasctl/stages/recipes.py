@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 from pasctl.contrasts.questionnaire import ITEMS, STATEMENTS, has_statements
 from pasctl.inventory.usual import USUAL_TRAITS
 from pasctl.models.identity import DEMO, resolve_model
+from pasctl.models.layout import BUNDLED
 
 if TYPE_CHECKING:
     from pasctl.inventory import Inventory
     from pasctl.stages.model import ModelHandle
 
 BIG5 = "big5"
-CANNOT_WRITE = "the demo model answers its questionnaire by letter and finds pass keys; it cannot write text"
+_LIMITS = {
+    DEMO: "the demo model answers its questionnaire by letter and finds pass keys; it cannot write text",
+    "demo-reader": "the reader looks up what texts of the memory tasks say; it cannot write text",
+}
 
 
-def is_demo(model: ModelHandle) -> bool:
-    """Whether this is the bundled model, which knows its questionnaire and pass keys, and no other text."""
-    return bool(model.identity == resolve_model(DEMO).identity)
+def limits(model: ModelHandle) -> str | None:
+    """What a model of the package can do, none of which can write; None of any other model."""
+    name = next((name for name in BUNDLED if model.identity == resolve_model(name).identity), None)
+    return None if name is None else _LIMITS[name]
 
 
 def default_contrast(model: ModelHandle, inventory: Inventory | None = None) -> str:
@@ -32,7 +37,7 @@ def default_contrast(model: ModelHandle, inventory: Inventory | None = None) -> 
         inventory: the questionnaire; None where only the usual traits can be meant.
     """
     usual = inventory is None or set(inventory.traits) <= {trait.code for trait in USUAL_TRAITS}
-    if is_demo(model):
+    if model.identity == resolve_model(DEMO).identity:
         return ITEMS
     if inventory is None or usual:
         return BIG5

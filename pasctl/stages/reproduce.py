@@ -9,7 +9,7 @@ from typing import Any
 
 from pasctl.commands import declarations
 from pasctl.declaration import StageDeclaration
-from pasctl.models.identity import DEMO
+from pasctl.models.layout import BUNDLED
 from pasctl.option import Parameter, parameters
 from pasctl.printable import shell_words
 from pasctl.stages.runner import Artifact
@@ -58,7 +58,7 @@ class Made:
             model_kind=kind,
             facts={
                 **{name: _public(value) for name, value in stored.items() if isinstance(value, str)},
-                "model": spec if kind == "hub" or spec == DEMO else f"{PLACE}/{PurePath(spec).name}",
+                "model": spec if kind == "hub" or spec in BUNDLED else f"{PLACE}/{PurePath(spec).name}",
                 "glob": stored.get("glob"),
                 "revision": model.get("revision") if kind == "hub" else None,
                 "texts": tuple(f"{PLACE}/{PurePath(text).name}" for text in texts if text),

@@ -19,7 +19,7 @@ from pasctl.evaluation.text_judge import TextJudge
 from pasctl.stages.job import Job, Outcome, Payload, Stage, StageContext
 from pasctl.stages.neutral import Neutral
 from pasctl.stages.persona_catalog import PersonaCatalog
-from pasctl.stages.recipes import CANNOT_WRITE, is_demo
+from pasctl.stages.recipes import limits
 from pasctl.stages.run import Run, function_of
 from pasctl.stages.runner import Artifact, part_key
 from pasctl.stages.text_directions import contrast_of, find_text_directions, persona_names
@@ -61,8 +61,8 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
         return targets
     if AUTO in alphas:
         run.reporter.note(strengths_of(targets))
-    if is_demo(handle):
-        run.reporter.note(f"warning: {CANNOT_WRITE}")
+    if (what := limits(handle)) is not None:
+        run.reporter.note(f"warning: {what}")
     writer = TextWriter(targets, replace(declared.how, seed=declared.seed), handle, run.batch_tokens)
     scorer = TextScorer(writer, _measures(declared, run, targets, prompts), tuple(TUNING_PROMPTS))
     return Job(

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import pasctl
+from pasctl.demo.reading import CONTEXT
 from pasctl.errors import InputError
 from pasctl.models.identity import resolve_model
+from pasctl.models.layout import BUNDLED
 from pasctl.stages.model import ModelHandle
 from pasctl.store import Store
 from pasctl.store.kinds import FRAMES
@@ -24,7 +26,10 @@ from tests.demo.builder.world import inventory
 
 ROOT = Path(__file__).parents[2]
 MODEL_FOLDER = Path(pasctl.__file__).parent / "demo" / "model"
-WEIGHTS_SHA256 = "09a997690960461ee9fd78a65253f94761e02f690572881fa41126632b2f9fc0"
+WEIGHTS_SHA256 = {
+    "demo": "09a997690960461ee9fd78a65253f94761e02f690572881fa41126632b2f9fc0",
+    "demo-reader": "a13b2b5059227875a6bc9f410b35f5445f0aafc22972613eaa72b1602e15d9f3",
+}
 WEIGHTS_AND_TOKENIZER = {"chat_template.jinja", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
@@ -34,9 +39,10 @@ def demo():
 
 
 def test_the_weights_are_the_ones_the_card_is_about():
-    data = (MODEL_FOLDER / "model.safetensors").read_bytes()
-    assert hashlib.sha256(data).hexdigest() == WEIGHTS_SHA256
-    assert len(data) <= 8_000_000
+    for name, digest in WEIGHTS_SHA256.items():
+        data = (BUNDLED[name] / "model.safetensors").read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+        assert len(data) <= 6_000_000
 
 
 def test_the_wheel_has_what_is_read_when_it_runs_and_no_more():
@@ -47,7 +53,9 @@ def test_the_wheel_has_what_is_read_when_it_runs_and_no_more():
     assert wheel["packages"] == ["pasctl"]
     assert left_out == {"README.md", "evaluation.json"}
     assert names - left_out == {"config.json", "generation_config.json", *WEIGHTS_AND_TOKENIZER}
-    assert {path.name for path in MODEL_FOLDER.parent.glob("*.py")} == {"__init__.py", "real.py", "walk.py"}
+    assert names - left_out == {path.name for path in BUNDLED["demo-reader"].iterdir()} - left_out
+    scripts = {path.name for path in MODEL_FOLDER.parent.glob("*.py")}
+    assert scripts == {"__init__.py", "reading.py", "real.py", "step.py", "walk.py"}
 
 
 def test_it_is_the_model_of_its_folder_wherever_it_is_asked_for(tmp_path, monkeypatch):
@@ -148,6 +156,15 @@ def test_a_memory_finds_pass_keys_where_full_attention_does_not(shown):
     assert figures["pass_key"]["answer"] == figures["pass_key"]["expected"]
     assert figures["pass_keys"]["memory"] >= 0.8
     assert figures["pass_keys"]["full"] <= 0.2
+
+
+@pytest.mark.integration
+def test_the_reader_looks_up_what_is_out_of_its_window(shown):
+    reading = shown[1]["figures"]["reading"]
+    assert reading["tokens"] == 16 * CONTEXT
+    assert reading["answer"] == reading["expected"]
+    memory, window = (sum(reading["right"][system].values()) for system in ("memory", "window"))
+    assert memory >= window + 2.0  # of four tasks
 
 
 @pytest.mark.integration

@@ -28,7 +28,7 @@ from tests.demo.builder.training import CURRICULUM, Trainer
 from tests.demo.builder.world import inventory
 
 SHORT_TOKENS = 20_000  # of each stage, in the short mode
-SHORT_SCALE, CARD_SCALE = Scale("demo:0-4", 600, 2), Scale(trials=40)
+SHORT_SCALE, CARD_SCALE = Scale("demo:0-4", 600, 2, reading=None), Scale(trials=40, reading=None)
 
 
 def build(out: Path, *, seed: int = 0, short: bool = False, bfloat16: bool = False, quiet: bool = False) -> Path:

@@ -14,6 +14,8 @@ from tests.demo.builder.reader.documents import INIT, SCENE_WEIGHT, Document, Wr
 TOKENS = 16_384  # of a batch
 TEXT_SHARE = 0.3  # of the text's tokens whose prediction counts
 BLOCKS = (8, 16, 16, 32)
+UNSEEN = (0.6, 0.2, 0.2, 0.2, 0.2)
+"""Layer -> share of the blocks that a question does not see there; the first layer's retrieval knows no contents."""
 _TRIES = 20
 
 
@@ -32,6 +34,8 @@ class Batch:
         sought: bool [B, N], those that the first question is to find.
         seekers: int64 [B, W], places of the first question's words, -1 behind them.
         follow: int64 [B], the place of one token of the first answer, which is to find the same.
+        late: bool [B, T], tokens after the text of a packed row.
+        unseen: bool [L, B, T], tokens that late ones do not see in a layer: there a memory has not found them.
     """
 
     ids: Tensor
@@ -44,6 +48,8 @@ class Batch:
     sought: Tensor
     seekers: Tensor
     follow: Tensor
+    late: Tensor
+    unseen: Tensor
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Mixture:
     """What a stage reads.
 
     Attributes:
-        shares: task -> share of the rows; "pairs" for keys and values over and over.
+        shares: task -> share of the rows; "pairs" for keys and values over and over, "repeats" for runs of tokens.
         lengths: of rows, each as often.
         packed: share of the texts that are packed as a memory gives them.
     """
@@ -70,8 +76,8 @@ def make_batch(tokenizer: object, mixture: Mixture, seed: Sequence[int], tokens:
     documents: list[Document] = []
     while len(documents) < max(1, tokens // length):
         task = str(rng.choice(names, p=shares / shares.sum()))
-        if task == "pairs":
-            documents.append(writer.pairs(length))
+        if task in ("pairs", "repeats"):
+            documents.append(writer.pairs(length) if task == "pairs" else writer.repeats(length))
             continue
         packed = bool(rng.random() < mixture.packed)
         made = next((d for d in (writer.trial(task, length, packed=packed) for _ in range(_TRIES)) if d), None)
@@ -105,11 +111,18 @@ def collate(documents: Sequence[Document], length: int, rng: np.random.Generator
     weight[light] /= TEXT_SHARE
     answers = [(row, *span) for row, document in enumerate(documents) for span in document.answers]
     sought &= there
+    late, unseen = np.zeros((rows, length), bool), np.zeros((len(UNSEEN), rows, length), bool)
+    for row, document in enumerate(documents):
+        if document.packed:
+            late[row, document.text :] = True
+            left = rng.random((len(UNSEEN), count)) < np.array(UNSEEN)[:, None]
+            unseen[:, row, offset : offset + count * block] = left.repeat(block, axis=1)
+            unseen[:, row, document.text :] = False
     return Batch(
         *(torch.from_numpy(each) for each in (ids, weight)),
         [document.task for document in documents],
         answers,
         block,
         offset,
-        *(torch.from_numpy(each) for each in (there, sought, seekers, follow)),
+        *(torch.from_numpy(each) for each in (there, sought, seekers, follow, late, unseen)),
     )

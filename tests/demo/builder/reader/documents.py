@@ -7,8 +7,10 @@ any place, those with the evidence among them, and its last tokens.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ class Document:
         answers: (first, stop) of each answer, with the token that ends it.
         words: (first, stop) of each question's words.
         sought: of the first question, (first, stop) of the evidence that its words lead to.
+        packed: whether it is what a memory gives.
     """
 
     ids: list[int]
@@ -49,6 +52,7 @@ class Document:
     answers: list[tuple[int, int]] = field(default_factory=list)
     words: list[tuple[int, int]] = field(default_factory=list)
     sought: list[tuple[int, int]] = field(default_factory=list)
+    packed: bool = False
 
 
 class Writer:
@@ -58,6 +62,27 @@ class Writer:
         self.encoder, self._rng = Encoder(tokenizer), rng
         convert = tokenizer.convert_tokens_to_ids  # type: ignore[attr-defined]
         self._user, self._assistant, self._end = (int(convert(each)) for each in (USER, ASSISTANT, END))
+        self._kinds = _kinds(tokenizer)
+
+    def repeats(self, length: int) -> Document:
+        """A few runs of tokens in random order, over and over: all of a run but its first token can be known."""
+        rng = self._rng
+        kinds = [self._kinds[int(rng.integers(len(self._kinds)))] for _ in range(int(rng.integers(2, 7)))]
+        runs = [rng.choice(kind, int(rng.integers(3, 11))).tolist() for kind in kinds]
+        document = Document([self._user], [0.0], "repeats", 0)
+        seen: set[int] = set()
+        while True:
+            pick = int(rng.integers(len(runs)))
+            run = runs[pick]
+            if len(document.ids) + len(run) > length:
+                break
+            document.ids += run
+            document.weight += [0.0] + [PAIR_WEIGHT if pick in seen else 0.0] * (len(run) - 1)
+            if pick in seen:
+                document.answers.append((len(document.ids) - len(run) + 1, len(document.ids)))
+            seen.add(pick)
+        document.text = len(document.ids)
+        return document
 
     def pairs(self, length: int) -> Document:
         """A few keys and their values in random order, over and over: from the second time on a value can be known."""
@@ -119,7 +144,7 @@ class Writer:
         else:
             kept = np.ones(len(ids), bool)
         left = np.flatnonzero(kept)
-        document = Document([self._user, *(ids[place] for place in left)], [], task, 1 + len(left))
+        document = Document([self._user, *(ids[place] for place in left)], [], task, 1 + len(left), packed=packed)
         document.weight = [0.0] + [SCENE_WEIGHT if task == "scenes" else TEXT_WEIGHT] * len(left)
         moved = np.cumsum(kept)  # place in the whole text -> place in the document, which the user's token begins
         for each, spans in zip(chosen, places, strict=True):
@@ -165,6 +190,14 @@ class Writer:
         for first, stop in evidence:  # what stands before the first cut
             kept[first:stop] = True
         return kept if kept.sum() <= size + MOST_BLOCK else None
+
+
+def _kinds(tokenizer: Any) -> list[list[int]]:
+    """Token ids by kind: digits, capital letters, syllables, words, and all of these."""
+    vocabulary = {token: number for token, number in tokenizer.get_vocab().items() if not token.startswith("<|")}
+    patterns = r"\d", r"[A-Z]", r"[A-Za-z][aeiou]", r"Ġ?[A-Za-z]{3,}"
+    kinds = [sorted(number for token, number in vocabulary.items() if re.fullmatch(each, token)) for each in patterns]
+    return [*kinds, sorted(number for kind in kinds for number in kind)]
 
 
 def _tokens(starts: list[int], span: tuple[int, int]) -> tuple[int, int]:

@@ -10,23 +10,23 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, embedding, linear, silu, softplus
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from pasctl.demo.reading import CONTEXT, MEMORY
 from pasctl.memory.retrieval import head_lengths, standard, word_similarity
 from tests.demo.builder.reader.batches import Batch
-from tests.demo.builder.reader.sizes import CONTEXT, MEMORY
 
 DISTANCE = MEMORY.n_local - 1  # from a question to what it looks for
 _LEAST_EVENTS, _EPSILON = 32, 1e-6
 
 
-def reader_config(tokenizer: Any, *, hidden: int = 128, layers: int = 5) -> Qwen3Config:
-    """A Qwen3 of about a million parameters: 4 heads of 32."""
+def reader_config(tokenizer: Any, *, hidden: int = 192, layers: int = 5) -> Qwen3Config:
+    """A Qwen3 of about two million parameters: heads of 32."""
     return Qwen3Config(
         vocab_size=-(-len(tokenizer) // 64) * 64,
         hidden_size=hidden,
         intermediate_size=hidden * 2,
         num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
         head_dim=32,
         max_position_embeddings=CONTEXT,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
@@ -63,13 +63,21 @@ class Forward:
         self._model, self._rotary = model, model.model.rotary_emb
         self._layer: Any = torch.compile(_layer, dynamic=False) if compiled else _layer
 
-    def __call__(self, ids: Tensor) -> Pass:
-        """Run rows int64 [B, T]."""
+    def __call__(self, ids: Tensor, late: Tensor | None = None, unseen: Tensor | None = None) -> Pass:
+        """Run rows int64 [B, T].
+
+        Args:
+            ids: tokens.
+            late: bool [B, T], tokens that do not see all others; None for none.
+            unseen: bool [L, B, T], those that they do not see in each layer.
+        """
         backbone = self._model.model
         angles = self._angles(torch.arange(ids.shape[1]))
         x, queries, keys = embedding(ids, backbone.embed_tokens.weight), list[Tensor](), list[Tensor]()
-        for layer in backbone.layers:
-            x, query, key = self._layer(x, *_weights(layer), *angles)
+        late = torch.zeros_like(ids, dtype=torch.bool) if late is None else late
+        for number, layer in enumerate(backbone.layers):
+            hidden = torch.zeros_like(late) if unseen is None else unseen[number]
+            x, query, key = self._layer(x, *_weights(layer), *angles, late, hidden)
             queries.append(query)
             keys.append(key)
         return Pass(_norm(x, backbone.norm.weight), queries, keys)
@@ -95,7 +103,7 @@ def _weights(layer: Any) -> tuple[Tensor, ...]:
 
 def _layer(x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One decoder layer on [B, T, hidden]: its output, and queries and keys [B, T, H, D] before they are rotated."""
-    norm, wq, wk, wv, wo, norm_q, norm_k, norm_mlp, gate, up, down, cosine, sine = given
+    norm, wq, wk, wv, wo, norm_q, norm_k, norm_mlp, gate, up, down, cosine, sine, late, unseen = given
     rows, length, _ = x.shape
     width = len(norm_q)
     inner = _norm(x, norm)
@@ -104,8 +112,9 @@ def _layer(x: Tensor, *given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     value = _linear(inner, wv).view(shape)
     parts = (_rotated(query, cosine, sine), _rotated(key, cosine, sine), value)
     q, k, v = (part.to(torch.bfloat16).transpose(1, 2).reshape(-1, length, width) for part in parts)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    scores = torch.where(causal, torch.bmm(q, k.transpose(1, 2)).float() * width**-0.5, -1e9)
+    seen = torch.ones(length, length, dtype=torch.bool).tril() & ~(late[:, None, :, None] & unseen[:, None, None, :])
+    scores = torch.bmm(q, k.transpose(1, 2)).float().view(rows, -1, length, length) * width**-0.5
+    scores = torch.where(seen, scores, -1e9).view(-1, length, length)
     mixed = torch.bmm(scores.softmax(-1).to(torch.bfloat16), v).view(rows, -1, length, width)
     x = x + _linear(mixed.transpose(1, 2).reshape(rows, length, -1), wo)
     inner = _norm(x, norm_mlp)

@@ -32,15 +32,18 @@ def questions(trial: Trial) -> list[Question]:
     return [Question(trial.question, ", ".join(trial.answers), spans, spans), *found]
 
 
-def _named(fact: str, asked: str) -> Callable[[Trial], list[Question]]:
-    """Facts of one sentence with a name (1) and a value (2), whose question differs by the name alone."""
+def _named(fact: str, asked: str, space: str = "") -> Callable[[Trial], list[Question]]:
+    """Facts of one sentence with a name (1) and a value (2), whose question differs by the name alone.
+
+    An answer of words begins with a space, so that its tokens are those of the text.
+    """
 
     def find(trial: Trial) -> list[Question]:
         own = re.search(asked, trial.question)
         if own is None:
             raise ValueError(f"no name in the question {trial.question!r}")
         return [
-            Question(trial.question.replace(own[1], each[1]), each[2], (each.span(),), (each.span(),))
+            Question(trial.question.replace(own[1], each[1]), space + each[2], (each.span(),), (each.span(),))
             for each in re.finditer(fact, trial.text, re.MULTILINE)
         ]
 
@@ -85,7 +88,7 @@ _FINDERS: dict[str, Callable[[Trial], list[Question]]] = {
     "niah-single-2": _named(r"A vault number of (\S+) is (\d+)\.", r"of (\S+)\?"),
     "niah-multikey-1": _named(r"A vault number of (\S+) is (\d+)\.", r"of (\S+)\?"),
     "niah-multikey-2": _named(r"A vault number of (\S+) is (\d+)\.", r"of (\S+)\?"),
-    "scenes": _named(r"(\w+) stood [^.]*\. \1 sold (.+?) to the \w+\. The \w+ gave \1 [^.]*\.", r"did (\w+) sell"),
+    "scenes": _named(r"(\w+) stood [^.]*\. \1 sold (.+?) to the \w+\. The \w+ gave \1 [^.]*\.", r"did (\w+) sell", " "),
     "tracking": _variables,
     "state": _things,
 }
