@@ -63,7 +63,8 @@ class Reading:
     def trial(self) -> Trial:
         """The text of scenes, its question and its answer."""
         prompt = Prompt(self._model.chat())
-        return TASKS.get("scenes")(self.scale.length, 0.3, 0, lambda text: len(prompt.encode(text)))
+        trial: Trial = TASKS.get("scenes")(self.scale.length, 0.3, 0, lambda text: len(prompt.encode(text)))
+        return trial
 
     @property
     def steps(self) -> tuple[Step, ...]:

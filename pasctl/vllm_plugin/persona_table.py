@@ -185,7 +185,7 @@ class PersonaFolder:
 def _open(path: Path, expected: tuple[int, int, int]) -> Any:
     """The file, mapped into memory, whose vectors have the shape [personas, layers, hidden] that is expected."""
     try:
-        table = safe_open(path, framework="numpy")
+        table: Any = safe_open(path, framework="numpy")
         vectors = table.get_slice(_TENSOR)
         kind, shape = vectors.get_dtype(), tuple(vectors.get_shape())
     except (SafetensorError, OSError) as error:
