@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -57,7 +58,7 @@ class LayerVectors:
         """
         self._kind, self.index = kind, None if kind is None else Index()
         self._on_disk = on_disk
-        self._slabs: list[Rounded] = []  # of SLAB events each
+        self._slabs: list[Rounded] = []  # of SLAB events each, or of several slabs; see `settle`
         self._blocks: list[Rounded] = []  # of BLOCK events each, those behind the slabs
         self._lengths: dict[int, Tensor] = {}  # first event -> lengths of heads [n, G], of slabs and of full blocks
         self.compared = 0
@@ -65,7 +66,12 @@ class LayerVectors:
     @property
     def room(self) -> int:
         """Events that there is room for."""
-        return len(self._slabs) * SLAB + len(self._blocks) * BLOCK
+        return self._settled + len(self._blocks) * BLOCK
+
+    @property
+    def _settled(self) -> int:
+        """Events in slabs."""
+        return sum(map(len, self._slabs))
 
     def add_room(self, block: Rounded) -> None:
         """Make room for `BLOCK` more events."""
@@ -73,7 +79,7 @@ class LayerVectors:
 
     def put(self, first: int, vectors: Rounded) -> None:
         """Let vectors stand for the events from number `first` on."""
-        place = first - len(self._slabs) * SLAB
+        place = first - self._settled
         while len(vectors):
             room = BLOCK - place % BLOCK
             now, vectors = vectors[:room], vectors[room:]
@@ -100,16 +106,23 @@ class LayerVectors:
         return fork
 
     def settle(self, outside: int) -> None:
-        """Put what is full of the events before number `outside` into slabs, and these into the index."""
+        """Put what is full of the events before number `outside` into slabs, and these into the index.
+
+        Two slabs of one size in memory are joined, so that there are few to take some events from: a million tokens'
+        38 are 3. An event is copied once for each time that its slab doubles.
+        """
         per_slab = SLAB // BLOCK
-        for number in range(len(self._slabs), outside // SLAB):
-            for first in range(number * SLAB, (number + 1) * SLAB, BLOCK):
+        for start in range(self._settled, outside - SLAB + 1, SLAB):
+            for first in range(start, start + SLAB, BLOCK):
                 self._lengths.pop(first, None)
             slab = Rounded.joined(self._blocks[:per_slab])
-            self._slabs.append(slab.on_disk() if self._on_disk else slab)
             del self._blocks[:per_slab]
+            while not self._on_disk and self._slabs and len(self._slabs[-1]) == len(slab):
+                slab = Rounded.joined([self._slabs.pop(), slab])
+            self._slabs.append(slab.on_disk() if self._on_disk else slab)
         if self.index is not None and self.index.directions is not None:
-            for rows in self._slabs[len(self.index.slabs) :]:
+            for start in range(len(self.index), self._settled, SLAB):
+                rows = Rounded.joined(self.get(start, start + SLAB))
                 self.index.cluster(self._own(rows, self._offset(SLAB)))
 
     def all_scores(self, query: Tensor, outside: int, *, by_word: bool) -> Tensor:
@@ -173,7 +186,7 @@ class LayerVectors:
 
     def _rows(self, events: Tensor) -> Rounded:
         """Those of some events, given in order."""
-        sizes = [*[SLAB] * len(self._slabs), *[BLOCK] * len(self._blocks)]
+        sizes = [*map(len, self._slabs), *[BLOCK] * len(self._blocks)]
         parts, first = list[Rounded](), 0
         ends = torch.searchsorted(events, torch.tensor(sizes, device=events.device).cumsum(0)).tolist()
         begin = 0
@@ -184,9 +197,10 @@ class LayerVectors:
         return Rounded.joined(parts)
 
     def _parts(self, outside: int) -> Iterator[tuple[int, Rounded]]:
-        """First event and vectors of each slab and block, of the events before number `outside`."""
+        """First event and vectors of each `SLAB` events in slabs and each block, of those before number `outside`."""
+        slabs = (slab[start : start + SLAB] for slab in self._slabs for start in range(0, len(slab), SLAB))
         first = 0
-        for part in [*self._slabs, *self._blocks]:
+        for part in chain(slabs, self._blocks):
             if first >= outside:
                 return
             yield first, part if first + len(part) <= outside else part[: outside - first]

@@ -19,6 +19,8 @@ from pasctl.memory.episodic import EpisodicMemory
 from pasctl.memory.events import Events
 from pasctl.memory.index import Clusters, Index, main_directions
 from pasctl.memory.params import MemoryParams
+from pasctl.memory.rounded import Rounded
+from pasctl.memory.vectors import BLOCK, LayerVectors
 from tests.memory.test_exactness import text_ids
 from tests.tiny import tiny_loaded
 
@@ -131,6 +133,26 @@ def test_a_fork_shares_the_index_and_changes_nothing_in_it(events: Events) -> No
     fork.represent(0, 2000, drawn(600, 2, 12, seed=4))
     assert [len(each) for each in (*fork.indexes, *events.indexes)] == [2560, 1792]
     assert all(a is b for a, b in zip(index.slabs, fork.indexes[0].slabs, strict=False))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_slabs_that_are_joined_hold_what_was_put_in_order(on_disk: bool) -> None:
+    vectors = drawn(1900, 2, 12, seed=4)
+    rows = Rounded.of(vectors, torch.zeros(2, 12))
+    layer, forks = LayerVectors(None, on_disk=on_disk), list[tuple[int, LayerVectors]]()
+    for stop in range(100, 2000, 100):
+        while layer.room < stop:
+            layer.add_room(Rounded.room(BLOCK, 2, 12, device=CPU))
+        layer.put(stop - 100, rows[stop - 100 : stop])
+        layer.settle(stop)
+        forks.append((stop, layer.fork(stop)))
+    assert len(layer._slabs) == (7 if on_disk else 3)  # 7 is 4 + 2 + 1
+    for stop, each in [*forks, (1900, layer)]:  # what goes on changes nothing in those before it
+        for first, last in ((0, stop), (stop // 3, stop // 2), (max(0, stop - 300), stop)):
+            got = torch.cat([part.steps for part in each.get(first, last)])
+            assert torch.equal(got, rows.steps[first:last])
+        some = torch.arange(0, stop, 7)
+        assert torch.equal(each._rows(some).values(), rows[some].values())
 
 
 def test_words_and_parts_of_chunks_are_compared_with_all_events(events: Events) -> None:
