@@ -29,5 +29,5 @@ class Step:
 def memory_words(params: MemoryParams) -> str:
     """The options that give these parameters."""
     sizes = ("n_init", "n_local", "n_mem", "chunk", "min_block", "max_block", "repr_topk")
-    names = (*sizes, "contiguity", "query", "segmenter")
+    names = (*sizes, "gamma", "contiguity", "query", "segmenter")
     return " ".join(f"--{name.replace('_', '-')} {getattr(params, name)}" for name in names)
