@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from pasctl.export.vllm import has_vllm
 from tests.vllm_plugin.test_personas_vllm import PROMPT, Served
+
+httpx: Any = pytest.importorskip("httpx", reason="vLLM brings it, and is not installed here")
 
 pytestmark = [
     pytest.mark.vllm,
