@@ -16,7 +16,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-gpu bench-gpu bench-ruler unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -85,6 +85,10 @@ check: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-vllm: $(VENV_VLLM)/.ready  ## what a persona per request adds to vLLM, as ratios measured in one run
+	$(VENV_VLLM)/bin/python -m tests.bench.vllm_personas
+	$(VENV_VLLM)/bin/python -m tests.bench.vllm_personas compiled
 
 bench: $(READY)  ## ratios measured in one run
 	$(BIN)/python -m tests.bench

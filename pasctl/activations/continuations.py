@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pasctl.activations.capture import capture
 from pasctl.models.device import torch_dtype
-from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
+from pasctl.models.kv_cache import SharedPrefix, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.models.sites import HEADS
 
@@ -42,7 +42,7 @@ def mean_head_outputs(
     with capture(model, kind=kind, mean=True) as record:
         for rows in _of_one_length(texts, batch_tokens):
             ids = torch.tensor([list(texts[row]) for row in rows], device=device)
-            past = None if cache is None else PrefixCache(cache, len(rows))
+            past = None if cache is None else SharedPrefix(cache, len(rows))
             model.backbone(ids, **behind(model, past))
             out[rows] = record.take()
     return out, len(prompt) + sum(map(len, texts))

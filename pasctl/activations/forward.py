@@ -10,7 +10,7 @@ from transformers import Cache
 
 from pasctl.activations.capture import LAST, HeadOutputs
 from pasctl.activations.plan import Batch, TokenPlan
-from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
+from pasctl.models.kv_cache import SharedPrefix, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -78,7 +78,7 @@ def _run_node(
             record.positions = layout.last
         steered = at_answer.intervention if at_answer else None
         rows = at_answer.rows(batch, len(ids)) if at_answer else None
-        past = None if prefix is None else PrefixCache(prefix, len(ids))
+        past = None if prefix is None else SharedPrefix(prefix, len(ids))
         with steer(model, steered, positions=layout.last, rows=rows):
             output = model.backbone(ids, **behind(model, past), **layout.arguments(model.model.dtype))
         consume(batch, output.last_hidden_state[:, layout.last].flatten(0, 1))

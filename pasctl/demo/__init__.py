@@ -1,7 +1,7 @@
-"""The bundled demo model: a very small Qwen3 that pasctl trained itself, and the walk-through of `pasctl demo`.
+"""The bundled models, two very small Qwen3 that pasctl trained itself, and the walk-through of `pasctl demo`.
 
-`tests.demo.builder` makes it.
+`tests.demo.builder` makes the demo model, `tests.demo.builder.reader` the reader.
 """
 
 CONTEXT = 512
-"""Positions that the model was trained for."""
+"""Positions that the demo model was trained for."""

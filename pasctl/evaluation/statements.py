@@ -23,7 +23,7 @@ from pasctl.activations.forward import RowLayout
 from pasctl.activations.plan import PACK_PREFIX, PACK_TOKENS
 from pasctl.errors import InputError
 from pasctl.models.footprint import LOGITS_BYTES, Footprint, require_room
-from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
+from pasctl.models.kv_cache import SharedPrefix, behind, cache_behind
 from pasctl.models.load import LoadedModel
 from pasctl.steering.hooks import steer
 from pasctl.steering.intervention import Intervention
@@ -234,7 +234,7 @@ class _Run:
         else:
             ids, placed = torch.tensor(read, device=device), {}
         with self._steered():
-            past = PrefixCache(cache, len(ids))
+            past = SharedPrefix(cache, len(ids))
             output = self._model.backbone(ids, **behind(self._model, past), **placed)
         return output.last_hidden_state.flatten(0, 1)  # type: ignore[no-any-return]
 

@@ -14,7 +14,7 @@ from transformers import Cache, DynamicCache
 
 from pasctl.errors import InputError
 from pasctl.models.footprint import text_rows
-from pasctl.models.kv_cache import PrefixCache, behind
+from pasctl.models.kv_cache import SharedPrefix, behind
 from pasctl.models.load import LoadedModel
 
 Floats = NDArray[np.float64]
@@ -169,7 +169,7 @@ def _hidden(reader: Reader, rows: Sequence[Row], shared: int, cache: Cache | Non
     sequences = [(*prompt[shared:], *text) for prompt, text in rows]
     width = max(map(len, sequences))
     ids = torch.tensor([[*each, *([0] * (width - len(each)))] for each in sequences], device=model.device)
-    past = None if cache is None else PrefixCache(cache, len(rows))
+    past = None if cache is None else SharedPrefix(cache, len(rows))
     reader.counts["tokens_run"] += ids.numel()
     output = model.backbone(ids, **behind(model, past))
     hidden: Tensor = output.last_hidden_state

@@ -99,7 +99,7 @@ class PreallocatedLayer(DynamicLayer):
         return keys, values
 
 
-class PrefixCache(Cache):
+class SharedPrefix(Cache):
     """The cache of a batch that follows a prefix: what the batch appends serves its own layer and is let go.
 
     Keys and values of the prefix are views, one per row, and copied where a layer attends to them. A batch needs no

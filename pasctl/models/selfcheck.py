@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pasctl.errors import PasctlError
 from pasctl.inventory.scale import USUAL_LETTERS
 from pasctl.models.check_report import CheckReport
-from pasctl.models.kv_cache import PrefixCache, behind, cache_behind
+from pasctl.models.kv_cache import SharedPrefix, behind, cache_behind
 from pasctl.models.parallel import gathered, own_share
 from pasctl.models.projection import output_shift
 from pasctl.models.sites import RESIDUAL
@@ -172,7 +172,7 @@ def _prefix_errors(loaded: LoadedModel, ids: Tensor) -> tuple[float, float]:
     cache = cache_behind(loaded, half, None)
     loaded.backbone(ids[:, :half], **behind(loaded, cache))
     rests = torch.cat([ids, other])[:, half:]
-    shared = _states(loaded, rests, **behind(loaded, PrefixCache(cache, 2)))
+    shared = _states(loaded, rests, **behind(loaded, SharedPrefix(cache, 2)))
     spread = whole.std(-1)[:, half:]
     error = _apart(shared, whole[:, half:], spread)
     if not loaded.takes_masks:
@@ -187,7 +187,7 @@ def _prefix_errors(loaded: LoadedModel, ids: Tensor) -> tuple[float, float]:
     forked = _states(
         loaded,
         row,
-        **behind(loaded, PrefixCache(cache, 1)),
+        **behind(loaded, SharedPrefix(cache, 1)),
         position_ids=places,
         attention_mask=mask,
     )

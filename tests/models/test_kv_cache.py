@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pasctl.models.kv_cache import PreallocatedLayer, PrefixCache, TokenBuffers
+from pasctl.models.kv_cache import PreallocatedLayer, SharedPrefix, TokenBuffers
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,7 +43,7 @@ def test_a_prefix_is_followed_by_rows_that_leave_it_as_it_is() -> None:
     assert prefix.get_seq_length() == 5
     for rows in (1, 3):
         more = torch.randn(rows, 2, 2, 4), torch.randn(rows, 2, 2, 4)
-        keys, values = PrefixCache(prefix, rows).update(*more, 0)
+        keys, values = SharedPrefix(prefix, rows).update(*more, 0)
         assert torch.equal(keys, torch.cat([key.expand(rows, -1, -1, -1), more[0]], dim=2))
         assert torch.equal(values, torch.cat([value.expand(rows, -1, -1, -1), more[1]], dim=2))
     assert prefix.get_seq_length() == 5

@@ -10,10 +10,11 @@ from pasctl.commands.evaluate import Evaluate
 from pasctl.contrasts.questionnaire import items_contrast
 from pasctl.inventory import builtin_inventory, load_inventory
 from pasctl.models.identity import resolve_model
+from pasctl.models.layout import BUNDLED
 from pasctl.stages.contrast_personas import contrast_personas
 from pasctl.stages.progress import Silent
 from pasctl.stages.reading_choice import chosen_readings
-from pasctl.stages.recipes import default_contrast
+from pasctl.stages.recipes import default_contrast, limits
 from tests.inventory.instruments import write_instrument
 
 
@@ -28,6 +29,15 @@ def test_traits_without_descriptions_are_fitted_on_their_own_items(tmp_path: Pat
         *("big5", "big5", "big5", "statements", "items")
     ]
     assert [default_contrast(demo, inventory) for inventory in (None, builtin_inventory(), own)] == ["items"] * 3
+
+
+def test_each_bundled_model_says_that_it_cannot_write_and_no_other_does() -> None:
+    told = {name: limits(cast(Any, SimpleNamespace(identity=resolve_model(name).identity))) for name in BUNDLED}
+    assert set(told) == {"demo", "demo-reader"}
+    assert all(text is not None and text.endswith("it cannot write text") for text in told.values())
+    assert "questionnaire" in str(told["demo"])
+    assert "memory tasks" in str(told["demo-reader"])
+    assert limits(cast(Any, SimpleNamespace(identity={"kind": "another"}))) is None
 
 
 def test_situations_are_read_by_letters(tmp_path: Path) -> None:
