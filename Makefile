@@ -8,6 +8,7 @@ LM_EVAL := build/lm_eval
 KVPRESS := build/kvpress
 VECTORS := build/vectors
 VENV_VLLM ?= .venv-vllm
+VLLM_TESTS ?= vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
 VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
@@ -40,7 +41,7 @@ fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, a
 	$(BIN)/python -m tests.fuzz commands --count 5000 --seed $(SEED)
 
 test-vllm: $(VENV_VLLM)/.ready  ## set up an environment with vLLM for CPU, then run exports in it
-	$(VENV_VLLM)/bin/pytest -n 2 -m vllm tests/vllm_plugin
+	$(VENV_VLLM)/bin/pytest -n 2 -m "$(VLLM_TESTS)" tests/vllm_plugin
 
 test-transformers: $(VENV_OTHER)/.ready  ## the tests of models, steering and memory on another transformers: TRANSFORMERS=5.24.0
 	$(VENV_OTHER)/bin/pytest -n 2 -q -m "not realmodel and not hub" tests/models tests/activations tests/steering tests/memory \

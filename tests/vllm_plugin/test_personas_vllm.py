@@ -113,7 +113,14 @@ def mixed(served: Served) -> list[list[Any]]:
     ]
 
 
-@pytest.mark.parametrize(("family", "eager"), [("qwen3", True), ("llama", True), ("qwen3", False)])
+@pytest.mark.parametrize(
+    ("family", "eager"),
+    [
+        pytest.param("qwen3", True, marks=pytest.mark.more),
+        ("llama", True),
+        pytest.param("qwen3", False, marks=pytest.mark.more),
+    ],
+)
 def test_each_of_64_requests_in_a_batch_gets_its_own_persona(family: str, eager: bool, tmp_path: Path) -> None:
     served = Served(tmp_path, family)
     requests = mixed(served)
@@ -131,7 +138,10 @@ def test_each_of_64_requests_in_a_batch_gets_its_own_persona(family: str, eager:
         assert first["prompt"][row] == base["prompt"][row]  # to the bit
 
 
-@pytest.mark.parametrize("family", ["qwen3", "qwen3_moe", "llama", "qwen2", "mistral"])
+@pytest.mark.parametrize(
+    "family",
+    ["qwen3", *(pytest.param(each, marks=pytest.mark.more) for each in ("qwen3_moe", "llama", "qwen2", "mistral"))],
+)
 def test_the_check_proves_a_batch_in_vllm(family: str, tmp_path: Path) -> None:
     served = Served(tmp_path, family)
     served.table.unlink()
