@@ -66,11 +66,14 @@ def make_chain(store: Store, seed: int) -> list[Artifact]:
     return [first, second, make(store, "third", "directions", seed, second)]
 
 
-def run_produce(root: str, wanted: str, number: str) -> None:
-    """Makes chains of three over and over, each seed by several processes, and tags some of what it has made."""
+def run_produce(root: str, wanted: str, number: str, raced: str) -> None:
+    """Makes chains of three over and over, each seed by several processes, and tags some of what it has made.
+
+    Goes on until it has made as many as are wanted and there is a file `raced`, or for a minute.
+    """
     store, count, refused = Store(root), 0, 0
-    draw = np.random.default_rng(int(number))
-    while count < int(wanted) and refused < 20 * int(wanted):
+    draw, deadline = np.random.default_rng(int(number)), time.monotonic() + 60
+    while (count < int(wanted) or not Path(raced).exists()) and time.monotonic() < deadline:
         seed = int(draw.integers(SEEDS))
         try:
             chain = make_chain(store, seed)
@@ -82,8 +85,8 @@ def run_produce(root: str, wanted: str, number: str) -> None:
     say(made=count, refused=refused)
 
 
-def run_remove(root: str, stop: str, number: str) -> None:
-    """Collects and removes without mercy, until there is a file `stop`."""
+def run_remove(root: str, stop: str, number: str, raced: str) -> None:
+    """Collects and removes without mercy, until there is a file `stop`; makes the file `raced` after six removals."""
     store, removed, refused = Store(root), 0, 0
     draw = np.random.default_rng(100 + int(number))
     while not Path(stop).exists():
@@ -95,6 +98,8 @@ def run_remove(root: str, stop: str, number: str) -> None:
                 removed += len(remove_named(store, [name], cascade=True).artifacts)
         except (MissingError, InputError, BusyError):
             refused += 1
+        if removed >= 6:
+            Path(raced).touch()
         time.sleep(float(draw.uniform(0.0, 0.02)))
     say(removed=removed, refused=refused)
 

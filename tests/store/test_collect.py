@@ -438,9 +438,9 @@ def test_a_removal_killed_anywhere_is_finished_by_the_next(tmp_path: Path, start
 
 @pytest.mark.integration
 def test_what_is_referenced_never_goes_while_others_collect(store: Store, tmp_path: Path, start: Start) -> None:
-    stop = tmp_path / "stop"
-    removers = [start("remove", store.root, stop, number, worker=WORKER) for number in range(2)]
-    producers = [start("produce", store.root, 6, number, worker=WORKER) for number in range(3)]
+    stop, raced = tmp_path / "stop", tmp_path / "raced"
+    removers = [start("remove", store.root, stop, number, raced, worker=WORKER) for number in range(2)]
+    producers = [start("produce", store.root, 6, number, raced, worker=WORKER) for number in range(3)]
     made = sum(lines(process)[0]["made"] for process in producers)
     stop.touch()
     removed = sum(lines(process)[0]["removed"] for process in removers)
