@@ -226,9 +226,20 @@ class ChatRenderer:
         return self.render_messages(messages, thinking=thinking)
 
     def render_messages(
-        self, messages: Sequence[Mapping[str, str]], *, thinking: bool = False, generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        thinking: bool = False,
+        generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """Text that the template makes of messages (role, content), up to where the next answer begins.
+
+        Args:
+            messages: of the conversation.
+            thinking: leave the model to think, where the template has a switch for it.
+            generation_prompt: end where the next answer begins.
+            tools: that the model may call, as OpenAI's API describes them.
 
         Raises:
             jinja2.exceptions.TemplateError: the template refuses them; other RENDERING_ERRORS where it fails.
@@ -238,6 +249,7 @@ class ChatRenderer:
             chat_template=self._rendered,
             tokenize=False,
             add_generation_prompt=generation_prompt,
+            tools=[dict(tool) for tool in tools] or None,
             **self._switches(thinking=thinking),
         )
         return str(text)

@@ -101,38 +101,7 @@ def spoken(answer: str) -> str:
     return said.lstrip("\n") if end else answer
 
 
-def rendered(chat: ChatRenderer, messages: Sequence[tuple[str, str]], *, thinking: bool = False) -> list[int]:
-    """Token ids of messages (role, words) as the template renders them, up to where the answer begins.
-
-    Words are never taken for special tokens. Roles may stand in any order that the template allows.
-
-    Raises:
-        InputError: the template refuses the messages, or leaves out or alters one; or it has no switch for thinking.
-    """
-    if chat.kind != "chat":
-        raise InputError(
-            f"the chat template has no place for a system message between others (kind: {chat.kind})",
-            hint="put it first, or write it into a message of the user",
-        )
-    conversation = Conversation(chat, thinking=thinking)  # refuses what cannot be rendered in turns either
-    marks = [f"pasctl-mark-{number}-sentinel" for number in range(len(messages))]
-    marked = [{"role": role, "content": mark} for (role, _), mark in zip(messages, marks, strict=True)]
-    try:
-        first, *parts = _split(chat.render_messages(marked, thinking=thinking), marks)
-    except RENDERING_ERRORS as error:
-        raise InputError(f"the chat template cannot render these messages: {first_line(error)}") from error
-    if len(parts) != len(marks):
-        raise InputError("the chat template leaves out a message, or does not keep their order")
-    parts[-1] += _start(chat, thinking=thinking)
-    ids, before = [*chat.start_ids, *chat.encode_start(first.rstrip(" "))], first
-    for (role, words), behind in zip(messages, parts, strict=True):
-        ids += conversation.words(spoken(words) if role == "assistant" else words, before)
-        ids += chat.encode_words(behind.rstrip(" "))
-        before = behind
-    return ids
-
-
-def _start(chat: ChatRenderer, *, thinking: bool) -> str:
+def answer_start(chat: ChatRenderer, *, thinking: bool) -> str:
     """What stands between the template's generation prompt and the answer."""
     return "" if thinking or chat.thinks else chat.before_answer
 
@@ -161,7 +130,7 @@ def _markup(chat: ChatRenderer, system: str, thinking: bool) -> _Markup:
             "the chat template renders one turn unlike another, so that turns cannot be left out or read on",
             hint="chat with a model whose template marks every turn alike, such as Qwen3",
         )
-    behind = parts[-1] + _start(chat, thinking=thinking)
+    behind = parts[-1] + answer_start(chat, thinking=thinking)
     return _Markup((parts[0], parts[1] if system else ""), parts[-5], parts[-4], behind)
 
 

@@ -18,6 +18,7 @@ from pasctl.serving.choices import Choice, ChoiceForm, Echo
 from pasctl.serving.logprobs import ChatLogprobs, CompletionLogprobs, TokenNames
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras
 from pasctl.serving.replies import Reply
+from pasctl.serving.tools import ToolUse
 from pasctl.stages.steering import ResolvedTarget
 
 
@@ -78,7 +79,9 @@ class Writer:
     beyond_context: EpisodicMemory | None
     bytes_of: TokenBytes
 
-    def begin(self, asked: Common, prompts: Sequence[Prompt], who: Answerer, usual: int) -> Answering:
+    def begin(
+        self, asked: Common, prompts: Sequence[Prompt], who: Answerer, usual: int, tools: ToolUse | None = None
+    ) -> Answering:
         """Queue all texts of a request, or none.
 
         Args:
@@ -86,13 +89,17 @@ class Writer:
             prompts: its prompts.
             who: answers.
             usual: tokens of a text where the request does not say.
+            tools: that the answer may call.
 
         Raises:
             APIError: they cannot be written.
         """
         tokens = min(usual if asked.most_tokens is None else asked.most_tokens, self.most)
         asked.check(tokens, stream=bool(asked.stream))
-        requests = [each for prompt in prompts for each in self._requests(asked, prompt, who, tokens)]
+        stops = (*asked.stops, *(tools.stops if tools else ()))
+        requests = [
+            replace(each, stop=stops) for prompt in prompts for each in self._requests(asked, prompt, who, tokens)
+        ]
         chat = isinstance(asked, ChatRequest)
         try:
             requests[0].rules.check(self.engine.model.vocabulary)
@@ -105,7 +112,7 @@ class Writer:
         except PasctlError as error:
             raise api_error_of(error) from error
         reply = Reply("chat" if chat else "text", asked.model, who.note, per_prompt=asked.texts)
-        choices = self._choices(asked, prompts, who, streams)
+        choices = self._choices(asked, prompts, who, streams, tools)
         return Answering(
             choices, reply, bool(asked.stream), bool(asked.stream_options and asked.stream_options.include_usage)
         )
@@ -126,7 +133,6 @@ class Writer:
             intervention=target.intervention(self.engine.model.geometry) if target else None,
             positions=target.positions if target else "all",
             memory=memory,
-            stop=asked.stops,
             keep_recalled=_locates(who, extras),
             answer_from=prompt.answer_from,
             rules=asked.rules(),
@@ -137,7 +143,12 @@ class Writer:
         return [replace(request, how=replace(how, seed=how.seed + number)) for number in range(asked.texts)]
 
     def _choices(
-        self, asked: Common, prompts: Sequence[Prompt], who: Answerer, streams: Sequence[Stream]
+        self,
+        asked: Common,
+        prompts: Sequence[Prompt],
+        who: Answerer,
+        streams: Sequence[Stream],
+        tools: ToolUse | None,
     ) -> list[Choice]:
         names, top, choices = (
             TokenNames(self.bytes_of, bool(asked.return_tokens_as_token_ids)),
@@ -151,7 +162,8 @@ class Writer:
             prompt, locate = prompts[index // asked.texts], None
             if who.memory is not None and _locates(who, extras):
                 locate = partial(_sources, who.memory, len(prompt.ids), extras.sources)
-            choices.append(Choice(index, stream, form, echo=prompt.echo, locate=locate))
+            reader = tools.reader() if tools else None
+            choices.append(Choice(index, stream, form, echo=prompt.echo, locate=locate, tools=reader))
         return choices
 
 

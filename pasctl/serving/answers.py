@@ -88,12 +88,28 @@ class Note(Answer):
     sentences: list[SentenceNote] = Field(default=[], description="with a memory, the sources of each sentence")
 
 
+class AnsweredFunction(Answer):
+    """Which tool is called, and with what."""
+
+    name: str
+    arguments: str = Field(description="JSON object as text")
+
+
+class AnsweredCall(Answer):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: AnsweredFunction
+
+
 class AnswerMessage(Answer):
-    """The words of a chat's answer."""
+    """The words of a chat's answer, and the tools that it calls."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None = Field(description="null where there are calls alone")
     refusal: None
+    tool_calls: list[AnsweredCall] | SkipJsonSchema[None] = Field(default=None)
 
 
 class LikelyToken(Answer):
@@ -149,13 +165,13 @@ class ChoiceNote(Answer):
 
 class _Choice(Answer):
     index: int
-    finish_reason: _ANSWERED
     pasctl: ChoiceNote | SkipJsonSchema[None] = Field(default=None, description="of one of several texts")
 
 
 class ChatChoice(_Choice):
     """An answer of a chat."""
 
+    finish_reason: Literal["stop", "length", "tool_calls"]
     message: AnswerMessage
     logprobs: AnswerLogprobs | None
 
@@ -163,6 +179,7 @@ class ChatChoice(_Choice):
 class TextChoice(_Choice):
     """A text of a completion."""
 
+    finish_reason: _ANSWERED
     text: str
     logprobs: TextLogprobs | None
     prompt_logprobs: PromptLogprobs

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pasctl.generation.likelihoods import TokenLikelihood
 from pasctl.generation.stream import Stream
+from pasctl.models.rendered import ToolCall
 from pasctl.models.token_bytes import TokenBytes
 from pasctl.serving.logprobs import ChatLogprobs, CompletionLogprobs, TextPlaces, TokenNames, prompt_logprobs
+from pasctl.serving.tool_reader import ToolReader
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,33 @@ class ChoiceForm:
     prompt_top: int | None = None
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a text says.
+
+    Attributes:
+        words: all that is no call.
+        calls: of tools.
+        first: place of the first of them among the calls of the whole text.
+    """
+
+    words: str
+    calls: Sequence[ToolCall] = ()
+    first: int = 0
+
+    def tool_calls(self, *, numbered: bool) -> list[dict[str, Any]]:
+        """The calls as OpenAI's API has them, in chunks with their places."""
+        return [
+            {
+                **({"index": self.first + place} if numbered else {}),
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for place, call in enumerate(self.calls)
+        ]
+
+
 class Choice:
     """One text of an answer.
 
@@ -64,6 +94,7 @@ class Choice:
         *,
         echo: Echo | None = None,
         locate: Callable[[Stream], dict[str, Any]] | None = None,
+        tools: ToolReader | None = None,
     ) -> None:
         """Begin a text.
 
@@ -73,8 +104,10 @@ class Choice:
             form: what is told beside it.
             echo: the prompt, if it is part of the text.
             locate: gives the sources of what a stream has written, if it comes from a memory.
+            tools: tells calls of tools from words, if there are tools.
         """
         self.index, self.stream, self.echo = index, stream, echo
+        self._tools, self._calls = tools, 0
         self._form, self._locate, self._told = form, locate, 0
         self._places = TextPlaces(form.names.bytes_of, len(self.echoed), skip_special=True)
 
@@ -82,6 +115,26 @@ class Choice:
     def echoed(self) -> str:
         """The part of the text that is the prompt."""
         return self.echo.text if self.echo else ""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the text ended."""
+        reason = self.stream.finish_reason
+        return "tool_calls" if reason == "stop" and self._calls else reason
+
+    def said(self, text: str, *, ended: bool = False) -> Said:
+        """Words and calls that are known once the text has grown.
+
+        Args:
+            text: what it has grown by.
+            ended: whether that is all.
+        """
+        if self._tools is None:
+            return Said(text)
+        parts = [*self._tools.add(text), *(self._tools.end() if ended else ())]
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        first, self._calls = self._calls, self._calls + len(calls)
+        return Said("".join(part for part in parts if isinstance(part, str)), calls, first)
 
     def echo_logprobs(self) -> dict[str, Any] | None:
         """Those of the prompt's tokens, if it is part of the text."""

@@ -28,7 +28,7 @@ NoList = Annotated[list[Any], Field(max_length=0)]
 
 _FREE = "no other rule changes what a token's probability is"
 _FORM = "answers are free text"
-_TOOLS = "the model calls no tools"
+_FUNCTIONS = "functions are named tools now; send tools and tool_choice"
 _TEXT = "only text is read and written"
 _SPECIAL = "special tokens end a text and are never part of it"
 _HARDWARE = "a hint for speed; the server has its own"
@@ -96,11 +96,8 @@ class NeutralChatFields(NeutralFields):
     """Those of conversations."""
 
     response_format: TextFormat | None = neutral(_FORM)
-    tools: NoList | None = neutral(_TOOLS)
-    tool_choice: Literal["none", "auto"] | None = neutral(_TOOLS)
-    parallel_tool_calls: bool | None = neutral(_TOOLS)
-    functions: NoList | None = neutral(_TOOLS)
-    function_call: Literal["none", "auto"] | None = neutral(_TOOLS)
+    functions: NoList | None = neutral(_FUNCTIONS)
+    function_call: Literal["none", "auto"] | None = neutral(_FUNCTIONS)
     web_search_options: None = neutral("nothing is searched for")
     modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = neutral(_TEXT)
     audio: None = neutral(_TEXT)
@@ -122,9 +119,7 @@ class NeutralMessageFields(Strict):
 
     name: None = neutral("a message has no name that the model could read; write it into the content")
     refusal: None = neutral("a message has words alone")
-    tool_calls: NoList | None = neutral(_TOOLS)
-    function_call: None = neutral(_TOOLS)
-    tool_call_id: None = neutral(_TOOLS)
+    function_call: None = neutral(_FUNCTIONS)
     audio: None = neutral(_TEXT)
     annotations: NoList | None = neutral("a message has words alone")
     reasoning: None = neutral("earlier thinking is not read; send the content alone")
@@ -143,7 +138,6 @@ class NeutralOllamaFields(Strict):
 
     keep_alive: str | float | int | None = neutral("the model stays loaded")
     format: None = neutral(_FORM)
-    tools: NoList | None = neutral(_TOOLS)
     think: Off | None = neutral("thinking is not told apart; pasctl.think lets the model think")
 
 
@@ -152,7 +146,6 @@ class NeutralOllamaMessageFields(Strict):
 
     images: NoList | None = neutral(_TEXT)
     thinking: None = neutral("earlier thinking is not read; send the content alone")
-    tool_calls: NoList | None = neutral(_TOOLS)
 
 
 class NeutralOllamaOptions(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
@@ -11,11 +12,12 @@ from pydantic import Field
 
 from pasctl.models.load import LoadedModel
 from pasctl.serving.api_error import APIError
-from pasctl.serving.choices import Choice
-from pasctl.serving.fields import NeutralOllamaFields, NeutralOllamaMessageFields, NeutralOllamaOptions
+from pasctl.serving.choices import Choice, Said
+from pasctl.serving.fields import NeutralOllamaFields, NeutralOllamaMessageFields, NeutralOllamaOptions, Strict
 from pasctl.serving.protocol import ChatExtras, ChatRequest, Message, Stop
 from pasctl.serving.sampling_fields import LEAST_REPETITION, MOST_REPETITION
 from pasctl.serving.sending import AnswerResponse
+from pasctl.serving.tool_fields import Tools
 
 LATEST = ":latest"
 """What Ollama's clients write behind a model's name."""
@@ -56,11 +58,27 @@ class OllamaOptions(NeutralOllamaOptions):
         return self.repeat_penalty
 
 
+class OllamaCalled(Strict):
+    """What was called, and with what."""
+
+    name: str = Field(min_length=1, max_length=64)
+    arguments: dict[str, Any]
+    index: int | None = Field(default=None, description="its place, which is that in the list")
+
+
+class OllamaCall(Strict):
+    """A call of a tool in an earlier answer."""
+
+    function: OllamaCalled
+
+
 class OllamaMessage(NeutralOllamaMessageFields):
     """A message of a conversation."""
 
-    role: str = Field(pattern="^(system|user|assistant)$")
-    content: str
+    role: str = Field(pattern="^(system|user|assistant|tool)$")
+    content: str = ""
+    tool_calls: Annotated[list[OllamaCall], Field(fail_fast=True)] | None = None
+    tool_name: str | None = Field(default=None, description="of a tool, which of the calls it answers")
 
 
 class OllamaChatRequest(NeutralOllamaFields):
@@ -72,6 +90,7 @@ class OllamaChatRequest(NeutralOllamaFields):
     messages: Annotated[list[OllamaMessage], Field(fail_fast=True)] = Field(min_length=1)
     stream: bool | None = Field(default=None, description="true by default")
     options: OllamaOptions | None = None
+    tools: Tools | None = Field(default=None, description="what the model may call, as its chat template shows it")
     pasctl: ChatExtras | None = None
 
     def request(self) -> ChatRequest:
@@ -87,13 +106,43 @@ class OllamaChatRequest(NeutralOllamaFields):
         same = {name: getattr(options, name) for name in ("temperature", "top_p", "top_k", "min_p", "seed", "stop")}
         return ChatRequest(
             model=self.model.removesuffix(LATEST),
-            messages=[Message(role=each.role, content=each.content) for each in self.messages],  # type: ignore[arg-type]
+            messages=_with_ids(self.messages),
+            tools=self.tools,
             max_tokens=most,
             repetition_penalty=options.penalty(),
             stream=self.stream is not False,
             pasctl=self.pasctl,
             **same,
         )
+
+
+def _with_ids(messages: Sequence[OllamaMessage]) -> list[Message]:
+    """The messages as OpenAI's API has them, where calls have ids; answers without a name are in the calls' order.
+
+    Raises:
+        APIError: a tool answers no call.
+    """
+    found, waiting = list[Message](), dict[str, str]()
+    for place, message in enumerate(messages):
+        calls = {f"{place}-{at}": call.function for at, call in enumerate(message.tool_calls or ())}
+        waiting |= {name: call.name for name, call in calls.items()}
+        answered = None
+        if message.role == "tool":
+            fitting = [name for name, tool in waiting.items() if message.tool_name in (None, tool)]
+            if not fitting:
+                raise APIError(400, f"messages.{place} answers no call before it", f"messages.{place}.tool_name")
+            answered = fitting[0]
+            del waiting[answered]
+        written = [
+            {"id": name, "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+            for name, call in calls.items()
+        ]
+        found.append(
+            Message.model_validate(
+                {"role": message.role, "content": message.content, "tool_calls": written, "tool_call_id": answered}
+            )
+        )
+    return found
 
 
 class OllamaResponse(AnswerResponse):
@@ -104,7 +153,7 @@ class OllamaResponse(AnswerResponse):
     def whole(self) -> dict[str, Any]:
         """The answer in one piece."""
         [choice] = self.answering.choices
-        return {**self._line(choice.stream.written), **self._told(choice)}
+        return {**self._line(choice.said(choice.stream.written, ended=True)), **self._told(choice)}
 
     def begin(self, choice: Choice) -> bytes:
         """Nothing comes before a text."""
@@ -112,11 +161,12 @@ class OllamaResponse(AnswerResponse):
 
     def piece(self, choice: Choice, text: str) -> bytes:
         """A line with some text."""
-        return _json_line({**self._line(text), "done": False})
+        said = choice.said(text)
+        return _json_line({**self._line(said), "done": False}) if said.words or said.calls else b""
 
     def end(self, choice: Choice) -> bytes:
         """The line that tells why the text ended, and how long it took."""
-        return _json_line({**self._line(""), **self._told(choice)})
+        return _json_line({**self._line(choice.said("", ended=True)), **self._told(choice)})
 
     def close(self) -> bytes:
         """Nothing comes after it."""
@@ -126,12 +176,13 @@ class OllamaResponse(AnswerResponse):
         """A line with what went wrong."""
         return _json_line(error.body)
 
-    def _line(self, text: str) -> dict[str, Any]:
+    def _line(self, said: Said) -> dict[str, Any]:
+        calls = [{"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in said.calls]
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         return {
             "model": self.answering.reply.model,
             "created_at": now,
-            "message": {"role": "assistant", "content": text},
+            "message": {"role": "assistant", "content": said.words, **({"tool_calls": calls} if calls else {})},
         }
 
     def _told(self, choice: Choice) -> dict[str, Any]:

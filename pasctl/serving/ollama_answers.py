@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from pasctl.serving.answers import Answer, Note
 
@@ -16,11 +17,25 @@ class OllamaError(Answer):
     request_id: str | None
 
 
+class OllamaFunction(Answer):
+    """Which tool is called, and with what."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class OllamaAnsweredCall(Answer):
+    """A call of a tool."""
+
+    function: OllamaFunction
+
+
 class OllamaWords(Answer):
-    """The words of an answer."""
+    """The words of an answer, and the tools that it calls."""
 
     role: Literal["assistant"]
     content: str
+    tool_calls: list[OllamaAnsweredCall] | SkipJsonSchema[None] = Field(default=None)
 
 
 class OllamaChat(Answer):

@@ -19,6 +19,7 @@ from pasctl.serving.fields import (
 )
 from pasctl.serving.refusal import refusal_of
 from pasctl.serving.sampling_fields import SamplingFields, Top
+from pasctl.serving.tool_fields import EarlierCalls, ToolChoice, Tools
 
 _MOST_STOPS, _LONGEST_STOP = 16, 512
 _STRONGEST = 10_000
@@ -101,13 +102,20 @@ class Part(Strict):
 class Message(NeutralMessageFields):
     """A message of a conversation."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[Part], Field(fail_fast=True)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[list[Part], Field(fail_fast=True)] | None = Field(
+        default=None, description="the words; null goes with tool_calls alone"
+    )
+    tool_calls: EarlierCalls | None = Field(default=None, description="of the assistant, what it called")
+    tool_call_id: str | None = Field(
+        default=None, min_length=1, max_length=128, description="of a tool, the call that it answers"
+    )
 
     @property
     def text(self) -> str:
         """Its words."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        parts = self.content or ""
+        return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 
 
 class Prefill(Strict):
@@ -142,6 +150,11 @@ class ChatRequest(Common, NeutralChatFields, Prefill):
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1, description="as max_tokens; the smaller one holds")
     chat_template_kwargs: TemplateSwitches | None = None
+    tools: Tools | None = Field(default=None, description="what the model may call, as its chat template shows it")
+    tool_choice: ToolChoice | None = Field(
+        default=None, description="auto by default; required, or a tool's name, with pasctl[structured]"
+    )
+    parallel_tool_calls: bool | None = Field(default=None, description="false ends the answer after one call")
     logprobs: bool | None = Field(default=None, description="tell how likely each token of the answer is")
     top_logprobs: Top | None = Field(default=None, description="with logprobs, tell as many most likely tokens")
     pasctl: ChatExtras | None = None

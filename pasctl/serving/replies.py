@@ -46,32 +46,49 @@ class Reply:
         }
 
     def _choice(self, choice: Choice, *, alone: bool) -> dict[str, Any]:
-        text = choice.echoed + choice.stream.written
-        said = {"message": {"role": "assistant", "content": text, "refusal": None}} if self._chat else {"text": text}
+        said = self._message(choice) if self._chat else {"text": choice.echoed + choice.stream.written}
         located = {} if alone else choice.located()
         return {
             "index": choice.index,
             **said,
             "logprobs": choice.all_logprobs(),
-            "finish_reason": choice.stream.finish_reason,
+            "finish_reason": choice.finish_reason,
             **({} if self._chat else choice.of_prompt()),
             **({"pasctl": located} if located else {}),
         }
+
+    def _message(self, choice: Choice) -> dict[str, Any]:
+        said = choice.said(choice.stream.written, ended=True)
+        calls = {"tool_calls": said.tool_calls(numbered=False)} if said.calls else {}
+        content = None if calls and not said.words else said.words
+        return {"message": {"role": "assistant", "content": content, "refusal": None, **calls}}
 
     def first(self, choice: Choice) -> dict[str, Any]:
         """The chunk before any text that is written."""
         said = {"delta": {"role": "assistant", "content": ""}} if self._chat else {"text": choice.echoed}
         return {**self._chunk(choice, said, choice.echo_logprobs()), "pasctl": self.note}
 
-    def piece(self, choice: Choice, text: str) -> dict[str, Any]:
-        """A chunk with some text."""
-        said = {"delta": {"content": text}} if self._chat else {"text": text}
-        return self._chunk(choice, said, choice.new_logprobs())
+    def piece(self, choice: Choice, text: str, *, ended: bool = False) -> dict[str, Any] | None:
+        """A chunk with some text, or None while it cannot be told whether it is a call.
+
+        Args:
+            choice: whose text it is.
+            text: what that has grown by.
+            ended: whether it has ended.
+        """
+        if not self._chat:
+            return self._chunk(choice, {"text": text}, choice.new_logprobs())
+        said = choice.said(text, ended=ended)
+        words = {"content": said.words} if said.words else {}
+        calls = {"tool_calls": said.tool_calls(numbered=True)} if said.calls else {}
+        if not said.words and not calls:
+            return None
+        return self._chunk(choice, {"delta": {**words, **calls}}, choice.new_logprobs())
 
     def last(self, choice: Choice, *, alone: bool) -> dict[str, Any]:
         """The chunk that tells why a text ended, and, with a memory, where it comes from."""
         said: dict[str, Any] = {"delta": {}} if self._chat else {"text": ""}
-        chunk = self._chunk(choice, said, choice.new_logprobs(), choice.stream.finish_reason)
+        chunk = self._chunk(choice, said, choice.new_logprobs(), choice.finish_reason)
         if located := choice.located():
             (chunk if alone else chunk["choices"][0])["pasctl"] = located
         return chunk

@@ -44,11 +44,14 @@ class AnswerResponse(Response):
 
     def piece(self, choice: Choice, text: str) -> bytes:
         """What is sent as a text grows."""
-        return _event(self.answering.reply.piece(choice, text))
+        chunk = self.answering.reply.piece(choice, text)
+        return _event(chunk) if chunk else b""
 
     def end(self, choice: Choice) -> bytes:
         """What is sent when a text has ended."""
-        return _event(self.answering.reply.last(choice, alone=len(self.answering.choices) == 1))
+        reply, alone = self.answering.reply, len(self.answering.choices) == 1
+        rest = reply.piece(choice, "", ended=True) if reply.kind == "chat" else None
+        return (_event(rest) if rest else b"") + _event(reply.last(choice, alone=alone))
 
     def close(self) -> bytes:
         """What is sent after all texts."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache, partial
 from typing import Any
 
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.token_bytes import TokenBytes
+from pasctl.models.tool_template import tool_form
 from pasctl.models.transformers_compat import tokenize_with_starts
 from pasctl.serving.answering import Answerer, Answering, Prompt, Writer
 from pasctl.serving.api_error import APIError, api_error_of
@@ -18,6 +20,7 @@ from pasctl.serving.personas import LISTED, ServedPersonas
 from pasctl.serving.prompts import chat_prompt
 from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
 from pasctl.serving.tokens import detokenized, tokenized, tokenizer_info
+from pasctl.serving.tools import tool_use
 from pasctl.stages.persona_catalog import PersonaCatalog
 from pasctl.stages.steering import ResolvedTarget
 
@@ -60,6 +63,7 @@ class Service:
         self.base, self.engine, self.personas = base, engine, personas
         self._catalog, self._memories, self._created = catalog, memories, int(time.time())
         self._bytes_of = TokenBytes(engine.model.tokenizer)
+        self._tool_form = cache(partial(tool_form, engine.model.chat))
         self._writer = Writer(engine, max_new_tokens, beyond_context, self._bytes_of)
 
     def describe(self) -> dict[str, Any]:
@@ -86,12 +90,19 @@ class Service:
         Raises:
             APIError: it cannot be answered.
         """
-        who, think = self._meant(asked), asked.think
+        who, chat = self._meant(asked), self.engine.model.chat
+        use = tool_use(asked, self._tool_form, opens_thought=chat.thinks)
+        shown = use.tools if use else ()
         try:
-            prompt = chat_prompt(self.engine.model.chat, asked.messages, who.memory, think=think, prefill=asked.prefill)
+            prompt = chat_prompt(
+                chat, asked.messages, who.memory, think=asked.think, prefill=asked.prefill, tools=shown
+            )
         except PasctlError as error:
             raise api_error_of(error, "messages") from error
-        return self._writer.begin(asked, [Prompt(prompt.ids, answer_from=prompt.answer_from)], who, self._writer.most)
+        ids, answer_from = prompt.ids, prompt.answer_from
+        if use and use.forced:
+            ids, answer_from = [*ids, *chat.encode_words(use.form.begin)], len(ids)
+        return self._writer.begin(asked, [Prompt(ids, answer_from=answer_from)], who, self._writer.most, use)
 
     def completion(self, body: bytes) -> Answering:
         """Begin to write a text on.

@@ -66,7 +66,7 @@ def tokenized(engine: Engine, body: bytes) -> tuple[str | None, dict[str, Any]]:
                     400, "add_special_tokens goes with a prompt: a template writes its own", "add_special_tokens"
                 )
             think = bool(asked.chat_template_kwargs and asked.chat_template_kwargs.enable_thinking)
-            ids = chat_prompt(engine.model.chat, asked.messages, None, think=think, prefill=asked.prefill).ids
+            ids = chat_prompt(engine.model.chat, asked.messages, think=think, prefill=asked.prefill).ids
         else:
             ids = tokenize(tokenizer, asked.prompt or "", add_special_tokens=asked.add_special_tokens is not False)
     except PasctlError as error:
