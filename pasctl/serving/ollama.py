@@ -17,7 +17,7 @@ from pasctl.serving.fields import NeutralOllamaFields, NeutralOllamaMessageField
 from pasctl.serving.protocol import ChatExtras, ChatRequest, Message, Stop
 from pasctl.serving.sampling_fields import LEAST_REPETITION, MOST_REPETITION
 from pasctl.serving.sending import AnswerResponse
-from pasctl.serving.tool_fields import Tools
+from pasctl.serving.tool_fields import Name, Tools
 
 LATEST = ":latest"
 """What Ollama's clients write behind a model's name."""
@@ -61,7 +61,7 @@ class OllamaOptions(NeutralOllamaOptions):
 class OllamaCalled(Strict):
     """What was called, and with what."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: Name
     arguments: dict[str, Any]
     index: int | None = Field(default=None, description="its place, which is that in the list")
 

@@ -39,9 +39,6 @@ NOTHING: dict[str, list[Any]] = {
     "skip_special_tokens": [True],
     "store": [False],
     "suffix": [""],
-    "tool_calls": [[]],
-    "tool_choice": ["none", "auto"],
-    "tools": [[]],
     "typical_p": [1],
     "use_beam_search": [False],
     "verbosity": ["medium"],
@@ -51,7 +48,6 @@ NOTHING: dict[str, list[Any]] = {
 ANYTHING = {
     "cache_prompt",
     "metadata",
-    "parallel_tool_calls",
     "prediction",
     "prompt_cache_key",
     "prompt_cache_retention",

@@ -70,11 +70,11 @@ def test_options_mean_what_they_mean_in_openais_path(server: Running) -> None:
     [
         ({"model": "llama3"}, 404, "there is no model 'llama3'"),
         ({"format": "json"}, 400, "answers are free text"),
-        ({"tools": [{}]}, 400, "the model calls no tools"),
+        ({"tools": [{}]}, 400, "tools.0.type"),
         ({"options": {"repeat_penalty": 1.1}}, 400, "expected repeat_last_n to be -1"),
         ({"options": {"num_predict": 0}}, 400, "num_predict is 0"),
         ({"options": {"temprature": 1}}, 400, "did you mean 'temperature'"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages.0.role"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "messages.0.role"),
         ({"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]}, 400, "only text is read"),
         ({"messages": []}, 400, "messages"),
     ],
@@ -91,7 +91,7 @@ def test_errors_of_the_server_itself_are_told_in_words_too(serve: Start) -> None
             status, _, document = raw(server, path)
             assert (status, document["error"].startswith("the API key is missing")) == (401, True)
         connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-        body = json.dumps(request(options={"num_predict": 6000}))
+        body = json.dumps(request(options={"num_predict": 6000, "temperature": 0}))
         connection.request("POST", "/api/chat", body, {**JSON, "authorization": "Bearer k"})
         *_, last = [json.loads(line) for line in connection.getresponse().read().splitlines()]
         connection.close()

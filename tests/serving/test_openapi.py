@@ -85,6 +85,20 @@ def narrowed() -> dict[str, Any]:
         properties = schemas[kind]["properties"]
         properties["persona"] = {"enum": [None, "s01", "s02", f"{DIRECTIONS}:case=s01"]}
         properties["memory"] = {"enum": [None, f"memory/{MODEL}/text-0", "latest"]}
+    for kind in ("Message", "OllamaMessage"):  # this model's template has no tools
+        schemas[kind]["properties"]["role"] = {"enum": ["system", "user", "assistant"]}
+        schemas[kind]["required"] = ["role", "content"]
+        schemas[kind]["properties"]["content"] = {"type": "string"}
+    for kind, names in {
+        "Message": ["tool_calls", "tool_call_id"],
+        "OllamaMessage": ["tool_calls", "tool_name"],
+        "ChatRequest": ["tools", "tool_choice"],
+        "OllamaChatRequest": ["tools"],
+    }.items():
+        for name in names:
+            del schemas[kind]["properties"][name]
+    del schemas["TokenizeRequest"]["properties"]["messages"]  # either these or a prompt
+    schemas["TokenizeRequest"]["required"] = ["prompt"]
     return document
 
 
