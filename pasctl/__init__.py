@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pasctl.generation.engine import Engine
     from pasctl.generation.request import Request
     from pasctl.generation.sampling_params import Decoding, SamplingParams
+    from pasctl.generation.structure import Structure
     from pasctl.generation.token_rules import TokenRules
     from pasctl.inventory import Inventory, PersonaSet, load_inventory, load_personas
     from pasctl.memory.dropin import remember
@@ -61,6 +62,7 @@ _HOMES = {  # beside the functions of commands, whose declarations name them
     "Steering": "pasctl.stages.target",
     "SteeringTarget": "pasctl.commands.target",
     "Store": "pasctl.store",
+    "Structure": "pasctl.generation.structure",
     "Text": "pasctl.stages.text",
     "TokenRules": "pasctl.generation.token_rules",
     "TrialPlan": "pasctl.stages.memory_eval",
@@ -95,6 +97,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "Steering",
     "SteeringTarget",
     "Store",
+    "Structure",
     "Text",
     "TokenRules",
     "TrialPlan",

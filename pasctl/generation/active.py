@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from pasctl.generation.detokenizer import IncrementalDetokenizer
+from pasctl.generation.grammars import grammars_of
 from pasctl.generation.likelihoods import PromptLikelihoods, token_likelihoods
+from pasctl.generation.matcher import StructuredText
 from pasctl.generation.packed import PackedSegment
 from pasctl.generation.prefix_cache import CachedText, PrefixCache
 from pasctl.generation.request import OutOfTimeError, Request
@@ -59,6 +61,11 @@ class ActiveRequest:
         rules, top = request.rules, request.prompt_logprobs
         self._altered = (
             AlteredLogits(rules, request.prompt, ends | rules.stop_token_ids) if rules.alters_logits else None
+        )
+        self._structured = (
+            None
+            if rules.structure is None
+            else StructuredText(grammars_of(model), rules.structure, usual=ends, ends=self._ends)
         )
         self._prompt = None if top is None else PromptLikelihoods(model, request.prompt, top)
         self._generator = torch.Generator().manual_seed(request.how.seed)
@@ -125,6 +132,13 @@ class ActiveRequest:
         """Write the next token, from logits float32 [1, vocabulary]."""
         request = self.request
         altered = logits if self._altered is None else self._altered(logits)
+        if self._structured is not None:
+            allowed = self._structured(altered)
+            if allowed is None:
+                self._close("stop")
+                self._release()
+                return
+            altered = allowed
         [self._chosen] = sample(altered, request.how, self._generator, request.rules)
         self._written += 1
         if self._altered is not None:
@@ -149,9 +163,13 @@ class ActiveRequest:
             self._close("stop")
             return
         stream.tokens.append(token)
-        if delta := self._text.add(token, may_stop=self._written > self.request.rules.min_tokens):
+        may_stop = self._written > self.request.rules.min_tokens
+        if self._structured is not None:
+            may_stop = may_stop and self._structured.free
+            self._structured.wrote(token)
+        if delta := self._text.add(token, may_stop=may_stop):
             stream.put(delta)
-        if self._text.stopped:
+        if self._text.stopped or (self._structured is not None and self._structured.complete):
             self._close("stop")
         elif len(stream.tokens) >= self._limit:
             self._close("length")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pasctl.errors import BusyError, InputError, PasctlError
+from pasctl.generation.grammars import grammars_of
 from pasctl.generation.sampling_params import SamplingParams
+from pasctl.generation.structure import Structure
 from pasctl.generation.text_state import Askable
 from pasctl.generation.token_rules import TokenRules
 from pasctl.models.load import LoadedModel
@@ -89,8 +91,10 @@ class Request:
 
         Raises:
             InputError: the prompt is empty, too long, or has a token that the model does not know, as a bias may; a
-                stop string is empty; positions are unknown; the intervention has several rows; or the memory is of
-                another model, or was read with a steering of its own.
+                stop string is empty, or could cut a structure; the structure cannot be compiled; positions are unknown;
+                the intervention has several rows; or the memory is of another model, or was read with a steering of
+                its own.
+            MissingError: structures need a package that is not installed.
         """
         if not self.prompt:
             raise InputError("the prompt is empty, expected at least one token")
@@ -99,6 +103,8 @@ class Request:
                 f"the prompt has a token outside 0 to {model.vocabulary - 1}, which the model does not know"
             )
         self.rules.check(model.vocabulary)
+        if self.rules.structure is not None:
+            self._check_structure(self.rules.structure, model)
         if not all(self.stop):
             raise InputError("a stop string is empty, expected at least one character")
         if self.positions not in POSITIONS:
@@ -113,6 +119,17 @@ class Request:
                 f"the prompt has {len(self.prompt)} tokens, the model's context is {context}",
                 hint="shorten it, or read it into a memory and ask about it",
             )
+
+    def _check_structure(self, structure: Structure, model: LoadedModel) -> None:
+        if self.stop and not structure.after:
+            raise InputError(
+                "a stop string could cut a structured answer",
+                hint="leave the stop strings out: the answer ends where its structure is complete",
+            )
+        grammars = grammars_of(model)
+        grammars.matcher(structure)
+        if structure.after:
+            grammars.beyond(structure.after.encode())
 
     def _check_memory(self, memory: Askable, model: LoadedModel) -> None:
         if memory.model is not model:

@@ -7,6 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from pasctl.errors import InputError
+from pasctl.generation.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class TokenRules:
         min_tokens: tokens before the answer may end by itself or by a stop string.
         ignore_eos: write on after a token that ends a text.
         stop_token_ids: tokens that end the answer as well, and are no part of it.
+        structure: the form of the answer, of which no other rule can make a part; None is free text. Tokens that end
+            the answer may come where the structure is complete, and nowhere else.
     """
 
     top_k: int = 0
@@ -38,6 +41,7 @@ class TokenRules:
     min_tokens: int = 0
     ignore_eos: bool = False
     stop_token_ids: frozenset[int] = frozenset()
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         if self.top_k < -1:
@@ -51,6 +55,8 @@ class TokenRules:
         others = (self.presence_penalty, self.frequency_penalty, *(bias for _, bias in self.logit_bias))
         if not all(map(math.isfinite, others)):
             raise InputError("a penalty or a bias is infinite or no number, expected finite numbers")
+        if self.structure is not None and self.min_tokens > 0:
+            raise InputError("min_tokens is given with a structure, which says itself when the answer is complete")
 
     @property
     def penalises(self) -> bool:
