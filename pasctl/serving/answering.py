@@ -96,10 +96,9 @@ class Writer:
         """
         tokens = min(usual if asked.most_tokens is None else asked.most_tokens, self.most)
         asked.check(tokens, stream=bool(asked.stream))
-        stops = (*asked.stops, *(tools.stops if tools else ()))
-        requests = [
-            replace(each, stop=stops) for prompt in prompts for each in self._requests(asked, prompt, who, tokens)
-        ]
+        requests = [each for prompt in prompts for each in self._requests(asked, prompt, who, tokens)]
+        if tools:
+            requests = [_held_to(tools, each) for each in requests]
         chat = isinstance(asked, ChatRequest)
         try:
             requests[0].rules.check(self.engine.model.vocabulary)
@@ -133,6 +132,7 @@ class Writer:
             intervention=target.intervention(self.engine.model.geometry) if target else None,
             positions=target.positions if target else "all",
             memory=memory,
+            stop=asked.stops,
             keep_recalled=_locates(who, extras),
             answer_from=prompt.answer_from,
             rules=asked.rules(),
@@ -165,6 +165,23 @@ class Writer:
             reader = tools.reader() if tools else None
             choices.append(Choice(index, stream, form, echo=prompt.echo, locate=locate, tools=reader))
         return choices
+
+
+def _held_to(tools: ToolUse, request: Request) -> Request:
+    """A request whose answer may call tools.
+
+    Raises:
+        APIError: the answer has a form already, or calls cannot be held to one.
+    """
+    if request.rules.structure is not None:
+        raise APIError(
+            400,
+            "the whole answer has a form, so it cannot call tools (send tool_choice none, or no form for the answer)",
+            "tools",
+        )
+    structure = tools.structure()
+    rules = replace(request.rules, structure=structure) if structure else request.rules
+    return replace(request, stop=(*request.stop, *tools.stops), rules=rules)
 
 
 def _locates(who: Answerer, extras: Extras) -> bool:

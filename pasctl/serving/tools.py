@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.errors import PasctlError
+from pasctl.generation.structure import Structure
 from pasctl.models.tool_form import ToolForm
 from pasctl.serving.api_error import APIError, api_error_of
 from pasctl.serving.protocol import ChatRequest
@@ -22,6 +23,7 @@ class ToolUse:
         form: of calls in the model's template.
         tools: that the prompt shows.
         callable: those of them that may be called.
+        strict: names of those whose arguments are held to their schema.
         forced: whether the answer is a call and nothing else.
         several: whether an answer may have more calls than one.
         thinks: whether the answer may begin with a thought.
@@ -31,6 +33,7 @@ class ToolUse:
     form: ToolForm
     tools: Sequence[Mapping[str, Any]]
     callable: Sequence[Mapping[str, Any]]
+    strict: frozenset[str]
     forced: bool
     several: bool
     thinks: bool
@@ -41,9 +44,34 @@ class ToolUse:
         """Strings that end the answer because of the tools: the end of the one call."""
         return () if self.several or self.forced or not self.form.end else (self.form.end,)
 
-    def schema(self) -> dict[str, Any]:
-        """JSON schema of an answer that is a call."""
-        return self.form.schema(self.callable, several=self.several)
+    def structure(self) -> Structure | None:
+        """What an answer is held to: a call if one is forced, and the schemas of strict tools; None if to nothing.
+
+        Raises:
+            APIError: the model's template does not write calls so that they can be held to a schema.
+        """
+        strict = any(tool["function"]["name"] in self.strict for tool in self.callable)
+        if not self.forced and not strict:
+            return None
+        if not self.forced and not self.form.mark:
+            raise APIError(
+                400,
+                "a tool is strict, and the model's template does not mark where a call begins (leave strict out, or "
+                "send tool_choice required)",
+                "tools",
+                "unsupported_parameter",
+            )
+        loose = [tool for tool in self.callable if not self.forced and tool["function"]["name"] not in self.strict]
+        held = [
+            {**tool, "function": {**tool["function"], "parameters": {}}} if tool in loose else tool
+            for tool in self.callable
+        ]
+        try:
+            schema = self.form.schema(held, several=self.several)
+        except PasctlError as error:
+            raise api_error_of(error, "tool_choice" if self.forced else "tools") from error
+        where = {} if self.forced else {"after": self.form.mark, "required": False, "spaced": True, "again": True}
+        return Structure.json_schema(schema, **where)
 
     def reader(self) -> ToolReader:
         """Reads one answer."""
@@ -84,7 +112,8 @@ def tool_use(asked: ChatRequest, form_of: Callable[[], ToolForm], *, opens_thoug
     shown = [tool.to_json() for tool in tools]
     named = choice.function.name if isinstance(choice, NamedTool) else None
     callable_ = [tool for tool in shown if named in (None, tool["function"]["name"])]
-    return ToolUse(form, shown, callable_, forced, several, asked.think, opens_thought and asked.think)
+    strict = frozenset(tool.function.name for tool in tools if tool.function.strict)
+    return ToolUse(form, shown, callable_, strict, forced, several, asked.think, opens_thought and asked.think)
 
 
 def _check(asked: ChatRequest, tools: Sequence[Tool], *, forced: bool) -> None:

@@ -15,10 +15,9 @@ from pasctl.models.rendered import Message, ToolCall, rendered
 from pasctl.models.tool_form import JsonForm, ToolForm
 from pasctl.models.tool_template import tool_form
 from pasctl.serving.tool_reader import Part, ToolReader
-from tests.models.tool_templates import JSON_FORMS, LLAMA3, MARKUP, QWEN3
+from tests.models.tool_templates import FORMS, JSON_FORMS, LLAMA3, MARKUP, QWEN3
 from tests.tiny import TOKENIZER_KINDS, tiny_tokenizer
 
-FORMS = {**JSON_FORMS, "markup": MARKUP}
 KINDS = pytest.mark.parametrize("kind", list(FORMS))
 NAMES = ("look_up", "add")
 
@@ -172,7 +171,7 @@ def test_a_template_without_tools_is_refused(kind: str) -> None:
     chat = ChatRenderer(tiny_tokenizer(kind))
     with pytest.raises(InputError, match="template"):
         tool_form(chat)
-    with pytest.raises(InputError, match="leaves out the tool 'look_up'|no chat template"):
+    with pytest.raises(InputError, match=r"leaves out the tool 'look_up'|no chat template"):
         rendered(chat, [Message("user", "x")], tools=TOOLS)
 
 
@@ -184,8 +183,8 @@ def test_a_template_that_leaves_out_a_call_or_its_answer_is_refused() -> None:
         rendered(chat_of(silent), messages)
     with pytest.raises(InputError, match="leaves out a message"):
         rendered(chat_of(QWEN3.replace("message.role == 'tool'", "false")), messages, tools=TOOLS)
+    twice = Message("assistant", "", call.calls * 2)
     with pytest.raises(InputError, match="one call at a time"):
-        twice = Message("assistant", "", call.calls * 2)
         rendered(chat_of(LLAMA3), [Message("user", "x"), twice, *messages[2:]], tools=TOOLS)
 
 

@@ -84,7 +84,9 @@ MISTRAL = """\
 {%- set last_user = messages | selectattr('role', 'equalto', 'user') | list | last -%}
 {%- for message in messages -%}
 {%- if message.role == 'user' -%}
-{%- if tools and message == last_user -%}{{ '[AVAILABLE_TOOLS] ' + (tools | tojson) + '[/AVAILABLE_TOOLS]' }}{%- endif -%}
+{%- if tools and message == last_user -%}
+{{ '[AVAILABLE_TOOLS] ' + (tools | tojson) + '[/AVAILABLE_TOOLS]' -}}
+{%- endif -%}
 {{ '[INST] ' + message.content + '[/INST]' -}}
 {%- elif message.tool_calls -%}
 {{ '<|start_header_id|> [' -}}
@@ -116,3 +118,4 @@ MARKUP = QWEN3.replace(
 )
 
 JSON_FORMS = {"qwen3": QWEN3, "llama": LLAMA3, "mistral": MISTRAL}
+FORMS = {**JSON_FORMS, "markup": MARKUP}

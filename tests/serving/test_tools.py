@@ -33,7 +33,15 @@ ADD = {
         "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
     },
 }
-SHOWN = [{"type": "function", "function": {**ADD["function"]}}]  # type: ignore[dict-item]
+DIGITS = {"type": "integer", "enum": [7, 8]}
+HIGH = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "description": "Adds.",
+        "parameters": {"type": "object", "properties": {"a": DIGITS, "b": DIGITS}, "required": ["a", "b"]},
+    },
+}
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 3}}\n</tool_call>'
 ASKED = [{"role": "user", "content": "2 and 3?"}]
 LONG = [{"role": "user", "content": "2 and 3, and 4?"}]
@@ -56,10 +64,11 @@ def taught(folder: Path) -> Path:
     called = Message("assistant", "", (FIRST,))
     tool = Message("tool", "5", answers="000000000", tool="add")
     lessons = [
-        (rendered(chat, [user], tools=SHOWN), CALL),
-        (rendered(chat, [user, called, tool], tools=SHOWN), "It is 5."),
+        (rendered(chat, [user], tools=[ADD]), CALL),
+        (rendered(chat, [user, called, tool], tools=[ADD]), "It is 5."),
         (rendered(chat, [user]), "I do not know."),
-        (rendered(chat, [long], tools=SHOWN), f"Well.\n{CALL}\n{CALL}"),
+        (rendered(chat, [long], tools=[ADD]), f"Well.\n{CALL}\n{CALL}"),
+        (rendered(chat, [long], tools=[HIGH]), f"Well.\n{CALL}\n{CALL}"),  # against the schema
     ]
     model = tiny_model("qwen3").requires_grad_(True).train()
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
