@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pasctl.errors import InputError
+from pasctl.json_file import JsonError, parse_json
 from pasctl.models.rendered import ToolCall
 
 Tool = Mapping[str, Any]
@@ -74,7 +75,7 @@ class JsonForm(ToolForm):
     def read(self, text: str, start: int, tools: Sequence[Tool]) -> tuple[list[ToolCall], int] | None:
         """The calls that a JSON document at a place of a text is."""
         try:
-            document, stop = json.JSONDecoder().raw_decode(text, start)
+            _, stop = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError) as error:
             wrong = error if isinstance(error, json.JSONDecodeError) else None
             inside = wrong is not None and wrong.msg.startswith("Unterminated string")
@@ -82,6 +83,10 @@ class JsonForm(ToolForm):
             if closed < 0 and text[start] in "[{":
                 return None
             return [], start if closed < 0 else closed + len(self.end)
+        try:
+            document = parse_json(text[start:stop])
+        except JsonError:
+            return [], stop
         return self._calls(document, [tool["function"]["name"] for tool in tools]), stop
 
     def _calls(self, document: Any, names: Sequence[str]) -> list[ToolCall]:
@@ -166,8 +171,8 @@ def _value(text: str, schema: Mapping[str, Any]) -> Any:
     if schema.get("type") == "string":
         return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except JsonError:
         return text
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from pasctl.json_file import JsonError, parse_json
 from pasctl.models.rendered import ToolCall
 from pasctl.serving.fields import Strict
 
@@ -54,8 +54,8 @@ class NamedTool(Strict):
 
 def _arguments(text: str) -> str:
     try:
-        document = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+        document = parse_json(text or "{}")
+    except JsonError:
         document = None
     if not isinstance(document, dict):
         raise ValueError("expected the text of a JSON object")
@@ -79,7 +79,7 @@ class EarlierCall(Strict):
 
     def to_call(self) -> ToolCall:
         """The call."""
-        return ToolCall(self.function.name, json.loads(self.function.arguments or "{}"), self.id)
+        return ToolCall(self.function.name, parse_json(self.function.arguments or "{}"), self.id)
 
 
 Tools = Annotated[list[Tool], Field(max_length=_MOST_TOOLS, fail_fast=True)]
