@@ -8,6 +8,8 @@ LM_EVAL := build/lm_eval
 KVPRESS := build/kvpress
 VECTORS := build/vectors
 VENV_VLLM ?= .venv-vllm
+VENV_CLIENTS := .venv-clients
+STRUCTURED := build/structured
 VLLM_TESTS ?= vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
@@ -17,7 +19,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -34,7 +36,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-clients test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -60,6 +62,9 @@ test-vectors: $(VECTORS)/.ready  ## vectors in the tools that they are written f
 	PYTHONPATH=$(CURDIR)/$(VECTORS) $(BIN)/python -m pytest -q -rs tests/export/test_foreign.py tests/export/test_vectors.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
+test-clients: $(VENV_CLIENTS)/.ready $(STRUCTURED)/.ready  ## openai, litellm, langchain, llama-index, instructor, pydantic-ai and llm on a server
+	PASCTL_PYTHON=$(CURDIR)/$(BIN)/python $(VENV_CLIENTS)/bin/python -m pytest -q --confcutdir tests/clients -p no:cacheprovider tests/clients
+
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
 	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q -m gpu tests/gpu
 	PASCTL_TEST_DEVICE=cuda $(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q tests/activations tests/steering tests/memory tests/generation
@@ -95,7 +100,7 @@ bench: $(READY)  ## ratios measured in one run
 	$(BIN)/python -m tests.bench
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) .venv-transformers-* build
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_CLIENTS) .venv-transformers-* build
 
 $(READY): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pasctl needs Python 3.11 or newer, found " + sys.version.split()[0])'
@@ -127,6 +132,12 @@ $(VECTORS)/.ready: $(READY) .ci/vectors.txt
 # without what it declares: an older transformers, and packages for presses that are not among the systems
 $(KVPRESS)/.ready: $(READY) .ci/kvpress.txt
 	$(BIN)/pip install --quiet --no-deps --target $(KVPRESS) --upgrade --requirement .ci/kvpress.txt
+	touch $@
+
+# some of them want an older openai than the tests above
+$(VENV_CLIENTS)/.ready: .ci/clients.txt
+	$(PYTHON) -m venv $(VENV_CLIENTS)
+	$(VENV_CLIENTS)/bin/pip install --quiet --requirement .ci/clients.txt
 	touch $@
 
 # vLLM wants another transformers than the tests above, and brings packages that do not load beside its own torch
