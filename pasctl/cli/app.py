@@ -99,6 +99,7 @@ _PRESENTERS = {
     "memory-show": "pasctl.cli.memory_show:present",
     "memory-forget": "pasctl.cli.memory_forget:present",
     "say": "pasctl.cli.say:present",
+    **{f"store {name}": f"pasctl.cli.store_list:{name}" for name in ("ls", "diff")},
     **{f"store {name}": f"pasctl.cli.store_remove:{name}" for name in ("untag", "rm", "gc", "du")},
 }
 """Commands that print something else than a stage's outcome."""

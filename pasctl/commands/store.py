@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pasctl.declaration import Declaration
 from pasctl.option import option, same
@@ -17,15 +18,29 @@ class OfArtifact:
     )
 
 
+Form = Literal["table", "csv", "json", "markdown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """A command that prints a table."""
+
+    format: Form = option("table", help="How to print it; --json is --format json.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoreList(
     Declaration,
     command="store ls",
     panel="Data and store",
     place=11,
-    examples=("pasctl store ls", "pasctl store ls --kind results --model qwen3-0.6b --json"),
+    examples=(
+        "pasctl store ls",
+        "pasctl store ls --kind results --model qwen3-0.6b --sort composite --limit 10",
+        'pasctl store ls --kind results --where seed=1 --where "distinctive_r>=0.1" --format csv',
+    ),
 ):
-    """List artifacts, newest first."""
+    """List artifacts with the options in which they differ and their figures, newest first."""
 
     kind: str | None = option(
         None,
@@ -33,6 +48,18 @@ class StoreList(
         metavar="KIND",
     )
     model: str | None = option(None, help="Of this model: its name in REFs.", short="-m", metavar="NAME")
+    where: tuple[str, ...] = option(
+        (),
+        help="Only those where this holds: a column, an option or a figure, then =, !=, <, <=, >, >= or ~ (has the "
+        "text), then a value. May be given several times.",
+        metavar="EXPR",
+    )
+    sort: str | None = option(
+        None, help="Sort by a column, an option or a figure, smallest first. Default: newest first.", metavar="NAME"
+    )
+    reverse: bool = option(False, help="In the reverse order.")
+    limit: int | None = option(None, help="Print at most this many.", minimum=1, metavar="N")
+    format: Form = same(Printed, "format", "table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +86,21 @@ class StoreExplain(
 
     a: str = option(help="An artifact.", metavar="A", argument=True)
     b: str = option(help="Another one.", metavar="B", argument=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreDiff(
+    Declaration,
+    command="store diff",
+    panel="Data and store",
+    place=13,
+    examples=("pasctl store diff results/demo/demo-builtin-items@v1 results/demo/demo-builtin-items@v2",),
+):
+    """Show which options two artifacts and what they were made from differ in, and how their figures differ."""
+
+    a: str = same(StoreExplain, "a")
+    b: str = same(StoreExplain, "b")
+    format: Form = same(Printed, "format", "table")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The figure of an artifact that stands in a list: short, of a few kinds, and from its small files alone."""
+"""The figures of an artifact that stand in a list: short, of a few kinds, and from its small files alone."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from typing import Any
 
 SOURCES = {"results": "metrics.json", "strengths": "curves.json"}
 """Kind -> the file that its figure is read from; other kinds have none."""
+_FORMS = {"distinctive_r": ".2f", "composite": ".2f", "n": ".0f", "alpha": ".3g"}
+"""Names of figures, in order, and how they are written."""
 
 
-def headline(kind: str, read: Callable[[str], Any]) -> str:
-    """The figure; "" of kinds that have none, and of files that do not have it.
+def figures(kind: str, read: Callable[[str], Any]) -> dict[str, float]:
+    """Name -> value of the figures; none of kinds that have none, and of files that do not have them.
 
     Args:
         kind: of the artifact.
         read: gives the content of one of its JSON files.
     """
     if kind not in SOURCES:
-        return ""
+        return {}
     try:
         return {"results": _results, "strengths": _strengths}[kind](read(SOURCES[kind]))
     except (KeyError, TypeError, ValueError, StopIteration):  # of another version, or not what its name says
-        return ""
+        return {}
 
 
-def _results(metrics: Mapping[str, Any]) -> str:
+def headline(kind: str, read: Callable[[str], Any]) -> str:
+    """The figures as one short text, "" where there are none; the arguments are those of `figures`."""
+    found = figures(kind, read)
+    return ", ".join(f"{name.replace('_', ' ')} {found[name]:{form}}" for name, form in _FORMS.items() if name in found)
+
+
+def _results(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Of the steered condition, read as the results are read first."""
     row = next(row for row in metrics["conditions"] if row["condition"] == "pas")
-    parts = [f"distinctive r {row['distinctive_r']:.2f}"] if row.get("distinctive_r") is not None else []
-    parts += [f"composite {row['composite']:.2f}"] if row.get("composite") is not None else []
-    return ", ".join([*parts, f"n {row['personas']}"])
+    named = {"distinctive_r": row.get("distinctive_r"), "composite": row.get("composite"), "n": row["personas"]}
+    return {name: float(value) for name, value in named.items() if value is not None}
 
 
-def _strengths(curves: Mapping[str, Any]) -> str:
+def _strengths(curves: Mapping[str, Any]) -> dict[str, float]:
     chosen = curves["chosen"]
-    return f"alpha {float(chosen['population'] if isinstance(chosen, Mapping) else chosen):.3g}"
+    return {"alpha": float(chosen["population"] if isinstance(chosen, Mapping) else chosen)}
