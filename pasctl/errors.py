@@ -49,3 +49,7 @@ class BusyError(PasctlError):
 
 class StoreError(PasctlError):
     """The store cannot be read or written: disk full, read-only, no permission."""
+
+
+class RemoteError(PasctlError):
+    """A remote cannot be reached, read or written."""

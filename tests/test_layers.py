@@ -44,7 +44,7 @@ LAYERS = (
 BELOW_THE_STORE = {"store", "errors", "json_file", "printable"}
 STORE_USERS = {
     *("stages/runner.py", "stages/following.py", "stages/job.py", "stages/listing.py"),
-    *("cli/store.py", "cli/store_list.py", "cli/store_remove.py"),
+    *(f"cli/store{part}.py" for part in ("", "_list", "_remove", "_bundle", "_remote")),
 }
 FRAMES = "frames.py"  # of a package: its kinds of artifacts, which the store finds by name
 DURABLE = "pasctl.store.disk"  # how files are written so that they last: it knows no store, and anybody may use it

@@ -83,7 +83,9 @@ app = typer.Typer(
 )
 _GROUPS = {
     "export": export.app,
-    "store": typer.Typer(help="The store: list, show, compare, trace, tag, check, remove.", no_args_is_help=True),
+    "store": typer.Typer(
+        help="The store: list, show, compare, trace, tag, check, remove, hand on.", no_args_is_help=True
+    ),
     "data": typer.Typer(help="Check and fetch questionnaire data.", no_args_is_help=True),
 }
 """Commands that are groups of commands: a declaration named "group name" becomes a command of one."""
@@ -91,6 +93,7 @@ _GROUPS = {
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 
+_ON_REMOTES = ("push", "pull", "fetch", "remote-ls")
 _PRESENTERS = {
     "eval": "pasctl.cli.evaluate:present",
     "memory-ask": "pasctl.cli.memory_ask:ask",
@@ -101,6 +104,9 @@ _PRESENTERS = {
     "say": "pasctl.cli.say:present",
     **{f"store {name}": f"pasctl.cli.store_list:{name}" for name in ("ls", "diff")},
     **{f"store {name}": f"pasctl.cli.store_remove:{name}" for name in ("untag", "rm", "gc", "du")},
+    "store export": "pasctl.cli.store_bundle:export",
+    "store import": "pasctl.cli.store_bundle:import_",
+    **{f"store {name}": f"pasctl.cli.store_remote:{name.replace('-', '_')}" for name in _ON_REMOTES},
 }
 """Commands that print something else than a stage's outcome."""
 

@@ -16,12 +16,14 @@ from pasctl.errors import InputError, MissingError
 from pasctl.option import Parameter
 
 CONFIG_NAME = "pasctl.toml"
+_REMOTES = "remotes"
 
 
 def read_config(command: Any) -> dict[str, Any]:
     """Defaults by command, from `pasctl.toml` or the file that PASCTL_CONFIG names.
 
     Keys at the top hold for every command that has the option; a table `[extract]`, or `[store.ls]`, for that command.
+    The table `[remotes]` is left to `read_remotes`.
 
     Args:
         command: the top command, whose sub-commands and options are the names allowed.
@@ -30,18 +32,9 @@ def read_config(command: Any) -> dict[str, Any]:
         InputError: the file is no TOML, names a command or an option that does not exist, or sets what it may not.
         MissingError: PASCTL_CONFIG names no file.
     """
-    named = os.environ.get("PASCTL_CONFIG")
-    path = Path(named or CONFIG_NAME)
-    if not path.is_file():
-        if named:
-            raise MissingError(f"PASCTL_CONFIG names {path}, which is no file")
-        return {}
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
-        raise InputError(f"{path} is no valid TOML: {error}") from error
+    path, settings = _settings()
+    _remotes(path, settings)
+    settings.pop(_REMOTES, None)
     known = _option_names(command)
     for name, value in settings.items():
         if not isinstance(value, dict) and name.replace("-", "_") not in known:
@@ -51,6 +44,39 @@ def read_config(command: Any) -> dict[str, Any]:
                 hint=f"did you mean {near[0]}?" if near else None,
             )
     return _defaults(command, settings, {}, path)
+
+
+def read_remotes() -> dict[str, str]:
+    """The remotes that the table `[remotes]` of the same file names: URL, or path of a folder, by name.
+
+    Raises:
+        InputError: the file is no TOML, or the table is not one of names and texts.
+        MissingError: PASCTL_CONFIG names no file.
+    """
+    return _remotes(*_settings())
+
+
+def _remotes(path: Path, settings: dict[str, Any]) -> dict[str, str]:
+    table = settings.get(_REMOTES, {})
+    if not isinstance(table, dict) or not all(isinstance(url, str) and url for url in table.values()):
+        raise InputError(f'{path}: expected lines such as lab = "s3://bucket/folder" below [{_REMOTES}]')
+    return table
+
+
+def _settings() -> tuple[Path, dict[str, Any]]:
+    """The file and what it says; nothing where there is none."""
+    named = os.environ.get("PASCTL_CONFIG")
+    path = Path(named or CONFIG_NAME)
+    if not path.is_file():
+        if named:
+            raise MissingError(f"PASCTL_CONFIG names {path}, which is no file")
+        return path, {}
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise InputError(f"{path} is no valid TOML: {error}") from error
 
 
 def _defaults(command: Any, settings: dict[str, Any], inherited: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -91,27 +91,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise IntegrityError(*unreadable(path, error).args, hint="look at its permissions and at the disk") from error
     except ValueError as error:
         raise IntegrityError(f"{path}: no JSON ({error})", hint=REPAIR_HINT) from error
-    fault = _fault(manifest, folder)
+    fault = manifest_fault(manifest, folder.parent.parent.name, folder.name)
     if fault:
         raise IntegrityError(f"{path}: {fault}", hint=REPAIR_HINT)
     checked: dict[str, Any] = manifest
     return checked
 
 
-def _fault(manifest: Any, folder: Path) -> str | None:
-    """What is wrong with a manifest, or None."""
+def manifest_fault(manifest: Any, kind: str, hexes: str) -> str | None:
+    """What is wrong with the manifest of an artifact's folder, or None.
+
+    Args:
+        manifest: the value in its file.
+        kind: the kind that its folder stands below.
+        hexes: the folder's name.
+    """
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
         return f"expected schema {SCHEMA}, found {found!r}"
-    for name, kind in _FIELDS.items():
-        if type(manifest.get(name)) is not kind:
-            return f"field {name!r}: expected {kind.__name__}, found {type(manifest.get(name)).__name__}"
+    for name, expected in _FIELDS.items():
+        if type(manifest.get(name)) is not expected:
+            return f"field {name!r}: expected {expected.__name__}, found {type(manifest.get(name)).__name__}"
     if not all(_WORD.fullmatch(manifest[name]) for name in ("kind", "model", "label")):
         return "kind, model or label is no name"
-    if not is_key(manifest["key"]) or key_hash(manifest["key"]) != folder.name:
-        return f"key {manifest['key']!r} is not that of its folder {folder.name}"
-    if folder.parent.parent.name != manifest["kind"]:
-        return f"kind {manifest['kind']} is not that of its folder {folder.parent.parent.name}"
+    if not is_key(manifest["key"]) or key_hash(manifest["key"]) != hexes:
+        return f"key {manifest['key']!r} is not that of its folder {hexes}"
+    if manifest["kind"] != kind:
+        return f"kind {manifest['kind']} is not that of its folder {kind}"
     if not all(_is_file_entry(entry) for entry in manifest["files"]):
         return "an entry of files is not {name, size, sha256}"
     if not all(_is_input(entry) for entry in manifest["inputs"].values()):

@@ -18,11 +18,9 @@ from pasctl.store.keys import is_key
 from pasctl.store.refs import Name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from pasctl.store.artifact import Artifact
-    from pasctl.store.refs import Refs
 
 _WORD = "[a-z0-9][a-z0-9._+~-]*"
 _NAME = re.compile(rf"(?P<path>{_WORD}(/{_WORD}){{0,2}})(@v(?P<version>[1-9][0-9]*))?")
@@ -31,11 +29,32 @@ _LISTED = 5
 _LS_HINT = "see what there is with `pasctl store ls`"
 
 
-class Stored(Protocol):
-    """What references are looked up in: a store."""
+class Referring(Protocol):
+    """The names and tags of a store, or of a remote."""
 
-    root: Path
-    refs: Refs
+    def names(self) -> Iterator[Name]:
+        """Every name that has a version, sorted."""
+
+    def versions(self, name: Name) -> Mapping[int, str]:
+        """Key by version, oldest first."""
+
+    def tag(self, tag: str) -> str | None:
+        """The key that a tag points to."""
+
+    def tags(self) -> Mapping[str, str]:
+        """Key by tag."""
+
+
+class Stored(Protocol):
+    """What references are looked up in: a store, or a remote."""
+
+    @property
+    def root(self) -> object:
+        """Where it is, for messages."""
+
+    @property
+    def refs(self) -> Referring:
+        """Its names and tags."""
 
     def lookup(self, key: str) -> Artifact | None:
         """The artifact of a key."""

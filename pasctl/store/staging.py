@@ -9,24 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pasctl.errors import BusyError, IntegrityError, PasctlError
 from pasctl.store import payload
 from pasctl.store.artifact import Artifact
-from pasctl.store.disk import (
-    TEMPORARY,
-    disk_errors,
-    link_or_copy,
-    make_durable,
-    make_folder,
-    temporary_path,
-    write_temporary,
-)
+from pasctl.store.assembly import assemble
+from pasctl.store.disk import TEMPORARY, disk_errors, link_or_copy, make_durable, make_folder, write_temporary
 from pasctl.store.keys import file_digest, make_key
-from pasctl.store.manifest import MANIFEST, SCHEMA, check_file_name, check_word, digest_content, now
+from pasctl.store.manifest import SCHEMA, check_file_name, check_word, digest_content, now
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,16 +150,20 @@ class Staging:
             "provenance": dict(provenance or {}),
             "created_at": now(),
         }
+        return self._place(kind, lambda: self._assemble(manifest))
+
+    def _place(self, kind: str, assembled: Callable[[], Path]) -> Artifact:
+        """Publishes the folder that `assembled` makes, unless another process was first."""
         while True:
             if done := self._lookup(self.key):
                 self.discard()
                 return done
             try:
                 with disk_errors(self.folder):
-                    return self._publish(self._assemble(manifest), kind)
+                    return self._publish(assembled(), kind)
             except FileNotFoundError:
                 # another process committed this key and cleared the folder under us: the next lookup finds it;
-                # if it is not so, the next _assemble names the shard that is gone
+                # if it is not so, the next try names the shard that is gone
                 continue
 
     def discard(self) -> None:
@@ -179,45 +176,37 @@ class Staging:
         sources = {name: self._require(name) for name in self.names() if not name.startswith(_SCRATCH)}
         if not sources:
             raise ValueError(f"nothing staged for {self.key}")
-        folder = temporary_path(self.folder)
-        folders = {folder}
-        for name, source in sources.items():
-            target = folder / name
-            make_folder(target.parent)
-            folders.add(target.parent)
-            link_or_copy(source, target)
         files = [
             {"name": name, "size": source.stat().st_size, "sha256": source.name.rpartition(".")[2]}
             for name, source in sorted(sources.items())
         ]
-        for inner in folders:
-            make_durable(inner)
         whole = manifest | {"files": files, "content_digest": digest_content(files)}
-        written = write_temporary(folder, [payload.encode_json(whole)])
-        written.path.rename(folder / MANIFEST)
-        make_durable(folder)
-        return folder
+        return assemble(self.folder, sources, payload.encode_json(whole))
 
     def _write(self, name: str, suffix: str, chunks: Iterable[bytes | memoryview]) -> None:
         if not check_file_name(name).endswith(suffix):
             raise ValueError(f"{name}: expected a name that ends in {suffix}")
         final = self.folder / name
-        try:
-            with disk_errors(final):
-                written = write_temporary(final.parent, chunks)
-                target = final.with_name(f"{final.name}.{written.sha256}")
-                stale = [path for path in self._listing().get(name, []) if path != target]
-                written.path.replace(target)
-                for path in stale:
-                    path.unlink(missing_ok=True)
-                make_durable(final.parent)
-        except FileNotFoundError:
-            # the folder went away: another process committed this key, and commit() will return its artifact
-            if self._lookup(self.key) is None:
-                raise
-        else:
+        with self._writing(final):
+            written = write_temporary(final.parent, chunks)
+            target = final.with_name(f"{final.name}.{written.sha256}")
+            stale = [path for path in self._listing().get(name, []) if path != target]
+            written.path.replace(target)
+            for path in stale:
+                path.unlink(missing_ok=True)
+            make_durable(final.parent)
             self._verified.add(target)
             self._listing()[name] = [target]
+
+    @contextlib.contextmanager
+    def _writing(self, final: Path) -> Iterator[None]:
+        """Writes of one shard: the folder may go away, as another process commits this key."""
+        try:
+            with disk_errors(final):
+                yield
+        except FileNotFoundError:  # commit() will return that artifact
+            if self._lookup(self.key) is None:
+                raise
 
     def _listing(self) -> dict[str, list[Path]]:
         """The staged files by name, as they were at the last look plus what was written here since."""

@@ -27,6 +27,7 @@ from pasctl.errors import IntegrityError, MissingError, PasctlError, StoreError
 from pasctl.store import keys as keys_module
 from pasctl.store.artifact import Artifact
 from pasctl.store.disk import disk_errors, make_durable, make_folder, temporary_path, write_temporary
+from pasctl.store.inbox import Inbox
 from pasctl.store.keys import KEY_PREFIX, Difference, is_key, key_hash
 from pasctl.store.kinds import FRAMES, load
 from pasctl.store.lineage import Lineage, trace
@@ -91,6 +92,10 @@ class Store:
     def stage(self, key: str) -> Staging:
         """The unfinished work of a key, with what earlier runs left of it."""
         return Staging(key, self._staging(key), self._publish, self.lookup)
+
+    def inbox(self, key: str) -> Inbox:
+        """What has arrived so far of an artifact that another store has made."""
+        return Inbox(key, self._staging(key), self._publish, self.lookup)
 
     def ensure_writable(self) -> None:
         """Raises StoreError unless a file can be written: better before a model is loaded than after."""

@@ -97,7 +97,9 @@ def freed_bytes(paths: Iterable[Path]) -> int:
     return sum(found.st_size for inode, found in status.items() if found.st_nlink <= names[inode])
 
 
-def require_room(folder: Path, planned: int, begun: Path, fits: Callable[[int], str] = lambda room: "") -> None:
+def require_room(
+    folder: Path, planned: int, begun: Path | None = None, fits: Callable[[int], str] = lambda room: ""
+) -> None:
     """Refuses work that the disk has no room for.
 
     Args:
@@ -112,7 +114,7 @@ def require_room(folder: Path, planned: int, begun: Path, fits: Callable[[int], 
     place = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
     if planned <= 0 or place is None:
         return
-    written = sum(found.st_size for found in _walk(begun) if found.st_nlink == 1)
+    written = sum(found.st_size for found in _walk(begun) if found.st_nlink == 1) if begun else 0
     needed, free = planned - written, shutil.disk_usage(place).free
     if needed > free:
         less = fits(free + written)

@@ -39,9 +39,13 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     path = str(Path(pasctl.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-    def launch(*arguments: object, before: tuple[str, ...] = (), worker: Path = WORKER) -> subprocess.Popen[str]:
+    def launch(
+        *arguments: object, before: tuple[str, ...] = (), worker: Path = WORKER, stdin: int | None = None
+    ) -> subprocess.Popen[str]:
         command = [*before, sys.executable, str(worker), *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
         started.append(process)
         return process
 
