@@ -7,6 +7,7 @@ TORCHAO := build/torchao
 LM_EVAL := build/lm_eval
 KVPRESS := build/kvpress
 VECTORS := build/vectors
+REMOTES := build/remotes
 VENV_VLLM ?= .venv-vllm
 VENV_CLIENTS := .venv-clients
 STRUCTURED := build/structured
@@ -19,7 +20,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -36,7 +37,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-clients test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-vllm  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -60,6 +61,9 @@ test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compare
 
 test-vectors: $(VECTORS)/.ready  ## vectors in the tools that they are written for, and theirs in pasctl
 	PYTHONPATH=$(CURDIR)/$(VECTORS) $(BIN)/python -m pytest -q -rs tests/export/test_foreign.py tests/export/test_vectors.py
+
+test-remotes: $(REMOTES)/.ready  ## push to and pull from an S3 server on this machine
+	PYTHONPATH=$(CURDIR)/$(REMOTES) $(BIN)/python -m pytest -q -rs tests/store/test_remote_s3.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-clients: $(VENV_CLIENTS)/.ready $(STRUCTURED)/.ready  ## openai, litellm, langchain, llama-index, instructor, pydantic-ai and llm on a server
@@ -122,6 +126,10 @@ $(TORCHAO)/.ready: $(READY) .ci/constraints.txt
 # apart as well: its packages are many, and need others only for tasks that nobody runs here
 $(LM_EVAL)/.ready: $(READY) .ci/lm-eval.txt
 	$(BIN)/pip install --quiet --no-deps --target $(LM_EVAL) --upgrade --requirement .ci/lm-eval.txt
+	touch $@
+
+$(REMOTES)/.ready: $(READY) .ci/remotes.txt
+	$(BIN)/pip install --quiet --no-deps --target $(REMOTES) --upgrade --requirement .ci/remotes.txt
 	touch $@
 
 # vllm-lens declares vLLM and a newer Python; its vectors need neither

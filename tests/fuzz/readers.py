@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.reader import CORPUS, Reader
+from tests.fuzz.store_readers import STORE_READERS
 from tests.fuzz.table_readers import TABLE_READERS
 
 
@@ -304,5 +305,6 @@ READERS: dict[str, Reader] = {
     "reference of the hub": Reader("hub-ref", "models--org--name/refs/main", _hub_ref),
     "API keys": Reader("keys", "keys.txt", _keys),
     "prompts": Reader("text", "prompts.txt", _prompts),
+    **STORE_READERS,
     **TABLE_READERS,
 }

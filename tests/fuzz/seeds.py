@@ -22,6 +22,7 @@ from pasctl.store.manifest import SCHEMA, digest_content
 from pasctl.store.payload import encode_tensors
 from tests.fuzz.reader import CORPUS
 from tests.fuzz.readers import MANIFEST_KEY
+from tests.fuzz.store_seeds import write_store
 from tests.fuzz.table_seeds import write_tables
 from tests.inventory.instruments import INSTRUMENTS
 
@@ -33,6 +34,7 @@ def main() -> None:
     _store()
     _people()
     _texts()
+    write_store(_put)
     write_tables(CORPUS)
 
 

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts worker processes; whatever still runs at the end of the test is killed."""
     started: list[subprocess.Popen[str]] = []
-    path = str(Path(pasctl.__file__).parents[1])
+    path = os.pathsep.join([str(Path(pasctl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
     def launch(

@@ -287,7 +287,7 @@ def test_a_file_that_is_gone_or_of_a_newer_schema(store: Store, made: list[Artif
     assert len(damaged) == 1
     with pytest.raises(IntegrityError):
         fetch(other, FolderRemote(folder))
-    assert pull(other, FolderRemote(folder), "export/tiny/first").files == 0  # it had arrived, and waited
+    assert pull(other, FolderRemote(folder), "export/tiny/first").files <= 1  # it may have arrived before
 
 
 def test_what_another_push_has_left_is_compared(store: Store, made: list[Artifact], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pasctl.store import Store
 from pasctl.store.bundle import import_bundle
 from pasctl.store.departure import leave
 from pasctl.store.disk import TEMPORARY
+from pasctl.store.remote import open_remote
 from pasctl.store.remote_folder import FolderRemote
 from pasctl.store.remote_store import RemoteStore
 from pasctl.store.transfer import Pull, Push
@@ -92,6 +93,19 @@ def run_push(root: str, remote: str) -> None:
         say(names=sorted(pushed.pushed.names.values()), error=None)
     except IntegrityError as error:
         say(names=[], error=error.message)
+
+
+def run_move(what: str, root: str, url: str) -> None:
+    """Pushes or pulls what is called export/tiny/second, as soon as it is asked to."""
+    remote = open_remote(url)
+    remote.require()
+    say(ready=True)
+    sys.stdin.readline()
+    if what == "push":
+        work: Any = Push(leave(Store(root), ["export/tiny/second"], with_inputs=True), remote)
+    else:
+        work = Pull(Store(root), remote, ["export/tiny/second"])
+    work.run(tags=False, moved=lambda size: None)
 
 
 if __name__ == "__main__":
