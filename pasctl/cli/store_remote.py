@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def push(options: declared.StorePush, run: Run, *, json: bool) -> None:
     """Copy artifacts to a remote."""
     from pasctl.store.departure import leave
-    from pasctl.store.remote import find_remote
+    from pasctl.store.find_remote import find_remote
     from pasctl.store.transfer import Push
 
     remote = find_remote(options.remote, read_remotes())
@@ -51,7 +51,7 @@ def push(options: declared.StorePush, run: Run, *, json: bool) -> None:
 
 def pull(options: declared.StorePull, run: Run, *, json: bool) -> None:
     """Copy artifacts from a remote."""
-    from pasctl.store.remote import find_remote
+    from pasctl.store.find_remote import find_remote
     from pasctl.store.transfer import Pull
 
     remote = find_remote(options.remote, read_remotes())
@@ -62,8 +62,8 @@ def pull(options: declared.StorePull, run: Run, *, json: bool) -> None:
 def fetch(options: declared.StoreFetch, run: Run, *, json: bool) -> None:
     """Copy everything from a remote."""
     from pasctl.cli.store import _require_known
+    from pasctl.store.find_remote import find_remote
     from pasctl.store.refs import KINDS
-    from pasctl.store.remote import find_remote
     from pasctl.store.transfer import Pull
 
     _require_known("kind", options.kind, KINDS)
@@ -83,8 +83,8 @@ def _bring(work: Pull, url: str, run: Run, *, tags: bool, json: bool) -> None:
 def remote_ls(options: declared.StoreRemoteList, run: Run, *, json: bool) -> None:
     """List what a remote has."""
     from pasctl.cli.store import _require_known
+    from pasctl.store.find_remote import find_remote
     from pasctl.store.refs import KINDS
-    from pasctl.store.remote import find_remote
     from pasctl.store.remote_store import RemoteStore
 
     _require_known("kind", options.kind, KINDS)

@@ -42,7 +42,7 @@ class StoreExport(
     ref: tuple[str, ...] = same(StoreRemove, "ref")
     output: str = option(help="The bundle to write.", short="-o", metavar="FILE", from_file="inside")
     with_inputs: bool = option(False, help="Also all that they were made from.")
-    tags: bool = option(False, help="Also the tags of the artifacts.")
+    tags: bool = option(False, help="With their tags; one that names something else where they arrive stays as it is.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class StoreImport(
     """
 
     file: str = option(help="The bundle.", metavar="FILE", argument=True)
-    tags: bool = option(False, help="Also the tags of the artifacts, where they are free.")
+    tags: bool = same(StoreExport, "tags", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class StorePull(
 
     ref: tuple[str, ...] = same(StoreRemove, "ref")
     without_inputs: bool = same(StorePush, "without_inputs", False)
-    tags: bool = same(StoreImport, "tags", False)
+    tags: bool = same(StoreExport, "tags", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class StoreFetch(
 
     kind: str | None = same(StoreList, "kind", None)
     model: str | None = same(StoreList, "model", None)
-    tags: bool = same(StoreImport, "tags", False)
+    tags: bool = same(StoreExport, "tags", False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,4 +26,5 @@ def test_what_only_its_user_says() -> None:
         *("add_from", "allowed_host", "api_key", "api_key_file", "host", "judge", "trust_remote_code"),
         *("tls_cert", "tls_key"),
         *("cascade", "keep_latest", "older_than"),
+        "remote",
     }

@@ -19,7 +19,8 @@ import pytest
 
 from pasctl.errors import IntegrityError, MissingError, RemoteError
 from pasctl.store import Artifact, Store
-from pasctl.store.remote import Remote, open_remote
+from pasctl.store.find_remote import open_remote
+from pasctl.store.remote import Remote
 from pasctl.store.remote_store import RemoteStore
 from tests.store.light_stage import run
 from tests.store.test_transfer import fetch, pull, push

@@ -22,7 +22,8 @@ from pasctl.errors import InputError, IntegrityError, MissingError, PasctlError,
 from pasctl.store import Artifact, Store, make_key
 from pasctl.store.departure import leave
 from pasctl.store.disk import TEMPORARY
-from pasctl.store.remote import Remote, find_remote, in_parallel, open_remote
+from pasctl.store.find_remote import find_remote, open_remote
+from pasctl.store.remote import Remote, in_parallel
 from pasctl.store.remote_folder import FolderRemote
 from pasctl.store.remote_fsspec import FsspecRemote
 from pasctl.store.remote_store import RemoteStore

@@ -12,7 +12,7 @@ from pasctl.store import Store
 from pasctl.store.bundle import import_bundle
 from pasctl.store.departure import leave
 from pasctl.store.disk import TEMPORARY
-from pasctl.store.remote import open_remote
+from pasctl.store.find_remote import open_remote
 from pasctl.store.remote_folder import FolderRemote
 from pasctl.store.remote_store import RemoteStore
 from pasctl.store.transfer import Pull, Push
