@@ -62,8 +62,8 @@ test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compare
 test-vectors: $(VECTORS)/.ready  ## vectors in the tools that they are written for, and theirs in pasctl
 	PYTHONPATH=$(CURDIR)/$(VECTORS) $(BIN)/python -m pytest -q -rs tests/export/test_foreign.py tests/export/test_vectors.py
 
-test-remotes: $(REMOTES)/.ready  ## push to and pull from an S3 server on this machine
-	PYTHONPATH=$(CURDIR)/$(REMOTES) $(BIN)/python -m pytest -q -rs tests/store/test_remote_s3.py
+test-remotes: $(REMOTES)/.ready  ## push to and pull from an S3 and an SFTP server on this machine
+	PYTHONPATH=$(CURDIR)/$(REMOTES) $(BIN)/python -m pytest -q -rs tests/store/test_remote_s3.py tests/store/test_remote_sftp.py
 
 # GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-clients: $(VENV_CLIENTS)/.ready $(STRUCTURED)/.ready  ## openai, litellm, langchain, llama-index, instructor, pydantic-ai and llm on a server

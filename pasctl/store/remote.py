@@ -33,6 +33,7 @@ _NO_CREDENTIALS = (
     "forbidden",
     "unauthorized",
     "permission",
+    "authentication",
     "signature",
 )
 _Item = TypeVar("_Item")
