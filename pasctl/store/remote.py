@@ -70,6 +70,10 @@ class Remote(ABC):
     def sizes(self, folder: str) -> dict[str, int]:
         """Bytes by path of the files at any depth below a folder, relative to it."""
 
+    def paths(self, folder: str) -> list[str]:
+        """The paths of these files, sorted; of an artifact it is enough that its manifest is named."""
+        return sorted(self.sizes(folder))
+
     @abstractmethod
     def put(self, path: str, local: Path) -> bool:
         """Copies a file of this machine, unless the name is taken: whether it did. It appears whole or not at all.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -18,13 +19,16 @@ from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
 
 from pasctl.errors import RemoteError
+from pasctl.store.manifest import MANIFEST
 from pasctl.store.parcel import CHUNK
-from pasctl.store.remote import Remote, read_only, remote_errors
+from pasctl.store.remote import Remote, in_parallel, read_only, remote_errors
 
 _SECONDS = 60
 _TRIES = 3
 _PAUSE = 0.5  # seconds before the second try; the third waits twice as long
 _MOST_PAGE = 1 << 26  # bytes of the page of a folder
+_DEEPEST = 8  # folders within each other: a server may send any page for any address
+_ARTIFACT = re.compile(r"(^|/)[0-9a-f]{64}/$")
 _GONE = (404, 410)
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
@@ -94,17 +98,21 @@ class HttpRemote(Remote):
         links.feed(page.decode("utf-8", "replace"))
         return links.names
 
+    def paths(self, folder: str) -> list[str]:
+        """The paths below a folder; the page of an artifact, which has a manifest, is not asked for."""
+        found, level = [], [""]
+        while level:
+            pages = in_parallel(lambda inner: self._page(f"{folder}/{inner}".rstrip("/")), level, self.workers)
+            names = [f"{inner}{name}" for inner, page in zip(level, pages, strict=True) for name in page]
+            artifacts = [name for name in names if _ARTIFACT.search(name)]
+            found += [f"{name}{MANIFEST}" for name in artifacts] + [name for name in names if not name.endswith("/")]
+            level = sorted({name for name in names if name.endswith("/")}.difference(artifacts))
+            level = [name for name in level if name.count("/") <= _DEEPEST]
+        return sorted(found)
+
     def sizes(self, folder: str) -> dict[str, int]:
-        """Bytes by path below a folder; a page says no sizes, so they are asked for."""
-        found: dict[str, int] = {}
-        for name in sorted(self._page(folder)):
-            if name.endswith("/"):
-                inner = self.sizes(f"{folder}/{name[:-1]}")
-                found |= {f"{name}{path}": size for path, size in inner.items()}
-            else:
-                with self._opened(f"{folder}/{name}") as response:
-                    found[name] = int(response.headers.get("Content-Length") or -1)
-        return found
+        """Refuse: only who writes asks, and a page does not say."""
+        raise read_only(self.url)
 
     def put(self, path: str, local: Path) -> bool:
         """Refuse."""

@@ -33,7 +33,7 @@ class RemoteRefs:
     def names(self) -> Iterator[Name]:
         """Every name that has a version, sorted."""
         names = []
-        for path in self._remote.sizes(_NAMES):
+        for path in self._remote.paths(_NAMES):
             parts = path.split("/")
             if len(parts) == 4 and _VERSION.fullmatch(parts[3]):
                 names.append(Name(*parts[:3]))
@@ -51,9 +51,10 @@ class RemoteRefs:
     def assign(self, name: Name, key: str) -> int:
         """The version that a key has under a name, a new one if it has none; see `pasctl.store.refs`."""
         while True:
-            for version, held in self.versions(name).items():
-                if held == key:
-                    return version
+            numbers = list(self.versions(name))
+            held = in_parallel(lambda number: self.key_of(name, number), numbers, self._remote.workers)
+            if key in held:
+                return numbers[held.index(key)]
             taken = (_TAKEN.fullmatch(each) for each in self._remote.names(f"{_NAMES}/{name}"))
             version = max((int(match[1]) for match in taken if match), default=0) + 1
             if self._remote.create(f"{_NAMES}/{name}/v{version}", f"{key}\n".encode("ascii")):
@@ -202,7 +203,7 @@ class RemoteStore:
     def _places(self) -> list[tuple[str, str]]:
         """(kind, hash) of every manifest."""
         places = []
-        for path in self.remote.sizes("objects"):
+        for path in self.remote.paths("objects"):
             kind, _, rest = path.partition("/")
             parts = rest.split("/")
             if len(parts) == 3 and parts[2] == MANIFEST and _HASH.fullmatch(parts[1]) and kind in KINDS:

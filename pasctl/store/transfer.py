@@ -14,6 +14,7 @@ from pasctl.store.inbox import Entry, Inbox
 from pasctl.store.manifest import MANIFEST
 from pasctl.store.parcel import Parcel
 from pasctl.store.refs import Name
+from pasctl.store.registration import is_present, removed
 from pasctl.store.remote import Remote, in_parallel
 from pasctl.store.remote_store import RemoteStore
 
@@ -136,7 +137,13 @@ class Push:
 
     def _put(self, parcel: Parcel, entry: Entry) -> int:
         place = f"{parcel.folder}/{entry['name']}"
-        local = self._leaving.artifacts[parcel.key].open_path(entry["name"])
+        artifact = self._leaving.artifacts[parcel.key]
+        try:
+            local = artifact.open_path(entry["name"])
+        except IntegrityError as error:
+            if is_present(artifact):
+                raise
+            raise removed(artifact) from error
         if not self._remote.put(place, local) and not self._is_same(parcel, entry):
             raise IntegrityError(
                 f"{self._remote.url}/{place} was put there by another push, with other content",
