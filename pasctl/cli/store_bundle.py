@@ -81,8 +81,8 @@ def print_arrived(arrived: Arrived, origin: str, *, dry_run: bool, json: bool) -
     if json:
         named = [names.get(key, key) for key in arrived.named]
         document = {"from": origin, "named": named, "artifacts": rows, "absent": arrived.absent, "other": arrived.other}
-        figures = {"tags": arrived.tags, "files": arrived.files, "bytes": arrived.bytes, "dry_run": dry_run}
-        print_json({**document, **figures})
+        figures = {"tags": arrived.tags, "files": arrived.files, "bytes": arrived.bytes, "shared": arrived.shared}
+        print_json({**document, **figures, "dry_run": dry_run})
         return
     if rows:
         write(align([[each["name"], each["key"][3:15], size(each["bytes"])] for each in rows]))
@@ -90,7 +90,8 @@ def print_arrived(arrived: Arrived, origin: str, *, dry_run: bool, json: bool) -
     if dry_run:
         write_line(f"would take in {what}, {size(sum(each['bytes'] for each in rows))}")
     else:
-        write_line(f"{what}, {count(arrived.files, 'file')} moved, {size(arrived.bytes)}")
+        shared = f"; {count(arrived.shared, 'file')} shared with other artifacts" if arrived.shared else ""
+        write_line(f"{what}, {count(arrived.files, 'file')} moved, {size(arrived.bytes)}{shared}")
 
 
 def _row(parcel: Parcel, names: dict[str, str]) -> dict[str, Any]:

@@ -7,9 +7,11 @@ that was killed is taken up where it ended: what is in the store is skipped, and
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pasctl.errors import InputError, IntegrityError, MissingError
@@ -21,6 +23,7 @@ from pasctl.store.usage import require_room
 if TYPE_CHECKING:
     from pasctl.store.store import Store
 
+_Content = tuple[str, int]  # sha256 and bytes
 Moved = Callable[[int], None]
 """Called with the bytes of each file that has been moved."""
 
@@ -39,6 +42,7 @@ class Arrived:
         kept_tags: those that name something else here, or cannot be one, and stay as they are.
         files: that were moved.
         bytes: of these.
+        shared: files that were not, as another artifact has the same; both stand on the disk once.
     """
 
     named: list[str]
@@ -50,6 +54,7 @@ class Arrived:
     kept_tags: list[str] = field(default_factory=list)
     files: int = 0
     bytes: int = 0
+    shared: int = 0
 
 
 class Arrival:
@@ -73,6 +78,8 @@ class Arrival:
         self._counting = threading.Lock()
         self.missing: list[tuple[Inbox, Parcel, Entry]] = []
         self._inboxes: dict[str, Inbox] = {}
+        self._held: dict[_Content, Path] = {}  # files of inputs that are in the store
+        self._repeated: list[tuple[Inbox, Entry, Parcel, Entry]] = []  # files that another parcel has as well
         keys = {parcel.key for parcel in self._parcels}
         for parcel in self._parcels:
             held = store.lookup(parcel.key)
@@ -84,6 +91,23 @@ class Arrival:
             inbox = self._inboxes[parcel.key] = store.inbox(parcel.key)
             self.missing += [(inbox, parcel, entry) for entry in parcel.files if not inbox.holds(entry)]
             self._note_inputs(parcel, keys)
+        self._take_once()
+
+    def _take_once(self) -> None:
+        """Leaves out of what is missing all that some other parcel has as well."""
+        first: dict[_Content, tuple[Parcel, Entry]] = {}
+        wanted = {(inbox.key, entry["name"]) for inbox, _, entry in self.missing}
+        for parcel in self.arrived.new:  # what has arrived already comes first
+            for entry in parcel.files:
+                if (parcel.key, entry["name"]) not in wanted:
+                    first.setdefault(_content(entry), (parcel, entry))
+        missing, self.missing = self.missing, []
+        for inbox, parcel, entry in missing:
+            source = first.setdefault(_content(entry), (parcel, entry))
+            if source == (parcel, entry):
+                self.missing.append((inbox, parcel, entry))
+            else:
+                self._repeated.append((inbox, entry, *source))
 
     def _note_inputs(self, parcel: Parcel, arriving: Set[str]) -> None:
         """Notes the inputs that are nowhere, and those that are in the store with other content."""
@@ -91,6 +115,8 @@ class Arrival:
             if entry["key"] in arriving:
                 continue
             held, name = self._store.lookup(entry["key"]), str(entry.get("name", ""))
+            if held is not None:
+                self._held |= {_content(each): held.path / each["name"] for each in held.manifest["files"]}
             if held is None and name not in self.arrived.absent:
                 self.arrived.absent.append(name)
             elif held and held.content_digest != entry["content_digest"] and held.name not in self.arrived.other:
@@ -101,12 +127,25 @@ class Arrival:
         """Bytes of all that still has to be brought."""
         return sum(entry["size"] for _, _, entry in self.missing)
 
-    def require_room(self) -> None:
-        """Raises StoreError unless the disk has room for all of it, or the store cannot be written."""
-        if self.missing:
-            require_room(self._store.root, self.size)
-        if self.arrived.new:
-            self._store.ensure_writable()
+    def begin(self) -> None:
+        """Takes what inputs in the store have already.
+
+        Raises:
+            StoreError: the disk has no room for the rest, or the store cannot be written.
+        """
+        held = sum(entry["size"] for _, _, entry in self.missing if _content(entry) in self._held)
+        require_room(self._store.root, self.size - held)
+        if not self.arrived.new:
+            return
+        self._store.ensure_writable()
+        missing, self.missing = self.missing, []
+        for inbox, parcel, entry in missing:
+            if (source := self._held.get(_content(entry))) is not None:
+                inbox.link(entry, source)
+            if source is not None and inbox.holds(entry):
+                self.arrived.shared += 1
+            else:  # new, or the one that is here is damaged
+                self.missing.append((inbox, parcel, entry))
 
     def receive(self, inbox: Inbox, parcel: Parcel, entry: Entry, chunks: Iterable[bytes], where: str) -> None:
         """Takes one file in.
@@ -145,6 +184,8 @@ class Arrival:
             MissingError: another process has removed what was there.
             StoreError: the disk is full or read-only.
         """
+        for inbox, entry, parcel, source in self._repeated:
+            self._repeat(inbox, entry, parcel, source)
         done: dict[str, Artifact] = {}
         for parcel in self._parcels:
             inbox = self._inboxes.get(parcel.key)
@@ -168,9 +209,24 @@ class Arrival:
                 self._tag(tag, done[key])
         return self.arrived
 
+    def _repeat(self, inbox: Inbox, entry: Entry, parcel: Parcel, source: Entry) -> None:
+        """Gives an artifact a file that has arrived for another one."""
+        places = [self._inboxes[parcel.key].place(source)]
+        if (held := self._store.lookup(parcel.key)) is not None:  # another process was faster
+            places.append(held.path / source["name"])
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):
+                inbox.link(entry, place)
+                self.arrived.shared += 1
+                return
+
     def _tag(self, tag: str, artifact: Artifact) -> None:
         try:
             self._store.tag(artifact, tag)
             self.arrived.tags.append(tag)
         except InputError:
             self.arrived.kept_tags.append(tag)
+
+
+def _content(entry: Entry) -> _Content:
+    return str(entry["sha256"]), int(entry["size"])

@@ -248,7 +248,7 @@ def take_in(reader: BundleReader, arrival: Arrival, *, tags: bool, moved: Moved)
         IntegrityError: the bundle is damaged; the store is as it was.
         StoreError: the disk has no room, or the store cannot be written; what had arrived waits for the next try.
     """
-    arrival.require_room()
+    arrival.begin()
     try:
         reader.bring(arrival, moved)
     except IntegrityError:

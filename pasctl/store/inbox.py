@@ -14,7 +14,7 @@ from typing import Any
 
 from pasctl.store.artifact import Artifact
 from pasctl.store.assembly import assemble
-from pasctl.store.disk import make_durable, write_temporary
+from pasctl.store.disk import disk_errors, link_or_copy, make_durable, make_folder, write_temporary
 from pasctl.store.staging import Staging
 
 _RECEIVED = "parts/received"
@@ -28,7 +28,7 @@ class Inbox(Staging):
 
     def holds(self, entry: Entry) -> bool:
         """Whether a file is there, whole and undamaged; a damaged one is removed."""
-        return self._is_whole(self._path(entry))
+        return self._is_whole(self.place(entry))
 
     def receive(self, entry: Entry, chunks: Iterable[bytes]) -> None:
         """Stages a file, if its bytes are what its entry says.
@@ -37,7 +37,7 @@ class Inbox(Staging):
             ValueError: there are more bytes, or fewer, or others; nothing is staged then.
             StoreError: the disk is full or read-only.
         """
-        target = self._path(entry)
+        target = self.place(entry)
         with self._writing(target):
             written = write_temporary(target.parent, _exactly(entry["size"], chunks))
             if written.sha256 != entry["sha256"]:
@@ -46,6 +46,20 @@ class Inbox(Staging):
             written.path.replace(target)
             make_durable(target.parent)
             self._verified.add(target)
+
+    def link(self, entry: Entry, source: Path) -> None:
+        """Stages a file that stands elsewhere in the store: a second name for its bytes, where links are.
+
+        Raises:
+            FileNotFoundError: it is not there, or the folder went away.
+            StoreError: the disk is full or read-only.
+        """
+        target = self.place(entry)
+        with disk_errors(target):
+            make_folder(target.parent)
+            with contextlib.suppress(FileExistsError):
+                link_or_copy(source, target)
+            make_durable(target.parent)
 
     def commit_received(self, kind: str, files: Iterable[Entry], manifest: bytes) -> Artifact:
         """Makes the staged files an artifact, as `Staging.commit` does.
@@ -65,11 +79,12 @@ class Inbox(Staging):
             (self.folder / _RECEIVED).parent.rmdir()
             self.folder.rmdir()
 
-    def _path(self, entry: Entry) -> Path:
+    def place(self, entry: Entry) -> Path:
+        """Where a file stands when it has arrived."""
         return self.folder / _RECEIVED / f"{entry['name']}.{entry['sha256']}"
 
     def _whole(self, entry: Entry) -> Path:
-        path = self._path(entry)
+        path = self.place(entry)
         if self._is_whole(path):
             return path
         if self._lookup(self.key):  # another process was first, and dropped what had arrived

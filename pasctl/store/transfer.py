@@ -218,7 +218,7 @@ class Pull:
             RemoteError: the remote cannot be read; what has arrived waits for the next try.
             StoreError: the disk has no room, or the store cannot be written.
         """
-        self.arrival.require_room()
+        self.arrival.begin()
         missing, workers = self.arrival.missing, self._remote.workers
         in_parallel(lambda each: self._bring(*each), missing, workers, moved, self.arrival.stopped)
         return self.arrival.commit(self._there.refs.tags() if tags else None)

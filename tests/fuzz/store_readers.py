@@ -55,7 +55,7 @@ def _manifest(folder: Path) -> object:
         raise IntegrityError(str(error)) from error
     parcel = read_parcel(data, kind, hexes, "remote")
     arrival = Arrival(Store(folder / "store"), [parcel])
-    arrival.require_room()
+    arrival.begin()
     return arrival.size, arrival.arrived.absent, parcel.name, parcel.folder
 
 

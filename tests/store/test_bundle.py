@@ -57,7 +57,8 @@ def test_what_leaves_arrives(store: Store, made: list[Artifact], tmp_path: Path,
     assert lineage(other, other.resolve("best")) == lineage(store, made[1])
     assert other.tags() == store.tags()
     assert other.resolve("latest") == made[1]  # what was named, and not its input
-    assert (arrived.files, arrived.bytes) == (4, sum(each.size for each in made))
+    assert (arrived.files, arrived.shared, arrived.bytes) == (3, 1, made[1].size)  # one file is that of its input
+    assert (other.resolve("best").path / "linked.safetensors").stat().st_nlink == 2
     assert other.verify(deep=True) == []
     assert arrived.absent == []
     assert list((other.root / "staging").iterdir()) == []
@@ -141,6 +142,7 @@ def refuse(store: Store, path: Path, data: bytes) -> str:
     return caught.value.message
 
 
+@pytest.mark.integration
 def test_no_byte_can_be_changed(bundle: Path, tmp_path: Path) -> None:
     """Every byte of the archive counts: index, headers, manifests, contents, padding, end."""
     data, other = bundle.read_bytes(), Store(tmp_path / "other")
@@ -345,14 +347,27 @@ def test_only_what_is_missing_is_taken(bundle: Path, tmp_path: Path) -> None:
     first = parcel.files[0]
     inbox.receive(first, [(tmp_path / "artifacts" / parcel.folder / first["name"]).read_bytes()])
     arrived = import_bundle(other, bundle)
-    assert arrived.files == 3
+    assert (arrived.files, arrived.shared) == (2, 1)  # and what had arrived is shared with its input
     damaged = Store(tmp_path / "damaged")
     inbox = damaged.inbox(parcel.key)
     inbox.receive(first, [(tmp_path / "artifacts" / parcel.folder / first["name"]).read_bytes()])
     [staged] = [path for path in (damaged.root / "staging").rglob("*") if path.is_file()]
     staged.write_bytes(b"something else")
-    assert import_bundle(damaged, bundle).files == 4
+    assert import_bundle(damaged, bundle).files == 3
     assert digests(damaged.root / "objects") == digests(tmp_path / "artifacts" / "objects")
+
+
+def test_a_file_that_an_input_has_is_not_taken_from_a_damaged_one(
+    store: Store, made: list[Artifact], bundle: Path, tmp_path: Path
+) -> None:
+    write(store, tmp_path / "first.tar", made[0].name)
+    other = Store(tmp_path / "other")
+    [first] = import_bundle(other, tmp_path / "first.tar").artifacts
+    (first.path / "linked.safetensors").write_bytes(bytes(made[0].size))
+    arrived = import_bundle(other, bundle)
+    assert (arrived.files, arrived.shared) == (3, 0)
+    problems = other.verify(deep=True)
+    assert [(problem.file, "first" in problem.artifact) for problem in problems] == [("linked.safetensors", True)]
 
 
 def test_a_stage_at_work_on_the_same_key_keeps_its_shards(bundle: Path, tmp_path: Path) -> None:
