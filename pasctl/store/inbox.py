@@ -59,7 +59,6 @@ class Inbox(Staging):
             make_folder(target.parent)
             with contextlib.suppress(FileExistsError):
                 link_or_copy(source, target)
-            make_durable(target.parent)
 
     def commit_received(self, kind: str, files: Iterable[Entry], manifest: bytes) -> Artifact:
         """Makes the staged files an artifact, as `Staging.commit` does.

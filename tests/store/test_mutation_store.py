@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.store import mutation_transfer
 from tests.store.disk_calls import Disk, Op, after_power_cut, write_tree
 from tests.store.light_stage import KIND, document, run
 from tests.store.mutants import Mutant, loaded, mutants
@@ -213,6 +214,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "rest": check_rest,
     "power cut": lambda folder: check_power_cuts(folder, links=True),
     "power cut without links": lambda folder: check_power_cuts(folder, links=False),
+    **mutation_transfer.CHECKS,
 }
 
 
