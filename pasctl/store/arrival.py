@@ -188,11 +188,11 @@ class Arrival:
             self._repeat(inbox, entry, parcel, source)
         done: dict[str, Artifact] = {}
         for parcel in self._parcels:
-            inbox = self._inboxes.get(parcel.key)
+            own = self._inboxes.get(parcel.key)
             artifact = (
                 self._store.lookup(parcel.key)
-                if inbox is None
-                else inbox.commit_received(parcel.kind, parcel.files, parcel.data)
+                if own is None
+                else own.commit_received(parcel.kind, parcel.files, parcel.data)
             )
             if artifact is None:
                 raise MissingError(
