@@ -16,6 +16,7 @@ _WHOLE = {"s3", "s3a", "gs", "gcs", "memory"}
 """Where a file appears when it is complete, and a name can be refused that is taken."""
 _BUCKETS = {"s3", "s3a", "gs", "gcs"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
+_PARTS = {"chunksize": 16 * CHUNK, "max_concurrency": 2}  # of a large file: with the workers, 256 MiB in memory
 _HOSTS = {"sftp", "ssh"}
 _TAKEN = ("PreconditionFailed", "pre-conditions", "conditionNotMet")
 
@@ -69,7 +70,8 @@ class FsspecRemote(Remote):
 
     def put(self, path: str, local: Path) -> bool:
         """Copies a file."""
-        return self._write(path, lambda place, **more: self._fs.put_file(str(local), place, **more))
+        parts = _PARTS if self._scheme in ("s3", "s3a") else {}
+        return self._write(path, lambda place, **more: self._fs.put_file(str(local), place, **parts, **more))
 
     def create(self, path: str, data: bytes) -> bool:
         """Writes a small file."""
