@@ -18,6 +18,9 @@ from pasctl.declaration import StageDeclaration
 from pasctl.evaluation.defaults import CONTROL_DRAWS, SELF_REPORTS
 from pasctl.option import option
 
+TRANSFORMERS = "transformers"
+ENGINE_URL = "http://127.0.0.1:8000/v1"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(
@@ -41,6 +44,7 @@ class Evaluate(
     examples=(
         "pasctl eval",
         "pasctl eval --reading statements,letters",
+        "pasctl eval --engine vllm --mode no-change,pas --neutral-text none",
         "pasctl eval --alpha 0,4 --mode no-change,pas,random-direction --report out.html",
     ),
 ):
@@ -108,6 +112,19 @@ class Evaluate(
         digest=("prose",),
     )
     audit: int = option(0, help="Answers to generate as text and compare with the letters.", minimum=0, metavar="N")
+    engine: Literal["transformers", "vllm"] = option(
+        TRANSFORMERS,
+        help="Who answers unsteered and as the personas: the model here, or a server of vLLM with an export of "
+        "--engine vllm-personas (or pasctl serve). Controls, side effects and audits are computed here.",
+        when_set=True,
+    )
+    engine_url: str | None = option(
+        None,
+        help=f"With --engine vllm, the server's URL; PASCTL_ENGINE_KEY has its key. Default: {ENGINE_URL}",
+        metavar="URL",
+        record="nowhere",
+        from_file=False,
+    )
     shard: str | None = option(
         None,
         help="Only the I-th of N slices of the personas; after all of them, eval without it puts them together.",

@@ -10,16 +10,18 @@ probabilities sum to at most 1.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pasctl.activations.budget import plan_bytes, plan_within
 from pasctl.evaluation.scoring import Scores, score_letters
+from pasctl.evaluation.statements import StatementScores, plan_statements, score_statements
 from pasctl.evaluation.statements import plan_bytes as statements_bytes
-from pasctl.evaluation.statements import plan_statements, score_statements
 from pasctl.models.footprint import Footprint
 from pasctl.models.load import LoadedModel
 from pasctl.steering.intervention import Intervention
@@ -93,22 +95,30 @@ def score_options(
     Raises:
         InputError: the model's memory limit cannot be kept.
     """
-    if (letters := asked.letters) is not None:
-        return score_letters(
-            model,
-            asked.prompts,
-            letters,
-            batch_tokens=batch_tokens,
-            interventions=interventions,
-            positions=positions,
-        )
-    logprobs = np.full((len(interventions), len(asked.prompts), len(asked.names)), np.nan, np.float32)
+    how: dict[str, Any] = {"batch_tokens": batch_tokens, "interventions": interventions, "positions": positions}
+    return options_by(
+        asked,
+        len(interventions),
+        letters=partial(score_letters, model, **how),
+        statements=partial(score_statements, model, **how),
+    )
+
+
+def options_by(
+    asked: OptionPrompts,
+    count: int,
+    *,
+    letters: Callable[[Sequence[Sequence[int]], Sequence[int]], Scores],
+    statements: Callable[[Sequence[Sequence[int]], Sequence[Ids]], StatementScores],
+) -> Scores:
+    """The same from whoever scores letters after prompts, and statements after prompts, under `count` interventions."""
+    if (tokens := asked.letters) is not None:
+        return letters(asked.prompts, tokens)
+    logprobs = np.full((count, len(asked.prompts), len(asked.names)), np.nan, np.float32)
     tokens_asked = tokens_run = 0
     for rows, own in asked.groups():
         prompts, names = asked.of_group(rows, own)
-        scores = score_statements(
-            model, prompts, names, batch_tokens=batch_tokens, interventions=interventions, positions=positions
-        )
+        scores = statements(prompts, names)
         logprobs[:, rows[:, None], own] = without_longer(scores.totals, names)
         tokens_asked += scores.tokens_asked
         tokens_run += scores.tokens_run

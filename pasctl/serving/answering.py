@@ -55,11 +55,13 @@ class Answerer:
         target: the persona; None is the model as it is.
         memory: what is answered from.
         note: how that is told, in the field `pasctl`.
+        first: the place in the prompt from which on it is steered, where a request says one; None is the target's.
     """
 
     target: ResolvedTarget | None
     memory: EpisodicMemory | None
     note: dict[str, Any]
+    first: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,11 @@ class Writer:
         how = asked.sampling(max(tokens, 1), extras.retrieve_every)
         echoed = None if prompt.echo is None else asked.top
         prompt_top = max((top for top in (asked.prompt_logprobs, echoed) if top is not None), default=None)
-        _require_steered_prompt(target, prompt_top)
+        if who.first is None:
+            _require_steered_prompt(target, prompt_top)
+        elif who.first >= len(prompt.ids):
+            told = f"positions is {who.first}, expected a place in the prompt, which has {len(prompt.ids)} tokens"
+            raise APIError(400, told, "vllm_xargs.positions")
         request = Request(
             prompt.ids,
             how,
@@ -134,7 +140,7 @@ class Writer:
             memory=memory,
             stop=asked.stops,
             keep_recalled=_locates(who, extras),
-            answer_from=prompt.answer_from,
+            answer_from=prompt.answer_from if who.first is None else who.first + 1,
             rules=asked.rules(),
             logprobs=asked.top,
             prompt_logprobs=prompt_top,

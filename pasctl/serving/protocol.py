@@ -52,6 +52,18 @@ class ChatExtras(Extras):
     think: bool | None = Field(default=None, description="let the model think first, if its template has the switch")
 
 
+class VllmArguments(Strict):
+    """The field `vllm_xargs`, as vLLM with pasctl's plugin has it."""
+
+    persona: str | None = Field(default=None, min_length=1, max_length=512, description="as pasctl.persona")
+    alpha: float | None = Field(default=None, ge=-_STRONGEST, le=_STRONGEST, description="as pasctl.alpha")
+    positions: Literal["all", "answer"] | Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="steer all tokens, those from the prompt's last on, or those from this place of the prompt on; by "
+        "default as served",
+    )
+
+
 class StreamOptions(NeutralStreamFields):
     """Of `stream_options`."""
 
@@ -75,6 +87,7 @@ class Common(SamplingFields):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     pasctl: Extras | None = None
+    vllm_xargs: VllmArguments | None = None
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -230,6 +243,24 @@ class CompletionRequest(Common, NeutralCompletionFields):
                 which = "the prompt" if len(prompts) == 1 else f"prompt {place}"
                 raise APIError(400, f"{which} is empty, expected at least one token", "prompt")
         return prompts
+
+
+def extras_of(asked: Common) -> Extras:
+    """The field `pasctl` of a request, with what `vllm_xargs` says of persona and alpha.
+
+    Raises:
+        APIError: the two contradict each other.
+    """
+    own, said = asked.pasctl or Extras(), asked.vllm_xargs or VllmArguments()
+    for name, here, there in (("persona", own.persona, said.persona), ("alpha", own.alpha, said.alpha)):
+        if None not in (here, there) and here != there:
+            raise APIError(
+                400,
+                f"pasctl.{name} is {here!r}, vllm_xargs.{name} {there!r}: expected one of them",
+                f"vllm_xargs.{name}",
+            )
+    given = {name: value for name in ("persona", "alpha") if (value := getattr(said, name)) is not None}
+    return own.model_copy(update=given)
 
 
 R = TypeVar("R", bound=Strict)

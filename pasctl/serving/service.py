@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from pasctl.serving.choices import Echo
 from pasctl.serving.memories import Memories
 from pasctl.serving.personas import LISTED, ServedPersonas
 from pasctl.serving.prompts import chat_prompt
-from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, Extras, parse
+from pasctl.serving.protocol import ChatRequest, Common, CompletionRequest, VllmArguments, extras_of, parse
 from pasctl.serving.tokens import detokenized, tokenized, tokenizer_info
 from pasctl.serving.tools import tool_use
 from pasctl.stages.persona_catalog import PersonaCatalog
@@ -190,7 +191,7 @@ class Service:
 
     def _meant(self, asked: Common) -> Answerer:
         """Who answers, from which memory, and how that is told."""
-        named, extras = self._named(asked.model), asked.pasctl or Extras()
+        named, extras, said = self._named(asked.model), extras_of(asked), asked.vllm_xargs or VllmArguments()
         if named and extras.persona and extras.persona != named:
             raise APIError(
                 400, f"the model names persona {named!r}, pasctl.persona {extras.persona!r}", "pasctl.persona"
@@ -200,8 +201,13 @@ class Service:
             raise APIError(400, "pasctl.alpha has no persona to steer to", "pasctl.alpha")
         if extras.retrieve_every != 1 and extras.memory is None:
             raise APIError(400, "pasctl.retrieve_every has no memory to retrieve from", "pasctl.retrieve_every")
+        if said.positions is not None and persona is None:
+            raise APIError(400, "positions without a persona to steer to", "vllm_xargs.positions")
         by_model = extras.persona is None
         target = None if persona is None else self._find(persona, extras.alpha, by_model=by_model)
+        first = said.positions if isinstance(said.positions, int) else None
+        if target is not None and said.positions is not None:
+            target = replace(target, positions="answer" if first is not None else said.positions)
         try:
             opened = None if extras.memory is None else self._memories.find(extras.memory)
         except PasctlError as error:
@@ -209,7 +215,7 @@ class Service:
         memory = opened.memory if opened else None
         who = {"persona": target.name, "alpha": target.alpha} if target else opened.steering if opened else {}
         note = {"persona": None, "alpha": None, **who, "memory": opened.name if opened else None}
-        return Answerer(target, memory, note)
+        return Answerer(target, memory, note, first)
 
     def _find(self, persona: str, alpha: float | None, *, by_model: bool) -> ResolvedTarget:
         try:

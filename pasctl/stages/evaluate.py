@@ -19,6 +19,7 @@ from pasctl.evaluation.conditions import is_steered, parse_conditions
 from pasctl.evaluation.defaults import CONTROL_PEOPLE
 from pasctl.evaluation.readings import LETTERS, STATEMENTS
 from pasctl.inventory import Inventory, draw_orders, load_prose, wording_digest
+from pasctl.stages.answer_sources import AnswerSources, engine_client
 from pasctl.stages.choose_alpha import (
     choice_record,
     chosen_alphas,
@@ -60,6 +61,7 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     settings = parse_settings(declared.alpha, parse_alphas(declared.alphas))
     _require_sense(declared, settings)
     source = find_directions(run, declared)
+    client = engine_client(declared, source)
     part = None if declared.shard is None else PersonaSlice.parse(declared.shard)
     rows = None if part is None else part.rows(len(StoredPersonas.of(source)))
     handle = run.model_of(source, declared.model, declared.options)
@@ -76,8 +78,10 @@ def plan(declared: Evaluate, run: Run) -> Job | Outcome:
     writes = bool(declared.audit) or declared.neutral_text != NO_TEXT
     numerics = handle.numerics(declared.seed, writes=writes)
     chosen = _chosen(declared, strengths, rows)
-    task = EvaluationTask(source, params, handle.identity, numerics, chosen, rows)
-    evaluation = _evaluation(declared, run, task, handle, strengths)
+    engine = "" if client is None else declared.engine
+    task = EvaluationTask(source, params, handle.identity, numerics, chosen, rows, engine)
+    sources = AnswerSources(task, handle, run.batch_tokens, client)
+    evaluation = _evaluation(declared, run, sources, strengths)
     return Job(
         stage=Stage.of(Evaluate),
         model=source.model,
@@ -135,17 +139,15 @@ def _chosen(
     return chosen if rows is None else chosen[rows]
 
 
-def _evaluation(
-    declared: Evaluate, run: Run, task: EvaluationTask, handle: ModelHandle, strengths: Artifact | None
-) -> Evaluation:
+def _evaluation(declared: Evaluate, run: Run, sources: AnswerSources, strengths: Artifact | None) -> Evaluation:
     """The questionnaire, with what else is measured."""
+    task, handle = sources.task, sources.handle
     neutral = None if declared.neutral_text == NO_TEXT else Neutral.read(declared.neutral_text)
     return Evaluation(
         task,
-        handle,
-        run.batch_tokens,
+        sources,
         # a slice of the personas may have none of whom a second reading is
-        StatementTask(task, handle, run.batch_tokens) if task.read_by(STATEMENTS) else None,
+        StatementTask(task, sources) if task.read_by(STATEMENTS) else None,
         None if strengths is None else choice_record(strengths, declared.alpha_scope, declared.budget_kl),
         None if neutral is None else SideEffects(task, neutral, handle, run.batch_tokens),
         TextAudit(task, declared.audit, handle, declared.seed, run.batch_tokens) if declared.audit else None,

@@ -50,7 +50,9 @@ def evaluation_payload(work: StageContext, *, evaluation: Evaluation) -> Payload
         "differences": differences_table(rows),
     }
     files |= {"rows.parquet": to_table(rows), "metrics.json": metrics, "answers.safetensors": tensors}
-    if notes := result_notes(task, statements is not None):
+    if task.engine:
+        work.provenance["engine"] = {"name": task.engine, "off": evaluation.sources.proof}
+    if notes := result_notes(task, statements is not None) + engine_notes(evaluation):
         metrics["notes"] = notes
     if evaluation.choice is not None:
         metrics["choice"] = evaluation.choice
@@ -135,6 +137,20 @@ def result_rows(task: EvaluationTask, scored: list[Rows]) -> Rows:
     fit, report = inventory.indices("fit"), inventory.indices("report")
     tables.append(baseline_rows(personas.ids, personas.agreements, item_table(inventory), fit, report))
     return pd.concat(tables, ignore_index=True)
+
+
+def engine_notes(evaluation: Evaluation) -> list[str]:
+    """What an engine answered, and what was computed by the model here, in words."""
+    task, effects = evaluation.task, evaluation.effects
+    if not task.engine:
+        return []
+    asked = [*task.units, *(evaluation.statements.units if evaluation.statements else ())]
+    by_engine = sum(task.on_engine(unit) for unit, _ in asked)
+    own = list(dict.fromkeys(unit.condition for unit, _ in asked if not task.on_engine(unit)))
+    own += ["side effects"] if effects is not None and effects.runs else []
+    own += ["the audit"] if evaluation.texts is not None else []
+    rest = f"; computed by transformers here: {', '.join(own)}" if own else ""
+    return [f"{by_engine} of {len(asked)} units answered by {task.engine}{rest}"]
 
 
 def result_notes(task: EvaluationTask, statements: bool) -> list[str]:

@@ -11,39 +11,33 @@ from numpy.typing import NDArray
 from pasctl.evaluation.units import EvalCase
 from pasctl.inventory import by_level, option_names
 from pasctl.stages.job import StageContext
+from pasctl.stages.loaded_answers import AnswerSource
 from pasctl.stages.questionnaire import EvaluationTask
 from pasctl.stages.runner import Artifact
 
 if TYPE_CHECKING:
-    from pasctl.models.load import LoadedModel
+    from pasctl.models.chat import ChatRenderer
 
 
 class Scorer:
     """Answers the report items as one unit asks."""
 
-    def __init__(self, model: LoadedModel, task: EvaluationTask, batch_tokens: int) -> None:
-        self._model = model
+    def __init__(self, chat: ChatRenderer, task: EvaluationTask) -> None:
+        self._chat = chat
         self._task = task
-        self._batch_tokens = batch_tokens
-        self._names = model.chat.option_ids(option_names(task.inventory))
+        self._names = chat.option_ids(option_names(task.inventory))
 
-    def answer(self, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
+    def answer(self, source: AnswerSource, units: Sequence[EvalCase], counts: dict[str, int]) -> NDArray[np.float32]:
         """Log-probability of the option of the lowest, .. highest score, float32 [units, orders, items, K].
 
         NaN beyond an item's last option.
 
         The units are told the same. Adds to the token counts.
         """
-        from pasctl.evaluation.option_scoring import OptionPrompts, score_options
+        from pasctl.evaluation.option_scoring import OptionPrompts
 
-        prompts = [self._model.chat.encode(text, units[0].system) for text in self._task.questions]
-        scores = score_options(
-            self._model,
-            OptionPrompts(prompts, self._names, self._task.option_places),
-            batch_tokens=self._batch_tokens,
-            interventions=[self._task.intervention(unit, self._model.geometry) for unit in units],
-            positions=self._task.params.positions,
-        )
+        prompts = [self._chat.encode(text, units[0].system) for text in self._task.questions]
+        scores = source.options(OptionPrompts(prompts, self._names, self._task.option_places), units)
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
         orders = len(self._task.params.orders)

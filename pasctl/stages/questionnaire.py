@@ -110,6 +110,7 @@ class EvaluationTask:
         numerics: dtype, attention and seed of the run.
         chosen: each persona's alpha [P] under "auto"; None where it is not asked for or nothing is steered.
         rows: of the directions' personas who are evaluated [P]; None is all of them.
+        engine: what answers in place of the model here, see `on_engine`; "" for nothing.
     """
 
     directions: Artifact
@@ -118,6 +119,7 @@ class EvaluationTask:
     numerics: dict[str, Any]
     chosen: NDArray[np.float64] | None = None
     rows: NDArray[np.int64] | None = None
+    engine: str = ""
 
     @cached_property
     def inventory(self) -> Inventory:
@@ -145,6 +147,10 @@ class EvaluationTask:
         if towards == "random":
             return self._astray[unit.draw]
         return self._shuffled if towards == "shuffled" else self.steering
+
+    def on_engine(self, unit: EvalCase) -> bool:
+        """Whether the engine answers a unit: it has the personas' own directions, and no control's."""
+        return bool(self.engine) and self.steered_by(unit) in (None, self.steering)
 
     def intervention(self, unit: EvalCase, geometry: Geometry) -> Intervention | None:
         """The displacement of a unit's run; None leaves the model alone."""
@@ -228,7 +234,8 @@ class EvaluationTask:
         directions = self.steered_by(unit)
         steering = None if directions is None else self.displacement(unit, directions)
         system = None if unit.system is None else hashlib.sha256(unit.system.encode()).hexdigest()
-        return {"system": system, "steering": steering}
+        by = {"engine": self.engine} if self.on_engine(unit) else {}  # its numbers differ in the last places
+        return {"system": system, "steering": steering, **by}
 
     def displacement(self, unit: EvalCase, directions: DirectionSet) -> dict[str, Any]:
         """What says how a unit's run is displaced, for keys."""

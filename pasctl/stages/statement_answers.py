@@ -15,8 +15,10 @@ from pasctl.evaluation.calibration import FIT_ITEMS, calibrated, features
 from pasctl.evaluation.readings import STATEMENTS
 from pasctl.evaluation.units import EvalCase, unit_table
 from pasctl.inventory import spoken
+from pasctl.stages.answer_sources import AnswerSources
 from pasctl.stages.job import StageContext
 from pasctl.stages.letter_answers import earlier_parts
+from pasctl.stages.loaded_answers import AnswerSource
 from pasctl.stages.questionnaire import EvaluationTask
 from pasctl.stages.runner import Store, part_key
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from pasctl.evaluation.rows import Rows
     from pasctl.evaluation.statements import StatementPlan
     from pasctl.models.chat import ChatRenderer
-    from pasctl.models.load import LoadedModel
-    from pasctl.stages.model import ModelHandle
 
 STATEMENTS_VERSION = 1
 """Of how a unit's log-probabilities come about, as `questionnaire.ANSWERS_VERSION` is of letters."""
@@ -45,13 +45,11 @@ class StatementTask:
 
     Attributes:
         task: whose units these are.
-        handle: the model.
-        batch_tokens: bound on the tokens of one forward pass.
+        sources: who answers.
     """
 
     task: EvaluationTask
-    handle: ModelHandle
-    batch_tokens: int
+    sources: AnswerSources
 
     @cached_property
     def report(self) -> NDArray[np.int64]:
@@ -106,17 +104,19 @@ class StatementTask:
 
         held = store.find_parts(list(self.distinct))
         missing = [unit for key, unit in self.distinct.items() if key not in held]
-        chat, footprint, own_mask = self.handle.chat(), self.handle.footprint(), self.handle.takes_masks()
+        handle, batch_tokens = self.sources.handle, self.sources.batch_tokens
+        chat, footprint, own_mask = handle.chat(), handle.footprint(), handle.takes_masks()
         plans: dict[str | None, StatementPlan] = {}
         for unit in missing:
             if unit.system not in plans:
                 prompts, statements = self._tokens(chat, unit)
                 plans[unit.system] = plan_statements(
-                    prompts, statements, batch_tokens=self.batch_tokens, footprint=footprint, own_mask=own_mask
+                    prompts, statements, batch_tokens=batch_tokens, footprint=footprint, own_mask=own_mask
                 )
         return {
             "units": len(self.units),
             "units_to_run": len(missing),
+            "units_on_engine": sum(map(self.task.on_engine, missing)),
             "tokens_asked": sum(plans[unit.system].tokens_asked for unit in missing),
             "tokens_run": sum(plans[unit.system].tokens_run for unit in missing),
             "memory_bytes": max((plan_bytes(footprint, plan) for plan in plans.values()), default=0),
@@ -137,7 +137,7 @@ class StatementTask:
                         answers[key] = work.read_tensors(name)[TENSOR]
                         counts["units_reused"] += 1
                     else:
-                        answers[key] = self._score(self.handle.load(work.reporter), unit, counts)
+                        answers[key] = self._score(self.sources.of([unit], work.reporter), unit, counts)
                         work.ready()
                         write(name, {TENSOR: answers[key]})
                     advance(1)
@@ -172,18 +172,8 @@ class StatementTask:
             units, items, agreements[:, self.report], totals[..., :count], before[..., :count], expected
         )
 
-    def _score(self, model: LoadedModel, unit: EvalCase, counts: dict[str, int]) -> NDArray[np.float32]:
-        from pasctl.evaluation.statements import score_statements
-
-        prompts, statements = self._tokens(model.chat, unit)
-        scores = score_statements(
-            model,
-            prompts,
-            statements,
-            batch_tokens=self.batch_tokens,
-            interventions=[self.task.intervention(unit, model.geometry)],
-            positions=self.task.params.positions,
-        )
+    def _score(self, source: AnswerSource, unit: EvalCase, counts: dict[str, int]) -> NDArray[np.float32]:
+        scores = source.statements(*self._tokens(self.sources.handle.chat(), unit), [unit])
         counts["tokens_asked"] += scores.tokens_asked
         counts["tokens_run"] += scores.tokens_run
         [logprobs] = scores.logprobs

@@ -26,11 +26,11 @@ class RequestSteering:
 
     Attributes:
         parts: digest of a persona's vectors, and what they are multiplied by; sorted, none of them 0.
-        positions: "all", or "answer".
+        positions: "all", or "answer", or the place of the first token that is steered.
     """
 
     parts: tuple[tuple[str, float], ...]
-    positions: str
+    positions: str | int
 
     def document(self) -> dict[str, Any]:
         """It as vLLM sends it between processes."""
@@ -49,13 +49,20 @@ class RequestSteering:
         said = [*self.document().values(), *([prompt_tokens] if self.positions == "answer" else [])]
         return f"pasctl:{hashlib.sha256(json.dumps(said).encode()).hexdigest()}"
 
+    def first(self, prompt_tokens: int) -> int:
+        """The first token that is steered."""
+        if isinstance(self.positions, int):
+            return self.positions
+        return prompt_tokens - 1 if self.positions == "answer" else 0
+
 
 def resolve(said: Mapping[str, Any], personas: Mapping[str, Persona]) -> RequestSteering | None:
     """What a request asks for; None if it is not steered.
 
     Args:
         said: the request's `vllm_xargs`: "persona", a name or a blend such as "E+*0.5 N-*1", and "alpha", which
-            multiplies all of it, and "positions"; by default each persona has its own.
+            multiplies all of it, and "positions"; by default each persona has its own. Positions may be a number as
+            well: the place of the first token that is steered, as where an answer begins within the prompt.
         personas: those that there are.
 
     Raises:
@@ -78,16 +85,27 @@ def resolve(said: Mapping[str, Any], personas: Mapping[str, Persona]) -> Request
     for persona, weight in chosen:
         scale = weight * (persona.alpha if strength is None else strength)
         total[persona.digest] = total.get(persona.digest, 0.0) + scale
-    positions = {said.get(STEERED, persona.positions) for persona, _ in chosen}
+    positions = {_places(said[STEERED]) if STEERED in said else persona.positions for persona, _ in chosen}
     if len(positions) > 1:
         raise InputError(
             f"{name} blends personas that are steered at all positions with others from the answer on",
             hint='give positions, "all" or "answer"',
         )
-    if not positions <= set(POSITIONS):
-        raise InputError(f"positions {said[STEERED]!r} is unknown, expected {' or '.join(POSITIONS)}")
     parts = tuple(sorted((digest, weight) for digest, weight in total.items() if weight))
     return RequestSteering(parts, positions.pop()) if parts else None
+
+
+def _places(value: Any) -> str | int:
+    """Which tokens are steered.
+
+    Raises:
+        InputError: no word for positions, and no place of a token.
+    """
+    if value in POSITIONS:
+        return str(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InputError(f"positions {value!r} is unknown, expected {', '.join(POSITIONS)} or the place of a token")
 
 
 def _parse(text: str, personas: Mapping[str, Persona]) -> list[tuple[Persona, float]]:

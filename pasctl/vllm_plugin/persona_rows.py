@@ -121,8 +121,7 @@ class TokenPersonas:
                 raise RuntimeError(f"a request with persona {said[PERSONA]!r} came past pasctl's check of requests")
             return 0, 0
         steering = RequestSteering.of_document(said[RESOLVED])
-        first = request.prompt_len - 1 if steering.positions == "answer" else 0
-        self.held[request.req_id] = self.rows.take(steering.parts), first
+        self.held[request.req_id] = self.rows.take(steering.parts), steering.first(request.prompt_len)
         return self.held[request.req_id]
 
     def give_back(self, name: str) -> None:

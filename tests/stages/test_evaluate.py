@@ -138,11 +138,11 @@ def test_a_killed_run_that_steers_the_answer_alone_comes_to_the_same_bits(
     whole = results(model, untouched, "pas", "1,2,4", positions="answer")
     answer, asked = letter_answers.Scorer.answer, []
 
-    def dying(self, units, given):
+    def dying(self, source, units, given):
         if len(asked) == 2:
             raise KeyboardInterrupt
         asked.append(len(units))
-        return answer(self, units, given)
+        return answer(self, source, units, given)
 
     with monkeypatch.context() as patched:
         patched.setattr(letter_answers.Scorer, "answer", dying)
