@@ -20,7 +20,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-vllm-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -37,7 +37,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-vllm  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-vllm test-vllm-lm-eval  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -55,6 +55,9 @@ test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 
 test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, and on the server
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py tests/harness
+
+test-vllm-lm-eval: $(VENV_VLLM)/.ready $(LM_EVAL)/.ready  ## lm-eval's tasks in vLLM, with a persona per request
+	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm_plugin/test_engine_eval.py
 
 test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py

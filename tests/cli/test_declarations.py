@@ -27,6 +27,7 @@ SEVERAL_MEANINGS = {
     "--model": "must be named, may be named where an artifact names it, selects inputs, may repeat in run",
     "--directions": "one artifact, or several that personas are found in",
     "--memory": "a name of a conversation, or memories to open",
+    "--engine": "what a checkpoint is written for, and who answers an evaluation",
     "--force": "replaces an export, or moves a tag",
     "--seed": "of a stage's numerics, of answers, and of the order of a survey's items",
     "--activations": "of a model, and of probes",

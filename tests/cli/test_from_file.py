@@ -23,7 +23,7 @@ def test_an_option_that_names_a_place_is_read_only_or_guarded() -> None:
 def test_what_only_its_user_says() -> None:
     never = {each.name for each in all_parameters() if each.option.from_file is False}
     assert never == {
-        *("add_from", "allowed_host", "api_key", "api_key_file", "host", "judge", "trust_remote_code"),
+        *("add_from", "allowed_host", "api_key", "api_key_file", "engine_url", "host", "judge", "trust_remote_code"),
         *("tls_cert", "tls_key"),
         *("cascade", "keep_latest", "older_than"),
         "remote",

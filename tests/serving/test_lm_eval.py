@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,56 +17,18 @@ from tests.serving.test_server import MODEL
 
 pytest.importorskip("lm_eval")
 
-from lm_eval import simple_evaluate
-from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 from lm_eval.tasks import TaskManager
 
+from tests.lm_eval_tasks import ROWS, figures, write_tasks
+
 ALPHA, LENGTH = 4.0, 256
-SHARED = "dataset_path: json\ndataset_kwargs: {data_files: {test: FILE}}\ntest_split: test\n"
-TASKS = {
-    "choices": """\
-output_type: multiple_choice
-doc_to_text: "{{question}}\\nAnswer:"
-doc_to_choice: "{{choices}}"
-doc_to_target: "{{label}}"
-metric_list: [{metric: acc}, {metric: acc_norm}]
-""",
-    "rolling": """\
-output_type: loglikelihood_rolling
-doc_to_text: ""
-doc_to_target: "{{text}}"
-metric_list: [{metric: word_perplexity}, {metric: byte_perplexity}, {metric: bits_per_byte}]
-""",
-    "written": """\
-output_type: generate_until
-doc_to_text: "{{question}}"
-doc_to_target: "{{choices[0]}}"
-generation_kwargs: {until: ["zzz"], max_gen_toks: 10, temperature: 0}
-metric_list: [{metric: exact_match}]
-""",
-}
-WORDS = ["worry about things", "am the life of the party", "have a vivid imagination", "naïve Größe 🙂 中文"]
-ROWS = [
-    {
-        "question": f"How accurately does this statement describe you? {number}: I {WORDS[number % 4]}.",
-        "choices": [f" {word}" for word in ("Very Accurate", "Moderately", "Neither", WORDS[number % 4])],
-        "label": number % 4,
-        "text": " ".join(WORDS[(number + place) % 4] for place in range(3 + 30 * (number % 3))),
-    }
-    for number in range(10)
-]
 
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> TaskManager:
-    folder = tmp_path_factory.mktemp("tasks")
-    data = folder / "rows.jsonl"
-    data.write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
-    for name, text in TASKS.items():
-        (folder / f"{name}.yaml").write_text(f"task: {name}\n{SHARED.replace('FILE', str(data))}{text}")
-    return TaskManager(include_path=str(folder), include_defaults=False)
+    return write_tasks(tmp_path_factory.mktemp("tasks"))
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +39,6 @@ def server(handle: ModelHandle, served_store: Path) -> Iterator[Running]:
         running(service, settings) as started,
     ):
         yield started
-
-
-def figures(harness: LM, tasks: TaskManager) -> tuple[dict[str, float], list[list[float]], list[str]]:
-    """Figures of all tasks, the log-likelihoods of each document's choices, and the texts that were written."""
-    found: Any = simple_evaluate(harness, tasks=list(TASKS), task_manager=tasks, bootstrap_iters=0, log_samples=True)
-    results = {
-        f"{task} {metric}": value
-        for task, measured in found["results"].items()
-        for metric, value in measured.items()
-        if isinstance(value, float) and "stderr" not in metric
-    }
-    samples = {task: sorted(rows, key=lambda row: row["doc_id"]) for task, rows in found["samples"].items()}
-    choices = [[float(each[0]) for each in row["filtered_resps"]] for row in samples["choices"]]
-    return results, choices, [row["filtered_resps"][0] for row in samples["written"]]
 
 
 @pytest.mark.parametrize("persona", [None, "s01", "s03"])

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ from typing import Any
 import pytest
 
 from pasctl.export.vllm import has_vllm
+from tests.vllm_plugin.server import serving
 from tests.vllm_plugin.test_personas_vllm import PROMPT, Served
 
 httpx: Any = pytest.importorskip("httpx", reason="vLLM brings it, and is not installed here")
@@ -23,33 +19,13 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(not has_vllm(), reason="vLLM is not installed: make test-vllm sets up an environment with it"),
 ]
-STARTS = 240  # seconds at most
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     served = Served(tmp_path_factory.mktemp("served"), "llama", personas=3)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--model", str(served.out), "--served-model-name", "base", "--dtype", "float32", "--enforce-eager"]
-    more = ["--max-model-len", "96", "--host", "127.0.0.1", "--port", str(port), "--kv-cache-memory-bytes", "134217728"]
-    environment = os.environ | {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options, *more]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, until = f"http://127.0.0.1:{port}", time.monotonic() + STARTS
-    try:
-        while time.monotonic() < until:
-            assert process.poll() is None, "the server has ended"
-            try:
-                httpx.get(f"{url}/health", timeout=5)
-                break
-            except httpx.HTTPError:
-                time.sleep(1)
+    with serving(served.out) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def ask(url: str, path: str, document: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -85,6 +61,7 @@ def test_a_models_name_names_a_persona_as_a_request_does(server: str) -> None:
         ({"vllm_xargs": {"alpha": 2}}, "alpha 2 without a persona"),
         ({"vllm_xargs": {"persona": "p1", "alpha": "strong"}}, "alpha is 'strong'"),
         ({"vllm_xargs": {"persona": "p1", "positions": "some"}}, "positions 'some' is unknown"),
+        ({"vllm_xargs": {"persona": "p1", "positions": -1}}, "positions -1 is unknown"),
         ({"model": "base+p1", "vllm_xargs": {"persona": "p2"}}, "expected one of them"),
     ],
 )

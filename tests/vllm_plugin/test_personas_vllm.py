@@ -198,8 +198,9 @@ def test_blends_and_personas_that_come_and_go_without_a_restart(tmp_path: Path) 
 def test_from_the_answer_on_the_prompt_is_the_base_models(tmp_path: Path) -> None:
     served = Served(tmp_path, "qwen3", positions="answer")
     step = {"requests": [[PROMPT, {"persona": "p3", "alpha": 2}], [PROMPT, None]], "tokens": 12}
-    steps = [step, step | {"prompt": False}, {"requests": [[PROMPT, {"persona": "p3", "positions": "all"}]]}]
-    first, again, everywhere = serve(served.out, steps)
+    begun = {"requests": [[PROMPT, {"persona": "p3", "positions": start}] for start in (0, 20, len(PROMPT) - 1)]}
+    others = [{"requests": [[PROMPT, {"persona": "p3", "positions": "all"}]]}, begun]
+    first, again, everywhere, after = serve(served.out, [step, step | {"prompt": False}, *others])
     assert first["prompt"][0] == first["prompt"][1]
     ids, start = [*PROMPT, *first["tokens"][0]], len(PROMPT)
     places = torch.arange(start - 1, len(ids))
@@ -209,3 +210,8 @@ def test_from_the_answer_on_the_prompt_is_the_base_models(tmp_path: Path) -> Non
     assert all(again["cached"])
     np.testing.assert_allclose(again["logprobs"], first["logprobs"], atol=1e-4)
     np.testing.assert_allclose(everywhere["prompt"][0], served.read(PROMPT, served.intervention(3)), atol=1e-4)
+    assert after["prompt"][0] == everywhere["prompt"][0]
+    want = served.read(PROMPT, served.intervention(3), torch.arange(20, len(PROMPT)))
+    np.testing.assert_allclose(after["prompt"][1], want, atol=1e-4)
+    assert after["prompt"][1][:19] == first["prompt"][1][:19]
+    assert after["prompt"][2] == first["prompt"][1], "the last token is steered, and of none of these the condition"
