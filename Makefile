@@ -99,9 +99,10 @@ check: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-vllm: $(VENV_VLLM)/.ready  ## what a persona per request adds to vLLM, as ratios measured in one run
+bench-vllm: $(READY) $(VENV_VLLM)/.ready  ## what a persona per request adds to vLLM, and our server, as ratios measured in one run
 	$(VENV_VLLM)/bin/python -m tests.bench.vllm_personas
 	$(VENV_VLLM)/bin/python -m tests.bench.vllm_personas compiled
+	PASCTL_VLLM_PYTHON=$(VENV_VLLM)/bin/python $(BIN)/python -m tests.bench serve
 
 bench: $(READY)  ## ratios measured in one run
 	$(BIN)/python -m tests.bench

@@ -205,9 +205,10 @@ class Service:
             raise APIError(400, "positions without a persona to steer to", "vllm_xargs.positions")
         by_model = extras.persona is None
         target = None if persona is None else self._find(persona, extras.alpha, by_model=by_model)
-        first = said.positions if isinstance(said.positions, int) else None
-        if target is not None and said.positions is not None:
-            target = replace(target, positions="answer" if first is not None else said.positions)
+        places = said.positions
+        first = places if isinstance(places, int) else None
+        if target is not None and places is not None:
+            target = replace(target, positions="answer" if isinstance(places, int) else places)
         try:
             opened = None if extras.memory is None else self._memories.find(extras.memory)
         except PasctlError as error:

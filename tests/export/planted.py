@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,13 @@ def plant(
 
 
 def plant_directions(
-    store: Path, handle: ModelHandle, *, head_dim: int = HEAD_DIM, sigma: float = 1.0, granularity: str = "head"
+    store: Path,
+    handle: ModelHandle,
+    *,
+    head_dim: int = HEAD_DIM,
+    sigma: float = 1.0,
+    granularity: str = "head",
+    names: Sequence[str] = PERSONAS,
 ) -> Artifact:
     """Directions of a model in heads, or groups of three heads, of layers 0 and 2, all of one sigma."""
     rng = np.random.default_rng(5)
@@ -41,14 +48,14 @@ def plant_directions(
     size = 1 if granularity == "head" else 3
     units[:, 1] //= size
     heads = members(units[None], size)[0]
-    theta = rng.standard_normal((len(PERSONAS), len(units), head_dim)).astype(np.float32)
+    theta = rng.standard_normal((len(names), len(units), head_dim)).astype(np.float32)
     theta = np.repeat(theta / np.linalg.norm(theta, axis=-1, keepdims=True), size, axis=1)
-    sigmas = np.full((len(PERSONAS), len(heads)), sigma, np.float32)
+    sigmas = np.full((len(names), len(heads)), sigma, np.float32)
 
     def compute(work: StageContext) -> Payload:
         return {
-            "directions.safetensors": {"heads": np.stack([heads] * len(PERSONAS)), "theta": theta, "sigma": sigmas},
-            "personas.json": PersonaSet("made", PERSONAS, np.full((len(PERSONAS), 4), 4.0)).to_json(),
+            "directions.safetensors": {"heads": np.stack([heads] * len(names)), "theta": theta, "sigma": sigmas},
+            "personas.json": PersonaSet("made", tuple(names), np.full((len(names), 4), 4.0)).to_json(),
             "items.json": {"geometry": {"heads": 3, "kv_heads": 1}},
         }
 
