@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from typing import Any, TypeVar
 
 import numpy as np
@@ -168,7 +169,7 @@ class EngineClient:
                     time.sleep(_PAUSE * 2**tried)
                     continue
                 raise self._refused(error) from error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
                 raise PasctlError(
                     f"engine {self.url} does not answer: {reason}",
