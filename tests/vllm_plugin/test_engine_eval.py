@@ -89,10 +89,10 @@ def test_rows_of_an_evaluation_are_those_of_the_model_here(
 @pytest.mark.more
 def test_a_vllm_without_personas_serves_nobody_steered(model: ModelHandle, store: Path) -> None:
     """It ignores what it does not know of `vllm_xargs`, so that its answers would be the base model's."""
-    expected = r"for persona s01 at alpha 2 differs from the steered model"
+    expected = r"for persona s01 at alpha 3 differs from the steered model"
     assert model.source.path is not None
     with serving(model.source.path, context=LENGTH) as url, pytest.raises(PasctlError, match=expected):
-        evaluate(model=model, store=store, alpha="2", modes="pas", engine="vllm", engine_url=f"{url}/v1", **PLAIN)
+        evaluate(model=model, store=store, alpha="3", modes="pas", engine="vllm", engine_url=f"{url}/v1", **PLAIN)
 
 
 @pytest.mark.more
