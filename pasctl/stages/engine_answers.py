@@ -22,8 +22,8 @@ from pasctl.stages.questionnaire import EvaluationTask
 if TYPE_CHECKING:
     from pasctl.stages.loaded_answers import LoadedAnswers, Tokens
 
-UNSTEERED = "none"
-"""What the figures call the model without a persona."""
+UNSTEERED = ""
+"""What the figures call the model without a persona; no persona is called that."""
 _PROVEN = PROMPTS[:2]
 _REPLIES = (
     "I like long evenings with many people, and I talk to everybody who comes by.",

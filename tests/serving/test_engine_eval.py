@@ -73,7 +73,7 @@ def test_rows_are_those_of_the_model_here(
     notes = there.read_json("metrics.json")["notes"]
     assert any("answered by vllm; computed by transformers here: random-direction" in note for note in notes)
     off = there.provenance["engine"]["off"]
-    assert set(off) == {"none", *from_table(here.read_table("rows.parquet"))["persona"].unique()}
+    assert set(off) == {"", *from_table(here.read_table("rows.parquet"))["persona"].unique()}
     assert max(off.values()) < 1e-4
     assert results(model, store, server.url, **how).key == there.key
 
