@@ -95,6 +95,7 @@ for _name, _group in _GROUPS.items():
 
 _ON_REMOTES = ("push", "pull", "fetch", "remote-ls")
 _PRESENTERS = {
+    "bench-tasks": "pasctl.cli.bench_tasks:present",
     "eval": "pasctl.cli.evaluate:present",
     "memory-ask": "pasctl.cli.memory_ask:ask",
     "memory-eval": "pasctl.cli.memory_eval:present",

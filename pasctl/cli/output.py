@@ -80,7 +80,7 @@ class Terminal:
             TextColumn("{task.fields[rate]}", markup=False),
             TextColumn("{task.fields[told]}", markup=False),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(file=sys.stderr),  # the one of now: libraries' own words may be turned away meanwhile
             transient=True,
         )
         task = bar.add_task(clean(description), total=total, rate="", told="")

@@ -126,6 +126,37 @@ class Strengths(Artifact):
     frame = curves
 
 
+class Benchmarks(Artifact):
+    """What a persona costs on tasks."""
+
+    def rows(self) -> pd.DataFrame:
+        """One row per task, figure and condition: value, difference from no change, low, high, p, p_holm, changed."""
+        import pandas as pd
+
+        return pd.DataFrame(self.read_json("rows.json")["rows"])
+
+    def against_random(self) -> pd.DataFrame:
+        """One row per task, figure and persona: what it differs in from random directions of its norm."""
+        import pandas as pd
+
+        return pd.DataFrame(self.read_json("rows.json")["against_random"])
+
+    def documents(self) -> pd.DataFrame:
+        """One row per run (a task under a condition), figure and document: its value, a list for some figures."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"run": key, "figure": figure, "document": document, "value": value}
+                for key, part in self.read_json("parts.json").items()
+                for figure, values in part["values"].items()
+                for document, value in zip(part["documents"][figure], values, strict=True)
+            ]
+        )
+
+    frame = rows
+
+
 class Texts(Artifact):
     """What a model said under several conditions."""
 

@@ -117,10 +117,17 @@ def _results(artifact: Artifact) -> str:
     )
 
 
+def _benchmarks(artifact: Artifact) -> str:
+    from pasctl.evaluation.bench_verdict import bench_finding
+
+    return bench_finding(artifact.read_json("rows.json"))
+
+
 _TELLERS: dict[str, Callable[[Artifact], str]] = {
     "activations": _activations,
     "probes": _probes,
     "directions": _directions,
     "strengths": _strengths,
     "results": _results,
+    "benchmarks": _benchmarks,
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pasctl.commands.say import Say
 from pasctl.commands.target import SteeringTarget
 from pasctl.errors import InputError, MissingError
-from pasctl.evaluation.alphas import AUTO, ORACLE, parse_settings
+from pasctl.evaluation.alphas import AUTO, ORACLE, Alphas, parse_settings
 from pasctl.evaluation.auc import FEWEST_PROMPTS
 from pasctl.evaluation.embeddings import find_embedder
 from pasctl.evaluation.text_judge import TextJudge
@@ -49,13 +49,13 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
 
     given = read_prompts(declared)
     prompts = given or EVERYDAY_PROMPTS
-    alphas = _alphas(declared)
+    alphas = parse_strengths(declared.alpha)
     handle = run.model(declared.model, declared.options)
     source = find_text_directions(declared, run, handle)
     if isinstance(source, Outcome):
         return source
     catalog = PersonaCatalog(run, handle, SteeringTarget(directions=source, positions=declared.positions))
-    names = _names(declared, catalog)
+    names = named_personas(declared.persona, catalog)
     targets = resolve_texts(catalog, names, alphas, words_by(contrast_of(source, run)))
     if isinstance(targets, Outcome):
         return targets
@@ -90,13 +90,13 @@ def plan(declared: Say, run: Run) -> Job | Outcome:
 say = function_of(Say)
 
 
-def _alphas(declared: Say) -> tuple[float | str, ...]:
+def parse_strengths(given: Alphas) -> tuple[float | str, ...]:
     """The strengths, among which may be "auto".
 
     Raises:
         InputError: something else.
     """
-    alphas = parse_settings(declared.alpha, (0.0,))
+    alphas = parse_settings(given, (0.0,))
     if ORACLE in alphas:
         raise InputError("alpha oracle is chosen on answers that are known, texts have none", hint="use --alpha auto")
     return alphas
@@ -129,10 +129,14 @@ def read_prompts(declared: Say) -> tuple[str, ...]:
     return tuple(dict.fromkeys(prompts))
 
 
-def _names(declared: Say, catalog: PersonaCatalog) -> list[str]:
-    """The personas: those named, else the only one, or the + side of each pair."""
-    if declared.persona is not None:
-        return persona_names(declared.persona)
+def named_personas(persona: str | None, catalog: PersonaCatalog) -> list[str]:
+    """The personas that a user names, else the only one, or the + side of each pair.
+
+    Raises:
+        InputError: none is named, and there are several of other kinds.
+    """
+    if persona is not None:
+        return persona_names(persona)
     known = catalog.ids(_MOST_POLES + 1)
     poles = [name for name in known if name.endswith("+") and f"{name[:-1]}-" in known]
     if len(known) == 1 or len(poles) * 2 == len(known):

@@ -18,6 +18,7 @@ FRAMES = {
     "memory": "pasctl.memory.frames:Memory",
     "answers": "pasctl.memory.frames:Answers",
     "trials": "pasctl.memory.frames:Trials",
+    "benchmarks": "pasctl.evaluation.frames:Benchmarks",
 }
 """Kind -> the class of its artifacts; kinds without frames of their own are not there."""
 PLOT = "pasctl.report.plot:plot"

@@ -49,6 +49,7 @@ KINDS = (
     "memory",
     "answers",
     "trials",
+    "benchmarks",
 )
 """Of artifacts, which no tag may be called."""
 

@@ -24,7 +24,7 @@ def test_what_only_its_user_says() -> None:
     never = {each.name for each in all_parameters() if each.option.from_file is False}
     assert never == {
         *("add_from", "allowed_host", "api_key", "api_key_file", "engine_url", "host", "judge", "trust_remote_code"),
-        *("tls_cert", "tls_key"),
+        *("tasks", "tls_cert", "tls_key"),
         *("cascade", "keep_latest", "older_than"),
         "remote",
     }
