@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 DRAWS = 2000
 """Sets of documents that are drawn."""
 FEWEST_DOCUMENTS = 20

@@ -22,7 +22,8 @@ LABELS = [
 ]
 CLASSES = [RNG.integers(0, 4, (30, 2)).tolist() for _ in range(3)]
 GUESSES = [
-    [[int(gold), p.tolist()] for gold, p in zip(RNG.integers(0, 3, 30), RNG.dirichlet([1, 1, 1], 30))] for _ in range(3)
+    [[int(gold), p.tolist()] for gold, p in zip(RNG.integers(0, 3, 30), RNG.dirichlet([1, 1, 1], 30), strict=True)]
+    for _ in range(3)
 ]
 
 

@@ -176,7 +176,7 @@ def test_a_strength_of_zero_changes_nothing_and_is_run_once(
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """What is run: (task, which condition), as it is run."""
     done: list[tuple[str, Any]] = []
 
@@ -188,7 +188,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
 
     run = lm_eval_runs.Harness.run
     monkeypatch.setattr(lm_eval_runs.Harness, "run", noting)
-    yield done
+    return done
 
 
 def test_a_run_that_ends_anywhere_is_resumed_and_nothing_is_run_twice(
