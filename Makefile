@@ -5,6 +5,7 @@ READY  := $(VENV)/.ready
 DEMO   := build/demo
 TORCHAO := build/torchao
 LM_EVAL := build/lm_eval
+INSPECT_AI := build/inspect_ai
 KVPRESS := build/kvpress
 VECTORS := build/vectors
 REMOTES := build/remotes
@@ -20,7 +21,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-vllm-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-inspect-ai test-vllm-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -37,7 +38,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-kvpress test-vectors test-remotes test-clients test-vllm test-vllm-lm-eval  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-inspect-ai test-kvpress test-vectors test-remotes test-clients test-vllm test-vllm-lm-eval  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -53,11 +54,13 @@ test-transformers: $(VENV_OTHER)/.ready  ## the tests of models, steering and me
 test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 	PYTHONPATH=$(CURDIR)/$(TORCHAO) $(BIN)/python -m pytest -q tests/models/test_quantize.py tests/integration/test_quantized.py
 
-test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, and on the server
+test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, on the server, and on personas
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py tests/harness
 
 test-vllm-lm-eval: $(VENV_VLLM)/.ready $(LM_EVAL)/.ready  ## lm-eval's tasks in vLLM, with a persona per request
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm_plugin/test_engine_eval.py
+test-inspect-ai: $(INSPECT_AI)/.ready  ## inspect_ai's evaluations of personas
+	PYTHONPATH=$(CURDIR)/$(INSPECT_AI) $(BIN)/python -m pytest -q tests/harness/test_inspect_ai_model.py
 
 test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py
@@ -134,6 +137,11 @@ $(LM_EVAL)/.ready: $(READY) .ci/lm-eval.txt
 
 $(REMOTES)/.ready: $(READY) .ci/remotes.txt
 	$(BIN)/pip install --quiet --no-deps --target $(REMOTES) --upgrade --requirement .ci/remotes.txt
+	touch $@
+
+# apart as well, and for the same reason; fsspec is the one of the environment
+$(INSPECT_AI)/.ready: $(READY) .ci/inspect-ai.txt
+	$(BIN)/pip install --quiet --no-deps --target $(INSPECT_AI) --upgrade --requirement .ci/inspect-ai.txt
 	touch $@
 
 # vllm-lens declares vLLM and a newer Python; its vectors need neither
