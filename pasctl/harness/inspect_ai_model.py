@@ -109,13 +109,7 @@ class PasctlAPI(ModelAPI):
             MissingError: there is no such model, or there are no directions of it.
         """
         super().__init__(model_name, base_url, api_key, [], config)
-        if others or base_url is not None:
-            unknown = next(iter(others), "base_url")
-            raise InputError(
-                f"model argument {unknown!r} is unknown",
-                hint="expected persona, directions, alpha, positions, store, dtype, device, attn, quantize, think, "
-                "or max_batch",
-            )
+        _require_known(others, base_url)
         run = Run(store)
         options = ModelOptions(dtype=dtype, device=device, attn=attn, quantize=quantize)
         handle = run.model(model_name, options)
@@ -233,6 +227,15 @@ async def _ended(streams: Sequence[Stream]) -> None:
 def _written(stream: Stream) -> int:
     """Tokens of an answer, the one that ended it among them."""
     return len(stream.tokens) + (stream.finish_reason == "stop")
+
+
+def _require_known(others: dict[str, Any], base_url: str | None) -> None:
+    if others or base_url is not None:
+        raise InputError(
+            f"model argument {next(iter(others), 'base_url')!r} is unknown",
+            hint="expected persona, directions, alpha, positions, store, dtype, device, attn, quantize, think, or "
+            "max_batch",
+        )
 
 
 def _require_text(tools: Sequence[ToolInfo], config: GenerateConfig) -> None:

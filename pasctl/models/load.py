@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pasctl.errors import InputError
 from pasctl.models.adapters import adapter_for, resolve_attention
@@ -27,6 +27,7 @@ from pasctl.models.machine import require_fit
 from pasctl.models.model_files import FileStamp, list_model_files, require_own_code, require_unchanged, stamps
 from pasctl.models.parallel import loading_options, note_shares, require_shareable
 from pasctl.models.placement import offload_folder
+from pasctl.models.proving import given_model, prove
 from pasctl.models.quantize import (
     packed_sizes,
     partly_packed,
@@ -37,8 +38,7 @@ from pasctl.models.quantize import (
     stored_sizes,
 )
 from pasctl.models.ranks import Ranks, join
-from pasctl.models.selfcheck import self_check
-from pasctl.models.sites import LINEAR, text_config
+from pasctl.models.sites import text_config
 from pasctl.models.transformers_compat import one_line_errors, quiet_transformers
 from pasctl.models.weights import (
     empty_model,
@@ -48,14 +48,12 @@ from pasctl.models.weights import (
     takes_masks,
 )
 
-KERNELS = ("fla", "causal_conv1d")
-"""Packages whose kernels transformers takes for linear attention: flash-linear-attention and causal-conv1d."""
-
 __all__ = ["LoadedModel", "MetaModel", "load_chat", "load_meta_model", "load_model"]
 
 
 def load_model(
-    source: ModelSource | str,
+    source: ModelSource | str | LoadedModel | nn.Module,
+    tokenizer: Any = None,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -70,7 +68,9 @@ def load_model(
     """Load a model and prove on one question that it can be read and steered.
 
     Args:
-        source: a resolved model, or the words for one.
+        source: a resolved model, or the words for one; or a CausalLM of transformers, or peft's around one, that is in
+            memory: it is left as it is, in training or not, and takes no option but `check` and `note`.
+        tokenizer: of a model that is in memory.
         dtype: auto, float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:N, mps, xpu.
         attn: attention implementation by transformers' name; auto = sdpa where the family has it.
@@ -86,37 +86,42 @@ def load_model(
         InputError: an unsupported family, an unknown option, files that loading must not read, or a model too large.
         PasctlError: transformers could not load it, its files changed meanwhile, or the self-check failed.
     """
+    note = note or (lambda _: None)
+    if not isinstance(source, ModelSource | str):
+        options = (dtype, device, attn, quantize, device_map, tp, trust_remote_code)
+        if options != (*("auto",) * 4, None, False, False):
+            raise InputError("options of how to load are given with a model that is loaded", hint="leave them out")
+        return given_model(source, tokenizer, note, check=check)
+    if tokenizer is not None:
+        raise InputError("a tokenizer is given with a model that has its own", hint="leave it out")
     source = resolve_model(source) if isinstance(source, str) else source
     require_known(source, trust_remote_code=trust_remote_code)
     how = _settle(source, dtype, device, attn, quantize, device_map, tp=tp, trust_remote_code=trust_remote_code)
-    path = _local_path(source, weights=True)
-    before = source.files or _stamps(path)
-    if trust_remote_code and path.is_dir():
-        require_own_code(path, list_model_files(path))
-    note = note or (lambda _: None)
-    if slow := attention_remark(how.attn, how.device):
-        note(slow)
-    if device_map is None and not tp and (tight := _require_fit(source, how)):
-        note(tight)
-    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
-        model, tokenizer = _read(path, how), read_tokenizer(path, trust_remote_code=trust_remote_code)
-    require_unchanged(source.spec, before, _stamps(path))
-    loaded = replace(LoadedModel.wrap(model, tokenizer, source), quantization=how.quantization)
-    if tp:
-        note_shares(loaded)
-    if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
-        note(few)
+    loaded = _load(source, how, note)
     if check:
-        _prove(loaded, note)
+        prove(loaded, note)
     return loaded
 
 
-def _prove(loaded: LoadedModel, note: Callable[[str], None]) -> None:
-    """Run the self-check; a family may do anything in its own code, and fail by it in any way."""
-    with one_line_errors(loaded.source.spec), quiet_transformers():
-        loaded.report = self_check(loaded)
-    if LINEAR in loaded.geometry.kinds and not all(map(find_spec, KERNELS)):
-        note("its linear layers run without flash-linear-attention and causal-conv1d, which are faster on a GPU")
+def _load(source: ModelSource, how: _How, note: Callable[[str], None]) -> LoadedModel:
+    """The model, unproven."""
+    path = _local_path(source, weights=True)
+    before = source.files or _stamps(path)
+    if how.trust_remote_code and path.is_dir():
+        require_own_code(path, list_model_files(path))
+    if slow := attention_remark(how.attn, how.device):
+        note(slow)
+    if how.device_map is None and how.ranks is None and (tight := _require_fit(source, how)):
+        note(tight)
+    with one_line_errors(source.spec), quiet_transformers(), shared_reading(path):
+        model, tokenizer = _read(path, how), read_tokenizer(path, trust_remote_code=how.trust_remote_code)
+    require_unchanged(source.spec, before, _stamps(path))
+    loaded = replace(LoadedModel.wrap(model, tokenizer, source), quantization=how.quantization)
+    if how.ranks is not None:
+        note_shares(loaded)
+    if how.quantization is not None and (few := partly_packed(loaded.footprint.sizes, how.quantization, how.dtype)):
+        note(few)
+    return loaded
 
 
 @dataclass(frozen=True)

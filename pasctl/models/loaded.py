@@ -60,8 +60,11 @@ class LoadedModel:
     quantization: str | None = None
 
     @classmethod
-    def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> LoadedModel:
-        """A model and a tokenizer that are in memory; without a source it shares no store key with any other."""
+    def wrap(cls, model: Any, tokenizer: Any, source: ModelSource | None = None, *, as_is: bool = False) -> LoadedModel:
+        """A model and a tokenizer that are in memory; without a source it shares no store key with any other.
+
+        Its weights need no gradients from then on, unless it is left `as_is`, as one that is trained must be.
+        """
         family = str(model.config.model_type)
         adapter = adapter_for(family)
         if source is None:
@@ -69,7 +72,7 @@ class LoadedModel:
             source = ModelSource("<memory>", "memory", None, None, None, f"{family}-memory", identity, family)
         sites = find_sites(model, adapter)
         return cls(
-            model=model.eval().requires_grad_(False),
+            model=model if as_is else model.eval().requires_grad_(False),
             tokenizer=tokenizer,
             chat=ChatRenderer(tokenizer),
             geometry=geometry_of(sites, text_config(model)),
@@ -82,7 +85,7 @@ class LoadedModel:
         )
 
     @classmethod
-    def given(cls, model: Any, tokenizer: Any) -> LoadedModel:
+    def given(cls, model: Any, tokenizer: Any, *, as_is: bool = False) -> LoadedModel:
         """What a caller gives: a loaded model, which has a tokenizer, or a CausalLM with one.
 
         Raises:
@@ -94,7 +97,7 @@ class LoadedModel:
                 hint="only the model and its tokenizer are given by place; give the rest by name",
             )
         if not isinstance(model, cls):
-            return cls.wrap(model, tokenizer)
+            return cls.wrap(model, tokenizer, as_is=as_is)
         if tokenizer is not None and tokenizer.get_vocab() != model.tokenizer.get_vocab():
             raise InputError(
                 "a loaded model was given with a tokenizer of another vocabulary than its own", hint="leave it out"

@@ -25,5 +25,10 @@ def output_shift(projection: nn.Module, displacement: Tensor) -> Tensor:
     dtypes = (tensor.dtype for tensor in tensors if tensor.dtype in _COMPUTES)  # of packed weights, their scales'
     rows = displacement.to(device=device_of(projection), dtype=next(dtypes, torch.float32))
     rows = own_share(projection, rows)  # the projection adds up what all ranks make of theirs
-    moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
+    training = projection.training  # an adapter around it may drop inputs out
+    projection.eval()
+    try:
+        moved: Tensor = projection(rows) - projection(torch.zeros_like(rows))
+    finally:
+        projection.train(training)
     return moved

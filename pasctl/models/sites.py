@@ -92,8 +92,9 @@ def decoder_layers(model: Any, adapter: Adapter) -> Sequence[nn.Module]:
         PasctlError: it has no list of them where the row says, or where models usually have it.
     """
     if adapter.layers is not None:
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # within what peft wraps it in
         try:
-            return list(model.get_submodule(adapter.layers))
+            return list(inner.get_submodule(adapter.layers))
         except AttributeError as error:
             raise PasctlError(f"a {adapter.family} model should have {adapter.layers}: {error}") from error
     decoder = decoder_of(model)
