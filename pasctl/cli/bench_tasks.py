@@ -29,7 +29,7 @@ def present(options: BenchTasks, run: Run, *, json: bool) -> None:
 
 
 LEGEND = (
-    "difference: from no change, with its 95% interval by a paired bootstrap over the documents (- below 8 documents, "
+    "difference: from no change, with its 95% interval by a paired bootstrap over the documents (- below 20 documents, "
     "or for\na figure of the whole corpus); changed: documents whose value differs; random directions have the "
     "persona's norm"
 )

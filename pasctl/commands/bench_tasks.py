@@ -41,7 +41,7 @@ class BenchTasks(
     by document. A task that was run under a condition before is taken from the store. Needs `pasctl[lm-eval]`.
     """
 
-    tasks: tuple[str, ...] = option(
+    tasks: str | tuple[str, ...] = option(
         help="lm-eval's names of tasks and groups, or YAML files of your own, which may run code of theirs.",
         metavar="NAME|FILE[,...]",
         parse=parse_names,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.metrics import mean
 from lm_eval.api.registry import AGGREGATION_REGISTRY
 from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from pasctl.errors import InputError, MissingError, PasctlError
 from pasctl.models.transformers_compat import first_line
@@ -88,32 +89,76 @@ class HarnessTask:
         return None if known is None else bool(known)
 
 
-def load_tasks(names: Sequence[str], how: Asking) -> list[HarnessTask]:
-    """Tasks by name or file, groups by their members, each once, in the order given.
+@dataclass(frozen=True)
+class GroupFigure:
+    """A figure of a group of tasks: the mean of theirs.
+
+    Attributes:
+        group: its name.
+        metric: of its tasks.
+        filters: names of filters; None is all that its tasks have.
+        members: names of its tasks.
+        weighted: by the tasks' documents.
+    """
+
+    group: str
+    metric: str
+    filters: tuple[str, ...] | None
+    members: tuple[str, ...]
+    weighted: bool
+
+
+def load_tasks(names: Sequence[str], how: Asking) -> tuple[list[HarnessTask], list[GroupFigure]]:
+    """Tasks by name or file, groups by their members, each once, in the order given; and the figures of the groups.
 
     Raises:
         MissingError: there is no such file, or the documents cannot be had.
         InputError: there is no such name, or a task that cannot be asked.
     """
-    files = [name for name in names if name.endswith((".yaml", ".yml"))]
-    for name in files:
-        if not Path(name).is_file():
-            raise MissingError(f"task file {name} is not there", hint="a task is a name of lm-eval's, or a YAML file")
+    specs = {name: _group_in(name) if _is_file(name) else name for name in names}
+    folders = sorted({str(Path(name).parent) for name, spec in specs.items() if spec and _is_file(name)})
     with quiet():
-        # looking through lm-eval's own tasks takes seconds, and files that need none of them do without
-        manager = TaskManager(include_defaults=len(files) < len(names))
-    for name in set(names) - set(files):
-        if name not in manager.task_index:
+        # looking through lm-eval's own tasks takes seconds, and files of single tasks do without
+        manager = TaskManager(include_path=folders, include_defaults=any(specs.values()))
+    for name in specs:
+        if not _is_file(name) and name not in manager.task_index:
             near = get_close_matches(name, manager.all_tasks, 3)
             raise InputError(
                 f"task {name!r} is none of lm-eval's {len(manager.all_tasks):,} tasks and groups",
                 hint=f"did you mean {', '.join(near)}?" if near else "`lm-eval ls tasks` lists them",
             )
     tasks: dict[str, Any] = {}
-    for name in names:
+    groups: dict[str, Any] = {}
+    for name, spec in specs.items():
         with quiet(), own_errors(f"task {name}"):
-            tasks |= manager.load([name])["tasks"]
-    return [_prepared(name, task, how) for name, task in tasks.items()]
+            loaded = manager.load([spec or name])
+            tasks, groups = {**loaded["tasks"], **tasks}, {**loaded["groups"], **groups}
+    figures = [figure for group in groups.values() for figure in _group_figures(group)]
+    return [_prepared(name, task, how) for name, task in tasks.items()], figures
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
+
+
+def _group_in(file: str) -> str:
+    """The name of the group that a file describes, by which lm-eval finds it among those of its folder; "" for a task.
+
+    Raises:
+        MissingError: the file is not there.
+    """
+    if not Path(file).is_file():
+        raise MissingError(f"task file {file} is not there", hint="a task is a name of lm-eval's, or a YAML file")
+    with own_errors(f"task {file}"):
+        return str(load_yaml(file, resolve_func=False).get("group") or "")
+
+
+def _group_figures(group: Any) -> Iterator[GroupFigure]:
+    members = tuple(dict.fromkeys(task.task_name for task in group.get_all_tasks()))
+    for each in group.aggregate_metric_list or ():
+        if each.aggregation == "mean":  # a function of the group's own is left to lm-eval
+            filters = None if each.filter_list is None else tuple(each.filter_list)
+            yield GroupFigure(group.name, each.metric, filters, members, bool(each.weight_by_size))
 
 
 def _prepared(name: str, task: Any, how: Asking) -> HarnessTask:

@@ -96,12 +96,37 @@ class PairedDifference:
         interval: [low, high], 95%; None where there is none.
         p: two-sided, of no difference, from the draws' spread; None where there is no interval.
         changed: documents whose value differs.
+        draws: the difference in each draw [DRAWS]; None where there is no interval.
     """
 
     difference: float
     interval: tuple[float, float] | None
     p: float | None
     changed: int
+    draws: Floats | None = None
+
+    @classmethod
+    def of(cls, difference: float, draws: Floats | None, changed: int) -> PairedDifference:
+        """A difference with the interval that draws of it give, if there are any."""
+        if draws is None or not np.isfinite(difference):
+            return cls(difference, None, None, changed)
+        low, high = (float(bound) for bound in np.quantile(draws, _TAILS))
+        return cls(difference, (low, high), _p(difference, float(draws.std(ddof=1))), changed, draws)
+
+    def __neg__(self) -> PairedDifference:
+        return self.of(-self.difference, None if self.draws is None else -self.draws, self.changed)
+
+
+def pooled_difference(parts: Sequence[PairedDifference], weights: Sequence[float]) -> PairedDifference:
+    """The difference of a weighted mean of figures, whose documents are drawn each by themselves.
+
+    It has an interval if each of them has.
+    """
+    shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+    drawn = [part.draws for part in parts if part.draws is not None]
+    draws = np.average(drawn, axis=0, weights=shares) if len(drawn) == len(parts) else None
+    difference = float(np.dot(shares, [part.difference for part in parts]))
+    return PairedDifference.of(difference, draws, sum(part.changed for part in parts))
 
 
 def paired_difference(
@@ -125,10 +150,7 @@ def paired_difference(
         difference = float(np.mean([figure(each) for each in values]) - figure(reference))
         changed = sum(any(each[place] != one for each in values) for place, one in enumerate(reference))
         draws = _draws(values, reference, figure, name, seed)
-    if draws is None or not np.isfinite(difference):
-        return PairedDifference(difference, None, None, changed)
-    low, high = (float(bound) for bound in np.quantile(draws, _TAILS))
-    return PairedDifference(difference, (low, high), _p(difference, float(draws.std(ddof=1))), changed)
+    return PairedDifference.of(difference, draws, changed)
 
 
 def _draws(

@@ -261,7 +261,7 @@ def _text(message: ChatMessage) -> str:
         other = next((each for each in message.content if not isinstance(each, ContentText | ContentReasoning)), None)
         if other is not None:
             raise InputError(f"a message of the {message.role} has a part of type {other.type}, expected text alone")
-    return message.text
+    return str(message.text)
 
 
 def _content(text: str) -> str | list[Content]:

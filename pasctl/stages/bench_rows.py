@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from pasctl.evaluation.intervals import holm
-from pasctl.evaluation.paired import PairedDifference, paired_difference
+from pasctl.evaluation.paired import PairedDifference, paired_difference, pooled_difference
 from pasctl.stages.bench_cases import PERSONA, RANDOM, BenchCase
 
 if TYPE_CHECKING:
-    from pasctl.evaluation.lm_eval_tasks import HarnessTask
+    from pasctl.evaluation.lm_eval_tasks import GroupFigure, HarnessTask
 
 Row = dict[str, Any]
 
@@ -54,33 +54,91 @@ class _Measured:
     parts: tuple[Part, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """One row, with the draws that its interval is of.
+
+    Attributes:
+        row: about it, with its value.
+        difference: from what it is compared with; None of the unchanged model itself.
+    """
+
+    row: Row
+    difference: PairedDifference | None
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """Who and how strongly, under which condition."""
+        return (self.row["condition"], self.row["persona"], self.row["alpha"])
+
+    def told(self) -> Row:
+        """As it is stored."""
+        if self.difference is None:
+            return self.row
+        low, high = self.difference.interval or (None, None)
+        found = {"difference": _finite(self.difference.difference), "low": low, "high": high, "p": self.difference.p}
+        return self.row | found | {"changed": self.difference.changed}
+
+
 def bench_rows(
-    tasks: Sequence[HarnessTask], cases: Sequence[BenchCase], parts: Mapping[tuple[int, int], Part], seed: int
+    tasks: Sequence[HarnessTask],
+    groups: Sequence[GroupFigure],
+    cases: Sequence[BenchCase],
+    parts: Mapping[tuple[int, int], Part],
+    seed: int,
 ) -> dict[str, Any]:
     """Tables of what was found.
 
     Args:
         tasks: lm-eval's.
+        groups: figures of groups of them.
         cases: conditions, the unchanged model first.
         parts: (place of the task, place of the condition) -> what was measured.
         seed: of the documents that intervals draw.
 
     Returns:
-        tasks: name and documents; rows: one per task, figure and condition, with value, difference from the unchanged
-        model, its 95% interval [low, high], p, p_holm (Holm's over all figures of all tasks of a condition), and the
+        tasks: name and documents; rows: one per task or group, figure and condition, with value, difference from the
+        unchanged model, its 95% interval [low, high], p, p_holm (Holm's over all figures of a condition), and the
         number of documents whose value changed; against_random: the same of each persona minus its random directions.
     """
-    rows: list[Row] = []
-    against: list[Row] = []
+    rows: list[_Found] = []
+    against: list[_Found] = []
     for place, task in enumerate(tasks):
         measured = list(_measured(cases, {n: part for (at, n), part in parts.items() if at == place}))
         for key in sorted(measured[0].parts[0].figures):  # as stored, whose order JSON does not keep
             rows += _rows(task, key, measured, seed)
             against += _against_random(task, key, measured, seed)
+    tables = []
     for table in (rows, against):
-        _correct(table)
+        grouped = [found for figure in groups for found in _of_group(figure, table)]
+        tables.append([found.told() for found in (*grouped, *table)])
+        _correct(tables[-1])
     shown = [{"task": task.name, "documents": _documents(parts[place, 0])} for place, task in enumerate(tasks)]
-    return {"tasks": shown, "rows": rows, "against_random": against}
+    return {"tasks": shown, "rows": tables[0], "against_random": tables[1]}
+
+
+def _of_group(figure: GroupFigure, table: Sequence[_Found]) -> Iterator[_Found]:
+    """Rows of a group, where all of its tasks have one."""
+    members: dict[tuple[Any, ...], list[_Found]] = {}
+    for found in table:
+        row = found.row
+        wanted = figure.filters is None or row["filter"] in figure.filters
+        if row["task"] in figure.members and row["metric"] == figure.metric and wanted:
+            members.setdefault((row["filter"], *found.setting), []).append(found)
+    for several in members.values():
+        if len(several) == len(figure.members):
+            yield _pooled(figure, several)
+
+
+def _pooled(figure: GroupFigure, members: Sequence[_Found]) -> _Found:
+    documents = [each.row["documents"] for each in members]
+    weights = [float(count) if figure.weighted else 1.0 for count in documents]
+    values = [each.row["value"] for each in members]
+    known = [value for value in values if value is not None]
+    value = sum(w * v for w, v in zip(weights, known, strict=True)) / sum(weights) if known == values else None
+    differences = [each.difference for each in members if each.difference is not None]
+    row = members[0].row | {"task": figure.group, "documents": sum(documents), "value": value}
+    return _Found(row, pooled_difference(differences, weights) if differences else None)
 
 
 def _measured(cases: Sequence[BenchCase], parts: Mapping[int, Part]) -> Iterator[_Measured]:
@@ -104,23 +162,20 @@ def _documents(part: Part) -> int:
     return max((len(each) for each in part.documents.values()), default=0)
 
 
-def _rows(task: HarnessTask, key: str, measured: Sequence[_Measured], seed: int) -> Iterator[Row]:
+def _rows(task: HarnessTask, key: str, measured: Sequence[_Measured], seed: int) -> Iterator[_Found]:
     reference = measured[0]
     for each in measured:
-        if key not in each.parts[0].figures:
-            continue
-        row = _about(task, key, each) | {"value": _finite(_value(each, key))}
-        if each is not reference:
-            row |= _told(_difference(task, key, each, reference, seed))
-        yield row
+        if key in each.parts[0].figures:
+            difference = None if each is reference else _difference(task, key, each, reference, seed)
+            yield _Found(_about(task, key, each), difference)
 
 
-def _against_random(task: HarnessTask, key: str, measured: Sequence[_Measured], seed: int) -> Iterator[Row]:
+def _against_random(task: HarnessTask, key: str, measured: Sequence[_Measured], seed: int) -> Iterator[_Found]:
     controls = {(each.first.name, each.first.alpha): each for each in measured if each.first.condition == RANDOM}
     for each in measured:
         control = controls.get((each.first.name, each.first.alpha))
         if each.first.condition == PERSONA and control is not None and key in control.parts[0].figures:
-            yield _about(task, key, each) | _told(_difference(task, key, control, each, seed, sign=-1))
+            yield _Found(_about(task, key, each), -_difference(task, key, control, each, seed))
 
 
 def _about(task: HarnessTask, key: str, measured: _Measured) -> Row:
@@ -137,6 +192,7 @@ def _about(task: HarnessTask, key: str, measured: _Measured) -> Row:
         "draws": len(measured.parts),
         "documents": len(measured.parts[0].documents[key]),
         "higher_is_better": task.higher_is_better(metric),
+        "value": _finite(_value(measured, key)),
     }
 
 
@@ -144,22 +200,16 @@ def _value(measured: _Measured, key: str) -> float:
     return sum(part.figures[key] for part in measured.parts) / len(measured.parts)
 
 
-def _difference(
-    task: HarnessTask, key: str, measured: _Measured, reference: _Measured, seed: int, *, sign: int = 1
-) -> PairedDifference:
-    """Of a figure between two conditions; `reference` has one draw. A sign of -1 gives reference minus measured."""
+def _difference(task: HarnessTask, key: str, measured: _Measured, reference: _Measured, seed: int) -> PairedDifference:
+    """Of a figure between two conditions; `reference` has one draw."""
     metric = key.partition(",")[0]
     figure, name = task.figure(metric)
     [before] = reference.parts
-    found = PairedDifference(_value(measured, key) - before.figures[key], None, None, 0)
     paired = all(part.documents[key] == before.documents[key] for part in measured.parts)
-    if paired and all(_is_figure(figure, part, key) for part in (before, *measured.parts)):
-        values = [part.values[key] for part in measured.parts]
-        found = paired_difference(values, before.values[key], figure, name, (seed, crc32(task.name.encode())))
-    if sign == 1:
-        return found
-    turned = None if found.interval is None else (-found.interval[1], -found.interval[0])
-    return PairedDifference(-found.difference, turned, found.p, found.changed)
+    if not paired or not all(_is_figure(figure, part, key) for part in (before, *measured.parts)):
+        return PairedDifference.of(_value(measured, key) - before.figures[key], None, 0)
+    values = [part.values[key] for part in measured.parts]
+    return paired_difference(values, before.values[key], figure, name, (seed, crc32(task.name.encode())))
 
 
 def _is_figure(figure: Any, part: Part, key: str) -> bool:
@@ -169,17 +219,6 @@ def _is_figure(figure: Any, part: Part, key: str) -> bool:
     except (ArithmeticError, TypeError, ValueError):
         return False
     return math.isclose(found, part.figures[key], rel_tol=1e-9, abs_tol=1e-12)
-
-
-def _told(found: PairedDifference) -> Row:
-    low, high = found.interval or (None, None)
-    return {
-        "difference": _finite(found.difference),
-        "low": low,
-        "high": high,
-        "p": found.p,
-        "changed": found.changed,
-    }
 
 
 def _finite(value: float) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ from pasctl.stages.text_targets import TextTarget, resolve_texts
 from pasctl.stages.text_words import words_by
 
 if TYPE_CHECKING:
-    from pasctl.evaluation.lm_eval_tasks import HarnessTask
+    from pasctl.evaluation.lm_eval_tasks import GroupFigure, HarnessTask
+    from pasctl.report.blocks import Content
 
 ROWS, PARTS = "rows.json", "parts.json"
 RUN_VERSION = 1
@@ -56,20 +57,23 @@ def plan(declared: BenchTasks, run: Run) -> Job | Outcome:
     template = _template(handle) if declared.chat_template else None
     how = harness.Asking(declared.limit, declared.num_fewshot, declared.seed, template)
     given = parse_names(declared.tasks) if isinstance(declared.tasks, str) else declared.tasks
-    bench = Bench(tuple(harness.load_tasks(given, how)), cases, handle, declared.batch_size, declared.seed)
+    tasks, groups = harness.load_tasks(given, how)
+    bench = Bench(tuple(tasks), tuple(groups), cases, handle, declared.batch_size, declared.seed)
     for task in bench.tasks:
         if not task.prompted and any(case.condition == PROMPTED for case in cases):
             note(f"{task.name} reads texts from their first word, so it is not run prompted")
     return Job(
         stage=Stage.of(BenchTasks),
         model=source.model,
-        label=_label([task.name for task in bench.tasks]),
+        label=_label(dict.fromkeys([*(each.group for each in groups), *(task.name for task in tasks)])),
         params=declared.key(
             persona=",".join(names),
             alpha=list(alphas),
             positions="all",
             conditions=list(modes),
-            documents=part_key({task.name: task.digest for task in bench.tasks}),
+            documents=part_key(
+                {"tasks": {task.name: task.digest for task in tasks}, "groups": [asdict(each) for each in groups]}
+            ),
             harness=harness.HARNESS,
             strengths=_strengths(targets),
             systems=[case.told["system"] for case in cases if case.condition == PROMPTED],
@@ -115,7 +119,7 @@ def _strengths(targets: Sequence[TextTarget]) -> list[Any]:
     return [target.params for target in targets]
 
 
-def _label(tasks: Sequence[str]) -> str:
+def _label(tasks: Iterable[str]) -> str:
     """The tasks, as far as a label has room, in the signs that one may have."""
     names = ["".join(sign if sign.isalnum() or sign in "-." else "-" for sign in task.lower()) for task in tasks]
     whole = "-".join(names)
@@ -128,6 +132,7 @@ class Bench:
 
     Attributes:
         tasks: with their documents.
+        groups: figures of groups of them.
         cases: the conditions, the unchanged model first.
         handle: the model.
         batch_size: texts per forward pass.
@@ -135,6 +140,7 @@ class Bench:
     """
 
     tasks: tuple[HarnessTask, ...]
+    groups: tuple[GroupFigure, ...]
     cases: tuple[BenchCase, ...]
     handle: ModelHandle
     batch_size: int
@@ -199,7 +205,7 @@ def _compute(work: StageContext, *, bench: Bench) -> Payload:
     work.provenance["counts"] = counts
     read = {place: Part.of(parts[key]) for place, key in bench.keys.items()}
     return {
-        ROWS: bench_rows(bench.tasks, bench.cases, read, bench.seed),
+        ROWS: bench_rows(bench.tasks, bench.groups, bench.cases, read, bench.seed),
         PARTS: {key: parts[key] for key in bench.parts},
     }
 
@@ -228,3 +234,10 @@ def benchmark_rows(benchmarks: Artifact) -> Mapping[str, Any]:
     """What an artifact of this stage tells: `tasks`, `conditions`, `rows`; see `bench_rows`."""
     rows: Mapping[str, Any] = benchmarks.read_json(ROWS)
     return rows
+
+
+def benchmarks_content(benchmarks: Artifact) -> Content:
+    """What a page says about tasks."""
+    from pasctl.report.sections.benchmarks import benchmarks as section
+
+    return section(benchmark_rows(benchmarks))

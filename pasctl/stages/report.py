@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pasctl.errors import InputError
 from pasctl.models.geometry import layer_numbers
+from pasctl.stages.bench_tasks import benchmarks_content
 from pasctl.stages.kept_text import kept_text
 from pasctl.stages.probe_level import FILE as LEVEL
 from pasctl.stages.progress import Reporter, Silent
@@ -126,6 +127,7 @@ def _content(artifact: Artifact, store: Store, reporter: Reporter) -> Content:
         "trials": _trials,
         "activations": _activations,
         "texts": texts_content,
+        "benchmarks": benchmarks_content,
     }
     if artifact.kind in readers:
         return readers[artifact.kind](artifact)

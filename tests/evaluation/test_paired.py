@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import matthews_corrcoef
 
-from pasctl.evaluation.paired import DRAWS, paired_difference
+from pasctl.evaluation.paired import DRAWS, paired_difference, pooled_difference
 
 RNG = np.random.default_rng(3)
 HITS = [[float(hit) for hit in RNG.integers(0, 2, 30)] for _ in range(3)]
@@ -145,3 +145,21 @@ def test_the_same_values_have_an_interval_of_zero_and_differ_in_nothing() -> Non
 def test_there_is_no_interval_where_it_cannot_be_had(figure: Any, name: str, values: Any, reference: Any) -> None:
     found = paired_difference([values], reference, figure, name, (1,))
     assert (found.interval, found.p) == (None, None)
+
+
+def test_a_pooled_difference_is_that_of_all_documents() -> None:
+    """Weighted by documents, the difference of means is that of the mean of all; one without an interval has none."""
+    first = paired_difference([HITS[1]], HITS[0], mean, "mean", (1,))
+    second = paired_difference([HITS[0][:24]], HITS[2][:24], mean, "mean", (2,))
+    both = pooled_difference([first, second], [30, 24])
+    assert both.difference == pytest.approx(mean([*HITS[1], *HITS[0][:24]]) - mean([*HITS[0], *HITS[2][:24]]))
+    assert first.draws is not None
+    assert second.draws is not None
+    drawn = sorted((30 * a + 24 * b) / 54 for a, b in zip(first.draws, second.draws, strict=True))
+    assert both.interval == pytest.approx((np.quantile(drawn, 0.025), np.quantile(drawn, 0.975)))
+    few = paired_difference([HITS[1][:9]], HITS[0][:9], mean, "mean", (1,))
+    assert pooled_difference([first, few], [1, 1]).interval is None
+    turned = -first
+    assert first.interval is not None
+    assert turned.interval == pytest.approx((-first.interval[1], -first.interval[0]))
+    assert (turned.difference, turned.p) == (-first.difference, first.p)

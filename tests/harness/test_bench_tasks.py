@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import pasctl
 from pasctl.errors import InputError, MissingError
@@ -233,6 +239,43 @@ def test_a_run_that_ends_anywhere_is_resumed_and_nothing_is_run_twice(
     assert len(runs) == total
 
 
+def test_a_killed_command_is_resumed_by_the_same_one(
+    files: dict[str, Path], store: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """SIGKILL once some runs are kept: the next one takes these, and comes to what a run that nobody kills does."""
+    shutil.copytree(store, tmp_path / "whole")
+    files = {name: files[name] for name in ("choices", "rolling")}
+    command = [sys.executable, "-m", "pasctl", "bench-tasks", "--tasks", ",".join(str(path) for path in files.values())]
+    command += ["--persona", "s01,s02,s03", "--alpha", "1,2", "--positions", "all", "--json", "--store"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, str(store)], env=environment, stdout=subprocess.DEVNULL)
+
+    def kept() -> list[Path]:
+        return list(store.glob("staging/*/parts/*.json*"))
+
+    deadline = time.monotonic() + 120
+    while len(kept()) < 5 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    left = len({path.name.partition(".")[0] for path in kept()})
+    assert left >= 5
+    found = []
+    for place in (store, tmp_path / "whole"):
+        done = subprocess.run(
+            [*command, str(place)], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout))
+    resumed, whole = found
+    assert resumed["rows"] == whole["rows"]
+    assert resumed["content_digest"] == whole["content_digest"]
+    assert resumed["counts"]["runs"] == whole["counts"]["runs"] == 2 * (1 + 3 * 2 * 2) + 3
+    assert left - 1 <= resumed["counts"]["runs_reused"] <= left  # the last one may not have been whole
+    assert resumed["counts"]["tokens_run"] < whole["counts"]["tokens_run"]
+
+
 def test_other_documents_or_examples_are_other_runs(
     files: dict[str, Path], store: Path, handle: ModelHandle, runs: list[tuple[str, Any]], tmp_path: Path
 ) -> None:
@@ -287,3 +330,44 @@ def test_what_cannot_be_run_is_refused(
     away.write_text(f"task: away\n{SHARED.replace('FILE', str(tmp_path / 'gone.jsonl'))}{TASKS['choices']}")
     with pytest.raises(MissingError, match=r"task .*away.yaml: its documents cannot be had"):
         bench({"away": away}, store, handle)
+
+
+def test_a_group_has_the_figure_of_lm_eval_and_the_interval_of_all_documents(
+    files: dict[str, Path], store: Path, tiny_folder: Path, handle: ModelHandle, tmp_path: Path
+) -> None:
+    """Weighted by documents it is the figure of all documents together; its draws are within each task."""
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in reversed(MANY[:22])))
+    group = {}
+    for name, weighted in (("even", False), ("all", True)):
+        members = [yaml.safe_load(files["choices"].read_text()) for _ in range(2)]
+        members[1]["dataset_kwargs"]["data_files"]["test"] = str(data)
+        listed = [{**each, "task": f"{name}_{number}"} for number, each in enumerate(members)]
+        group[name] = tmp_path / f"{name}.yaml"
+        figures = [{"metric": "acc", "weight_by_size": weighted}]
+        group[name].write_text(json.dumps({"group": name, "task": listed, "aggregate_metric_list": figures}))
+    made = bench(group, store, handle, modes="persona")
+    rows = rows_of(made)
+    model = pasctl.load_model(str(tiny_folder), dtype="float32")
+    own: Any = simple_evaluate(
+        HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=8),
+        tasks=list(group),
+        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+        bootstrap_iters=0,
+    )
+    assert made.artifact is not None
+    for name in group:
+        for condition in ("no-change", "persona"):
+            figure = {row["task"]: row for row in rows if row["metric"] == "acc" and row["condition"] == condition}
+            first, second, whole = figure[f"{name}::{name}_0"], figure[f"{name}::{name}_1"], figure[name]
+            weights = (30, 22) if name == "all" else (1, 1)
+            expected = np.average([first["value"], second["value"]], weights=weights)
+            assert whole["value"] == pytest.approx(expected, abs=1e-12)
+            assert whole["documents"] == 52
+            if condition == "no-change":
+                assert whole["value"] == pytest.approx(own["groups"][name]["acc,none"], abs=1e-12)
+            if condition == "persona":
+                assert whole["low"] <= whole["difference"] <= whole["high"]
+                assert whole["changed"] == first["changed"] + second["changed"]
+                widths = [row["high"] - row["low"] for row in (first, second, whole)]
+                assert widths[2] <= max(widths[:2])
