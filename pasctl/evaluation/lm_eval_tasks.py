@@ -132,7 +132,7 @@ def load_tasks(names: Sequence[str], how: Asking) -> tuple[list[HarnessTask], li
     for name, spec in specs.items():
         with quiet(), own_errors(f"task {name}"):
             loaded = manager.load([spec or name])
-            tasks, groups = {**loaded["tasks"], **tasks}, {**loaded["groups"], **groups}
+            tasks, groups = tasks | loaded["tasks"], groups | loaded["groups"]
     figures = [figure for group in groups.values() for figure in _group_figures(group)]
     return [_prepared(name, task, how) for name, task in tasks.items()], figures
 

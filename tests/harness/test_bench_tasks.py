@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import pasctl
+import pasctl.models.load
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory import Inventory, personality_prompt
 from pasctl.stages.job import Outcome
@@ -304,6 +305,28 @@ def test_a_dry_run_says_what_would_be_run(files: dict[str, Path], store: Path, h
     assert made.artifact is not None
     counts = made.artifact.provenance["counts"]
     assert planned.plan == {"runs": 4, "runs_to_do": 4, "tokens_asked": counts["tokens_asked"]}
+
+
+def test_the_model_is_loaded_once_though_a_strength_is_chosen_first(
+    files: dict[str, Path], store: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Path] = []
+    read = pasctl.models.load.read_weights
+
+    def reading(path: Path, **options: Any) -> Any:
+        loads.append(path)
+        return read(path, **options)
+
+    monkeypatch.setattr("pasctl.models.load.read_weights", reading)
+    assert "strengths" not in set(pasctl.Store(store).ls()["kind"])
+    how = {"persona": "s01,s02", "positions": "all", "modes": "persona", "limit": 4, "store": store}
+    made = pasctl.bench_tasks([str(files["choices"])], model=str(tiny_folder), **how)
+    assert "strengths" in set(pasctl.Store(store).ls()["kind"])
+    assert len(loads) == 1
+    assert made.artifact is not None
+    assert {row["persona"] for row in rows_of(made)} == {"", "s01", "s02"}
+    assert pasctl.bench_tasks([str(files["choices"])], model=str(tiny_folder), **how).reused
+    assert len(loads) == 1
 
 
 def test_batch_sizes_change_no_key(files: dict[str, Path], store: Path, handle: ModelHandle) -> None:
