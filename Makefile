@@ -55,7 +55,8 @@ test-quantized: $(TORCHAO)/.ready  ## int8 and int4 weights
 	PYTHONPATH=$(CURDIR)/$(TORCHAO) $(BIN)/python -m pytest -q tests/models/test_quantize.py tests/integration/test_quantized.py
 
 test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, on the server, and on personas
-	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py tests/harness
+	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(BIN)/python -m pytest -q tests/memory/test_lm_eval.py tests/serving/test_lm_eval.py tests/harness \
+	  tests/models/test_given_model.py
 
 test-vllm-lm-eval: $(VENV_VLLM)/.ready $(LM_EVAL)/.ready  ## lm-eval's tasks in vLLM, with a persona per request
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm_plugin/test_engine_eval.py

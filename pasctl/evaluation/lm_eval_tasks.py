@@ -113,8 +113,10 @@ def load_tasks(names: Sequence[str], how: Asking) -> tuple[list[HarnessTask], li
 
     Raises:
         MissingError: there is no such file, or the documents cannot be had.
-        InputError: there is no such name, or a task that cannot be asked.
+        InputError: there is no such name, none at all, two tasks of one name, or a task that cannot be asked.
     """
+    if not names:
+        raise InputError("no task is named", hint="--tasks NAME or --tasks FILE.yaml")
     specs = {name: _group_in(name) if _is_file(name) else name for name in names}
     folders = sorted({str(Path(name).parent) for name, spec in specs.items() if spec and _is_file(name)})
     with quiet():
@@ -127,14 +129,19 @@ def load_tasks(names: Sequence[str], how: Asking) -> tuple[list[HarnessTask], li
                 f"task {name!r} is none of lm-eval's {len(manager.all_tasks):,} tasks and groups",
                 hint=f"did you mean {', '.join(near)}?" if near else "`lm-eval ls tasks` lists them",
             )
-    tasks: dict[str, Any] = {}
+    tasks: list[tuple[str, Any]] = []
     groups: dict[str, Any] = {}
     for name, spec in specs.items():
         with quiet(), own_errors(f"task {name}"):
             loaded = manager.load([spec or name])
-            tasks, groups = tasks | loaded["tasks"], groups | loaded["groups"]
-    figures = [figure for group in groups.values() for figure in _group_figures(group)]
-    return [_prepared(name, task, how) for name, task in tasks.items()], figures
+            tasks += loaded["tasks"].items()
+            groups |= loaded["groups"]
+    prepared: dict[str, HarnessTask] = {}
+    for name, task in tasks:
+        found = _prepared(name, task, how)
+        if prepared.setdefault(name, found).digest != found.digest:
+            raise InputError(f"two different tasks are called {name!r}", hint="give one of them another name")
+    return list(prepared.values()), [figure for group in groups.values() for figure in _group_figures(group)]
 
 
 def _is_file(name: str) -> bool:

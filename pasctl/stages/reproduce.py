@@ -62,6 +62,7 @@ class Made:
                 "glob": stored.get("glob"),
                 "revision": model.get("revision") if kind == "hub" else None,
                 "texts": tuple(f"{PLACE}/{PurePath(text).name}" for text in texts if text),
+                "tasks": tuple(_public(task) for task in stored.get("tasks") or ()),
                 "text": next((f"{PLACE}/{PurePath(text).name}" for text in texts if text), None),
                 "label": artifact.label,
             },

@@ -23,6 +23,8 @@ from pasctl.errors import InputError, MissingError
 from pasctl.inventory import Inventory, personality_prompt
 from pasctl.stages.job import Outcome
 from pasctl.stages.model import ModelHandle
+from pasctl.stages.report import report
+from pasctl.stages.reproduce import Made, reproduce
 from pasctl.stages.stored_personas import StoredPersonas
 from pasctl.steering import steer
 from tests.serving.conftest import handle, served_store
@@ -329,6 +331,20 @@ def test_the_model_is_loaded_once_though_a_strength_is_chosen_first(
     assert len(loads) == 1
 
 
+def test_a_page_shows_what_was_found_and_the_command(
+    files: dict[str, Path], store: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    how = {"persona": "s01", "alpha": "2", "positions": "all", "modes": "persona", "store": store}
+    made = pasctl.bench_tasks([str(files["choices"])], model=str(tiny_folder), **how)
+    assert made.artifact is not None
+    page = report([made.artifact], tmp_path / "page.html", store=store).path.read_text(encoding="utf-8")
+    assert "choices: acc, higher is better, 30 documents" in page
+    assert "s01 at alpha 2" in page
+    command = reproduce(Made.of(made.artifact))
+    assert command.startswith("pasctl bench-tasks --tasks PATH/TO/choices.yaml --persona s01 --alpha 2")
+    assert "--mode persona" in command
+
+
 def test_batch_sizes_change_no_key(files: dict[str, Path], store: Path, handle: ModelHandle) -> None:
     first, second = (
         bench({"choices": files["choices"]}, store, handle, batch_size=size, dry_run=True).key for size in (1, 8)
@@ -341,6 +357,8 @@ def test_what_cannot_be_run_is_refused(
 ) -> None:
     with pytest.raises(MissingError, match=r"task file none.yaml is not there"):
         bench({"none": Path("none.yaml")}, store, handle)
+    with pytest.raises(InputError, match="no task is named"):
+        bench({}, store, handle)
     with pytest.raises(InputError, match="mode fast is unknown, expected a comma list of persona, random-direction"):
         bench(files, store, handle, modes="fast")
     with pytest.raises(InputError, match="steered from the answer on, and tasks do not say where that is"):
@@ -349,6 +367,10 @@ def test_what_cannot_be_run_is_refused(
     broken.write_text("task: broken\noutput_type: multiple_choice\n" + SHARED.replace("FILE", str(files["choices"])))
     with pytest.raises(InputError, match=r"task .*broken.yaml cannot be run"):
         bench({"broken": broken}, store, handle)
+    twin = tmp_path / "twin.yaml"
+    twin.write_text(files["shots"].read_text().replace("task: shots", "task: choices"))
+    with pytest.raises(InputError, match="two different tasks are called 'choices'"):
+        bench({"choices": files["choices"], "twin": twin}, store, handle)
     away = tmp_path / "away.yaml"
     away.write_text(f"task: away\n{SHARED.replace('FILE', str(tmp_path / 'gone.jsonl'))}{TASKS['choices']}")
     with pytest.raises(MissingError, match=r"task .*away.yaml: its documents cannot be had"):
