@@ -44,7 +44,8 @@ class StoreList(
 
     kind: str | None = option(
         None,
-        help="activations, probes, directions, strengths, results, texts, export, memory, answers, trials or benchmarks.",
+        help="activations, probes, directions, strengths, results, texts, export, memory, answers, trials, or "
+        "benchmarks.",
         metavar="KIND",
     )
     model: str | None = option(None, help="Of this model: its name in REFs.", short="-m", metavar="NAME")

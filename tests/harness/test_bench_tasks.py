@@ -19,6 +19,7 @@ import yaml
 
 import pasctl
 import pasctl.models.load
+from pasctl.contrasts import WORDINGS, describe
 from pasctl.errors import InputError, MissingError
 from pasctl.inventory import Inventory, personality_prompt
 from pasctl.stages.job import Outcome
@@ -138,6 +139,22 @@ def test_figures_are_those_of_lm_eval_alone(
     assert counts["runs"] == len(NAMES) * 4 - 1
     assert counts["tokens_run"] > 0
     assert counts["tokens_asked"] > 0
+
+
+def test_a_chat_template_has_the_persona_as_its_system_text(
+    files: dict[str, Path], store: Path, tiny_folder: Path, handle: ModelHandle
+) -> None:
+    """Poles of traits are prompted by their descriptions; directions of contrasts are as good as those of answers."""
+    pasctl.extract(handle, contrast="big5", store=store)
+    pasctl.fit_directions(model=handle, store=store)
+    asked = {name: files[name] for name in ("choices", "written")}
+    rows = rows_of(bench(asked, store, handle, persona="E+", modes="prompted", chat_template=True, limit=8))
+    model, system = pasctl.load_model(str(tiny_folder), dtype="float32"), describe(WORDINGS["E"][0][0])
+    how = {"limit": 8, "apply_chat_template": True}
+    assert figures(rows, "no-change") == pytest.approx(own_figures(asked, model, **how), rel=1e-9)
+    assert figures(rows, "prompted") == pytest.approx(own_figures(asked, model, system, **how), rel=1e-9)
+    plain = rows_of(bench(asked, store, handle, persona="E+", modes="prompted", limit=8))
+    assert plain != rows
 
 
 def test_random_directions_have_the_norm_of_the_persona_and_point_elsewhere(
