@@ -39,6 +39,7 @@ from pasctl.evaluation.alphas import AUTO
 from pasctl.generation.request import PromptTooLongError, Request
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.stream import Stream
+from pasctl.generation.structure import Structure
 from pasctl.generation.token_rules import TokenRules
 from pasctl.harness.shared_engine import MAX_BATCH, SharedEngine
 from pasctl.models.options import ModelOptions
@@ -53,7 +54,7 @@ from pasctl.stages.target import resolve
 
 MOST_TOKENS = 1024
 """Of an answer, where a task does not say."""
-_REFUSED = ("response_schema", "best_of", "prompt_logprobs", "modalities", "batch")
+_REFUSED = ("best_of", "prompt_logprobs", "modalities", "batch")
 """Options of `GenerateConfig` that change what is asked for, and are not there."""
 
 
@@ -195,6 +196,7 @@ class PasctlAPI(ModelAPI):
                 presence_penalty=config.presence_penalty or 0.0,
                 frequency_penalty=config.frequency_penalty or 0.0,
                 logit_bias=tuple(sorted((config.logit_bias or {}).items())),
+                structure=_structure(config),
             ),
             logprobs=(config.top_logprobs or 0) if config.logprobs else None,
         )
@@ -227,6 +229,13 @@ async def _ended(streams: Sequence[Stream]) -> None:
 def _written(stream: Stream) -> int:
     """Tokens of an answer, the one that ended it among them."""
     return len(stream.tokens) + (stream.finish_reason == "stop")
+
+
+def _structure(config: GenerateConfig) -> Structure | None:
+    """The schema that an answer must keep to."""
+    if config.response_schema is None:
+        return None
+    return Structure.json_schema(config.response_schema.json_schema.model_dump(exclude_none=True, by_alias=True))
 
 
 def _require_known(others: dict[str, Any], base_url: str | None) -> None:

@@ -225,13 +225,20 @@ def test_what_there_is_none_of_is_refused(api: Any, tiny_folder: Path) -> None:
         ask(api(), [*said, ChatMessageTool(content="3")])
     with pytest.raises(InputError, match="has a part of type image"):
         ask(api(), [ChatMessageUser(content=[ContentImage(image="data:image/png;base64,AA==")])])
-    schema = ResponseSchema(name="answer", json_schema=json_schema(int))
-    with pytest.raises(InputError, match="response_schema is not there"):
-        ask(api(), said, response_schema=schema)
+    with pytest.raises(InputError, match="best_of is not there"):
+        ask(api(), said, best_of=2)
     with pytest.raises(InputError, match="model argument 'personas' is unknown"):
         api(personas="E+")
     with pytest.raises(InputError, match="no persona of 4 is called 'E\\+'"):
         api("E+")
+
+
+def test_an_answer_keeps_to_a_schema(api: Any) -> None:
+    pytest.importorskip("llguidance")
+    schema = ResponseSchema(name="answer", json_schema=json_schema(bool))
+    for persona in (None, "s01"):
+        found = ask(api(persona), [ChatMessageUser(content="Do you worry?")], response_schema=schema)
+        assert found.completion in ("true", "false")
 
 
 TASK = """
