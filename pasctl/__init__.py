@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pasctl.memory.params import MemoryParams
     from pasctl.models.load import LoadedModel, load_model
     from pasctl.models.options import ModelOptions
+    from pasctl.stages.bench_tasks import bench_tasks
     from pasctl.stages.choose_alpha import choose_alpha
     from pasctl.stages.evaluate import evaluate
     from pasctl.stages.export import check_export, export_model
@@ -103,6 +104,7 @@ __all__ = [  # those of _HOMES, and the functions of commands
     "TrialPlan",
     "__version__",
     "bake",
+    "bench_tasks",
     "check_export",
     "choose_alpha",
     "evaluate",

@@ -26,6 +26,15 @@ def bench_finding(found: Mapping[str, Any]) -> str:
     )
 
 
+def worse_figures(found: Mapping[str, Any]) -> tuple[int, int]:
+    """On how many figures of all personas and strengths one is worse than the unchanged model, and how many there are.
+
+    Those that have no interval do not count.
+    """
+    judged = [row for row in found["rows"] if row["condition"] == "persona" and row["p_holm"] is not None]
+    return sum(row["p_holm"] < SIGNIFICANT and _is_worse(row) for row in judged), len(judged)
+
+
 def _sentence(rows: Sequence[Mapping[str, Any]], against: Sequence[Mapping[str, Any]]) -> str:
     title = rows[0]["title"]
     judged = [row for row in rows if row["p_holm"] is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-SOURCES = {"results": "metrics.json", "strengths": "curves.json"}
+SOURCES = {"results": "metrics.json", "strengths": "curves.json", "benchmarks": "rows.json"}
 """Kind -> the file that its figure is read from; other kinds have none."""
 _FORMS = {"distinctive_r": ".2f", "composite": ".2f", "n": ".0f", "alpha": ".3g"}
 """Names of figures, in order, and how they are written."""
@@ -21,7 +21,7 @@ def figures(kind: str, read: Callable[[str], Any]) -> dict[str, float]:
     if kind not in SOURCES:
         return {}
     try:
-        return {"results": _results, "strengths": _strengths}[kind](read(SOURCES[kind]))
+        return {"results": _results, "strengths": _strengths, "benchmarks": _benchmarks}[kind](read(SOURCES[kind]))
     except (KeyError, TypeError, ValueError, StopIteration):  # of another version, or not what its name says
         return {}
 
@@ -29,6 +29,8 @@ def figures(kind: str, read: Callable[[str], Any]) -> dict[str, float]:
 def headline(kind: str, read: Callable[[str], Any]) -> str:
     """The figures as one short text, "" where there are none; the arguments are those of `figures`."""
     found = figures(kind, read)
+    if "judged" in found:
+        return f"worse on {found['worse']:.0f} of {found['judged']:.0f}"
     return ", ".join(f"{name.replace('_', ' ')} {found[name]:{form}}" for name, form in _FORMS.items() if name in found)
 
 
@@ -42,3 +44,10 @@ def _results(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _strengths(curves: Mapping[str, Any]) -> dict[str, float]:
     chosen = curves["chosen"]
     return {"alpha": float(chosen["population"] if isinstance(chosen, Mapping) else chosen)}
+
+
+def _benchmarks(found: Mapping[str, Any]) -> dict[str, float]:
+    from pasctl.evaluation.bench_verdict import worse_figures
+
+    worse, judged = worse_figures(found)
+    return {"worse": float(worse), "judged": float(judged)} if judged else {}

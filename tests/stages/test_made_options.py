@@ -12,6 +12,7 @@ from pasctl.option import parameters
 from pasctl.stages.headline import headline
 from pasctl.stages.made_options import made_options, option_defaults
 
+PERSONA_COSTS = {"condition": "persona", "p_holm": 0.01, "difference": -0.1, "higher_is_better": True}
 STAGES = [each for each in declarations() if issubclass(each, StageDeclaration)]
 
 
@@ -78,6 +79,8 @@ def test_a_stage_without_a_command_has_the_plain_values_of_its_key() -> None:
         ("results", ["conditions"], ""),
         ("strengths", {"chosen": {"population": 2.0}}, "alpha 2"),
         ("strengths", {"chosen": 0.123456}, "alpha 0.123"),
+        ("benchmarks", {"rows": [PERSONA_COSTS, {**PERSONA_COSTS, "difference": 0.1}]}, "worse on 1 of 2"),
+        ("benchmarks", {"rows": [{**PERSONA_COSTS, "p_holm": None}]}, ""),
         ("strengths", {}, ""),
         ("memory", {}, ""),
     ],
