@@ -22,8 +22,15 @@ def bench_finding(found: Mapping[str, Any]) -> str:
             settings.setdefault((row["persona"], row["alpha"]), []).append(row)
     return "\n".join(
         _sentence(rows, [row for row in found["against_random"] if (row["persona"], row["alpha"]) == setting])
+        + _prompted([row for row in found["rows"] if (row["condition"], row["persona"]) == ("prompted", setting[0])])
         for setting, rows in settings.items()
     )
+
+
+def _prompted(rows: Sequence[Mapping[str, Any]]) -> str:
+    judged = [row for row in rows if row["p_holm"] is not None]
+    worse = sum(row["p_holm"] < SIGNIFICANT and _is_worse(row) for row in judged)
+    return f"; prompted with it: worse on {worse} of {len(judged)}" if judged else ""
 
 
 def worse_figures(found: Mapping[str, Any]) -> tuple[int, int]:

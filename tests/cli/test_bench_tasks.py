@@ -64,6 +64,12 @@ def plain(metric: str = "acc", higher: bool = True) -> dict[str, Any]:
             [row("persona", -0.1, 0.03)],
             "E+ at alpha 2: none of 1 figure differs clearly from no change; most: arc acc -0.010 [-0.030, +0.010]",
         ),
+        (
+            [row("persona", -0.01, 0.4), {**row("persona", -0.5, 0.001), "condition": "prompted", "alpha": None}],
+            [],
+            "E+ at alpha 2: none of 1 figure differs clearly from no change; most: arc acc -0.010 [-0.030, +0.010]; "
+            "prompted with it: worse on 1 of 1",
+        ),
         ([row("persona", -0.1, None)], [], "E+ at alpha 2: no interval can be had, there are too few documents"),
     ],
 )
