@@ -60,8 +60,9 @@ test-lm-eval: $(LM_EVAL)/.ready  ## lm-eval's tasks through a memory, on the ser
 
 test-vllm-lm-eval: $(VENV_VLLM)/.ready $(LM_EVAL)/.ready  ## lm-eval's tasks in vLLM, with a persona per request
 	PYTHONPATH=$(CURDIR)/$(LM_EVAL) $(VENV_VLLM)/bin/python -m pytest -q tests/vllm_plugin/test_engine_eval.py
-test-inspect-ai: $(INSPECT_AI)/.ready  ## inspect_ai's evaluations of personas
-	PYTHONPATH=$(CURDIR)/$(INSPECT_AI) $(BIN)/python -m pytest -q tests/harness/test_inspect_ai_model.py
+
+test-inspect-ai: $(INSPECT_AI)/.ready $(STRUCTURED)/.ready  ## inspect_ai's evaluations of personas, in its process and on a server
+	PYTHONPATH=$(CURDIR)/$(INSPECT_AI):$(CURDIR)/$(STRUCTURED) $(BIN)/python -m pytest -q tests/harness/test_inspect_ai_model.py tests/clients/test_inspect.py
 
 test-kvpress: $(KVPRESS)/.ready  ## kvpress's presses, which a memory is compared with
 	PYTHONPATH=$(CURDIR)/$(KVPRESS) $(BIN)/python -m pytest -q tests/memory/test_presses.py

@@ -25,11 +25,11 @@ def ls(options: declared.StoreList, run: Run, *, json: bool) -> None:
     from pasctl.store.refs import KINDS
 
     opened = run.store
-    _require_known("kind", options.kind, KINDS)
+    require_known("kind", options.kind, KINDS)
     conditions = [parse_condition(text) for text in options.where]
     artifacts = opened.artifacts(options.kind, options.model)
     if not artifacts and options.model is not None:
-        _require_known("model", options.model, sorted({artifact.model for artifact in opened.artifacts()}))
+        require_known("model", options.model, sorted({artifact.model for artifact in opened.artifacts()}))
     names = [condition.name for condition in conditions] + ([options.sort] if options.sort else [])
     rows = listed(opened, artifacts, asked=names)
     rows = ordered(rows, conditions, options.sort, reverse=options.reverse)[: options.limit]
@@ -132,7 +132,7 @@ def _change(a: float | None, b: float | None) -> str:
     return "" if a is None or b is None else f"{b - a:+.4g}"
 
 
-def _require_known(what: str, given: str | None, known: Sequence[str]) -> None:
+def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
     """Refuse a filter that nothing can pass.
 
     Raises:

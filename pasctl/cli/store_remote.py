@@ -61,12 +61,12 @@ def pull(options: declared.StorePull, run: Run, *, json: bool) -> None:
 
 def fetch(options: declared.StoreFetch, run: Run, *, json: bool) -> None:
     """Copy everything from a remote."""
-    from pasctl.cli.store import _require_known
+    from pasctl.cli.store_list import require_known
     from pasctl.store.find_remote import find_remote
     from pasctl.store.refs import KINDS
     from pasctl.store.transfer import Pull
 
-    _require_known("kind", options.kind, KINDS)
+    require_known("kind", options.kind, KINDS)
     remote = find_remote(options.remote, read_remotes())
     work = Pull(run.store, remote, None, with_inputs=True, kind=options.kind, model=options.model)
     _bring(work, remote.url, run, tags=options.tags, json=json)
@@ -82,12 +82,12 @@ def _bring(work: Pull, url: str, run: Run, *, tags: bool, json: bool) -> None:
 
 def remote_ls(options: declared.StoreRemoteList, run: Run, *, json: bool) -> None:
     """List what a remote has."""
-    from pasctl.cli.store import _require_known
+    from pasctl.cli.store_list import require_known
     from pasctl.store.find_remote import find_remote
     from pasctl.store.refs import KINDS
     from pasctl.store.remote_store import RemoteStore
 
-    _require_known("kind", options.kind, KINDS)
+    require_known("kind", options.kind, KINDS)
     remote = find_remote(options.remote, read_remotes())
     remote.require()
     there = RemoteStore(remote)

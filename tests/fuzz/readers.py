@@ -61,7 +61,7 @@ def _json(folder: Path) -> None:
 
 def _manifest(folder: Path) -> None:
     """What `store ls`, `show`, `lineage` and `explain` take from a manifest."""
-    from pasctl.cli.store import _plain
+    from pasctl.cli.store import plain
     from pasctl.store.artifact import Artifact
     from pasctl.store.keys import explain
     from pasctl.store.manifest import read_manifest
@@ -78,7 +78,7 @@ def _manifest(folder: Path) -> None:
         artifact.content_digest,
     ]
     for values in (artifact.document, artifact.provenance, artifact.params):
-        about += [_plain(value) for value in values.values()]
+        about += [plain(value) for value in values.values()]
     explain(artifact.document, {"params": {}})
     artifact.digest_of(artifact.files()[0]) if artifact.files() else None
 
