@@ -49,17 +49,15 @@ class StructuredText:
         Raises:
             PasctlError: no token may come next, or none has a probability.
         """
-        if self.free:
-            refused = self._refused()
-            if not refused:
-                return logits
+        allowed = None if self.free or self.complete else self._allowed()
+        if self.complete:
+            return None
+        if allowed is not None:
+            logits = logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
+        elif refused := self._refused():
             logits = logits.index_fill(-1, torch.tensor(refused, device=logits.device), -torch.inf)
         else:
-            allowed = self._allowed()
-            if allowed is None:
-                self.complete = True
-                return None
-            logits = logits.masked_fill(~torch.from_numpy(allowed).to(logits.device), -torch.inf)
+            return logits
         if not bool((logits > -torch.inf).any()):
             raise PasctlError("no token that the structure allows has a probability")
         return logits
@@ -78,16 +76,18 @@ class StructuredText:
             return
         if not self._matcher.consume_token(token):
             raise PasctlError(f"the structure cannot be followed: {told(self._matcher.get_error())}")
-        self._check_end()
+        self._end_if_stopped()
 
     def _begin(self) -> None:
         self.free, self._matcher = False, self._grammars.matcher(self._structure)
-        self._check_end()
+        self._end_if_stopped()
 
-    def _check_end(self) -> None:
-        """Go on as free text, or end, where nothing more may follow."""
-        if not self._matcher.is_stopped() or self._matcher.is_error():
-            return
+    def _end_if_stopped(self) -> None:
+        if self._matcher.is_stopped() and not self._matcher.is_error():
+            self._end()
+
+    def _end(self) -> None:
+        """Nothing more may follow within the structure: go on as free text, or end."""
         if self._structure.again:
             self.free, self._matcher, self._kept, self._tail = True, None, False, b""
         else:
@@ -101,18 +101,18 @@ class StructuredText:
         return [*beyond, *self._ends] if self._kept else beyond
 
     def _allowed(self) -> NDArray[np.bool_] | None:
-        """Bool [vocabulary]: what may come next; None if nothing may."""
-        if self.complete:
-            return None
+        """Bool [vocabulary]: what may come next; None if nothing may, and the structure has ended."""
         self.masks += 1
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():
             raise PasctlError(f"the structure cannot be followed: {told(self._matcher.get_error())}")
         allowed = np.unpackbits(bits, count=self._grammars.vocabulary, bitorder="little").astype(bool)
         allowed[self._special] = False
-        allowed[self._ends] = self._matcher.is_accepting()
+        accepting = self._matcher.is_accepting()
         if allowed.any():
+            allowed[self._ends] = accepting
             return allowed
-        if self._matcher.is_accepting():
-            return None
-        raise PasctlError("no token of the model goes on as the structure demands")
+        if not accepting:
+            raise PasctlError("no token of the model goes on as the structure demands")
+        self._end()
+        return None

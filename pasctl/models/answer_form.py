@@ -88,6 +88,20 @@ def answer_form(render: Render, source: str, added: Collection[str]) -> AnswerFo
     return AnswerForm(form, warning=_doubt(prompt, answered))
 
 
+def thought_end(text: str, source: str) -> str | None:
+    """What closes a thought.
+
+    Args:
+        text: where a thought is opened and closed, if the template writes one that is empty.
+        source: the template, which may name it otherwise.
+    """
+    for place in (text, source):
+        for tag in _TAG.finditer(place):
+            if found := [end for end in _ends(tag) if end in place[tag.end() :]]:
+                return found[0]
+    return None
+
+
 def _before_answer(render: Render, **more: str) -> str | None:
     """Text between the user's words and the answer's; None where the template does not render both."""
     question, answer = {"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER, **more}

@@ -9,8 +9,10 @@ from typing import Any
 
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
+from pasctl.generation.grammars import grammars_of
 from pasctl.generation.request import PromptTooLongError, Request
 from pasctl.generation.stream import Stream
+from pasctl.generation.token_rules import TokenRules
 from pasctl.memory.episodic import EpisodicMemory
 from pasctl.models.token_bytes import TokenBytes
 from pasctl.serving.api_error import APIError, api_error_of
@@ -40,11 +42,13 @@ class Prompt:
         ids: of its tokens.
         echo: what is given back of it; None is nothing.
         answer_from: the place where the answer begins, if its first words are given; None is the end.
+        thought_end: what ends the thought that the answer begins with; "" is none.
     """
 
     ids: Sequence[int]
     echo: Echo | None = None
     answer_from: int | None = None
+    thought_end: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +106,7 @@ class Writer:
         if tools:
             requests = [_held_to(tools, each) for each in requests]
         chat = isinstance(asked, ChatRequest)
-        try:
-            requests[0].rules.check(self.engine.model.vocabulary)
-        except PasctlError as error:
-            raise api_error_of(error, "logit_bias" if "logit_bias" in error.message else "stop_token_ids") from error
+        self._check_rules(asked, requests[0].rules)
         try:
             streams = self.engine.submit_all(requests)
         except PromptTooLongError as error:
@@ -117,6 +118,20 @@ class Writer:
         return Answering(
             choices, reply, bool(asked.stream), bool(asked.stream_options and asked.stream_options.include_usage)
         )
+
+    def _check_rules(self, asked: Common, rules: TokenRules) -> None:
+        """Refuse rules that the model cannot follow, and say in which field they are."""
+        model, structured = self.engine.model, asked.structure()
+        try:
+            rules.check(model.vocabulary)
+        except PasctlError as error:
+            raise api_error_of(error, "logit_bias" if "logit_bias" in error.message else "stop_token_ids") from error
+        if structured is None or rules.structure is None:
+            return
+        try:
+            grammars_of(model).matcher(rules.structure)
+        except PasctlError as error:
+            raise api_error_of(error, structured[0]) from error
 
     def _requests(self, asked: Common, prompt: Prompt, who: Answerer, tokens: int) -> list[Request]:
         """Those of one prompt; they differ by their seed alone."""
@@ -141,7 +156,7 @@ class Writer:
             stop=asked.stops,
             keep_recalled=_locates(who, extras),
             answer_from=prompt.answer_from if who.first is None else who.first + 1,
-            rules=asked.rules(),
+            rules=_rules(asked, prompt.thought_end),
             logprobs=asked.top,
             prompt_logprobs=prompt_top,
             prompt_only=tokens == 0,
@@ -186,8 +201,31 @@ def _held_to(tools: ToolUse, request: Request) -> Request:
             "tools",
         )
     structure = tools.structure()
+    if structure and request.rules.min_tokens:
+        raise APIError(400, "min_tokens is given with a call that must be, which ends where it is complete", "min_tokens")
     rules = replace(request.rules, structure=structure) if structure else request.rules
     return replace(request, stop=(*request.stop, *tools.stops), rules=rules)
+
+
+def _rules(asked: Common, thought_end: str) -> TokenRules:
+    """What alters the probabilities of tokens.
+
+    Raises:
+        APIError: a structure is asked for that is none, or together with what could cut it.
+    """
+    structured = asked.structure(thought_end)
+    if structured is None:
+        return asked.rules()
+    field, structure = structured
+    for name, given in (("stop", asked.stops), ("min_tokens", asked.min_tokens)):
+        if given:
+            raise APIError(
+                400,
+                f"{name} is given with {field}: a structured answer ends where it is complete, and nowhere else "
+                "(leave one of them out)",
+                name,
+            )
+    return replace(asked.rules(), structure=structure)
 
 
 def _locates(who: Answerer, extras: Extras) -> bool:

@@ -27,7 +27,6 @@ One = Annotated[float, Field(ge=1, le=1)]
 NoList = Annotated[list[Any], Field(max_length=0)]
 
 _FREE = "no other rule changes what a token's probability is"
-_FORM = "answers are free text"
 _FUNCTIONS = "functions are named tools now; send tools and tool_choice"
 _TEXT = "only text is read and written"
 _SPECIAL = "special tokens end a text and are never part of it"
@@ -76,26 +75,12 @@ class NeutralFields(Metadata):
     skip_special_tokens: On | None = neutral(_SPECIAL)
     return_token_ids: Off | None = neutral("token ids are not given")
     truncate_prompt_tokens: None = neutral(f"{_READ}; a prompt that is too long is refused")
-    guided_json: None = neutral(_FORM)
-    guided_regex: None = neutral(_FORM)
-    guided_choice: None = neutral(_FORM)
-    guided_grammar: None = neutral(_FORM)
-    structured_outputs: None = neutral(_FORM)
-    json_schema: None = neutral(_FORM)
-    grammar: None = neutral(_FORM)
     lora: NoList | None = neutral("no adapters are served")
-
-
-class TextFormat(Strict):
-    """The one form of answers."""
-
-    type: Literal["text"]
 
 
 class NeutralChatFields(NeutralFields):
     """Those of conversations."""
 
-    response_format: TextFormat | None = neutral(_FORM)
     functions: NoList | None = neutral(_FUNCTIONS)
     function_call: Literal["none", "auto"] | None = neutral(_FUNCTIONS)
     web_search_options: None = neutral("nothing is searched for")
@@ -111,7 +96,6 @@ class NeutralCompletionFields(NeutralFields):
 
     best_of: IntOne | None = neutral("all n texts are given")
     suffix: Literal[""] | None = neutral("nothing can be written in front of a given end")
-    response_format: TextFormat | None = neutral(_FORM)
 
 
 class NeutralMessageFields(Strict):
@@ -137,7 +121,6 @@ class NeutralOllamaFields(Strict):
     """Those of Ollama's chat."""
 
     keep_alive: str | float | int | None = neutral("the model stays loaded")
-    format: None = neutral(_FORM)
     think: Off | None = neutral("thinking is not told apart; pasctl.think lets the model think")
 
 

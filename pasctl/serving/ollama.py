@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from pasctl.serving.fields import NeutralOllamaFields, NeutralOllamaMessageField
 from pasctl.serving.protocol import ChatExtras, ChatRequest, Message, Stop
 from pasctl.serving.sampling_fields import LEAST_REPETITION, MOST_REPETITION
 from pasctl.serving.sending import AnswerResponse
+from pasctl.serving.structure_fields import NamedSchema, ResponseFormat, Schema
 from pasctl.serving.tool_fields import Name, Tools
 
 LATEST = ":latest"
@@ -89,6 +90,7 @@ class OllamaChatRequest(NeutralOllamaFields):
     model: str = Field(min_length=1, max_length=1024, description="the model's name, or the name+PERSONA")
     messages: Annotated[list[OllamaMessage], Field(fail_fast=True)] = Field(min_length=1)
     stream: bool | None = Field(default=None, description="true by default")
+    format: Literal["", "json"] | Schema | None = Field(default=None, description="any JSON object, or a JSON schema")
     options: OllamaOptions | None = None
     tools: Tools | None = Field(default=None, description="what the model may call, as its chat template shows it")
     pasctl: ChatExtras | None = None
@@ -111,9 +113,17 @@ class OllamaChatRequest(NeutralOllamaFields):
             max_tokens=most,
             repetition_penalty=options.penalty(),
             stream=self.stream is not False,
+            response_format=self._form(),
             pasctl=self.pasctl,
             **same,
         )
+
+    def _form(self) -> ResponseFormat | None:
+        if not self.format and not isinstance(self.format, dict):
+            return None
+        if isinstance(self.format, dict):
+            return ResponseFormat(type="json_schema", json_schema=NamedSchema(schema=self.format))
+        return ResponseFormat(type="json_object")
 
 
 def _with_ids(messages: Sequence[OllamaMessage]) -> list[Message]:

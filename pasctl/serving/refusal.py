@@ -12,6 +12,7 @@ from pasctl.serving.api_error import APIError
 from pasctl.serving.fields import is_neutral
 
 _MANY = 200  # mistakes; a list of more of them takes longer than all else
+_TYPES_OF_VALUES = ("list[", "dict[", "literal[")  # as pydantic names those of a value that may have several
 _SHOWN = 64  # characters of a name that a client made up
 
 _OF_CLIENTS = {
@@ -80,7 +81,7 @@ def _path(loc: Sequence[int | str]) -> list[str]:
     return [
         str(part)
         for part in loc
-        if isinstance(part, int) or (part not in ("str", "constrained-str") and not part.startswith("list["))
+        if isinstance(part, int) or (part not in ("str", "constrained-str") and not part.startswith(_TYPES_OF_VALUES))
     ]
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from pasctl.generation.sampling_params import SamplingParams
 from pasctl.generation.token_rules import TokenRules
 from pasctl.serving.api_error import APIError
-from pasctl.serving.fields import NeutralFields
+from pasctl.serving.structure_fields import StructureFields
 
 _INT64 = 1 << 63
 _MOST_TEXTS, _MOST_STOPS = 128, 128
@@ -24,7 +24,7 @@ TokenId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
 Bias = Annotated[float, Field(ge=-_STRONGEST_BIAS, le=_STRONGEST_BIAS)]
 
 
-class SamplingFields(NeutralFields):
+class SamplingFields(StructureFields):
     """Those that both kinds of requests have, with OpenAI's and vLLM's names."""
 
     n: int | None = Field(default=None, ge=1, le=_MOST_TEXTS, description="texts, of which each has a seed of its own")

@@ -10,6 +10,7 @@ from typing import Any
 from pasctl.errors import PasctlError
 from pasctl.generation.engine import Engine
 from pasctl.memory.episodic import EpisodicMemory
+from pasctl.models.answer_form import USER, thought_end
 from pasctl.models.token_bytes import TokenBytes
 from pasctl.models.tool_template import tool_form
 from pasctl.models.transformers_compat import tokenize_with_starts
@@ -103,7 +104,24 @@ class Service:
         ids, answer_from = prompt.ids, prompt.answer_from
         if use and use.forced:
             ids, answer_from = [*ids, *chat.encode_words(use.form.begin)], len(ids)
-        return self._writer.begin(asked, [Prompt(ids, answer_from=answer_from)], who, self._writer.most, use)
+        begun = Prompt(ids, answer_from=answer_from, thought_end=self._thought_end(asked) if asked.think else "")
+        return self._writer.begin(asked, [begun], who, self._writer.most, use)
+
+    def _thought_end(self, asked: ChatRequest) -> str:
+        """What ends the thought that an answer begins with, if that must be known."""
+        structured = asked.structure()
+        if structured is None:
+            return ""
+        chat = self.engine.model.chat
+        end = thought_end(chat.render(USER).rpartition(USER)[2], chat.template or "")
+        if end is None:
+            raise APIError(
+                400,
+                f"{structured[0]} is given for an answer that begins with a thought, and what ends a thought of this "
+                "model is unknown (leave one of them out)",
+                structured[0],
+            )
+        return end
 
     def completion(self, body: bytes) -> Answering:
         """Begin to write a text on.

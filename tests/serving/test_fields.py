@@ -34,7 +34,6 @@ NOTHING: dict[str, list[Any]] = {
     "modalities": [["text"], []],
     "priority": [0],
     "reasoning_effort": ["none"],
-    "response_format": [{"type": "text"}],
     "return_token_ids": [False],
     "skip_special_tokens": [True],
     "store": [False],

@@ -69,7 +69,8 @@ def test_options_mean_what_they_mean_in_openais_path(server: Running) -> None:
     ("more", "status", "told"),
     [
         ({"model": "llama3"}, 404, "there is no model 'llama3'"),
-        ({"format": "json"}, 400, "answers are free text"),
+        ({"format": "yaml"}, 400, "format"),
+        ({"format": {"type": "nonsense"}}, 400, ""),
         ({"tools": [{}]}, 400, "tools.0.type"),
         ({"options": {"repeat_penalty": 1.1}}, 400, "expected repeat_last_n to be -1"),
         ({"options": {"num_predict": 0}}, 400, "num_predict is 0"),
