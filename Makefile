@@ -9,9 +9,9 @@ INSPECT_AI := build/inspect_ai
 KVPRESS := build/kvpress
 VECTORS := build/vectors
 REMOTES := build/remotes
+STRUCTURED := build/structured
 VENV_VLLM ?= .venv-vllm
 VENV_CLIENTS := .venv-clients
-STRUCTURED := build/structured
 VLLM_TESTS ?= vllm
 # the transformers of `make test-transformers`: the oldest that pasctl takes, or another
 TRANSFORMERS ?= 5.16.0
@@ -21,7 +21,7 @@ VENV_OTHER = .venv-transformers-$(TRANSFORMERS)
 FUZZ ?= 5000
 SEED ?= 0
 
-.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-inspect-ai test-vllm-lm-eval test-kvpress test-vectors test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
+.PHONY: fuzz demo demo-real test test-all test-vllm test-transformers test-quantized test-lm-eval test-inspect-ai test-vllm-lm-eval test-kvpress test-vectors test-structured test-remotes test-clients test-gpu bench-gpu bench-ruler bench-vllm unit check bench clean
 
 demo: $(READY)  ## set up, then steer the model in the box and let it remember: everything, without a network
 	mkdir -p $(DEMO)
@@ -38,7 +38,7 @@ test: $(READY)  ## set up, then run all tests that can run here
 	$(BIN)/pytest -n 2 --dist loadfile -m "not realmodel"
 	$(BIN)/pytest -n 2 -m realmodel || [ $$? -eq 5 ]
 
-test-all: test test-quantized test-lm-eval test-inspect-ai test-kvpress test-vectors test-remotes test-clients test-vllm test-vllm-lm-eval  ## everything, vLLM included
+test-all: test test-quantized test-lm-eval test-inspect-ai test-kvpress test-vectors test-structured test-remotes test-clients test-vllm test-vllm-lm-eval  ## everything, vLLM included
 
 fuzz: $(READY)  ## some 100,000 mutants of files that others may have written, and 5,000 command lines
 	$(BIN)/python -m tests.fuzz readers --count $(FUZZ) --seed $(SEED)
@@ -73,10 +73,14 @@ test-vectors: $(VECTORS)/.ready  ## vectors in the tools that they are written f
 test-remotes: $(REMOTES)/.ready  ## push to and pull from an S3 and an SFTP server on this machine
 	PYTHONPATH=$(CURDIR)/$(REMOTES) $(BIN)/python -m pytest -q -rs tests/store/test_remote_s3.py tests/store/test_remote_sftp.py
 
-# GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
+test-structured: $(STRUCTURED)/.ready  ## answers with a form: JSON schemas, regular expressions, choices, grammars
+	PYTHONPATH=$(CURDIR)/$(STRUCTURED) $(BIN)/python -m pytest -q tests/generation/test_structure.py tests/serving/test_structured.py \
+	  tests/serving/test_tools_structured.py
+
 test-clients: $(VENV_CLIENTS)/.ready $(STRUCTURED)/.ready  ## openai, litellm, langchain, llama-index, instructor, pydantic-ai and llm on a server
 	PASCTL_PYTHON=$(CURDIR)/$(BIN)/python $(VENV_CLIENTS)/bin/python -m pytest -q --confcutdir tests/clients -p no:cacheprovider tests/clients
 
+# GPU_PYTHON: an interpreter whose torch sees the device; .venv has what pip brings
 test-gpu: $(if $(GPU_PYTHON),,$(READY))  ## what must hold on a GPU; then the tests of the maths with their tiny models on it
 	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q -m gpu tests/gpu
 	PASCTL_TEST_DEVICE=cuda $(or $(GPU_PYTHON),$(BIN)/python) -m pytest -q tests/activations tests/steering tests/memory tests/generation
@@ -149,6 +153,10 @@ $(INSPECT_AI)/.ready: $(READY) .ci/inspect-ai.txt
 # vllm-lens declares vLLM and a newer Python; its vectors need neither
 $(VECTORS)/.ready: $(READY) .ci/vectors.txt
 	$(BIN)/pip install --quiet --no-deps --ignore-requires-python --target $(VECTORS) --upgrade --requirement .ci/vectors.txt
+	touch $@
+
+$(STRUCTURED)/.ready: $(READY) .ci/structured.txt
+	$(BIN)/pip install --quiet --no-deps --target $(STRUCTURED) --upgrade --requirement .ci/structured.txt
 	touch $@
 
 # without what it declares: an older transformers, and packages for presses that are not among the systems
