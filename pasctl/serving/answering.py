@@ -202,7 +202,7 @@ def _held_to(tools: ToolUse, request: Request) -> Request:
         )
     structure = tools.structure()
     if structure and request.rules.min_tokens:
-        raise APIError(400, "min_tokens is given with a call that must be, which ends where it is complete", "min_tokens")
+        raise APIError(400, "min_tokens is given with calls that have a form, which says where they end", "min_tokens")
     rules = replace(request.rules, structure=structure) if structure else request.rules
     return replace(request, stop=(*request.stop, *tools.stops), rules=rules)
 
