@@ -48,6 +48,10 @@ class Event(BaseModel):
     names: list[Literal["Ann", "Bob"]] = Field(max_length=2)
 
 
+class Anything(BaseModel, extra="allow"):
+    """Any JSON object: what is asked for where a client describes its schema in words alone."""
+
+
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
@@ -190,8 +194,9 @@ class TestInstructor:
     @pytest.mark.parametrize("mode", ["TOOLS", "TOOLS_STRICT", "JSON", "JSON_SCHEMA", "FUNCTIONS"])
     def test_modes_of_one_object(self, client: Any, mode: str) -> None:
         patched = instructor.from_openai(client, mode=getattr(instructor.Mode, mode))
-        event = patched.chat.completions.create(model=BASE, messages=ASKED, response_model=Event, max_retries=0)
-        assert isinstance(event, Event)
+        wanted = Anything if mode == "JSON" else Event
+        found = patched.chat.completions.create(model=BASE, messages=ASKED, response_model=wanted, max_retries=0)
+        assert isinstance(found, wanted)
 
     def test_markdown(self, client: Any) -> None:
         numbers = type("Numbers", (BaseModel,), {"__annotations__": {"a": int, "b": int}, "__module__": __name__})
@@ -231,12 +236,9 @@ class TestPydanticAI:
     def test_structured(self, url: str, kind: str) -> None:
         import pydantic_ai
 
-        if kind == "PromptedOutput":  # asks for a JSON object of any kind, and describes it in words
-            agent = self.agent(url, output_type=pydantic_ai.PromptedOutput(dict[str, Any]), retries=0)
-            assert isinstance(agent.run_sync(QUESTION).output, dict)
-            return
-        agent = self.agent(url, output_type=getattr(pydantic_ai, kind)(Event), retries=0)
-        assert isinstance(agent.run_sync(QUESTION).output, Event)
+        wanted = Anything if kind == "PromptedOutput" else Event
+        agent = self.agent(url, output_type=getattr(pydantic_ai, kind)(wanted), retries=0)
+        assert isinstance(agent.run_sync(QUESTION).output, wanted)
 
 
 class TestLLM:

@@ -82,9 +82,9 @@ def taught(folder: Path) -> Path:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if float(loss) < 0.05:
+        if loss.item() < 0.05:
             break
-    assert float(loss) < 0.2
+    assert loss.item() < 0.2
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
