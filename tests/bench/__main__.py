@@ -1,7 +1,8 @@
 """`python -m tests.bench [NAME]...`: tables of ratios, of all benches or of those named; no time is asserted.
 
-`gpu`, `event_index`, `memory_length`, `retrieval` and `serve` run only where they are named: the first needs a CUDA
-device, the others minutes. `serve` also asks vLLM, if PASCTL_VLLM_PYTHON or .venv-vllm is an environment that has it.
+`gpu`, `event_index`, `memory_length`, `retrieval`, `serve` and `structured` run only where they are named: the first
+needs a CUDA device, the last llguidance, the others minutes. `serve` also asks vLLM, if PASCTL_VLLM_PYTHON or
+.venv-vllm is an environment that has it.
 
 `PASCTL_PAPI` names a PAPI folder whose items are asked; without it the built-in ones are.
 """
@@ -19,7 +20,7 @@ BENCHES = ("extract", "score", "answer", "overhead", "peers", "probes", "memory"
 
 
 def main(names: list[str]) -> None:
-    known = (*BENCHES, "event_index", "memory_length", "retrieval", "serve", "gpu")
+    known = (*BENCHES, "event_index", "memory_length", "retrieval", "serve", "structured", "gpu")
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"unknown bench {', '.join(unknown)}, expected {', '.join(known)}")
