@@ -37,7 +37,8 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from pasctl.evaluation import lm_eval_runs
-from tests.serving.test_lm_eval import ALPHA, ROWS, SHARED, TASKS
+from tests.lm_eval_tasks import ROWS, SHARED, TASKS
+from tests.serving.test_lm_eval import ALPHA
 
 __all__ = ["handle", "served_store"]
 

@@ -21,8 +21,9 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from pasctl.harness.lm_eval_model import PasctlLM
+from tests.lm_eval_tasks import figures
 from tests.serving.conftest import handle, served_store
-from tests.serving.test_lm_eval import ALPHA, figures, tasks
+from tests.serving.test_lm_eval import ALPHA, tasks
 
 __all__ = ["handle", "served_store", "tasks"]
 
