@@ -6,13 +6,25 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pasctl.errors import InputError
 from pasctl.json_file import JsonError, parse_json
 from pasctl.models.rendered import ToolCall
 
 Tool = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HeldCall:
+    """What a call must be.
+
+    Attributes:
+        kind: what `source` is.
+        source: a JSON schema, or a grammar in Lark's syntax.
+    """
+
+    kind: Literal["json_schema", "grammar"]
+    source: Any
 
 
 @dataclass(frozen=True)
@@ -44,15 +56,15 @@ class ToolForm(ABC):
         """
 
     @abstractmethod
-    def schema(self, tools: Sequence[Tool], *, several: bool) -> dict[str, Any]:
-        """JSON schema of a call of one of the tools, without what stands around it.
+    def held(self, tools: Sequence[Tool], *, several: bool) -> HeldCall:
+        """What a call of one of the tools must be, without what stands around it.
 
         Args:
             tools: as OpenAI's API describes them.
             several: whether there may be more calls than one.
 
         Raises:
-            InputError: a call is not JSON.
+            InputError: the form of a tool's arguments cannot be demanded.
         """
 
 
@@ -102,8 +114,8 @@ class JsonForm(ToolForm):
         name, arguments = call.get(self.name), call.get(self.arguments, {})
         return ToolCall(name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
 
-    def schema(self, tools: Sequence[Tool], *, several: bool) -> dict[str, Any]:
-        """JSON schema of a call, or of a list of calls where the template writes one."""
+    def held(self, tools: Sequence[Tool], *, several: bool) -> HeldCall:
+        """A call, or a list of calls where the template writes one."""
         forms, definitions = list[dict[str, Any]](), dict[str, Any]()
         for place, function in enumerate(tool["function"] for tool in tools):
             root = f"tool{place}"
@@ -112,68 +124,7 @@ class JsonForm(ToolForm):
             forms.append(object_schema({self.inside: call}) if self.inside else call)
         one = {"anyOf": forms}
         listed = {"type": "array", "items": one, "minItems": 1, **({} if several else {"maxItems": 1})}
-        return {"$defs": definitions, **(listed if self.listed else one)}
-
-
-@dataclass(frozen=True)
-class MarkupForm(ToolForm):
-    r"""A call is an element with the tool's name, which has an element for each argument, as Qwen3-Coder writes it.
-
-    Attributes:
-        before_name: "<function=", and `after_name`, ">".
-        before_key: "<parameter=", and `after_key`, ">\n".
-        after_value: "\n</parameter>".
-    """
-
-    before_name: str
-    after_name: str
-    before_key: str
-    after_key: str
-    after_value: str
-
-    def read(self, text: str, start: int, tools: Sequence[Tool]) -> tuple[list[ToolCall], int] | None:
-        """The call that the elements at a place of a text are."""
-        expected = text[start : start + len(self.before_name)]
-        if not self.before_name.startswith(expected):
-            return [], start
-        stop = text.find(self.end, start)
-        if stop < 0:
-            return None
-        name, behind, rest = text[start + len(self.before_name) : stop].partition(self.after_name)
-        function = next((tool["function"] for tool in tools if tool["function"]["name"] == name), None)
-        if function is None or not behind:
-            return [], stop + len(self.end)
-        properties, arguments = (function.get("parameters") or {}).get("properties", {}), dict[str, Any]()
-        for element in rest.split(self.before_key)[1:]:
-            key, _, value = element.partition(self.after_key.strip())
-            value = value.removeprefix(self.after_key[len(self.after_key.rstrip()) :])
-            value, closed, _ = value.rpartition(self.after_value.strip())
-            if not closed:
-                return [], stop + len(self.end)
-            space = self.after_value[: -len(self.after_value.lstrip())]
-            arguments[key] = _value(value.removesuffix(space), properties.get(key, {}))
-        return [ToolCall(name, arguments)], stop
-
-    def schema(self, tools: Sequence[Tool], *, several: bool) -> dict[str, Any]:
-        """There is none.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(
-            "the model's template writes calls as markup, so an answer cannot be held to one",
-            hint="send tool_choice auto",
-        )
-
-
-def _value(text: str, schema: Mapping[str, Any]) -> Any:
-    """The value that markup gives as text: of a string, the text; of anything else, JSON if it is that."""
-    if schema.get("type") == "string":
-        return text
-    try:
-        return parse_json(text)
-    except JsonError:
-        return text
+        return HeldCall("json_schema", {"$defs": definitions, **(listed if self.listed else one)})
 
 
 def object_schema(properties: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from pasctl.errors import InputError
 from pasctl.models.answer_form import RENDERING_ERRORS
 from pasctl.models.chat import ChatRenderer
 from pasctl.models.rendered import ToolCall
-from pasctl.models.tool_form import JsonForm, MarkupForm, ToolForm, object_schema
+from pasctl.models.tool_form import JsonForm, ToolForm, object_schema
+from pasctl.models.tool_markup import MarkupForm
 from pasctl.models.transformers_compat import first_line
 
 _QUESTION, _ANSWER = "pasctl-question-sentinel", "pasctl-answer-sentinel"
@@ -45,16 +46,17 @@ def tool_form(chat: ChatRenderer) -> ToolForm:
 def _markup_form(chat: ChatRenderer, answer: str) -> MarkupForm:
     """The form of a call that is no JSON: tags around the name and around each argument."""
     parts = re.fullmatch(
-        rf"(?P<begin>.*?)(?P<before_name><[^<>]*){_NAME}(?P<after_name>[^<]*>)\s*(?P<before_key><[^<>]*){_KEY}"
+        rf"(?P<begin>.*?)(?P<before_name><[^<>]*){_NAME}(?P<after_name>[^<]*>)(?P<gap>\s*)(?P<before_key><[^<>]*){_KEY}"
         rf"(?P<after_key>[^<]*>\s*){_VALUE}(?P<after_value>\s*</[^<>]*>)(?P<end>.*)",
         answer,
         re.DOTALL,
     )
     end = _shown(chat, parts["end"]) if parts else ""
-    if not parts or not (mark := _shown(chat, parts["begin"])) or not end:
+    if not parts or not (mark := _shown(chat, parts["begin"])) or not end or end not in parts["end"]:
         raise InputError("the chat template writes calls of tools in a form that is not known", hint=_HINT)
-    names = ("before_name", "after_name", "before_key", "after_key", "after_value")
-    return MarkupForm(parts["begin"], mark, end, *(parts[name] for name in names))
+    before, _, _ = parts["end"].partition(end)
+    names = ("before_name", "after_name", "gap", "before_key", "after_key", "after_value")
+    return MarkupForm(parts["begin"], mark, end, **{name: parts[name] for name in names}, close=before + end)
 
 
 def _written_call(chat: ChatRenderer) -> str:

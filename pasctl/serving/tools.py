@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,11 +68,12 @@ class ToolUse:
             for tool in self.callable
         ]
         try:
-            schema = self.form.schema(held, several=self.several)
+            call = self.form.held(held, several=self.several)
         except PasctlError as error:
             raise api_error_of(error, "tool_choice" if self.forced else "tools") from error
-        where = {} if self.forced else {"after": self.form.mark, "required": False, "spaced": True, "again": True}
-        return Structure.json_schema(schema, **where)
+        where: dict[str, Any] = {"after": self.form.mark, "required": False, "spaced": True, "again": True}
+        source = json.dumps(call.source) if call.kind == "json_schema" else call.source
+        return Structure(call.kind, source, **({} if self.forced else where))
 
     def reader(self) -> ToolReader:
         """Reads one answer."""

@@ -191,12 +191,14 @@ def test_a_template_that_leaves_out_a_call_or_its_answer_is_refused() -> None:
 def test_the_schema_of_a_call_keeps_what_the_tools_schemas_refer_to() -> None:
     form = tool_form(chat_of(QWEN3))
     parameters = {"type": "object", "properties": {"p": {"$ref": "#/$defs/P"}}, "$defs": {"P": {"type": "string"}}}
-    schema = form.schema([{"type": "function", "function": {"name": "f", "parameters": parameters}}], several=True)
+    function = {"name": "f", "parameters": parameters}
+    schema = form.held([{"type": "function", "function": function}], several=True).source
     place = schema["$defs"]["tool0"]["properties"]["p"]["$ref"]
     found: Any = schema
     for key in place.removeprefix("#/").split("/"):
         found = found[key]
     assert found == {"type": "string"}
     assert json.dumps(schema).count("$ref") == 2
-    with pytest.raises(InputError, match="markup"):
-        tool_form(chat_of(MARKUP)).schema(TOOLS, several=True)
+    function["parameters"] = {"properties": {"p": {"type": "string", "pattern": "^a"}}}
+    with pytest.raises(InputError, match="argument 'p' of f has pattern"):
+        tool_form(chat_of(MARKUP)).held([{"type": "function", "function": function}], several=True)

@@ -12,9 +12,13 @@ import openai
 import pytest
 
 from pasctl.commands.serve import Serve
+from pasctl.generation.structure import Structure
 from pasctl.models.load import LoadedModel
+from pasctl.models.rendered import Message, ToolCall
+from pasctl.models.tool_template import tool_form
 from pasctl.serving.server import open_service
 from pasctl.serving.settings import Settings
+from pasctl.serving.tool_reader import ToolReader
 from pasctl.stages.run import Run
 from tests.models.tool_templates import FORMS, JSON_FORMS, MARKUP
 from tests.serving.conftest import Running, running
@@ -22,8 +26,12 @@ from tests.serving.test_tools import ADD, ASKED, HIGH, LONG, answered, ask, call
 from tests.tiny import tiny_model, tiny_tokenizer
 
 pytest.importorskip("llguidance")
+
+from pasctl.generation.grammars import grammars_of
+
 __all__ = ["caller", "server"]
 
+DIGIT = {"digit": {"type": "integer", "minimum": 0, "maximum": 9}}
 SUBTRACT: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -37,7 +45,7 @@ SUBTRACT: dict[str, Any] = {
             },
             "required": ["a", "why", "rest"],
             "additionalProperties": False,
-            "$defs": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}},
+            "$defs": DIGIT,
         },
     },
 }
@@ -93,7 +101,7 @@ def served(template: str, folder: Path) -> Iterator[Running]:
         yield started
 
 
-@pytest.fixture(scope="module", params=list(JSON_FORMS))
+@pytest.fixture(scope="module", params=list(FORMS))
 def stranger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A model that has learned nothing, with each form of calls."""
     with served(FORMS[request.param], tmp_path_factory.mktemp("stranger")) as started:
@@ -116,6 +124,53 @@ def test_a_model_that_has_learned_nothing_calls_as_it_must(stranger: Running) ->
     assert ended >= 3
 
 
+WORD = {
+    "word": {"type": "string"},
+    "kind": {"type": "string", "enum": ["a b", "</p>"]},
+    "n": {"type": "integer"},
+    "rest": {"type": "array", "items": {"$ref": "#/$defs/digit"}},
+}
+SPELL = {
+    "type": "function",
+    "function": {
+        "name": "spell",
+        "parameters": {"type": "object", "properties": WORD, "required": ["word", "kind"], "$defs": DIGIT},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        ({"word": 'x\n<b> é"', "kind": "a b"}, True),
+        ({"word": "", "kind": "</p>", "n": -3}, True),
+        ({"word": "x", "kind": "a b", "n": 3, "rest": [1, 9]}, True),
+        ({"word": "x", "kind": "a"}, False),
+        ({"word": "x"}, False),
+        ({"kind": "a b", "word": "x"}, False),  # in the order of the schema
+        ({"word": "x", "kind": "a b", "n": "three"}, False),
+        ({"word": "x", "kind": "a b", "rest": [10]}, False),
+        ({"word": "x", "kind": "a b", "more": 1}, False),
+    ],
+)
+def test_calls_as_markup_are_held_to_their_schema(arguments: dict[str, Any], allowed: bool) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = MARKUP
+    model = LoadedModel.wrap(tiny_model(), tokenizer)
+    form = tool_form(model.chat)
+    call = form.held([ADD, SPELL], several=True)
+    answer = Message("assistant", "", (ToolCall("spell", arguments, "000000000"),)).to_json("")
+    text = model.chat.render_messages([*ASKED, answer], tools=[SPELL], generation_prompt=False)
+    text = text.partition(form.begin)[2].partition("<|im_end|>")[0]
+    matcher = grammars_of(model).matcher(Structure(call.kind, call.source))
+    followed = all(matcher.consume_token(token) for token in model.chat.encode_words(text))
+    assert (followed and matcher.is_accepting()) is allowed
+    reader = ToolReader(form, [SPELL], begun=True)
+    [part] = [*reader.add(text), *reader.end()]
+    assert isinstance(part, ToolCall)
+    assert part.arguments == arguments
+
+
 def refusal(server: Running, messages: list[dict[str, Any]], **more: Any) -> str:
     with server.client() as client, pytest.raises(openai.BadRequestError) as refused:
         ask(client, server, messages, **more)
@@ -127,8 +182,10 @@ def refusal(server: Running, messages: list[dict[str, Any]], **more: Any) -> str
 def test_what_cannot_be_held_to_a_schema_is_refused(tmp_path: Path, server: Running) -> None:
     strict = {**ADD, "function": {**ADD["function"], "strict": True}}  # type: ignore[dict-item]
     with served(MARKUP, tmp_path / "markup") as started:
-        assert "writes calls as markup" in refusal(started, ASKED, tools=[ADD], tool_choice="required")
-        assert "writes calls as markup" in refusal(started, ASKED, tools=[strict])
+        text = {"type": "object", "properties": {"word": {"type": "string", "minLength": 3}}}
+        spell = {"type": "function", "function": {"name": "spell", "parameters": text, "strict": True}}
+        for how in ({"tool_choice": "required"}, {}):
+            assert "argument 'word' of spell has minLength" in refusal(started, ASKED, tools=[spell], **how)
     with served(JSON_FORMS["llama"], tmp_path / "llama") as started:
         assert "does not mark where a call begins" in refusal(started, ASKED, tools=[strict])
     broken = {"type": "function", "function": {"name": "add", "parameters": {"type": "objekt"}}}
