@@ -22,7 +22,7 @@ class Function(Strict):
     description: str | None = None
     parameters: dict[str, Any] | None = Field(default=None, description="JSON schema of the arguments")
     strict: bool | None = Field(
-        default=None, description="hold arguments to the schema; true with tool_choice required or a tool's name"
+        default=None, description="hold the arguments of its calls to the schema; needs pasctl[structured]"
     )
 
 
